@@ -1,0 +1,345 @@
+"""The contracts of every part, on one page.
+
+A part is configuration: a frozen, keyword-only dataclass, validated once, whose fields are the
+keys a scenario file may use. Its public call is final and lives here (shape, dtype, finiteness,
+budget); an author writes the one method that is abstract. Values that may differ from row to row
+are declared in ``columns`` (column name → field, dotted if nested) and read as ``rows[name]``;
+all other fields must be equal for rows to share a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform, final
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import (
+    AllowInfNan,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass as _pydantic_dataclass
+from torch import Tensor, nn
+
+from channelsim import records, units
+from channelsim.errors import InputError
+from channelsim.records import Knowledge, Perturbation, Rows
+
+# Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
+Real = Annotated[float, Strict(), AllowInfNan(False)]
+NonNegative = Annotated[float, Strict(), AllowInfNan(False), Ge(0)]
+Positive = Annotated[float, Strict(), AllowInfNan(False), Gt(0)]
+Fraction = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1)]
+OpenFraction = Annotated[float, Strict(), AllowInfNan(False), Gt(0), Lt(1)]
+Whole = Annotated[int, Strict(), Ge(0)]
+Count = Annotated[int, Strict(), Ge(1)]
+Flag = Annotated[bool, Strict()]
+
+
+def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
+    folder = (info.context or {}).get("folder") if isinstance(info.context, Mapping) else None
+    if isinstance(value, str | Path) and folder is not None:
+        return Path(folder) / Path(value).expanduser()
+    return value
+
+
+# A file to read; a relative path in a scenario file means beside that file.
+InputFile = Annotated[Path, BeforeValidator(_beside_the_scenario)]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
+def part(cls: type[T]) -> type[T]:
+    """Make a class a part: frozen, keyword-only, unknown fields forbidden, validated once."""
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return _pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+
+
+class Part:
+    """Anything a scenario names by ``kind``."""
+
+    kind: ClassVar[str] = ""
+    columns: ClassVar[Mapping[str, str]] = {}
+
+    def column_values(self) -> dict[str, float]:
+        """Return the declared columns with this part's values for them."""
+        values = {}
+        for column, path in self.columns.items():
+            value: Any = self
+            for step in path.split("."):
+                value = getattr(value, step)
+            values[column] = float(value)
+        return values
+
+
+# --- codecs -------------------------------------------------------------------------------------
+
+
+class Codec(Part, ABC):
+    """A transmitter's encoder and a receiver's decoder around one torch module.
+
+    encode: image [N, C, H, W], float32 in [0, 1] → latent [N, K] real values;
+    decode: latent [N, K] → image [N, C, H, W]. ``network.encode(x)`` returns the latent, or a pair
+    (mean, standard deviation) for a variational codec; ``network.decode(z)`` returns the image.
+    The network must be in eval mode, ask no parameter gradients, and never couple rows.
+    """
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The module, built or loaded once (use ``functools.cached_property``)."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+
+    @property
+    @abstractmethod
+    def latent_size(self) -> int:
+        """K, the number of real values sent; two make one complex channel symbol."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known about the codec: ``transmit_power``, ``latent_mean``… (may be empty)."""
+        return {}
+
+    @final
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean [N, K] and, for a variational codec, standard deviation [N, K]."""
+        shape = (len(images), *self.image_shape)
+        _expect(self, "encode", "images", images, shape)
+        with torch.no_grad():
+            answer = self.network.encode(images)  # type: ignore[operator]
+        mean, std = answer if isinstance(answer, tuple) else (answer, None)
+        _answered(self, "encode", mean, (len(images), self.latent_size))
+        if std is not None:
+            _answered(self, "encode", std, (len(images), self.latent_size))
+        return mean, std
+
+    @final
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Latent [N, K]: the mean, or mean + std·noise where standard normal noise is given."""
+        mean, std = self.posterior(images)
+        return mean if noise is None or std is None else mean + std * noise
+
+    @final
+    def decode(self, latent: Tensor) -> Tensor:
+        """Image [N, C, H, W]; differentiable with respect to the latent."""
+        _expect(self, "decode", "latents", latent, (len(latent), self.latent_size))
+        image: Tensor = self.network.decode(latent)  # type: ignore[operator]
+        _answered(self, "decode", image, (len(latent), *self.image_shape))
+        return image
+
+
+def _expect(codec: Codec, verb: str, what: str, given: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(given.shape) != shape:
+        raise InputError(
+            f"codec {codec.kind}: {verb} takes {what} of shape {_shape(shape)},"
+            f" was given {_shape(given.shape)}"
+        )
+
+
+def _answered(codec: Codec, verb: str, given: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(given, Tensor) or tuple(given.shape) != shape:
+        found = _shape(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise InputError(
+            f"codec {codec.kind}: {verb} must return shape {_shape(shape)}, returned {found}"
+        )
+    # An attack may step anywhere and looks after non-finite values itself.
+    if not given.requires_grad and not bool(torch.isfinite(given).all()):
+        raise InputError(f"codec {codec.kind}: {verb} returned NaN or infinity")
+
+
+def _shape(shape: tuple[int, ...] | torch.Size) -> str:
+    return "[" + ", ".join(str(size) for size in shape) + "]"
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+
+class Stage(Part, ABC):
+    """One thing the signal meets on the wire: ``apply(z [N, K], rows) → [N, K]``.
+
+    ``name`` tells two stages of one kind apart (default: the kind) and keys the stage's random
+    numbers, so that moving a stage in the file changes nobody's draws.
+    """
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name in use: as given, else the kind."""
+        return self.name or self.kind
+
+    @final
+    def apply(self, signal: Tensor, rows: Rows) -> Tensor:
+        """Pass the signal through; shape and finiteness are checked here."""
+        out = self.cross(signal, rows)
+        if out.shape != signal.shape or not bool(torch.isfinite(out).all()):
+            raise InputError(
+                f"stage {self.label}: must return finite values of shape {_shape(signal.shape)}"
+            )
+        return out
+
+    @abstractmethod
+    def cross(self, signal: Tensor, rows: Rows) -> Tensor:
+        """Author's method: the signal after this stage."""
+
+
+@part
+class Budget:
+    """How much an adversary may add to one codeword, enforced outside the attack.
+
+    ``norm: linf``, |δ_j| ≤ ε for all j; ``norm: l2``, ‖δ‖₂ ≤ ε, both in latent units where δ is
+    injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power.
+    ε = 0 (for ``psr_db``: −inf) switches the adversary off.
+    """
+
+    norm: Literal["linf", "l2", "psr_db"] = "linf"
+    epsilon: Annotated[float, Strict()]
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Budget:
+        if np.isnan(self.epsilon) or self.epsilon == np.inf:
+            raise ValueError(f"epsilon must be a number, not {self.epsilon}")
+        if self.norm != "psr_db" and self.epsilon < 0:
+            raise ValueError(f"epsilon must not be negative for norm {self.norm}")
+        return self
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing may be injected."""
+        return self.epsilon == (-np.inf if self.norm == "psr_db" else 0.0)
+
+    @property
+    def ball(self) -> Literal["linf", "l2"]:
+        """The shape of the feasible set."""
+        return "linf" if self.norm == "linf" else "l2"
+
+    def radius(self, epsilon: Tensor, power: float, latent_size: int) -> Tensor:
+        """Radius [N] of the ball in latent units for per-row values of epsilon [N]."""
+        return units.psr_radius(power, latent_size, epsilon) if self.norm == "psr_db" else epsilon
+
+    def project(self, delta: Tensor, radius: Tensor) -> Tensor:
+        """Nearest point of the ball, [N, K]; idempotent, and never outside by a rounding error."""
+        bound = radius[:, None]
+        if self.ball == "linf":
+            return torch.maximum(torch.minimum(delta, bound), -bound)
+        norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
+        # A hair under 1, so that the norm of the rounded product stays within the radius.
+        shrink = bound * (1 - 3e-7) / norm.clamp_min(torch.finfo(delta.dtype).tiny)
+        return torch.where(norm > bound, delta * shrink, delta)
+
+
+class Adversary(Stage, ABC):
+    """A stage with a goal and a budget that is enforced here, whatever its author returns."""
+
+    budget: Budget
+
+    @property
+    def threat(self) -> Mapping[str, Any]:
+        """Place, knowledge, causality and effort (THREATS), recorded in the run's header."""
+        return {}
+
+    @final
+    def cross(self, signal: Tensor, rows: Rows) -> Tensor:
+        """Add the perturbation."""
+        return signal + self.attack(signal, rows).delta
+
+    @final
+    def attack(self, signal: Tensor, rows: Rows) -> Perturbation:
+        """The perturbation for a signal [N, K], clipped to the budget, with a verdict per row."""
+        assert rows.knowledge is not None, "an adversary needs rows.knowledge"
+        latent_size = signal.shape[1]
+        radius = self.budget.radius(rows["epsilon"], rows.knowledge.power, latent_size)
+        delta, verdict = self.perturb(signal.detach(), radius, rows, rows.knowledge)
+        delta = delta.detach()
+        if delta.shape != signal.shape:
+            raise InputError(
+                f"adversary {self.label}: must return a perturbation of shape"
+                f" {_shape(signal.shape)}, returned {_shape(delta.shape)}"
+            )
+        verdict = np.array(verdict, dtype=object)
+        broken = ~torch.isfinite(delta).all(dim=1)
+        delta = torch.where(broken[:, None], torch.zeros_like(delta), delta)
+        delta = self.budget.project(delta, radius)
+        still = (delta == 0).all(dim=1).cpu().numpy()
+        verdict[still & (verdict == records.OK)] = records.NOT_MOVED
+        verdict[broken.cpu().numpy()] = records.NONFINITE
+        verdict[(radius == 0).cpu().numpy()] = records.OFF
+        return Perturbation(delta, verdict)
+
+    @abstractmethod
+    def perturb(
+        self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> tuple[Tensor, np.ndarray]:
+        """Author's method: δ [N, K] and verdicts [N]; ``radius`` [N] is the budget's ball."""
+
+
+# --- receivers ----------------------------------------------------------------------------------
+
+
+class Detector(Part, ABC):
+    """Decides from the received latent whether to accept; the larger the score, the stranger.
+
+    The threshold is the quantile of scores on the training split, sent through the arm's own
+    channel without adversary, that gives the stated false-alarm rate.
+    """
+
+    false_alarm: float
+
+    @abstractmethod
+    def fit(self, latents: Tensor) -> dict[str, Tensor]:
+        """What to remember about benign received latents [M, K] (stored in the header)."""
+
+    @abstractmethod
+    def score(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """Strangeness of received latents [N, K], shape [N]."""
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+class Metric(Part, ABC):
+    """A pure function of image and reference, one value per row, with a declared direction.
+
+    ``perfect``: the value of an image against itself, None where that is not finite.
+    ``limit``: the line against which AADDC integrates (Lu & Chen where they state one).
+    ``to_additive`` / ``from_additive``: the domain in which values may be averaged (PSNR: MSE).
+    """
+
+    higher_is_better: ClassVar[bool]
+    perfect: ClassVar[float | None] = None
+    limit: ClassVar[float | None] = None
+
+    @final
+    def __call__(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values [N] for images and references [N, C, H, W] in [0, 1]."""
+        if images.shape != references.shape:
+            raise InputError(
+                f"metric {self.kind}: image {_shape(images.shape)} and reference"
+                f" {_shape(references.shape)} differ in shape"
+            )
+        return self.measure(images, references)
+
+    @abstractmethod
+    def measure(self, images: Tensor, references: Tensor) -> Tensor:
+        """Author's method: values [N], differentiable where an attack is to use it."""
+
+    def to_additive(self, values: np.ndarray) -> np.ndarray:
+        """Values → a scale on which a mean is meaningful."""
+        return values
+
+    def from_additive(self, values: np.ndarray) -> np.ndarray:
+        """Back from the averaging scale."""
+        return values
