@@ -1,0 +1,193 @@
+"""The one place where the event plane meets the signal plane.
+
+`submit` returns at once. An attempt's answer falls due after the receiver's modelled latency; when
+the first answer of a group is asked for, everything pending in that group runs, across arms. Where
+no decision depends on content nobody asks, and batches fill. Every batch has the constant shape
+``block_rows``, so a row's result does not depend on what it shared its batch with: ``max_pending``
+is scheduling only.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from channelsim.records import AttemptsDone, Batch, ImageSaved, LogEvent
+from channelsim.signal_path import SignalPath
+
+
+class Memo(Protocol):
+    """What remembers finished attempts: the ledger."""
+
+    def known(self, keys: Sequence[int]) -> dict[int, bool]:
+        """Of these attempt keys, those already recorded, with whether they were accepted."""
+
+
+class NoMemo:
+    """A run from the beginning."""
+
+    def known(self, keys: Sequence[int]) -> dict[int, bool]:
+        """Nothing is known."""
+        return {}
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Attempts of one group that wait for their computation, as columns."""
+
+    arm: list[int] = field(default_factory=list)
+    message: list[int] = field(default_factory=list)
+    attempt: list[int] = field(default_factory=list)
+    lost: list[bool] = field(default_factory=list)
+    arrived_s: list[float] = field(default_factory=list)
+    checked: int = 0  # how many of the first were looked up in the memo already
+
+    def columns(self) -> tuple[list[Any], ...]:
+        return self.arm, self.message, self.attempt, self.lost, self.arrived_s
+
+    def keep(self, chosen: Sequence[int]) -> None:
+        for column in self.columns():
+            column[:] = [column[i] for i in chosen]
+
+
+class Batcher:
+    """Collects attempts per group and runs them in blocks of constant shape.
+
+    ``count`` and ``max_attempts`` make attempt keys: (arm·count + message)·max_attempts + number.
+    ``thumbnails``: images are kept of messages below this number. ``emit`` receives what is done.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[SignalPath],
+        *,
+        count: int,
+        max_attempts: int,
+        max_pending: int,
+        thumbnails: int,
+        memo: Memo,
+        emit: Callable[[LogEvent], None],
+    ) -> None:
+        self._paths = paths
+        self._count, self._max_attempts = count, max_attempts
+        self._max_pending = max_pending
+        self._thumbnails = thumbnails
+        self._memo, self._emit = memo, emit
+        self._pending = [_Pending() for _ in paths]
+        self._answers: dict[int, bool] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts have been submitted and not yet computed."""
+        return sum(len(group.arm) for group in self._pending)
+
+    def submit(
+        self, group: int, arm: int, message: int, attempt: int, lost: bool, arrived_s: float
+    ) -> None:
+        """Hand in one attempt; its inputs are frozen from here on."""
+        pending = self._pending[group]
+        pending.arm.append(arm)
+        pending.message.append(message)
+        pending.attempt.append(attempt)
+        pending.lost.append(lost)
+        pending.arrived_s.append(arrived_s)
+        if len(pending.arm) >= self._max_pending:
+            self._drop_known(group)
+            if len(pending.arm) >= self._max_pending:
+                self._run(group)
+
+    def answer(self, group: int, arm: int, message: int, attempt: int) -> bool:
+        """Whether the receiver accepted this attempt; runs its group if that is still open."""
+        key = (arm * self._count + message) * self._max_attempts + attempt
+        if key not in self._answers:
+            self.flush(group)
+        return self._answers.pop(key)
+
+    def flush(self, group: int) -> None:
+        """Run everything pending in one group."""
+        self._drop_known(group)
+        if self._pending[group].arm:
+            self._run(group)
+
+    def flush_all(self) -> None:
+        """Run everything pending."""
+        for group in range(len(self._paths)):
+            self.flush(group)
+
+    def _keys(self, pending: _Pending, start: int = 0) -> list[int]:
+        count, most = self._count, self._max_attempts
+        return [
+            (arm * count + message) * most + attempt
+            for arm, message, attempt in zip(
+                pending.arm[start:], pending.message[start:], pending.attempt[start:], strict=True
+            )
+        ]
+
+    def _drop_known(self, group: int) -> None:
+        """Answer from the memo what an earlier, interrupted run has already computed."""
+        pending = self._pending[group]
+        start = pending.checked
+        keys = self._keys(pending, start)
+        known = self._memo.known(keys) if keys else {}
+        if known:
+            self._remember(group, known)
+            fresh = [start + i for i, key in enumerate(keys) if key not in known]
+            pending.keep([*range(start), *fresh])
+        pending.checked = len(pending.arm)
+
+    def _remember(self, group: int, accepted: dict[int, bool]) -> None:
+        """Keep answers that somebody will ask for; where nothing judges, nobody asks."""
+        if self._paths[group].defence.detector is not None:
+            self._answers.update(accepted)
+
+    def _run(self, group: int) -> None:
+        pending, self._pending[group] = self._pending[group], _Pending()
+        path = self._paths[group]
+        keys = self._keys(pending)
+        batch = Batch(
+            np.array(pending.arm, dtype=np.int64),
+            np.array(pending.message, dtype=np.int64),
+            np.array(pending.attempt, dtype=np.int64),
+            np.array(pending.lost, dtype=np.bool_),
+        )
+        for start in range(0, len(keys), path.block_rows):
+            part = slice(start, start + path.block_rows)
+            rows = Batch(*(getattr(batch, name)[part] for name in Batch.__slots__))
+            keep = rows.message < self._thumbnails
+            outcome, images = path.run(rows, keep)
+            accepted = outcome.accepted.tolist()
+            self._remember(group, dict(zip(keys[part], accepted, strict=True)))
+            # Thumbnails go first: a commit that holds the attempts then holds their images too.
+            self._thumbs([key for key, kept in zip(keys[part], keep, strict=True) if kept], images)
+            columns = {
+                "attempt": keys[part],
+                "transmission": [key // self._max_attempts for key in keys[part]],
+                "arrived_s": pending.arrived_s[part],
+                "lost": [int(lost) for lost in pending.lost[part]],
+                "accepted": [int(yes) for yes in accepted],
+                **{name: values.tolist() for name, values in outcome.columns.items()},
+            }
+            self._emit(AttemptsDone(columns))
+
+    def _thumbs(self, keys: list[int], images: dict[str, Tensor]) -> None:
+        for role, pictures in images.items():
+            for key, picture in zip(keys, pictures, strict=True):
+                transmission, attempt = divmod(key, self._max_attempts)
+                self._emit(ImageSaved(transmission, attempt, role, png(picture)))
+
+
+def png(picture: Tensor) -> bytes:
+    """A [C, H, W] image in [0, 1] as PNG, grey for one channel."""
+    from PIL import Image
+
+    pixels = picture.clamp(0, 1).mul(255).round().byte().cpu().numpy()
+    grey = pixels.shape[0] == 1
+    image = Image.fromarray(pixels[0] if grey else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,276 @@
+"""The calibration phase: everything a run fits before its first message.
+
+Only the training split is used, never the messages sent: mean power and mean latent of codecs whose
+card does not state them, detectors and their thresholds, the fallback image. What was found goes
+into the run's header. Arms that differ only in columns are grouped onto one `SignalPath`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.channels.power import Power
+from channelsim.errors import InputError
+from channelsim.parts import Adversary, Codec, Detector
+from channelsim.records import Rows
+from channelsim.scenario import Arm, Scenario
+from channelsim.signal_path import Column, Defence, SignalPath, Transmitter
+
+_CHUNK = 500  # rows of the training split encoded at a time
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The signal paths of a scenario: ``of_arm[a]`` numbers the path of arm ``a``.
+
+    ``report`` is what the header keeps: per receiver the power, per arm the detector threshold.
+    """
+
+    paths: tuple[SignalPath, ...]
+    of_arm: tuple[int, ...]
+    report: Mapping[str, Any]
+
+
+def calibrate(scenario: Scenario) -> Paths:
+    """Fit what must be fitted and build one path per group of arms."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = scenario.source
+    images = source.load(source.split).images.to(device)
+    index = source.index(np.arange(source.messages))
+    fitting = _Fitting(scenario, device)
+    columns = _columns(scenario.arms)
+
+    paths: list[SignalPath] = []
+    of_arm: list[int] = []
+    thresholds = np.full(len(scenario.arms), np.nan)
+    known: dict[Any, int] = {}
+    for arm in scenario.arms:
+        transmitter = fitting.transmitter(arm)
+        defence, threshold = fitting.defence(arm, transmitter)
+        thresholds[arm.number] = threshold
+        key = _group_key(arm)
+        if key not in known:
+            known[key] = len(paths)
+            paths.append(
+                SignalPath(
+                    transmitter=transmitter,
+                    stages=arm.path,
+                    defence=defence,
+                    metrics=arm.metrics,
+                    control=scenario.control,
+                    active=not _all_off(arm),
+                    seed=scenario.seed,
+                    count=source.messages,
+                    images=images,
+                    index=index,
+                    columns=columns,
+                    thresholds=thresholds,  # shared, and complete when the loop ends
+                    block_rows=scenario.block_rows,
+                )
+            )
+        of_arm.append(known[key])
+    return Paths(tuple(paths), tuple(of_arm), fitting.report)
+
+
+def _all_off(arm: Arm) -> bool:
+    adversaries = [stage for stage in arm.path if isinstance(stage, Adversary)]
+    return all(stage.budget.off for stage in adversaries)
+
+
+def _columns(arms: tuple[Arm, ...]) -> dict[str, dict[str, Column]]:
+    """Per stage label and column, the value in every arm (NaN where an arm lacks the stage)."""
+    found: dict[str, dict[str, Column]] = {}
+    for arm in arms:
+        for stage in arm.path:
+            for column, value in stage.column_values().items():
+                table = found.setdefault(stage.label, {})
+                table.setdefault(column, np.full(len(arms), np.nan))[arm.number] = value
+    return found
+
+
+def _group_key(arm: Arm) -> tuple[Any, ...]:
+    """Equal for arms whose rows may share a batch: all configuration but the columns."""
+    detector = arm.receiver.detector
+    stages = tuple(
+        (type(stage), stage.label, _frozen(stage, set(stage.columns.values())), _off(stage))
+        for stage in arm.path
+    )
+    return (
+        id(arm.receiver.codec),
+        arm.transmit,
+        arm.power,
+        stages,
+        # A detector is fitted to its benign channel, columns included.
+        None if detector is None else (_frozen(detector, {"false_alarm"}), _benign_key(arm)),
+        arm.receiver.fallback,
+    )
+
+
+def _benign_key(arm: Arm) -> tuple[Any, ...]:
+    return tuple(
+        (type(stage), stage.label, _frozen(stage, set()))
+        for stage in arm.path
+        if not isinstance(stage, Adversary)
+    )
+
+
+def _off(stage: Any) -> bool:
+    return isinstance(stage, Adversary) and stage.budget.off
+
+
+def _frozen(value: Any, without: set[str], path: str = "") -> Any:
+    """A part as nested tuples of its fields, leaving out the dotted fields in ``without``."""
+    if not dataclasses.is_dataclass(value):
+        return repr(value)
+    fields = []
+    for field in dataclasses.fields(value):
+        dotted = f"{path}.{field.name}" if path else field.name
+        if dotted not in without:
+            fields.append((field.name, _frozen(getattr(value, field.name), without, dotted)))
+    return (type(value).__name__, *fields)
+
+
+class _Fitting:
+    """Fits once per distinct question and remembers the answers."""
+
+    def __init__(self, scenario: Scenario, device: torch.device) -> None:
+        self.scenario = scenario
+        self.device = device
+        self.report: dict[str, Any] = {"power": {}, "threshold": {}}
+        self._train: Tensor | None = None
+        self._transmitters: dict[Any, Transmitter] = {}
+        self._defences: dict[Any, tuple[Defence, np.ndarray]] = {}
+
+    @property
+    def train(self) -> Tensor:
+        """Images of the training split [n, C, H, W]."""
+        if self._train is None:
+            self._train = self.scenario.source.load("train").images.to(self.device)
+        return self._train
+
+    def transmitter(self, arm: Arm) -> Transmitter:
+        """The arm's transmitter, its codec's power from the card or measured."""
+        codec = arm.receiver.codec
+        key = (id(codec), arm.transmit, arm.power)
+        if key not in self._transmitters:
+            codec.network.to(self.device)
+            power, mean = self._codec_power(codec, arm.transmit, arm.power)
+            self._transmitters[key] = Transmitter(codec, arm.transmit, arm.power, power, mean)
+            self.report["power"].setdefault(
+                arm.receiver_name,
+                {"codec": power, "wire": arm.power.wire_power(power), "latent_size": len(mean)},
+            )
+        return self._transmitters[key]
+
+    def _codec_power(self, codec: Codec, transmit: str, power: Power) -> tuple[float, Tensor]:
+        card = codec.card
+        name = "transmit_power" if transmit == "mean" else "transmit_power_sample"
+        if name in card and "latent_mean" in card:
+            mean = torch.tensor(card["latent_mean"], dtype=torch.float32, device=self.device)
+            total = float(card[name])
+        else:
+            latents, spread = self._latents(codec)
+            mean = latents.mean(dim=0)
+            total = float(latents.double().square().mean())
+            if transmit == "sample":
+                total += spread
+        if power.centred:
+            total -= float(mean.double().square().mean())
+        if not total > 0:
+            raise InputError(
+                f"codec {codec.kind}: its latents have no power on the training split,"
+                " so no SNR can be set; check its encoder"
+            )
+        return total, mean
+
+    def _latents(self, codec: Codec) -> tuple[Tensor, float]:
+        """Mean latents of the training split [n, K], and the mean variance added by sampling."""
+        means, variance = [], 0.0
+        for chunk in self.train.split(_CHUNK):
+            mean, std = codec.posterior(chunk)
+            means.append(mean)
+            if std is not None:
+                variance += float(std.double().square().sum())
+        latents = torch.cat(means)
+        return latents, variance / latents.numel()
+
+    def defence(self, arm: Arm, transmitter: Transmitter) -> tuple[Defence, float]:
+        """The arm's fitted detector with its threshold (NaN without one), and its fallback."""
+        receiver = arm.receiver
+        detector = receiver.detector
+        fallback = self._fallback(receiver.fallback, receiver.codec.image_shape)
+        if detector is None:
+            return Defence(None, {}, fallback), float("nan")
+        key = (
+            id(receiver.codec),
+            arm.transmit,
+            arm.power,
+            receiver.fallback,
+            _frozen(detector, {"false_alarm"}),
+            _benign_key(arm),
+        )
+        if key not in self._defences:
+            received = self._benign(arm, transmitter)
+            # Fitted on one half and thresholded on the other, so that the false-alarm rate holds
+            # for rows that the fit has not seen.
+            state = detector.fit(received[::2])
+            scores = detector.score(received[1::2], state).double().cpu().numpy()
+            self._defences[key] = Defence(detector, state, fallback), scores
+        defence, scores = self._defences[key]
+        threshold = _threshold(detector, scores)
+        self.report["threshold"][str(arm.number)] = threshold
+        return defence, threshold
+
+    def _fallback(self, name: str, shape: tuple[int, int, int]) -> Tensor:
+        if name == "black":
+            return torch.zeros(shape, device=self.device)
+        return self.train.mean(dim=0)
+
+    @torch.no_grad()
+    def _benign(self, arm: Arm, transmitter: Transmitter) -> Tensor:
+        """The training split as this arm's receiver gets it without adversary, [n, K]."""
+        received = []
+        numbers = np.arange(len(self.train))
+        for rows, chunk in zip(
+            np.array_split(numbers, range(_CHUNK, len(numbers), _CHUNK)),
+            self.train.split(_CHUNK),
+            strict=True,
+        ):
+            # Streams of their own: calibration never meets the noise that messages will meet.
+            _, scaled = transmitter.send(chunk, self._rows("transmitter", rows, {}, transmitter))
+            signal = scaled.wire
+            for stage in arm.path:
+                if not isinstance(stage, Adversary):
+                    values = stage.column_values()
+                    signal = stage.apply(signal, self._rows(stage.label, rows, values, transmitter))
+            received.append(scaled.undo(signal))
+        return torch.cat(received)
+
+    def _rows(
+        self, label: str, numbers: np.ndarray, values: Mapping[str, float], sender: Transmitter
+    ) -> Rows:
+        return Rows(
+            name=f"calibration/{label}",
+            seed=self.scenario.seed,
+            message=numbers,
+            attempt=np.zeros_like(numbers),
+            columns={
+                name: torch.full((len(numbers),), value, device=self.device)
+                for name, value in values.items()
+            },
+            device=self.device,
+            power=sender.wire_power,
+        )
+
+
+def _threshold(detector: Detector, scores: np.ndarray) -> float:
+    from channelsim.defences.detector import threshold
+
+    return threshold(scores, detector.false_alarm)

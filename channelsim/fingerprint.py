@@ -1,0 +1,85 @@
+"""Who computed this, with what: the header of a run."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import channelsim
+from channelsim.parts import Adversary
+from channelsim.scenario import Scenario
+
+
+def fingerprint(block_rows: int) -> dict[str, Any]:
+    """What must be equal for a replay to be bit for bit."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    return {
+        "torch": torch.__version__,
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
+        "block_rows": block_rows,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part."""
+    from importlib.metadata import version
+
+    names = ("torch", "numpy", "scipy", "simpy", "pydantic")
+    return {
+        "channelsim": channelsim.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout this package runs from, None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything a reader of the ledger must know about the run, JSON-able."""
+    weights = {arm.receiver_name: arm.receiver.codec.card.get("sha256") for arm in scenario.arms}
+    threats = {
+        stage.label: dict(stage.threat)
+        for arm in scenario.arms
+        for stage in arm.path
+        if isinstance(stage, Adversary)
+    }
+    return {
+        "title": scenario.title,
+        "seed": scenario.seed,
+        "scenario_written": scenario.written,
+        "scenario": scenario.resolved,
+        "scenario_hash": scenario.hash,
+        "count": scenario.source.messages,
+        "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
+        "metrics": [metric.kind for metric in scenario.metrics],
+        "control": scenario.control,
+        "swept_keys": list(scenario.swept_keys),
+        "receivers": list(scenario.receivers),
+        "block_rows": scenario.block_rows,
+        "fingerprint": fingerprint(scenario.block_rows),
+        "versions": versions(),
+        "git": git_revision(),
+        "weights": weights,
+        "calibration": dict(calibration),
+        "threats": threats,
+    }
