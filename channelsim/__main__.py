@@ -1,0 +1,5 @@
+"""``python -m channelsim``."""
+
+from channelsim.cli import main
+
+main()
