@@ -39,12 +39,14 @@ and found none; set CHANNELSIM_PYTHON to its path if it is not called python3" 2
 # Without a GPU, torch's CPU build saves gigabytes of download. A machine whose pip is already told
 # where packages live is left alone.
 cpu_index() {
-  local index=https://download.pytorch.org/whl/cpu
+  local index=https://download.pytorch.org/whl/cpu config
   [[ $(uname -s) == Linux && ! -e /proc/driver/nvidia ]] || return 0
-  "$venv/bin/python" -m pip config list 2>/dev/null | grep -qE 'index-url|find-links|no-index' && return 0
-  "$venv/bin/python" -m pip index versions torch --index-url "$index" --timeout 5 --retries 0 \
-    >/dev/null 2>&1 && printf -- '--extra-index-url %s' "$index"
-  return 0
+  config=$("$venv/bin/python" -m pip config list 2>/dev/null) || return 0
+  [[ $config == *index-url* || $config == *find-links* || $config == *no-index* ]] && return 0
+  if "$venv/bin/python" -m pip index versions torch --index-url "$index" --timeout 5 --retries 0 \
+    >/dev/null 2>&1; then
+    printf -- '--extra-index-url %s' "$index"
+  fi
 }
 
 install_lock() { # install_lock LOCK: one line, rewritten in place on a terminal
