@@ -1,0 +1,339 @@
+"""The ledger: the append-only record of a run, from which every table, plot and replay is made.
+
+One SQLite file in WAL mode: one writer, readable while it grows. Rows are keyed by numbers computed
+from arm, message and attempt, so writing a row twice changes nothing, and the ledger serves as its
+own memo when a run is resumed. Nothing here keeps rows in memory.
+
+A commit falls only *between* computed blocks (before an `AttemptsDone`, or at a `Ticked`,
+`ArmDone` or `Finished`), about once a second: an attempt and its thumbnails enter together or not
+at all, since a resumed run never recomputes an attempt that is in the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from channelsim import records
+from channelsim.errors import InputError
+from channelsim.ledger_file import check_version, connected, explained, locked
+from channelsim.ledger_tables import (
+    DONE,
+    TRANSMISSION_COLUMNS,
+    attempt_columns,
+    fill,
+    flat_columns,
+    insert,
+    json_items,
+    now,
+    plain,
+    quoted,
+    schema,
+)
+from channelsim.records import ArmRecord, LogEvent, Started
+
+COMMIT_SECONDS = 1.0  # ours: about as much work as a killed process may lose
+
+
+class Ledger:
+    """A run's record: `create` or `open` one, `write` events, read through `rows`.
+
+    Use as a context manager: leaving it commits; leaving it by an exception drops what was written
+    since the last commit, which a resumed run computes again.
+    """
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None
+    ) -> None:
+        self.path = path
+        self.connection = connection
+        self._lock = lock
+        self._committed_at = time.monotonic()
+        header = self.header()
+        self.count: int = header["count"]
+        self.max_attempts: int = header["max_attempts"]
+        self.swept_keys: tuple[str, ...] = tuple(header["swept_keys"])
+        self.attempt_columns = attempt_columns(header)
+        self.flat_columns = flat_columns(header)
+        self._add_attempts = insert("attempt", self.attempt_columns)
+        self._add_transmissions = insert("transmission", TRANSMISSION_COLUMNS)
+
+    # --- opening and closing --------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path, started: Started) -> Ledger:
+        """Make a new ledger with the header and the arms of a run, ready for writing."""
+        path = Path(path)
+        lock = locked(path)
+        try:
+            if path.exists():
+                raise InputError(
+                    f"{path}: there is a ledger already; add --resume to continue it, or choose"
+                    " another folder with --out"
+                )
+            # The file gets its name only when header and tables are complete in it.
+            unborn = path.with_name(path.name + ".part")
+            for leftover in (unborn, unborn.with_name(unborn.name + "-journal")):
+                leftover.unlink(missing_ok=True)
+            with explained(path):
+                connection = sqlite3.connect(unborn, isolation_level=None)
+                try:
+                    connection.execute("BEGIN")
+                    for statement in schema(started):
+                        connection.execute(statement)
+                    fill(connection, started)
+                    connection.execute("COMMIT")
+                finally:
+                    connection.close()
+            unborn.rename(path)
+            return cls(path, connected(path, write=True), lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def open(cls, path: Path, write: bool = False) -> Ledger:
+        """Open an existing ledger; any number may read while one writes."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: there is no ledger here")
+        lock = locked(path) if write else None
+        connection = None
+        try:
+            connection = connected(path, write)
+            check_version(path, connection)
+            return cls(path, connection, lock)
+        except BaseException:
+            for opened in (connection, lock):
+                if opened is not None:
+                    opened.close()
+            raise
+
+    def commit(self) -> None:
+        """Make everything written so far permanent, whatever happens to this process."""
+        if self.connection.in_transaction:
+            with explained(self.path):
+                self.connection.execute("COMMIT")
+        self._committed_at = time.monotonic()
+
+    def rollback(self) -> None:
+        """Drop what was written since the last commit."""
+        if self.connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Commit and let go of the file; a finished ledger becomes one plain, portable file."""
+        try:
+            self.commit()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.rollback()
+        if self._lock is not None:
+            # Without WAL a ledger is one file that also opens on read-only media. Where somebody
+            # is reading just now, SQLite refuses and the ledger stays as it is, equally valid.
+            with suppress(sqlite3.Error):
+                self.connection.execute("PRAGMA busy_timeout = 0")
+                self.connection.execute("PRAGMA journal_mode = DELETE")
+        self.connection.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._let_go()
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def write(self, event: LogEvent) -> None:
+        """Store one event of a run; `Started` is checked against the header, not stored again."""
+        with explained(self.path):
+            self._write(event)
+
+    def _write(self, event: LogEvent) -> None:
+        match event:
+            case records.AttemptsDone(columns=columns):
+                self._commit_if_due()
+                self._add(self._add_attempts, self.attempt_columns, columns)
+            case records.TransmissionsDone(columns=columns):
+                self._add(self._add_transmissions, TRANSMISSION_COLUMNS, columns)
+            case records.ImageSaved():
+                values = (int(event.transmission), int(event.attempt), event.role, event.png)
+                self._begin().execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", values)
+            case records.Noted():
+                self._begin().execute(
+                    "INSERT OR IGNORE INTO event (level, text, sim_s, arm) VALUES (?, ?, ?, ?)",
+                    (event.level, event.text, float(event.sim_s), event.arm),
+                )
+            case records.ArmDone():
+                self._begin().execute(
+                    "UPDATE arm SET status = ?, verdict = ? WHERE arm = ?",
+                    (DONE, event.verdict, int(event.arm)),
+                )
+                self._commit_if_due()
+            case records.Ticked():
+                self._commit_if_due()
+            case records.Finished():
+                self.set_header({"finished": float(event.sim_s), "finished_at": now()})
+                self.commit()
+            case records.Started():
+                given = event.header.get("scenario_hash")
+                if given != self.header().get("scenario_hash"):
+                    raise InputError(f"{self.path}: this ledger is of another scenario")
+
+    def set_header(self, values: Mapping[str, Any]) -> None:
+        """Add to the header, or replace in it, JSON-able values (committed with the next rows)."""
+        self._begin().executemany("INSERT OR REPLACE INTO header VALUES (?, ?)", json_items(values))
+
+    def _begin(self) -> sqlite3.Connection:
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN IMMEDIATE")
+        return self.connection
+
+    def _commit_if_due(self) -> None:
+        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self.commit()
+
+    def _add(
+        self, statement: str, names: Sequence[str], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        if columns.keys() != set(names):
+            odd = ", ".join(sorted(columns.keys() ^ set(names)))
+            raise ValueError(
+                f"ledger: rows come with exactly the declared columns; differing: {odd}"
+            )
+        rows = zip(*(plain(columns[name]) for name in names), strict=True)
+        self._begin().executemany(statement, rows)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple]:
+        """Stream the answer to a query; a damaged file is reported in one sentence."""
+        with explained(self.path):
+            yield from self.connection.execute(query, values)
+
+    def known(self, keys: Sequence[int]) -> dict[int, bool]:
+        """Those attempts that are in the ledger, with whether each was accepted."""
+        wanted: list[int] = plain(keys)
+        if not wanted:
+            return {}
+        low, high = min(wanted), max(wanted)
+        if high - low < 3 * len(wanted):  # mostly consecutive: one sweep beats single look-ups
+            query = "SELECT attempt, accepted FROM attempt WHERE attempt BETWEEN ? AND ?"
+            found = dict(self.rows(query, (low, high)))
+            return {key: bool(found[key]) for key in wanted if key in found}
+        query = (
+            "SELECT attempt, accepted FROM json_each(?) CROSS JOIN attempt"
+            " ON attempt = json_each.value"
+        )
+        return {key: bool(accepted) for key, accepted in self.rows(query, (json.dumps(wanted),))}
+
+    def header(self) -> dict[str, Any]:
+        """The header as it is now; `finished` appears in it when the run is complete."""
+        return {key: json.loads(value) for key, value in self.rows("SELECT * FROM header")}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return "finished" in self.header()
+
+    def arms(self) -> list[ArmRecord]:
+        """All arms in order, with their swept values as the scenario gave them."""
+        query = "SELECT arm, receiver, swept FROM arm ORDER BY arm"
+        return [ArmRecord(arm, receiver, json.loads(s)) for arm, receiver, s in self.rows(query)]
+
+    @property
+    def arm_verdicts(self) -> dict[int, str]:
+        """Verdicts of the arms that are complete."""
+        return dict(self.rows("SELECT arm, verdict FROM arm WHERE status = ? ORDER BY arm", [DONE]))
+
+    def settled(self) -> int:
+        """How many transmissions are recorded."""
+        return int(next(self.rows("SELECT count(*) FROM transmission"))[0])
+
+
+# --- comparison ---------------------------------------------------------------------------------
+
+# Equal runs agree in these; the rest of the header says where, when and how they were computed.
+SAME_HEADER = (
+    "seed", "scenario_hash", "count", "max_attempts", "metrics", "control", "swept_keys",
+    "receivers", "block_rows", "weights", "calibration", "ledger_version", "total", "finished",
+)  # fmt: skip
+_BY_KEY: Mapping[str, tuple[str, ...]] = {
+    "arm": ("arm",),
+    "transmission": ("transmission",),
+    "attempt": ("attempt",),
+    "image": ("transmission", "attempt", "role"),
+    "event": ("level", "text", "sim_s", "arm"),
+}
+
+
+def differences(a: Ledger, b: Ledger, at_most: int = 20) -> list[str]:
+    """What differs between two ledgers, row by row and bit by bit; empty where they are equal.
+
+    Compared are all rows of all tables by key, and the header without what tells of time, place
+    and schedule (`SAME_HEADER` lists what is compared).
+    """
+    found = []
+    left, right = a.header(), b.header()
+    for key in SAME_HEADER:
+        if left.get(key) != right.get(key):
+            found.append(f"header {key}: {left.get(key)!r} and {right.get(key)!r}")
+    for table in _BY_KEY:
+        for difference in _table_differences(a, b, table):
+            found.append(f"{table} {difference}")
+            if len(found) >= at_most:
+                return [*found, "… and perhaps more"]
+    return found
+
+
+def _table_differences(a: Ledger, b: Ledger, table: str) -> Iterator[str]:
+    keys = _BY_KEY[table]
+    names = [row[1] for row in a.rows(f"PRAGMA table_info({table})")]
+    others = [row[1] for row in b.rows(f"PRAGMA table_info({table})")]
+    if names != others:
+        yield f"columns: {names} and {others}"
+        return
+    # The number of an event is the order of arrival, which is a matter of schedule.
+    names = [*keys, *(name for name in names if name not in (*keys, "event"))]
+    chosen = ", ".join(quoted(name) for name in names)
+    query = f"SELECT {chosen} FROM {table} ORDER BY {', '.join(keys)}"
+
+    def key(row: tuple) -> list[tuple[bool, Any]]:  # SQLite's order: NULL comes first
+        return [(value is not None, value) for value in row[: len(keys)]]
+
+    left, right = a.rows(query), b.rows(query)
+    x, y = next(left, None), next(right, None)
+    while x is not None or y is not None:
+        if x == y:
+            x, y = next(left, None), next(right, None)
+        elif y is None or (x is not None and key(x) < key(y)):
+            assert x is not None
+            yield f"{x[: len(keys)]}: only in the first"
+            x = next(left, None)
+        elif x is None or key(y) < key(x):
+            yield f"{y[: len(keys)]}: only in the second"
+            y = next(right, None)
+        else:
+            unlike = [f"{n} {u!r} and {v!r}" for n, u, v in zip(names, x, y, strict=True) if u != v]
+            yield f"{x[: len(keys)]}: {'; '.join(unlike)}"
+            x, y = next(left, None), next(right, None)

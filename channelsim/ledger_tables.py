@@ -1,0 +1,140 @@
+"""The ledger's tables and the flat view, as SQL, and what may stand in their cells."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from channelsim import records
+from channelsim.errors import InputError
+from channelsim.records import Started
+
+LEDGER_VERSION = 1
+TRANSMISSION_COLUMNS = ("transmission", "sent_s", "done_s", "attempts", "delivered")
+RUNNING, DONE = "running", "done"
+
+_INTEGERS = {"attempt", "transmission", "lost", "accepted", "attempts"}
+_TEXTS = {"verdict", "delivered"}
+_PLAIN_TYPES = {int, float, str, bool, type(None)}
+
+
+def attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns of the attempt table for a run's header."""
+    metrics, control = header["metrics"], header["control"]
+    quality = records.quality_columns(metrics)
+    return (*records.ATTEMPT_COLUMNS, *quality, *records.metric_columns(metrics, control))
+
+
+def flat_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns of the flat view, in order, under the names a user wrote."""
+    measured = records.metric_columns(header["metrics"], header["control"])
+    return (*records.FLAT_HEAD, *header["swept_keys"], *records.FLAT_TAIL, *measured)
+
+
+def schema(started: Started) -> Iterator[str]:
+    """Statements that make the tables and the flat view."""
+    header = started.header
+    count, swept = int(header["count"]), [f"swept_{i}" for i in range(len(header["swept_keys"]))]
+    yield "CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT)"
+    arm = ["arm INTEGER PRIMARY KEY", "receiver TEXT", "swept TEXT", "status TEXT", "verdict TEXT"]
+    # Swept values also stand as SQL values, for queries; without a type they stay as given.
+    yield f"CREATE TABLE arm ({', '.join(arm + swept)})"
+    yield (
+        "CREATE TABLE transmission (transmission INTEGER PRIMARY KEY, sent_s REAL, done_s REAL,"
+        " attempts INTEGER, delivered TEXT,"
+        f" arm INTEGER GENERATED ALWAYS AS (transmission / {count}),"
+        f" message INTEGER GENERATED ALWAYS AS (transmission % {count}))"
+    )
+    attempt = [f"{quoted(name)} {_sql_type(name)}" for name in attempt_columns(header)]
+    yield f"CREATE TABLE attempt ({', '.join(attempt)})"
+    yield (
+        "CREATE TABLE image (transmission INTEGER, attempt INTEGER, role TEXT, png BLOB,"
+        " PRIMARY KEY (transmission, attempt, role))"
+    )
+    yield (
+        "CREATE TABLE event (event INTEGER PRIMARY KEY, level TEXT, text TEXT, sim_s REAL,"
+        " arm INTEGER)"
+    )
+    # SQLite holds every NULL for different, and a note about the whole run names no arm.
+    yield "CREATE UNIQUE INDEX event_once ON event (level, text, sim_s, ifnull(arm, -1))"
+    names = flat_columns(header)
+    origin = {"receiver": "arm.receiver"}
+    origin |= {name: f"transmission.{name}" for name in records.FLAT_HEAD if name != "receiver"}
+    sources = [origin[name] for name in records.FLAT_HEAD]
+    sources += [f"arm.{column}" for column in swept]
+    sources += [f"attempt.{quoted(name)}" for name in names[len(sources) :]]
+    chosen = ", ".join(f"{s} AS {quoted(n)}" for s, n in zip(sources, names, strict=True))
+    last = f"transmission.transmission * {int(header['max_attempts'])} + transmission.attempts - 1"
+    # CROSS JOIN fixes the order of the loops: answers stream in order of transmission.
+    yield (
+        f"CREATE VIEW transmissions AS SELECT {chosen} FROM transmission"
+        f" CROSS JOIN attempt ON attempt.attempt = {last}"
+        " CROSS JOIN arm ON arm.arm = transmission.arm"
+    )
+
+
+def fill(connection: sqlite3.Connection, started: Started) -> None:
+    """Write header and arms."""
+    added = {"ledger_version": LEDGER_VERSION, "total": started.total, "created_at": now()}
+    header = dict(started.header) | added
+    connection.executemany("INSERT INTO header VALUES (?, ?)", json_items(header))
+    keys = header["swept_keys"]
+    marks = ", ".join("?" * (5 + len(keys)))
+    for arm in started.arms:
+        swept = [_cell(arm.swept.get(key)) for key in keys]
+        values = [int(arm.arm), arm.receiver, dumps(dict(arm.swept)), RUNNING, None, *swept]
+        connection.execute(f"INSERT INTO arm VALUES ({marks})", values)
+
+
+def insert(table: str, columns: Sequence[str]) -> str:
+    """Statement that adds a row where its key is not there yet."""
+    names = ", ".join(quoted(name) for name in columns)
+    return f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, whatever characters it has."""
+    if "\0" in name:
+        raise InputError(f"ledger: a column cannot be called {name!r}: it contains a NUL character")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _sql_type(column: str) -> str:
+    if column == "attempt":
+        return "INTEGER PRIMARY KEY"
+    return "INTEGER" if column in _INTEGERS else "TEXT" if column in _TEXTS else "REAL"
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def plain(column: Any) -> Any:
+    """Python's own numbers: SQLite would store a numpy scalar as raw bytes."""
+    if hasattr(column, "tolist"):
+        column = column.tolist()
+    if _PLAIN_TYPES.issuperset(map(type, column)):
+        return column
+    return [value.item() if hasattr(value, "item") else value for value in column]
+
+
+def _cell(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return value if type(value) in _PLAIN_TYPES else dumps(value)
+
+
+def json_items(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of the header table."""
+    return [(key, dumps(value)) for key, value in values.items()]
+
+
+def dumps(value: Any) -> str:
+    """JSON, numpy values included."""
+    return json.dumps(value, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v))
+
+
+def now() -> str:
+    """Wall time, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
