@@ -1,0 +1,13 @@
+"""The command line: what a person types, and what the machine answers with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code (0, 1, 2 or 130)."""
+    from channelsim.cli.app import answer
+
+    sys.exit(answer(list(sys.argv[1:] if arguments is None else arguments)))

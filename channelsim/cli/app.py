@@ -1,0 +1,195 @@
+"""Commands, options and their help; the work is in the modules beside this one.
+
+Nothing here imports torch or pydantic: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from channelsim import __version__
+from channelsim.cli import usage
+from channelsim.cli.faults import INTERRUPTED, guarded
+
+app = typer.Typer(
+    name="channelsim",
+    help="What happens to a learned codec when somebody else can touch its channel.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer shows the subclass, not the class
+
+Scenario = Annotated[str, typer.Argument(help="A scenario file (.yaml).", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a dotted key; may be repeated."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed instead of the scenario's.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Where data sets are, instead of CHANNELSIM_DATA.")
+]
+
+
+def answer(arguments: list[str]) -> int:
+    """Carry out a command line; return the exit code."""
+    try:
+        code = app(usage.spread_set(arguments), prog_name="channelsim", standalone_mode=False)
+    except _USAGE_ERROR as error:
+        return usage.explain(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _do(module: str, work: str, log_folder: Path | None = None, **options: Any) -> None:
+    """Load a command's module and do its work; leave with its exit code."""
+
+    def body() -> None:
+        command: Callable[..., None] = getattr(import_module(f"channelsim.cli.{module}"), work)
+        command(**options)
+
+    raise typer.Exit(guarded(body, log_folder))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"channelsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  typer calls _version
+        bool, typer.Option("--version", help="Say which version this is.", callback=_version)
+    ] = False,
+) -> None:
+    """Show the help where no command was given."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    scenario: Scenario,
+    set_: Settings = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; without it runs/SCENARIO-SEED-N.", metavar="DIR"),
+    ] = None,
+    data_root: DataRoot = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines of text (the default).")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the run is.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
+    ] = False,
+) -> None:
+    """Simulate a scenario and write its ledger.
+
+    [dim]Example:[/] channelsim run scenarios/black_target.yaml --set source.count=100 --out tried
+    """
+    if plain and quiet:
+        raise typer.BadParameter("--plain and --quiet exclude each other")
+    _do(
+        "running", "run", out,
+        scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
+        quiet=quiet, resume=resume,
+    )  # fmt: skip
+
+
+@app.command()
+def check(
+    scenario: Scenario, set_: Settings = None, seed: Seed = None, data_root: DataRoot = None
+) -> None:
+    """Try one message per arm, then estimate the time and size of a run.
+
+    [dim]Example:[/] channelsim check scenarios/black_target.yaml
+    """
+    _do(
+        "checking", "check",
+        scenario=scenario, settings=set_ or [], seed=seed, data_root=data_root,
+    )  # fmt: skip
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="Only these parts, e.g. adversaries.", metavar="[KIND]")
+    ] = None,
+) -> None:
+    """List the parts a scenario may name, with what each one takes.
+
+    [dim]Example:[/] channelsim list adversaries
+    """
+    _do("reading", "list_parts", kind=kind)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors.
+
+    [dim]Example:[/] channelsim schema > scenario.schema.json
+    """
+    _do("reading", "schema")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file (.yaml).", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the codec; without it, beside the recipe.", metavar="DIR"),
+    ] = None,
+    data_root: DataRoot = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the codec is.")] = False,
+) -> None:
+    """Train a codec from its recipe; started again, it goes on where it was interrupted.
+
+    [dim]Example:[/] channelsim train my-vae.yaml --out codecs/my-vae
+    """
+    _do("training", "train", out, recipe=recipe, out=out, data_root=data_root, quiet=quiet)
+
+
+@app.command()
+def replay(
+    run: Folder,
+    transmission: Annotated[
+        int, typer.Option(help="Number of the transmission, as in its table.", min=0)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write its pictures there (.png).", metavar="PNG")
+    ] = None,
+) -> None:
+    """Compute one transmission again and compare it with the ledger.
+
+    [dim]Example:[/] channelsim replay runs/black_target-7-1 --transmission 42 --out 42.png
+    """
+    _do("reading", "replay", folder=run, transmission=transmission, out=out)
+
+
+@app.command()
+def export(
+    run: Folder,
+    format_: Annotated[
+        str, typer.Option("--format", help="csv, jsonl or parquet.", metavar="FORMAT")
+    ] = "csv",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write; without it, standard output.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Write a run's table, one row per transmission.
+
+    [dim]Example:[/] channelsim export runs/black_target-7-1 --format csv --out table.csv
+    """
+    _do("reading", "export", folder=run, format_=format_, out=out)

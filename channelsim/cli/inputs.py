@@ -1,0 +1,54 @@
+"""From what was typed to a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from channelsim.errors import InputError
+
+
+def settings_of(written: list[str]) -> dict[str, Any]:
+    """``["a.b=1", …]`` → ``{"a.b": 1, …}``; values are read as a scenario file's are."""
+    from channelsim.scenario import parse_value
+
+    settings = {}
+    for text in written:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(
+                f"--set {text}: expected KEY=VALUE, for example --set source.count=100"
+            )
+        settings[key.strip()] = parse_value(value, f"--set {key.strip()}")
+    return settings
+
+
+def existing_run(folder: Path) -> Path:
+    """The ledger of a run folder, or of the ledger file itself."""
+    ledger = folder if folder.name == "ledger.sqlite" else folder / "ledger.sqlite"
+    if not ledger.is_file():
+        raise InputError(
+            f"{folder}: there is no run here (a run's folder holds ledger.sqlite; `channelsim run`"
+            " says where it writes)"
+        )
+    return ledger
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def size(count: float) -> str:
+    """Bytes as a person says them (powers of ten)."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,156 @@
+"""How long a run will take and how large its ledger will be, from a trial of the real thing."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from channelsim.records import (
+    ArmRecord,
+    AttemptsDone,
+    Finished,
+    ImageSaved,
+    Started,
+    TransmissionsDone,
+)
+from channelsim.scenario import Scenario
+from channelsim.simulate import simulate
+
+# All ours: what is tried as block_rows, how much faster another must be to be proposed, how long
+# the trials may take together [s], and how many blocks each one runs.
+BLOCKS = (32, 64, 128, 256, 512)
+WORTH_CHANGING = 1.1
+BUDGET_S = 20.0
+_TRIAL_BLOCKS = 2
+_ROW_OVERHEAD = 12  # bytes SQLite spends on a row's key, header and place in its page
+_PAGE_FILL = 1.1  # pages are not quite full
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a short run showed.
+
+    ``header``: of the run. ``columns``: what is measured per attempt, with the values measured.
+    ``set_up_s``: before the first message (loading, calibration). ``run_s``: the rest.
+    ``transmissions``, ``image_bytes``, ``row_bytes``: of this trial.
+    """
+
+    header: Mapping[str, Any]
+    arms: Sequence[ArmRecord]
+    columns: Mapping[str, Sequence[Any]]
+    set_up_s: float
+    run_s: float
+    transmissions: int
+    image_bytes: int
+    row_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Time [s] and ledger size [bytes] of a run, and the block size that was fastest here.
+
+    ``rates``: transmissions per second for every block_rows that was tried.
+    """
+
+    transmissions: int
+    seconds: float
+    ledger_bytes: int
+    block_rows: int
+    rates: Mapping[int, float]
+
+
+def trial(scenario: Scenario, messages: int, block_rows: int | None = None) -> Trial:
+    """Run the first ``messages`` of a scenario in memory, through everything but the ledger."""
+    short = dataclasses.replace(
+        scenario,
+        source=dataclasses.replace(scenario.source, count=messages),
+        block_rows=block_rows or scenario.block_rows,
+        max_pending=None,
+    )
+    began = started_at = time.perf_counter()
+    header: Mapping[str, Any] = {}
+    arms: Sequence[ArmRecord] = ()
+    columns: dict[str, list[Any]] = {}
+    settled = pictures = size = 0
+    for event in simulate(short):
+        match event:
+            case Started():
+                header, arms, started_at = event.header, event.arms, time.perf_counter()
+            case AttemptsDone():
+                size += row_bytes(event.columns)
+                for name, values in event.columns.items():
+                    columns.setdefault(name, []).extend(values)
+            case TransmissionsDone():
+                size += row_bytes(event.columns)
+                settled += len(event.columns["transmission"])
+            case ImageSaved():
+                pictures += len(event.png)
+            case Finished():
+                break
+    return Trial(
+        header=header,
+        arms=arms,
+        columns=columns,
+        set_up_s=started_at - began,
+        run_s=time.perf_counter() - started_at,
+        transmissions=settled,
+        image_bytes=pictures,
+        row_bytes=size,
+    )
+
+
+def estimate(scenario: Scenario, blocks: Sequence[int] = BLOCKS) -> Estimate:
+    """Measure a scenario at its own block_rows, then at others for as long as `BUDGET_S` allows."""
+    began = time.perf_counter()
+    messages, arms = scenario.source.messages, len(scenario.arms)
+    own = _measured(scenario, scenario.block_rows)
+    rates = {scenario.block_rows: own.transmissions / own.run_s}
+    for block in sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
+        if block not in rates and time.perf_counter() - began < BUDGET_S:
+            tried = _measured(scenario, block)
+            rates[block] = tried.transmissions / tried.run_s
+    total = messages * arms
+    share = total / own.transmissions
+    kept = min(1.0, scenario.images / max(1, own.transmissions // arms))
+    pictures = own.image_bytes if kept == 1.0 else own.image_bytes / max(kept, 1e-9) * kept
+    return Estimate(
+        transmissions=total,
+        seconds=own.set_up_s + total / rates[scenario.block_rows],
+        ledger_bytes=round(own.row_bytes * share * _PAGE_FILL + pictures),
+        block_rows=proposed(rates, scenario.block_rows),
+        rates=rates,
+    )
+
+
+def proposed(rates: Mapping[int, float], own: int) -> int:
+    """The block_rows to use: the scenario's own unless another is clearly faster."""
+    fastest = max(rates, key=lambda block: rates[block])
+    return fastest if rates[fastest] > WORTH_CHANGING * rates[own] else own
+
+
+def row_bytes(columns: Mapping[str, Sequence[Any]]) -> int:
+    """Bytes that columns of rows take in SQLite: values by their type, and a little per row."""
+    rows = len(next(iter(columns.values()), ()))
+    total = rows * (_ROW_OVERHEAD + len(columns))
+    for values in columns.values():
+        total += sum(_value_bytes(value) for value in values)
+    return total
+
+
+def _value_bytes(value: Any) -> int:
+    if value is None or value != value or value in (0, 1):
+        return 0  # NULL (NaN becomes NULL), 0 and 1 live in the row's header
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, int):
+        return 1 + max(0, (value.bit_length() - 1) // 8)
+    return 8
+
+
+def _measured(scenario: Scenario, block_rows: int) -> Trial:
+    rows = _TRIAL_BLOCKS * block_rows
+    messages = max(1, min(scenario.source.messages, -(-rows // len(scenario.arms))))
+    return trial(scenario, messages, block_rows)
