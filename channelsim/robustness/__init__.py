@@ -1,0 +1,1 @@
+"""How robust a receiver was, and how sure that is."""

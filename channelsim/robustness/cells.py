@@ -1,0 +1,150 @@
+"""One arm of a ledger as sums per cell of messages: what the bootstrap needs, in bounded memory.
+
+Rows stream out of SQLite in chunks; what stays is at most `intervals.CELLS` cells × columns, for
+five messages or fifty million.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelsim import records, units
+from channelsim.robustness import intervals
+from channelsim.robustness.intervals import Floats, Means, Resampler
+from channelsim.robustness.scales import Scale, scale_of
+
+if TYPE_CHECKING:
+    from channelsim.ledger import Ledger
+
+_CHUNK = 20_000  # rows held in memory at a time
+
+# Figures of a transmission that are not metrics; all are averaged on the scale named here.
+FIGURES: tuple[str, ...] = (
+    "attempts",
+    "latency",  # done_s - sent_s
+    "psr",  # linear, 0 where an adversary is on the path but injected nothing
+    "psr_received",
+    "noise",  # N0 / P, linear: noise powers are averaged, never decibels or ratios over noise
+    "noise_measured",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of one arm. ``attempts_*`` count attempts, the rest transmissions (last attempt)."""
+
+    delivered: Mapping[str, int]
+    verdicts: Mapping[str, int]
+    attempts: int
+    attempts_arrived: int
+    attempts_rejected: int
+    attempts_benign: int  # arrived, and nothing had been injected
+    attempts_false_alarm: int  # of those, the rejected ones
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCells:
+    """Sums and counts [cells, columns] of one arm's transmissions, on additive scales.
+
+    ``cells``: the cells that hold a message, ascending. ``names``: the columns.
+    """
+
+    messages: int
+    cells: NDArray[np.int64]
+    names: tuple[str, ...]
+    sums: Floats
+    counts: Floats
+    tally: Tally
+
+    def means(self, resampler: Resampler) -> Means:
+        """Return means of all columns; the resampler draws among exactly these cells."""
+        return intervals.means(self.sums, self.counts, resampler)
+
+    def mean(self, name: str) -> float | None:
+        """Plain mean of one column; None where it was never measured."""
+        place = self.names.index(name)
+        number = self.counts[:, place].sum()
+        return float(self.sums[:, place].sum() / number) if number else None
+
+
+def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
+    """Read the settled transmissions of one arm, however many there are yet."""
+    count, most, seed = int(header["count"]), int(header["max_attempts"]), int(header["seed"])
+    names = metric_names(header)
+    scales = [scale_of(_metric_of(name, header["metrics"])) for name in names]
+    size = min(count, intervals.CELLS)
+    columns = (*FIGURES, *names)
+    sums, counts = np.zeros((size, len(columns))), np.zeros((size, len(columns)))
+    members = np.zeros(size, dtype=np.int64)
+    verdicts: Counter[str] = Counter()
+    delivered: Counter[str] = Counter()
+
+    selected = ", ".join(f'a."{name}"' for name in names)
+    rows = ledger.rows(
+        "SELECT t.transmission, t.delivered, a.verdict, t.attempts, t.done_s - t.sent_s,"
+        " a.delta_l2, a.psr_db, a.psr_received_db, a.snr_db, a.snr_measured_db"
+        f"{', ' if selected else ''}{selected}"
+        " FROM transmission t JOIN attempt a ON a.attempt = t.transmission * ? + t.attempts - 1"
+        " WHERE t.transmission >= ? AND t.transmission < ?",
+        (most, arm * count, (arm + 1) * count),
+    )
+    while chunk := list(islice(rows, _CHUNK)):
+        number, fate, word, *numbers = zip(*chunk, strict=True)
+        delivered.update(fate)
+        verdicts.update(entry for entry in word if entry is not None)
+        message = np.array(number, dtype=np.int64) - arm * count
+        cell = intervals.cell_of(message, count, seed)
+        members += np.bincount(cell, minlength=size)
+        values = _additive([np.array(column, dtype=np.float64) for column in numbers], scales)
+        for place, column in enumerate(values):
+            known = ~np.isnan(column)
+            sums[:, place] += np.bincount(cell[known], weights=column[known], minlength=size)
+            counts[:, place] += np.bincount(cell[known], minlength=size)
+    held = np.flatnonzero(members)
+    tally = Tally(dict(delivered), dict(verdicts), *_attempts(ledger, arm, count * most))
+    return ArmCells(int(members.sum()), held, columns, sums[held], counts[held], tally)
+
+
+def metric_names(header: Mapping[str, Any]) -> list[str]:
+    """Names of the metric columns of a ledger, quality included."""
+    metrics, control = list(header["metrics"]), bool(header["control"])
+    return records.quality_columns(metrics) + records.metric_columns(metrics, control)
+
+
+def _metric_of(column: str, metrics: Sequence[str]) -> str:
+    bare = column.removeprefix("control_").removeprefix("quality_")
+    return bare if bare in metrics else bare.rpartition("_")[0]
+
+
+def _additive(numbers: list[Floats], scales: Sequence[Scale]) -> list[Floats]:
+    """Columns as selected → `FIGURES` and metrics on their additive scales; NaN is missing."""
+    attempts, latency, delta, psr, received, snr, measured, *metrics = numbers
+    on_path = ~np.isnan(delta)
+    figures = [
+        attempts,
+        latency,
+        np.where(on_path, np.nan_to_num(units.from_db(psr)), np.nan),
+        np.where(on_path, np.nan_to_num(units.from_db(received)), np.nan),
+        units.from_db(-snr),
+        units.from_db(-measured),
+    ]
+    return figures + [
+        scale.to_additive(column) for scale, column in zip(scales, metrics, strict=True)
+    ]
+
+
+def _attempts(ledger: Ledger, arm: int, span: int) -> tuple[int, ...]:
+    benign = "lost = 0 AND COALESCE(delta_l2, 0) = 0"
+    rows = ledger.rows(
+        f"SELECT COUNT(*), TOTAL(lost = 0), TOTAL(lost = 0 AND accepted = 0), TOTAL({benign}),"
+        f" TOTAL({benign} AND accepted = 0) FROM attempt WHERE attempt >= ? AND attempt < ?",
+        (arm * span, (arm + 1) * span),
+    )
+    return tuple(int(entry) for entry in next(rows))

@@ -1,0 +1,44 @@
+"""Adversarial gain: how much more an attack does than noise of the same power."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelsim import units
+from channelsim.robustness.intervals import Interval, Means, intervals
+from channelsim.robustness.scales import Scale
+
+
+def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | None:
+    """Gain = 10·log₁₀(mean damage of the attack ÷ mean damage of its control), in dB.
+
+    ``attack``, ``control``: one column each of means on the metric's additive scale, of the same
+    messages and resamples, so that the interval is paired. Damage is read against the passive
+    reference, which is what the adversary alone did (the same channel draw without it). None where
+    either did no damage at all, as without an attack. Source: ours (the project's threat model).
+    """
+
+    def ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
+        # A mean of similarities may miss its perfect value by a rounding error.
+        damage = np.maximum(scale.damage(means), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return units.db(damage[..., :1] / damage[..., 1:])
+
+    both = Means(
+        np.concatenate([attack.value, control.value]),
+        np.concatenate([attack.resampled, control.resampled], axis=1),
+        np.concatenate([attack.left_out, control.left_out], axis=1),
+    )
+    found = intervals(both, ratio)[0]
+    return found if np.isfinite(found.value) else None
+
+
+def beaten(gain: Interval | None) -> bool:
+    """Whether matched noise did at least as much damage: the point estimate is 0 dB or less."""
+    return gain is not None and gain.value <= 0.0
+
+
+def undecided(gain: Interval | None) -> bool:
+    """Whether the attack looks stronger than noise but the 95 % interval still reaches 0 dB."""
+    return gain is not None and gain.value > 0.0 and not gain.low > 0.0

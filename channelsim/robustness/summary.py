@@ -1,0 +1,258 @@
+"""What a run found, in numbers with intervals: per receiver and sweep point, and per curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from channelsim import records, units
+from channelsim.robustness.areas import Area
+from channelsim.robustness.cells import ArmCells, read_arm
+from channelsim.robustness.curves import CurveCells, areas_of, epsilon_key_of, in_decibels
+from channelsim.robustness.gain import adversarial_gain, beaten
+from channelsim.robustness.intervals import Interval, Means, Resampler, intervals
+from channelsim.robustness.scales import damage_metric, scale_of
+
+if TYPE_CHECKING:
+    from channelsim.ledger import Ledger
+    from channelsim.records import ArmRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One metric at one point: means with 95 % intervals, each None where nothing was measured.
+
+    ``source`` is the primary endpoint; ``quality`` is the undisturbed g(z) against the source, and
+    stands beside it always. ``control_*`` are the matched noise's.
+    """
+
+    source: Interval | None
+    quality: Interval | None
+    clean: Interval | None
+    passive: Interval | None
+    control_source: Interval | None = None
+    control_clean: Interval | None = None
+    control_passive: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One arm: a receiver at one point of the sweep.
+
+    ``n`` of ``expected`` transmissions are settled. ``psr_db``, ``psr_received_db`` average linear
+    power over all messages, those with no perturbation included; None where nothing was injected.
+    ``snr_measured_db`` is P over the mean noise power. ``verdict``: ``ok``, ``off``,
+    ``beaten_by_noise`` (gain of 0 dB or less), None without an adversary. ``false_alarm_share``:
+    of the attempts that arrived with nothing injected, how many were rejected; None without such.
+    ``gain_db``: see `gain`, read from ``Summary.gain_metric``.
+    """
+
+    arm: int
+    receiver: str
+    swept: Mapping[str, Any]
+    n: int
+    expected: int
+    metrics: Mapping[str, Reading]
+    gain_db: Interval | None
+    verdict: str | None
+    verdicts: Mapping[str, int]
+    psr_db: float | None
+    psr_received_db: float | None
+    snr_db: float | None
+    snr_measured_db: float | None
+    delivered_share: float | None
+    lost_share: float | None
+    rejected_share: float | None
+    attempts: float | None
+    latency_s: float | None
+    attempts_rejected_share: float | None
+    false_alarm_share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Everything a table or a plot of one run needs.
+
+    ``points`` in arm order; ``areas`` where exactly one swept key is a budget's epsilon
+    (``epsilon_key``). Intervals are BCa bootstrap intervals over messages, seeded by the run's
+    seed: the same ledger always gives the same summary.
+    """
+
+    title: str
+    seed: int
+    count: int
+    metrics: tuple[str, ...]
+    receivers: tuple[str, ...]
+    swept_keys: tuple[str, ...]
+    epsilon_key: str | None
+    epsilon_in_db: bool
+    control: bool
+    gain_metric: str | None
+    points: tuple[Point, ...]
+    areas: tuple[Area, ...] = field(default_factory=tuple)
+
+    def of(self, receiver: str) -> tuple[Point, ...]:
+        """Return the points of one receiver, in arm order."""
+        return tuple(point for point in self.points if point.receiver == receiver)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every transmission of every arm is settled."""
+        return all(point.n == point.expected for point in self.points)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per point (``pandas.DataFrame(summary.rows())``)."""
+        return [_flat(point) for point in self.points]
+
+
+def summarise(ledger: Ledger, clip: bool = False) -> Summary:
+    """Summarise a ledger, finished or not; ``clip`` as in `areas.area`."""
+    header, arms = ledger.header(), ledger.arms()
+    resampler = _resamplers(int(header["seed"]))
+    epsilon_key = epsilon_key_of(header["swept_keys"])
+    points, curves = [], {}
+    for arm in arms:
+        cells = read_arm(ledger, header, arm.arm)
+        points.append(_point(arm, cells, header, resampler))
+        if epsilon_key is not None and cells.messages:
+            curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
+    in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
+    return Summary(
+        title=str(header["title"]),
+        seed=int(header["seed"]),
+        count=int(header["count"]),
+        metrics=tuple(header["metrics"]),
+        receivers=tuple(dict.fromkeys(arm.receiver for arm in arms)),
+        swept_keys=tuple(header["swept_keys"]),
+        epsilon_key=epsilon_key,
+        epsilon_in_db=in_db,
+        control=bool(header["control"]),
+        gain_metric=damage_metric(header["metrics"]) if header["control"] else None,
+        points=tuple(points),
+        areas=areas_of(list(curves.values()), epsilon_key, in_db, resampler, clip),
+    )
+
+
+# --- points -------------------------------------------------------------------------------------
+
+
+def _point(
+    arm: ArmRecord,
+    cells: ArmCells,
+    header: Mapping[str, Any],
+    resampler: Callable[[int], Resampler],
+) -> Point:
+    metrics = list(header["metrics"])
+    found = cells.means(resampler(len(cells.cells))) if cells.messages else None
+    tally = cells.tally
+    gain = None
+    if found is not None and header["control"] and (name := damage_metric(metrics)):
+        attack, control = f"{name}_passive", f"control_{name}_passive"
+        gain = adversarial_gain(
+            _one(found, cells, attack), _one(found, cells, control), scale_of(name)
+        )
+    return Point(
+        arm=arm.arm,
+        receiver=arm.receiver,
+        swept=dict(arm.swept),
+        n=cells.messages,
+        expected=int(header["count"]),
+        metrics=_readings(metrics, cells, found),
+        gain_db=gain,
+        verdict=_verdict(tally.verdicts, gain),
+        verdicts=dict(tally.verdicts),
+        psr_db=_decibels(cells.mean("psr")),
+        psr_received_db=_decibels(cells.mean("psr_received")),
+        snr_db=_decibels(cells.mean("noise"), -1),
+        snr_measured_db=_decibels(cells.mean("noise_measured"), -1),
+        delivered_share=_share(tally.delivered.get(records.DELIVERED, 0), cells.messages),
+        lost_share=_share(tally.delivered.get(records.LOST, 0), cells.messages),
+        rejected_share=_share(tally.delivered.get(records.REJECTED, 0), cells.messages),
+        attempts=cells.mean("attempts"),
+        latency_s=cells.mean("latency"),
+        attempts_rejected_share=_share(tally.attempts_rejected, tally.attempts_arrived),
+        false_alarm_share=_share(tally.attempts_false_alarm, tally.attempts_benign),
+    )
+
+
+def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> dict[str, Reading]:
+    estimates = intervals(found) if found is not None else []
+
+    def read(name: str, column: str) -> Interval | None:
+        if column not in cells.names or not estimates:
+            return None
+        mean = estimates[cells.names.index(column)]
+        return None if math.isnan(mean.value) else mean.map(scale_of(name).from_additive)
+
+    return {
+        name: Reading(
+            source=read(name, f"{name}_source"),
+            quality=read(name, f"quality_{name}"),
+            clean=read(name, f"{name}_clean"),
+            passive=read(name, f"{name}_passive"),
+            control_source=read(name, f"control_{name}_source"),
+            control_clean=read(name, f"control_{name}_clean"),
+            control_passive=read(name, f"control_{name}_passive"),
+        )
+        for name in metrics
+    }
+
+
+def _one(found: Means, cells: ArmCells, column: str) -> Means:
+    return found.take([cells.names.index(column)])
+
+
+def _verdict(verdicts: Mapping[str, int], gain: Interval | None) -> str | None:
+    if not verdicts:
+        return None
+    if set(verdicts) == {records.OFF}:
+        return records.OFF
+    return records.BEATEN_BY_NOISE if beaten(gain) else records.OK
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _decibels(ratio: float | None, sign: int = 1) -> float | None:
+    return sign * units.db(ratio) if ratio else None
+
+
+def _resamplers(seed: int) -> Callable[[int], Resampler]:
+    """Draws by number of cells; arms over equally many messages share theirs."""
+    known: dict[int, Resampler] = {}
+
+    def of(cells: int) -> Resampler:
+        if cells not in known:
+            known.clear()  # an unfinished run may have a different number in every arm
+            known[cells] = Resampler(cells, seed)
+        return known[cells]
+
+    return of
+
+
+def _flat(point: Point) -> dict[str, Any]:
+    row: dict[str, Any] = {"arm": point.arm, "receiver": point.receiver, **point.swept}
+    row |= {"n": point.n, "verdict": point.verdict}
+    for name in (
+        "delivered_share", "rejected_share", "attempts", "latency_s", "snr_db",
+        "snr_measured_db", "psr_db", "psr_received_db", "false_alarm_share",
+    ):  # fmt: skip
+        row[name] = getattr(point, name)
+    spread: list[tuple[str, Interval | None]] = [("gain_db", point.gain_db)]
+    for metric, reading in point.metrics.items():
+        spread += [
+            (f"quality_{metric}", reading.quality),
+            (f"{metric}_source", reading.source),
+            (f"{metric}_clean", reading.clean),
+            (f"{metric}_passive", reading.passive),
+            (f"control_{metric}_source", reading.control_source),
+            (f"control_{metric}_clean", reading.control_clean),
+            (f"control_{metric}_passive", reading.control_passive),
+        ]
+    for name, interval in spread:
+        ends = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+    return row
