@@ -1,0 +1,14 @@
+"""Codecs: a transmitter's encoder and a receiver's decoder."""
+
+from collections.abc import Mapping
+
+from channelsim.codecs.linear import Linear
+from channelsim.codecs.lu_chen import LuChen
+from channelsim.codecs.module import Module
+from channelsim.codecs.trained import Trained, Zoo, zoo_names
+from channelsim.parts import Codec
+
+# The codecs a scenario may name by kind; a user's own comes in through ``use:`` as a Module.
+CODECS: Mapping[str, type[Codec]] = {"linear": Linear, "trained": Trained, "zoo": Zoo}
+
+__all__ = ["CODECS", "Linear", "LuChen", "Module", "Trained", "Zoo", "zoo_names"]
