@@ -1,0 +1,15 @@
+"""Who else is on the wire, and what they want."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from channelsim.adversaries.ascent import Ascent, ascend
+from channelsim.adversaries.control import matched_control
+from channelsim.adversaries.noise import Noise
+from channelsim.adversaries.pgd import PGD
+from channelsim.parts import Adversary
+
+ADVERSARIES: Mapping[str, type[Adversary]] = {part.kind: part for part in (PGD, Noise)}
+
+__all__ = ["ADVERSARIES", "PGD", "Ascent", "Noise", "ascend", "matched_control"]

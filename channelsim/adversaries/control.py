@@ -1,0 +1,24 @@
+"""The control of an attack: noise of exactly the same norm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from channelsim.adversaries.draws import Ball, on_sphere, signs
+from channelsim.records import Rows
+
+
+def matched_control(delta: Tensor, ball: Ball, rows: Rows) -> Tensor:
+    """Random perturbation [N, K] whose L2 norm equals, row by row, that of ``delta`` [N, K].
+
+    For an L2 (or PSR) budget: a uniform direction scaled to ‖δ‖₂. For an L∞ budget: random signs of
+    magnitude ‖δ‖₂/√K, which is ±ε where the attack sits on the corners, and never outside the box.
+    ``rows``: the adversary's own view, so that the draws are keyed by its name. A row that injects
+    nothing is matched by nothing.
+    """
+    width = delta.shape[1]
+    norm = torch.linalg.vector_norm(delta, dim=1)
+    if ball == "linf":
+        return signs(rows, norm / width**0.5, width, "control")
+    return on_sphere(rows, norm, width, "control")

@@ -1,0 +1,143 @@
+"""What an adversary wants the receiver to show."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from channelsim.adversaries.image_file import read_image
+from channelsim.errors import InputError
+from channelsim.metrics import MSE, SSIM
+from channelsim.parts import InputFile, part
+from channelsim.records import Knowledge, Rows
+
+Loss = Literal["mse", "ssim"]
+
+_MSE, _SSIM = MSE(), SSIM()
+
+
+def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
+    """D ≥ 0, 0 at equality, per row [N]: the MSE, or 1 − SSIM; differentiable."""
+    if loss == "mse":
+        return _MSE.measure(images, references)
+    return 1.0 - _SSIM.measure(images, references)
+
+
+@part
+class Damage:
+    """Spoil the image: maximise D(g(z + δ), reference) (untargeted).
+
+    ``loss``: D is the ``mse`` or 1 − ``ssim``. ``reference``: what the adversary wants to get away
+    from: the ``clean`` reconstruction g(z) (Lu & Chen's choice) or the ``source`` image.
+    """
+
+    sign: ClassVar[float] = 1.0
+
+    kind: Literal["damage"] = "damage"
+    loss: Loss = "mse"
+    reference: Literal["clean", "source"] = "clean"
+
+    def needs(self) -> list[str]:
+        """What must be known about the message."""
+        return ["source"] if self.reference == "source" else []
+
+    def image(self, rows: Rows, knowledge: Knowledge) -> Tensor:  # noqa: ARG002  one contract
+        """The image D is measured against, [N, C, H, W]."""
+        return knowledge.source if self.reference == "source" else knowledge.clean
+
+
+@part
+class TargetImage:
+    """Show something else: minimise D(g(z + δ), target) (targeted).
+
+    ``target``: all ``black`` or ``white``; ``inverse``, 1 − g(z), the reversed colours of the clean
+    reconstruction (Lu & Chen 2023); ``random``, uniform pixels drawn per message; ``message``,
+    another message of the run, drawn per message and never itself, ``of`` which the ``source``
+    image (default, ours) or the clean ``reconstruction`` is wanted; ``file``, a picture or .npy
+    array [H, W] or [C, H, W] in [0, 1]. ``loss``: D is the ``mse`` or 1 − ``ssim``.
+    """
+
+    sign: ClassVar[float] = -1.0
+
+    kind: Literal["image"] = "image"
+    target: Literal["black", "white", "inverse", "random", "message", "file"]
+    loss: Loss = "mse"
+    of: Literal["source", "reconstruction"] = "source"
+    file: InputFile | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TargetImage:
+        if (self.file is None) == (self.target == "file"):
+            raise ValueError(
+                "target: file needs a file"
+                if self.file is None
+                else f"file is given but target is {self.target}; write target: file"
+            )
+        if self.of != "source" and self.target != "message":
+            raise ValueError(f"of is for target: message, but target is {self.target}")
+        if self.file is not None:
+            try:
+                _ = self.pixels
+            except InputError as error:
+                raise ValueError(error.message) from None
+        return self
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The file's pixels, float32 [H, W] or [C, H, W]."""
+        assert self.file is not None
+        return read_image(self.file)
+
+    def needs(self) -> list[str]:
+        """What must be known about the message."""
+        return ["other messages"] if self.target == "message" else []
+
+    def image(self, rows: Rows, knowledge: Knowledge) -> Tensor:
+        """The image D is measured against, [N, C, H, W]."""
+        like = knowledge.clean
+        if self.target == "black":
+            return torch.zeros_like(like)
+        if self.target == "white":
+            return torch.ones_like(like)
+        if self.target == "inverse":
+            return 1.0 - like
+        if self.target == "random":
+            return rows.uniform(like[0].numel(), "target").to(like.dtype).view_as(like)
+        if self.target == "message":
+            other = _another(rows, knowledge.messages)
+            chosen = knowledge.source_of if self.of == "source" else knowledge.clean_of
+            return chosen(other)
+        return self._from_file(like)
+
+    def _from_file(self, like: Tensor) -> Tensor:
+        wanted, found = tuple(like.shape[1:]), self.pixels.shape
+        fits = found == wanted or (found == wanted[1:] and wanted[0] == 1)
+        if not fits:
+            grey = f" or {list(wanted[1:])}" if wanted[0] == 1 else ""
+            raise InputError(
+                f"{self.file}: the target image has shape {list(found)}, the codec shows"
+                f" {list(wanted)}; give an image of shape {list(wanted)}{grey}"
+            )
+        pixels = torch.from_numpy(self.pixels).to(like).view(1, *wanted)
+        return pixels.expand_as(like)
+
+
+def _another(rows: Rows, messages: int) -> np.ndarray:
+    """Another message number per row, uniform over all but the row's own, [N]."""
+    if messages < 2:
+        raise InputError(
+            f"goal image, target message: the run has {messages} message; another one to imitate"
+            " needs at least two (raise source.count)"
+        )
+    share = rows.uniform(1, "target message")[:, 0].double().cpu().numpy()
+    # The float32 draw may round up to 1.
+    ahead = 1 + np.minimum((share * (messages - 1)).astype(np.int64), messages - 2)
+    return (rows.message + ahead) % messages
+
+
+Goal = Annotated[Damage | TargetImage, Field(discriminator="kind")]

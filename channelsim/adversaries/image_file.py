@@ -1,0 +1,81 @@
+"""A picture or an array from a file, as pixels in [0, 1]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelsim.errors import InputError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_ALLOWED = f"allowed: .npy, {', '.join(PICTURES)}"
+
+
+def read_image(path: Path) -> NDArray[np.float32]:
+    """Pixels in [0, 1], float32, of shape [H, W] (grey) or [C, H, W].
+
+    ``.npy``: floats in [0, 1], or bytes (divided by 255), as [H, W] or [C, H, W]; pickled objects
+    are refused. Pictures: grey of 8 or 16 bits, or RGB; transparency is refused.
+    """
+    suffix = path.suffix.lower()
+    if suffix != ".npy" and suffix not in PICTURES:
+        raise InputError(f"{path}: a target image cannot be read from this type; {_ALLOWED}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the path of a target image, {_ALLOWED}")
+    array = _read_array(path) if suffix == ".npy" else _read_picture(path)
+    if array.dtype == np.uint8:
+        array = array / np.float32(255)
+    elif array.dtype == np.uint16:
+        array = array / np.float32(65535)
+    elif array.dtype.kind not in "fb":
+        raise InputError(
+            f"{path}: values are of type {array.dtype}; allowed: floats in [0, 1], or uint8"
+        )
+    pixels = array.astype(np.float32)
+    if pixels.ndim not in (2, 3) or pixels.size == 0:
+        raise InputError(
+            f"{path}: shape {list(pixels.shape)} is no image; allowed: [H, W] or [C, H, W]"
+        )
+    if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+        raise InputError(
+            f"{path}: values run from {pixels.min():g} to {pixels.max():g};"
+            " allowed: 0 to 1 (divide by the largest value an image may have)"
+        )
+    return pixels
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: not a plain .npy array ({error})") from None
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_FORMATS) as picture:
+            mode = picture.mode
+            if mode in ("1", "P"):
+                grey = mode == "1" or _grey_palette(picture.getpalette())
+                array = np.asarray(picture.convert("L" if grey else "RGB"))
+            else:
+                array = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable picture ({error})") from None
+    if mode not in ("1", "L", "P", "RGB", "I;16"):
+        raise InputError(
+            f"{path}: colour mode {mode}; allowed: grey or RGB without transparency"
+            " (save it again as such)"
+        )
+    return np.moveaxis(array, -1, 0) if array.ndim == 3 else array
+
+
+def _grey_palette(palette: list[int] | None) -> bool:
+    return palette is not None and all(
+        palette[i] == palette[i + 1] == palette[i + 2] for i in range(0, len(palette) - 2, 3)
+    )
