@@ -166,15 +166,22 @@ def replay(
     transmission: Annotated[
         int, typer.Option(help="Number of the transmission, as in its table.", min=0)
     ],
+    attempt: Annotated[
+        int | None, typer.Option(help="Which attempt, counted from 0; without it, the last.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write its pictures there (.png).", metavar="PNG")
     ] = None,
+    data_root: DataRoot = None,
 ) -> None:
     """Compute one transmission again and compare it with the ledger.
 
     [dim]Example:[/] channelsim replay runs/black_target-7-1 --transmission 42 --out 42.png
     """
-    _do("reading", "replay", folder=run, transmission=transmission, out=out)
+    _do(
+        "reading", "replay",
+        folder=run, transmission=transmission, attempt=attempt, out=out, data_root=data_root,
+    )  # fmt: skip
 
 
 @app.command()

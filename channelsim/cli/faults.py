@@ -48,7 +48,7 @@ def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
 
 
 def _unforeseen(error: Exception, log_folder: Path | None) -> int:
-    if isinstance(error, OSError) and error.errno in _FULL or _database_is_full(error):
+    if (isinstance(error, OSError) and error.errno in _FULL) or _database_is_full(error):
         return _say("The disk is full: free some space and go on with --resume.", MACHINE)
     if isinstance(error, OSError) and error.errno in _FORBIDDEN:
         return _say(f"{error.filename}: {error.strerror}.", USER)
@@ -63,8 +63,8 @@ def _unforeseen(error: Exception, log_folder: Path | None) -> int:
 def _database_is_full(error: Exception) -> bool:
     import sqlite3
 
-    full = ("database or disk is full", "disk I/O error")
-    return isinstance(error, sqlite3.OperationalError) and str(error) in full
+    full = "database or disk is full"
+    return isinstance(error, sqlite3.OperationalError) and str(error) == full
 
 
 def _write_log(error: Exception, folder: Path | None) -> Path:

@@ -10,7 +10,7 @@ from channelsim.errors import InputError
 
 def settings_of(written: list[str]) -> dict[str, Any]:
     """``["a.b=1", …]`` → ``{"a.b": 1, …}``; values are read as a scenario file's are."""
-    from channelsim.scenario import parse_value
+    from channelsim.yaml_lines import read_scalar
 
     settings = {}
     for text in written:
@@ -19,7 +19,7 @@ def settings_of(written: list[str]) -> dict[str, Any]:
             raise InputError(
                 f"--set {text}: expected KEY=VALUE, for example --set source.count=100"
             )
-        settings[key.strip()] = parse_value(value, f"--set {key.strip()}")
+        settings[key.strip()] = read_scalar(value, f"--set {key.strip()}")
     return settings
 
 
@@ -47,8 +47,10 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes as a person says them (powers of ten)."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 10 else f"{count:.1f} {unit}"
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
-    return f"{count:.1f} TB"
+        if count < 1000:
+            return f"{count:.1f} {unit}" if count < 10 else f"{count:.0f} {unit}"
+    return f"{count / 1000:.1f} TB"

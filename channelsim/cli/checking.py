@@ -1,0 +1,77 @@
+"""``channelsim check``: one message per arm for real, then what a whole run would take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from channelsim.cli.inputs import duration, settings_of, size
+
+if TYPE_CHECKING:
+    from channelsim.estimate import Estimate, Trial
+    from channelsim.scenario import Scenario
+
+
+def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Path | None) -> None:
+    """Load, try, estimate, and say all of it."""
+    from rich.console import Console
+
+    from channelsim.estimate import estimate, trial
+    from channelsim.scenario import Scenario
+
+    console = Console(highlight=False, soft_wrap=True)
+    loaded = Scenario.load(scenario, set=settings_of(settings), seed=seed, data_root=data_root)
+    _table(console, loaded.title, _contents(loaded))
+    tried = trial(loaded, 1)
+    _table(console, None, _findings(tried))
+    _table(console, None, _forecast(estimate(loaded), loaded))
+
+
+def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    source = scenario.source
+    yield "messages", f"{source.messages:,} of {source.name} ({source.split})"
+    yield "arms", f"{len(scenario.arms)}: receivers {', '.join(scenario.receivers)}"
+    for key in scenario.swept_keys:
+        values = dict.fromkeys(str(arm.swept[key]) for arm in scenario.arms)
+        yield "sweep", f"{key}: {', '.join(values)}"
+    yield "seed", str(scenario.seed)
+    for notice in scenario.notices:
+        yield "notice", notice
+
+
+def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
+    yield "columns", ", ".join(tried.columns)
+    for name, threat in tried.header["threats"].items():
+        yield "threat", f"{name}: {_words(threat)}"
+    verdicts = Counter(word or "none" for word in tried.columns["verdict"])
+    counted = ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items()))
+    yield "tried", f"one message in each of {len(tried.arms)} arms; verdicts: {counted}"
+
+
+def _forecast(found: Estimate, scenario: Scenario) -> Iterator[tuple[str, str]]:
+    yield "time", f"about {duration(found.seconds)} for {found.transmissions:,} transmissions"
+    yield "ledger", f"about {size(found.ledger_bytes)}"
+    measured = ", ".join(f"{block}: {rate:.0f}/s" for block, rate in sorted(found.rates.items()))
+    own = scenario.block_rows
+    advice = (
+        f"{own} is a good choice here"
+        if found.block_rows == own
+        else (
+            f"{found.block_rows} is {found.rates[found.block_rows] / found.rates[own]:.1f} times as"
+            f" fast as {own} here; to use it: --set block_rows={found.block_rows}"
+        )
+    )
+    yield "block_rows", f"{advice} ({measured})"
+
+
+def _words(threat: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in threat.items()) or "not declared"
+
+
+def _table(console: Any, title: str | None, rows: Iterator[tuple[str, str]]) -> None:
+    if title is not None:
+        console.print(title, style="bold", markup=False)
+    for name, text in rows:
+        console.print(f"  {name:<11} {text}", markup=False)

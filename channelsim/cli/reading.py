@@ -1,0 +1,107 @@
+"""``channelsim list``, ``schema``, ``replay`` and ``export``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from channelsim.cli.inputs import existing_run
+from channelsim.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from channelsim.replay import Replay
+
+
+def list_parts(*, kind: str | None) -> None:
+    """What a scenario may name, floor by floor."""
+    from channelsim import catalog
+
+    listing = catalog.listing()
+    if kind is not None and kind not in listing:
+        raise InputError(
+            f"list {kind}: there is no such kind of part (known: {', '.join(listing)})."
+            f"{did_you_mean(kind, listing)}"
+        )
+    for name in listing if kind is None else [kind]:
+        sys.stdout.write(f"{name}\n")
+        for line in listing[name]:
+            sys.stdout.write(f"  {line}\n")
+
+
+def schema() -> None:
+    """The JSON Schema of scenario files."""
+    from channelsim import scenario
+
+    sys.stdout.write(json.dumps(scenario.schema(), indent=2) + "\n")
+
+
+def replay(
+    *,
+    folder: Path,
+    transmission: int,
+    attempt: int | None,
+    out: Path | None,
+    data_root: Path | None,
+) -> None:
+    """Recompute one attempt and say how it compares; its pictures into ``out``."""
+    from channelsim.replay import replay as recompute
+
+    ledger = existing_run(folder)
+    again = recompute(ledger.parent, transmission, attempt=attempt, data_root=data_root)
+    for line in _comparison(again):
+        sys.stdout.write(line + "\n")
+    if out is not None:
+        _save(again, out)
+        sys.stdout.write(f"pictures: {out} ({', '.join(again.images)})\n")
+
+
+def _comparison(again: Replay) -> list[str]:
+    swept = "".join(f", {key} {value}" for key, value in again.swept.items())
+    lines = [
+        f"transmission {again.transmission}, attempt {again.attempt}:"
+        f" message {again.message}, receiver {again.receiver}{swept}"
+    ]
+    width = max(len(column.column) for column in again.columns)
+    for column in again.columns:
+        agreement = "=" if column.agrees else "differs"
+        values = [_shown(column.stored)]
+        if column.stored != column.recomputed:
+            values.append(_shown(column.recomputed))
+        lines.append(f"  {column.column:<{width}}  {' / '.join(values)}  {agreement}")
+    promise = "bit for bit" if again.exact else "within 1e-4 (another platform than the run's)"
+    if again.flips:
+        names = ", ".join(column.column for column in again.flips)
+        lines.append(f"differs from the ledger ({promise} was expected): {names}")
+    else:
+        lines.append(f"equals the ledger, {promise}")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _save(again: Replay, out: Path) -> None:
+    """The pictures side by side, four times their size."""
+    import torch
+    from PIL import Image
+
+    try:
+        strip = torch.cat([image.detach().cpu() for image in again.images.values()], dim=2)
+        pixels = (strip.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+        picture = picture.resize((4 * picture.width, 4 * picture.height), Image.Resampling.NEAREST)
+        picture.save(out)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--out {out}: cannot write a picture there ({error})") from error
+
+
+def export(*, folder: Path, format_: str, out: Path | None) -> None:
+    """The flat table, to a file or to standard output."""
+    from channelsim import export as tables
+    from channelsim.ledger import Ledger
+
+    with Ledger.open(existing_run(folder)) as ledger:
+        tables.export(ledger, format_, out)
