@@ -12,6 +12,7 @@ at all, since a resumed run never recomputes an attempt that is in the ledger.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from typing import Any
 
 from channelsim import records
 from channelsim.errors import InputError
-from channelsim.ledger_file import check_version, connected, explained, locked
+from channelsim.ledger_file import connected, explained, locked
 from channelsim.ledger_tables import (
     DONE,
     TRANSMISSION_COLUMNS,
@@ -54,7 +55,8 @@ class Ledger:
         self.path = path
         self.connection = connection
         self._lock = lock
-        self._committed_at = time.monotonic()
+        self._closed = False
+        self._committed_at = -math.inf  # the first block is committed at once
         header = self.header()
         self.count: int = header["count"]
         self.max_attempts: int = header["max_attempts"]
@@ -104,15 +106,11 @@ class Ledger:
         if not path.is_file():
             raise InputError(f"{path}: there is no ledger here")
         lock = locked(path) if write else None
-        connection = None
         try:
-            connection = connected(path, write)
-            check_version(path, connection)
-            return cls(path, connection, lock)
+            return cls(path, connected(path, write), lock)
         except BaseException:
-            for opened in (connection, lock):
-                if opened is not None:
-                    opened.close()
+            if lock is not None:
+                lock.close()
             raise
 
     def commit(self) -> None:
@@ -129,13 +127,18 @@ class Ledger:
                 self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Commit and let go of the file; a finished ledger becomes one plain, portable file."""
+        """Commit and let go of the file, which becomes one plain, portable file."""
+        if self._closed:
+            return
         try:
             self.commit()
         finally:
             self._let_go()
 
     def _let_go(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self.rollback()
         if self._lock is not None:
             # Without WAL a ledger is one file that also opens on read-only media. Where somebody
@@ -210,7 +213,8 @@ class Ledger:
         return self.connection
 
     def _commit_if_due(self) -> None:
-        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+        due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+        if due and self.connection.in_transaction:
             self.commit()
 
     def _add(
@@ -245,7 +249,9 @@ class Ledger:
             "SELECT attempt, accepted FROM json_each(?) CROSS JOIN attempt"
             " ON attempt = json_each.value"
         )
-        return {key: bool(accepted) for key, accepted in self.rows(query, (json.dumps(wanted),))}
+        return {
+            key: bool(accepted) for key, accepted in self.rows(query, (json.dumps(sorted(wanted)),))
+        }
 
     def header(self) -> dict[str, Any]:
         """The header as it is now; `finished` appears in it when the run is complete."""

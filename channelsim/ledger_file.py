@@ -13,14 +13,19 @@ from channelsim.ledger_tables import LEDGER_VERSION
 
 
 def connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Open the database for reading or writing; readers never block the writer."""
+    """Open a ledger of our version; it is changed, if at all, only after it was checked."""
     uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
     with explained(path):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # About one commit a second: we can afford that a power cut loses none either.
-            connection.execute("PRAGMA synchronous = FULL")
+        try:
+            _check_version(path, connection)
+            if write:
+                connection.execute("PRAGMA journal_mode = WAL")
+                # About one commit a second: we can afford that a power cut loses none either.
+                connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -29,21 +34,21 @@ def locked(path: Path) -> sqlite3.Connection:
 
     The lock is SQLite's own, on an empty file beside the ledger, so readers never notice it.
     """
-    lock = sqlite3.connect(path.with_name(path.name + ".lock"), isolation_level=None, timeout=0)
-    try:
-        with explained(path):
+    beside = path.with_name(path.name + ".lock")
+    with explained(path):
+        lock = sqlite3.connect(beside, isolation_level=None, timeout=0)
+        try:
             lock.execute("BEGIN EXCLUSIVE")
-    except ChannelsimError:
-        lock.close()
-        raise
-    return lock
+        except BaseException:
+            lock.close()
+            raise
+        return lock
 
 
-def check_version(path: Path, connection: sqlite3.Connection) -> None:
+def _check_version(path: Path, connection: sqlite3.Connection) -> None:
     """Refuse a file that is no ledger, or one of another version."""
     query = "SELECT key, value FROM header WHERE key IN ('ledger_version', 'versions')"
-    with explained(path):
-        found = {key: json.loads(value) for key, value in connection.execute(query)}
+    found = {key: json.loads(value) for key, value in connection.execute(query)}
     version = found.get("ledger_version")
     if version is None:
         raise InputError(f"{path}: not a channelsim ledger")

@@ -122,7 +122,7 @@ def plain(column: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
-    return value if type(value) in _PLAIN_TYPES else dumps(value)
+    return value if value is None or type(value) in {int, float, str} else dumps(value)
 
 
 def json_items(values: Mapping[str, Any]) -> list[tuple[str, str]]:

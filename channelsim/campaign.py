@@ -1,0 +1,157 @@
+"""Running a scenario into a folder, and going on where an earlier run was interrupted.
+
+A run's folder holds ``ledger.sqlite`` (the record), ``scenario.yaml`` (the scenario with every
+default filled in) and what reports make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from channelsim import export
+from channelsim.errors import Interrupted, MachineError
+from channelsim.ledger import Ledger
+from channelsim.records import Finished, LogEvent, Noted, Started
+from channelsim.run_folder import LEDGER, chosen_folder, write_scenario
+from channelsim.run_resume import check_same_machine, check_same_scenario, resume_command
+from channelsim.run_stop import until_asked_to_stop
+from channelsim.scenario import Scenario
+from channelsim.simulate import simulate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from channelsim.robustness.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder, and what one asks of it.
+
+    ``was_finished``: the run asked for had been finished before, so nothing was computed.
+    """
+
+    folder: Path
+    was_finished: bool = False
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """A run made earlier, finished or not."""
+        run = cls(Path(folder))
+        run.ledger().close()
+        return run
+
+    def ledger(self) -> Ledger:
+        """The record, for reading; use ``with run.ledger() as ledger:``."""
+        return Ledger.open(self.folder / LEDGER)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        with self.ledger() as ledger:
+            return ledger.finished
+
+    def header(self) -> dict[str, Any]:
+        """What the ledger says about the run as a whole."""
+        with self.ledger() as ledger:
+            return ledger.header()
+
+    def frame(self) -> pd.DataFrame:
+        """One row per transmission, as a pandas table (DESIGN: the flat view `transmissions`)."""
+        with self.ledger() as ledger:
+            return export.frame(ledger)
+
+    def summary(self) -> Summary:
+        """Quality, damage and adversarial gain per receiver and sweep point, with intervals."""
+        from channelsim.robustness.summary import summarise
+
+        with self.ledger() as ledger:
+            return summarise(ledger)
+
+
+def run(
+    scenario: Scenario | Mapping[str, Any] | Path | str,
+    set: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    data_root: Path | str | None = None,
+    on_event: Callable[[LogEvent], None] | None = None,
+    mixed: bool = False,
+) -> Run:
+    """Simulate a scenario and record it in a folder.
+
+    ``set``: dotted key → value, over what the file says. ``seed``: in place of the file's.
+    ``out``: the folder (default: ``runs/<scenario>-<seed>-<n>``, the first free n). ``resume``: go
+    on with the run in ``out`` (default: the newest of this scenario), computing only what is
+    missing; a run that is finished is returned as it is. ``data_root``: where data sets lie.
+    ``on_event``: is shown every event. ``mixed``: let a run go on although another kind of machine
+    or other versions began it.
+
+    Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
+    `Interrupted`; a second one stops at once.
+    """
+    loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
+    existed = out is not None and Path(out).exists()
+    folder = chosen_folder(loaded, None if out is None else Path(out), resume)
+    path = folder / LEDGER
+    if path.exists():
+        with Ledger.open(path) as ledger:
+            check_same_scenario(ledger, loaded)
+            finished = ledger.header().get("finished")
+        if finished is not None:
+            if on_event is not None:
+                on_event(Noted("info", f"{folder}: this run is finished already", finished))
+            return Run(folder, was_finished=True)
+    again = resume_command(scenario, set, seed, data_root, folder)
+    try:
+        _record(loaded, folder, on_event or _nothing, mixed, again)
+    except BaseException:
+        # A run that recorded nothing leaves no folder behind.
+        if not existed and not path.exists():
+            with suppress(OSError):
+                (folder / f"{LEDGER}.lock").unlink(missing_ok=True)
+                folder.rmdir()  # only ever removes an empty one
+        raise
+    return Run(folder)
+
+
+def _record(
+    scenario: Scenario,
+    folder: Path,
+    on_event: Callable[[LogEvent], None],
+    mixed: bool,
+    again: str,
+) -> None:
+    path = folder / LEDGER
+    finished, state = False, ""
+    with until_asked_to_stop() as asked, ExitStack() as stack:
+        ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
+        # A new run asks no memo: the look-ups would cost something and find nothing.
+        for event in simulate(scenario, memo=ledger, stop=asked):
+            if isinstance(event, Started):
+                if ledger is None:
+                    ledger = stack.enter_context(Ledger.create(path, event))
+                else:
+                    check_same_machine(ledger, event, mixed)
+                write_scenario(scenario, folder)
+            if ledger is None:
+                raise MachineError(f"{folder}: the simulation did not begin with Started (a bug)")
+            ledger.write(event)
+            on_event(event)
+            finished = isinstance(event, Finished)
+        if ledger is not None:
+            ledger.commit()
+            state = f"; {ledger.settled()} of {ledger.header()['total']} transmissions are recorded"
+    if not finished:
+        if not asked():
+            raise MachineError(f"{folder}: the simulation ended early without a reason (a bug)")
+        raise Interrupted(f"Interrupted{state}. Go on with: {again}")
+
+
+def _nothing(event: LogEvent) -> None:
+    """Nobody is watching."""
