@@ -49,14 +49,25 @@ cpu_index() {
   fi
 }
 
-install_lock() { # install_lock LOCK: one line, rewritten in place on a terminal
-  local lock=$1 log=$venv/install.log total count=0 line begin=$SECONDS
+install_lock() { # install_lock LOCK
+  local lock=$1 log=$venv/install.log total begin=$SECONDS
   total=$(grep -cvE '^ *(#|$)' "$root/$lock")
   rm -f "$venv/.$lock"
   say "installing $total packages from $lock into .venv (once; about a minute, longer to download)"
   # shellcheck disable=SC2046  # two words on purpose
-  "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-compile \
-    $(cpu_index) -r "$root/$lock" 2>&1 | while IFS= read -r line; do
+  if ! "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
+    --no-compile $(cpu_index) -r "$root/$lock" 2>&1 | show_progress "$total" "$log"; then
+    tail -n 5 "$log" >&2
+    stop "could not install $lock: the reason is above, the full log in .venv/install.log"
+  fi
+  [[ $lock != requirements.lock ]] || warm_up >>"$log"
+  cp "$root/$lock" "$venv/.$lock"
+  say "installed in $((SECONDS - begin)) s"
+}
+
+show_progress() { # show_progress TOTAL LOG: what pip says into the log; on a terminal, one live line
+  local total=$1 log=$2 count=0 line
+  while IFS= read -r line; do
     printf '%s\n' "$line" >>"$log"
     [[ -t 2 ]] || continue
     case $line in
@@ -64,21 +75,13 @@ install_lock() { # install_lock LOCK: one line, rewritten in place on a terminal
         [[ $line == *"-r "* ]] && count=$((count + 1))
         line="$count of $total found"
         ;;
-      Downloading* | *Downloading\ *) line="downloading ${line##*/}" ;;
+      *Downloading\ *) line="downloading ${line#*Downloading }" ;;
       Installing\ collected*) line="unpacking (the longest part)" ;;
       *) continue ;;
     esac
     printf '\r\033[K%s: %s' "$me" "${line:0:70}" >&2
   done
-  local result=("${PIPESTATUS[@]}")
-  [[ -t 2 ]] && printf '\r\033[K' >&2
-  if ((result[0] != 0)); then
-    tail -n 5 "$log" >&2
-    stop "could not install $lock: the reason is above, the full log in .venv/install.log"
-  fi
-  [[ $lock == requirements.lock ]] && warm_up >>"$log"
-  cp "$root/$lock" "$venv/.$lock"
-  say "installed in $((SECONDS - begin)) s"
+  [[ ! -t 2 ]] || printf '\r\033[K' >&2
 }
 
 # Compiling only what is really imported takes 7 seconds; pip would spend 40 on all there is.

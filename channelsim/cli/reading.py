@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def list_parts(*, kind: str | None) -> None:
-    """What a scenario may name, floor by floor."""
+    """What a scenario may name, shelf by shelf, with its keys."""
     from channelsim import catalog
 
     listing = catalog.listing()
+    plurals = {
+        plural.removesuffix("s").replace("adversarie", "adversary"): plural for plural in listing
+    }
+    kind = plurals.get(kind or "", kind)
     if kind is not None and kind not in listing:
         raise InputError(
             f"list {kind}: there is no such kind of part (known: {', '.join(listing)})."
