@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
@@ -79,10 +80,10 @@ def _to_stdout(ledger: Ledger, format: str) -> None:
         raise MachineError(f"export: writing failed ({error.strerror})") from error
 
 
-def chunks(ledger: Ledger, rows: int = _CHUNK) -> Iterator[list[tuple]]:
+def chunks(ledger: Ledger, rows: int | None = None) -> Iterator[list[tuple]]:
     """The flat view in order of transmission, as it stood at the first look."""
     view = ledger.rows("SELECT * FROM transmissions ORDER BY transmission")
-    while chunk := [row for _, row in zip(range(rows), view, strict=False)]:
+    while chunk := list(islice(view, rows or _CHUNK)):
         yield chunk
 
 
