@@ -1,0 +1,230 @@
+"""From what a scenario says about a part to the part itself; each distinct part is built once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from channelsim import admission, user_code
+from channelsim.catalog import CONTRACTS, TABLES, unknown_kind
+from channelsim.codecs import zoo_names
+from channelsim.errors import InputError, did_you_mean
+from channelsim.part_errors import faults_of
+from channelsim.parts import Codec, Metric
+from channelsim.problems import Fault, Where, shown
+from channelsim.sources import Dataset
+
+
+@dataclass(frozen=True)
+class Built:
+    """A part, or what is wrong with its description. ``origin``: the user's file, if it is his."""
+
+    part: Any = None
+    faults: tuple[Fault, ...] = ()
+    origin: tuple[Path, str] | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+@functools.cache
+def adapter(cls: type) -> TypeAdapter[Any]:
+    """Pydantic's validator of a class; making one takes a hundred times longer than using it."""
+    return TypeAdapter(cls)
+
+
+def expand(slot: str, given: Any) -> Any:
+    """Spell a shorthand out: a word is a kind; for a codec, a codec of the zoo."""
+    if not isinstance(given, str):
+        return given
+    if slot == "codec" and given not in TABLES["codec"]:
+        return {"kind": "zoo", "name": given}
+    return {"kind": given}
+
+
+class Workshop:
+    """Builds parts and remembers them by what was said about them.
+
+    ``folder``: where relative paths start. ``source``: gives images to try foreign codecs on; None
+    where it is wrong itself. ``notices``: what the user should know.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.source: Dataset | None = None
+        self.notices: list[str] = []
+        self.foreign: dict[int, Built] = {}  # by the identity of the part, which stays alive here
+        self._built: dict[str, Built] = {}
+
+    @functools.cached_property
+    def images(self) -> Tensor | None:
+        """Some images, of the training split like everything that is calibrated."""
+        return None if self.source is None else self.source.load("train").images[: admission.ROWS]
+
+    def build(self, slot: str, given: Any) -> Built:
+        """The part that ``given`` describes (a mapping, a shorthand word, or a part as such)."""
+        if isinstance(given, CONTRACTS[slot]):
+            return Built(given)
+        try:
+            said = json.dumps(expand(slot, given), sort_keys=True, default=_identity)
+        except (TypeError, ValueError, RecursionError):  # keys that are no words; said below
+            return self._make(slot, given)
+        key = f"{slot} {said}"
+        if key not in self._built:
+            self._built[key] = self._make(slot, given)
+        return self._built[key]
+
+    def _make(self, slot: str, given: Any) -> Built:
+        mapping = expand(slot, given)
+        if slot == "codec" and isinstance(given, nn.Module):
+            return self._module(given, type(given).__name__, "python")
+        if not isinstance(mapping, Mapping):
+            known = ", ".join(TABLES[slot])
+            return _wrong(
+                f"must be a mapping {{kind: …}} (known: {known}), was given {shown(given)}"
+            )
+        if odd := [key for key in mapping if not isinstance(key, str)]:
+            return _wrong(f"{shown(odd[0])}: a key must be a word")
+        if "use" in mapping:
+            return self._foreign(slot, dict(mapping))
+        if "kind" not in mapping:
+            return _wrong(f"kind is missing (known: {', '.join(TABLES[slot])}, or `use:` your own)")
+        kind = mapping["kind"]
+        if not isinstance(kind, str) or kind not in TABLES[slot]:
+            return _wrong(unknown_kind(slot, kind), ("kind",))
+        if slot == "codec" and isinstance(given, str) and kind == "zoo":
+            return self._zoo(given)
+        arguments = {key: value for key, value in mapping.items() if key != "kind"}
+        built = validated(TABLES[slot][kind], arguments, self.folder)
+        return _opened(built) if slot == "codec" else built
+
+    def _zoo(self, name: str) -> Built:
+        """A codec named by a word: errors speak of the word, not of keys that are not there."""
+        built = _opened(validated(TABLES["codec"]["zoo"], {"name": name}, self.folder))
+        known = [*zoo_names(), *TABLES["codec"]]
+        if built.part is None and name not in known:
+            return _wrong(
+                f"unknown codec {name!r} (known: {', '.join(known)}, or `use:` your own)."
+                f"{did_you_mean(name, known)}"
+            )
+        return Built(built.part, tuple(Fault((), fault.text) for fault in built.faults))
+
+    # --- the user's own ---------------------------------------------------------------------------
+
+    def _foreign(self, slot: str, mapping: dict[str, Any]) -> Built:
+        use = mapping.pop("use")
+        if "kind" in mapping:
+            return _wrong("kind and use exclude each other; remove one", ("kind",))
+        try:
+            file, wanted = user_code.split_use(use, self.folder)
+            cls = user_code.load_class(file, wanted)
+        except InputError as error:
+            return _wrong(error.message, ("use",))
+        notice = f"runs code from {use}"
+        if notice not in self.notices:
+            self.notices.append(notice)
+        built = self._of_class(slot, cls, mapping, file, use)
+        found = Built(built.part, built.faults, (file, wanted), mapping)
+        if found.part is not None:
+            self.foreign[id(found.part)] = found
+        return found
+
+    def _of_class(
+        self, slot: str, cls: type, arguments: dict[str, Any], file: Path, use: str
+    ) -> Built:
+        contract = CONTRACTS[slot]
+        if issubclass(cls, contract):
+            if inspect.isabstract(cls):
+                missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+                return _wrong(f"{cls.__name__} does not define {missing}", ("use",))
+            kind = getattr(cls, "kind", "")
+            if not isinstance(kind, str) or not kind.replace("-", "_").isidentifier():
+                return _wrong(
+                    f'{cls.__name__} needs a name for tables: write kind: ClassVar[str] = "a-word"',
+                    ("use",),
+                )
+            if hasattr(cls, "__pydantic_fields__"):
+                built = validated(cls, arguments, self.folder)
+            else:
+                built = _constructed(cls, arguments, file)
+            return built if built.part is None else self._tried(built.part, cls.__name__)
+        if slot == "codec" and issubclass(cls, nn.Module):
+            if self.images is None:
+                return Built()
+            built = _constructed(cls, arguments, file)
+            if built.part is None:
+                return built
+            return self._module(built.part, cls.__name__, use)
+        what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
+        return _wrong(
+            f"{cls.__name__} must be {what}channelsim.parts.{contract.__name__}"
+            if slot != "source"
+            else "a source of your own is not possible yet; use kind: dataset",
+            ("use",),
+        )
+
+    def _module(self, module: nn.Module, name: str, origin: str) -> Built:
+        """A torch module as a codec."""
+        if self.images is None:
+            return Built()
+        try:
+            wrapped = admission.wrap(module, name, self.images, origin)
+        except InputError as error:
+            return _wrong(error.message)
+        return self._tried(wrapped, name)
+
+    def _tried(self, part: Any, name: str) -> Built:
+        """Admission of a foreign part."""
+        if self.images is None:
+            return Built(part)
+        try:
+            if isinstance(part, Codec):
+                for notice in admission.admit(part, name, self.images):
+                    self.notices.append(notice)
+            elif isinstance(part, Metric):
+                admission.admit_metric(part, name, self.images)
+        except InputError as error:
+            return _wrong(error.message, ("use",))
+        return Built(part)
+
+
+def validated(cls: type, arguments: Mapping[str, Any], folder: Path | None) -> Built:
+    """A part from its keys, or everything that is wrong with them."""
+    try:
+        part = adapter(cls).validate_python(dict(arguments), context={"folder": folder})
+    except ValidationError as error:
+        return Built(faults=tuple(faults_of(error, cls)))
+    except InputError as error:
+        return _wrong(error.message)
+    return Built(part)
+
+
+def _constructed(cls: type, arguments: dict[str, Any], file: Path) -> Built:
+    try:
+        return Built(user_code.construct(cls, arguments, file))
+    except InputError as error:
+        return _wrong(error.message)
+
+
+def _opened(built: Built) -> Built:
+    """Load a codec's network now, so that a missing or damaged file is said with the rest."""
+    if built.part is not None:
+        try:
+            _ = built.part.network
+        except InputError as error:
+            return _wrong(error.message)
+    return built
+
+
+def _wrong(text: str, where: Where = ()) -> Built:
+    return Built(faults=(Fault(where, text),))
+
+
+def _identity(value: Any) -> str:
+    return f"{type(value).__name__} at {id(value)}"

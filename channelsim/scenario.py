@@ -1,0 +1,74 @@
+"""A scenario: YAML, a mapping or Python objects → everything a run needs, frozen and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from channelsim.parts import Metric
+from channelsim.scenario_arms import Arm
+from channelsim.scenario_loading import load
+from channelsim.scenario_schema import schema
+from channelsim.sources import Dataset
+from channelsim.yaml_lines import read_scalar
+
+__all__ = ["Arm", "Scenario", "parse_value", "schema"]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What `simulate` runs. Made by `Scenario.load`.
+
+    ``arms``: receivers (outermost) × the points of the sweep in file order; ``arm.number`` is the
+    position. ``block_rows``: the compute shape. ``max_pending``: how many rows may wait, None for
+    ``block_rows``; changes no result. ``images``: of how many messages per arm pictures are kept.
+    ``written``: the YAML as the user wrote it. ``resolved``: plain values with every default filled
+    in, from which the same scenario can be loaded again. ``hash``: of all that decides about
+    results, files included, ``max_pending`` not. ``path``: the file, None for a mapping.
+    ``notices``: what the user should know before the run.
+    """
+
+    title: str
+    seed: int
+    source: Dataset
+    arms: tuple[Arm, ...]
+    metrics: tuple[Metric, ...]
+    control: bool
+    block_rows: int
+    max_pending: int | None
+    images: int
+    swept_keys: tuple[str, ...]
+    receivers: tuple[str, ...]
+    written: str
+    resolved: dict[str, Any]
+    hash: str
+    path: Path | None = None
+    notices: tuple[str, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        given: str | Path | Mapping[str, Any] | Scenario,
+        set: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        data_root: str | Path | None = None,  # noqa: ARG003  mnist5k is always there
+    ) -> Scenario:
+        """Read and validate; one `InputError` says everything that is wrong, in file order.
+
+        ``given``: a file, its content as a mapping (relative paths start at the current folder), or
+        a scenario. ``set``: dotted key → value; setting a swept key pins it (its sweep is removed,
+        and those inside it), ``sweep.KEY`` replaces or adds a sweep. ``seed``: instead of the
+        file's.
+        """
+        if isinstance(given, Scenario):
+            if not set and seed is None:
+                return given
+            given = given.resolved
+        return cls(**load(given, dict(set or {}), seed))
+
+
+def parse_value(text: str, place: str) -> Any:
+    """Read what follows ``--set key=``, as a scenario file would read it; ``place`` for errors."""
+    return read_scalar(text, place)

@@ -1,0 +1,331 @@
+"""The arms of a scenario: receivers × the points of its sweep, every part of them built once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from channelsim import admission
+from channelsim.assembly import Built, Workshop, validated
+from channelsim.channels.power import Power
+from channelsim.defences.receiver import Receiver
+from channelsim.errors import InputError
+from channelsim.link import Link
+from channelsim.parts import Adversary, Codec, Metric, Stage
+from channelsim.problems import Fault, Problems, Where, shown
+from channelsim.records import Knowledge, Rows
+from channelsim.scenario_keys import Keys, put
+from channelsim.scenario_skeleton import Skeleton
+
+MOST_ARMS = 100_000  # ours
+
+Choice = tuple[int, ...]  # which value of each swept key, in the order of the file
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One receiver at one point of the sweep; ``number``: its place among the scenario's arms.
+
+    ``swept``: dotted key as written → the value it has here.
+    """
+
+    number: int
+    receiver_name: str
+    swept: Mapping[str, Any]
+    transmit: Literal["mean", "sample"]
+    power: Power
+    link: Link
+    path: tuple[Stage, ...]
+    receiver: Receiver
+    metrics: tuple[Metric, ...]
+    control: bool
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One swept key: its values, and the places in the scenario that take them."""
+
+    key: str
+    values: tuple[Any, ...]
+    targets: tuple[Where, ...]
+
+
+def read_sweep(sweep: Mapping[str, Any], keys: Keys, problems: Problems) -> list[Swept]:
+    """Validate the keys and lists of a sweep."""
+    found: list[Swept] = []
+    for key, values in sweep.items():
+        where = ("sweep", key)
+        targets = keys.targets(key)
+        if reason := keys.not_sweepable(key):
+            problems.add(where, reason)
+        elif not targets:
+            problems.add(where, keys.unknown(key, sweep=True))
+        elif isinstance(values, Mapping):
+            problems.add(
+                where, f"must be a list of values; join keys by dots: {key}.{_first(values)}"
+            )
+        elif not isinstance(values, list):
+            problems.add(where, f"must be a list of values, was given {shown(values)}")
+        elif not values:
+            problems.add(where, "must not be an empty list; remove the key or name a value")
+        elif twice := _twice(values):
+            problems.add((*where, twice[1]), f"{shown(twice[0])} is in the list twice; remove one")
+        else:
+            other = next((one for one in found if _overlap(one.targets, targets)), None)
+            if other is None:
+                found.append(Swept(key, tuple(values), targets))
+            else:
+                problems.add(where, f"sweeps the same value as {other.key}; remove one of the two")
+    return found
+
+
+class ArmBuilder:
+    """Builds the arms; parts that are described alike are the same object in all of them."""
+
+    def __init__(
+        self, skeleton: Skeleton, sweep: list[Swept], workshop: Workshop, problems: Problems
+    ) -> None:
+        self.skeleton = skeleton
+        self.sweep = sweep
+        self.workshop = workshop
+        self.problems = problems
+        source = workshop.source
+        self.image_shape = None if source is None else source.image_shape
+        self.messages = 1 if source is None else source.messages
+        self._components: dict[Any, Any] = {}
+        self._tried: set[Any] = set()
+
+    def arms(self, metrics: tuple[Metric, ...], broken: set[str]) -> dict[Choice, dict[str, Arm]]:
+        """All arms by sweep point and receiver, numbered with the receivers outermost."""
+        sizes = [len(one.values) for one in self.sweep]
+        total = math.prod(sizes) * len(self.skeleton.receivers)
+        if total > MOST_ARMS:
+            self.problems.add(
+                ("sweep",),
+                f"makes {total:,} arms with {len(self.skeleton.receivers)} receivers; at most"
+                f" {MOST_ARMS:,} are allowed",
+            )
+            sizes = [1] * len(sizes)
+        found: dict[Choice, dict[str, Arm]] = {}
+        number = 0
+        for name in self.skeleton.receivers:
+            for choice in itertools.product(*(range(size) for size in sizes)):
+                arm = self._arm(number, name, choice, metrics, broken)
+                number += 1
+                if arm is not None:
+                    found.setdefault(choice, {})[name] = arm
+        return found
+
+    def _arm(
+        self,
+        number: int,
+        name: str,
+        choice: Choice,
+        metrics: tuple[Metric, ...],
+        broken: set[str],
+    ) -> Arm | None:
+        skeleton = self.skeleton
+        parts = {
+            "transmit": self._component(("transmit",), choice, _transmit),
+            "power": self._component(("power",), choice, self._power),
+            "link": self._component(("link",), choice, self._link),
+        }
+        stages = [
+            self._component(
+                ("path", index), choice, lambda given: self.workshop.build("stage", given)
+            )
+            for index in range(len(skeleton.path))
+        ]
+        receiver = None
+        if "receivers" not in broken:
+            receiver = self._component(("receivers", name), choice, self._receiver)
+        if receiver is None or None in stages or None in parts.values():
+            return None
+        self._try_path(name, receiver.codec, stages)
+        return Arm(
+            number=number,
+            receiver_name=name,
+            swept={one.key: one.values[i] for one, i in zip(self.sweep, choice, strict=True)},
+            path=tuple(stages),
+            receiver=receiver,
+            metrics=metrics,
+            control=skeleton.control,
+            **parts,
+        )
+
+    # --- one component at one point of the sweep --------------------------------------------------
+
+    def _component(self, at: Where, choice: Choice, build: Callable[[Any], Built]) -> Any:
+        depth = len(at)
+        applied = [
+            (one, i, target)
+            for one, i in zip(self.sweep, choice, strict=True)
+            for target in one.targets
+            if target[:depth] == at
+        ]
+        known = (at, tuple((one.key, i) for one, i, _ in applied))
+        if known not in self._components:
+            base: Any = getattr(self.skeleton, str(at[0]))
+            for step in at[1:]:
+                base = base[step]
+            given = base
+            for one, i, target in applied:
+                given = put(given, target[depth:], one.values[i], at)
+            built = build(given)
+            if built.faults:
+                without = set(build(base).faults) if applied else set()
+                for fault in built.faults:
+                    self._report(fault, at, [] if fault in without else applied)
+            self._components[known] = built.part if not built.faults else None
+        return self._components[known]
+
+    def _report(self, fault: Fault, at: Where, applied: list[tuple[Swept, int, Where]]) -> None:
+        """Say a fault at the line of the swept value that causes it, else where the part stands."""
+        where = (*at, *fault.where)
+        for one, i, target in reversed(applied):
+            if where[: len(target)] == target or target[: len(where)] == where:
+                self.problems.add(("sweep", one.key, i, *where[len(target) :]), fault.text)
+                return
+        self.problems.add(where, fault.text)
+
+    def _power(self, given: Any) -> Built:
+        return _keyed(Power, {"mode": given} if isinstance(given, str) else given, self.workshop)
+
+    def _link(self, given: Any) -> Built:
+        return _keyed(Link, given, self.workshop)
+
+    def _receiver(self, given: Any) -> Built:
+        if not isinstance(given, Mapping):
+            return _fault((), f"must be a mapping {{codec: …}}, was given {shown(given)}")
+        keys = dict(given)
+        faults: list[Fault] = []
+        for slot in ("codec", "detector"):
+            if keys.get(slot) is None:
+                continue
+            built = self.workshop.build(slot, keys[slot])
+            faults += [fault.inside((slot,)) for fault in built.faults]
+            if built.part is None:
+                keys.pop(slot)
+            else:
+                keys[slot] = built.part
+        codec = keys.get("codec")
+        if isinstance(codec, Codec) and self.image_shape is not None:
+            shape = tuple(codec.image_shape)
+            if shape != self.image_shape:
+                faults.append(
+                    Fault(
+                        ("codec",),
+                        f"takes images of shape {list(shape)}, but the source sends"
+                        f" {list(self.image_shape)}; choose another codec or source",
+                    )
+                )
+        built = _keyed(Receiver, keys, self.workshop)
+        dropped = {slot for slot in ("codec", "detector") if slot in given and slot not in keys}
+        faults += [
+            fault for fault in built.faults if fault.where[:1] not in {(d,) for d in dropped}
+        ]
+        return Built(None if faults or dropped else built.part, tuple(faults))
+
+    # --- what only a codec and a path together can show -------------------------------------------
+
+    def _try_path(self, receiver: str, codec: Codec, stages: list[Stage]) -> None:
+        for index, stage in enumerate(stages):
+            if not isinstance(stage, Adversary) or (id(codec), id(stage)) in self._tried:
+                continue
+            self._tried.add((id(codec), id(stage)))
+            effort = stage.threat.get("effort", {})
+            if effort.get("gradients") and ("gradient", id(codec)) not in self._tried:
+                self._tried.add(("gradient", id(codec)))
+                if id(codec) in self.workshop.foreign:
+                    self._try(
+                        ("receivers", receiver, "codec"),
+                        lambda: admission.require_gradient(codec, _class_name(codec)),
+                    )
+            goal = getattr(stage, "goal", None)
+            if goal is not None and (id(goal), tuple(codec.image_shape)) not in self._tried:
+                self._tried.add((id(goal), tuple(codec.image_shape)))
+                self._try(
+                    ("path", index, "goal"),
+                    lambda stage=stage: _aim(stage, codec, self.messages),  # type: ignore[misc]
+                )
+
+    def _try(self, where: Where, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except InputError as error:
+            self.problems.add(where, error.message)
+
+
+def _aim(stage: Any, codec: Codec, messages: int) -> None:
+    """Ask a goal for one target image: a file of the wrong shape shows here, not in the run."""
+    blank = torch.zeros(1, *codec.image_shape)
+
+    def black(chosen: np.ndarray) -> torch.Tensor:
+        return torch.zeros(len(chosen), *codec.image_shape)
+
+    knowledge = Knowledge(
+        decode=lambda wire: blank.expand(len(wire), *codec.image_shape),
+        source=blank,
+        clean=blank,
+        power=1.0,
+        source_of=black,
+        clean_of=black,
+        messages=messages,
+    )
+    nobody = np.zeros(1, dtype=np.int64)
+    stage.goal.image(
+        Rows(name=stage.label, seed=0, message=nobody, attempt=nobody, columns={}), knowledge
+    )
+
+
+def _transmit(given: Any) -> Built:
+    if given in ("mean", "sample"):
+        return Built(given)
+    return _fault((), f"must be mean or sample, was given {shown(given)}")
+
+
+def _keyed(cls: type, given: Any, workshop: Workshop) -> Built:
+    if isinstance(given, cls):
+        return Built(given)
+    if not isinstance(given, Mapping):
+        return _fault((), f"must be a mapping (key: value), was given {shown(given)}")
+    if odd := [key for key in given if not isinstance(key, str)]:
+        return _fault((), f"{shown(odd[0])}: a key must be a word")
+    return validated(cls, given, workshop.folder)
+
+
+def _fault(where: Where, text: str) -> Built:
+    return Built(faults=(Fault(where, text),))
+
+
+def _class_name(codec: Codec) -> str:
+    module = getattr(codec, "module", codec)
+    return type(module).__name__
+
+
+def _twice(values: list[Any]) -> tuple[Any, int] | None:
+    """The first value that repeats an earlier one, with its position."""
+    seen: list[Any] = []
+    keys: set[str] = set()
+    for position, value in enumerate(values):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        key = repr(float(value)) if number and abs(value) < 2**53 else repr(value)
+        if key in keys:
+            return value, position
+        keys.add(key)
+        seen.append(value)
+    return None
+
+
+def _overlap(left: tuple[Where, ...], right: tuple[Where, ...]) -> bool:
+    return any(a[: len(b)] == b or b[: len(a)] == a for a in left for b in right)
+
+
+def _first(values: Mapping[Any, Any]) -> str:
+    return str(next(iter(values), "…"))

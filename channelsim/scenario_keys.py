@@ -1,0 +1,180 @@
+"""Dotted keys: what ``sweep`` and ``--set`` may name, and where in the file that is.
+
+A key begins with a stage's label (``mallory.budget.epsilon``), a receiver's name
+(``kld.latency_s``) or a top-level key (``link.latency_s``, ``path.0.snr_db``,
+``receivers.kld.detector.false_alarm``); ``receivers.*.latency_s`` means every receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from channelsim.assembly import expand
+from channelsim.catalog import TABLES, dotted_fields
+from channelsim.channels.power import Power
+from channelsim.defences.receiver import Receiver
+from channelsim.errors import InputError, did_you_mean
+from channelsim.link import Link
+from channelsim.part_errors import fields_of
+from channelsim.problems import Where
+from channelsim.user_code import load_class, split_use
+
+# Why these are the same in all arms: arms are compared message by message.
+_SHARED = {
+    "seed": "all arms share their random numbers; use --seed",
+    "source": "all arms share their messages; use --set",
+    "metrics": "every metric is measured in every arm; list them all",
+    "title": "it names the whole run",
+    "control": "it belongs to the whole run",
+    "block_rows": "it is the compute shape of the whole run",
+    "max_pending": "it changes no result",
+    "images": "it belongs to the whole run",
+    "sweep": "a sweep cannot be swept",
+    "path": "name a value in it, for example path.0.snr_db",
+    "receivers": "receivers are compared anyway; name a value in one, for example NAME.latency_s",
+}
+TOP_LEVEL = (
+    "title", "seed", "source", "transmit", "power", "link", "path", "receivers", "metrics",
+    "control", "sweep", "block_rows", "max_pending", "images",
+)  # fmt: skip
+# Names with a meaning of their own in dotted keys or among the streams of random numbers.
+RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration"))
+
+
+def labels_of(path: Any, folder: Path | None) -> list[str | None]:
+    """Each stage's label: its name, else its kind; None where neither can be told."""
+    return [_label(stage, folder) for stage in path] if isinstance(path, list) else []
+
+
+def _label(stage: Any, folder: Path | None) -> str | None:
+    if not isinstance(stage, Mapping):
+        found = getattr(stage, "label", stage)
+    elif "use" in stage and not stage.get("name"):
+        try:
+            found = getattr(load_class(*split_use(stage["use"], folder)), "kind", None)
+        except InputError:  # said where the stage is built
+            found = None
+    else:
+        found = stage.get("name") or stage.get("kind")
+    return found if isinstance(found, str) and found else None
+
+
+class Keys:
+    """The dotted keys of one scenario. ``data``: its top-level keys, not yet validated."""
+
+    def __init__(self, data: Mapping[str, Any], folder: Path | None) -> None:
+        self._known: dict[str, tuple[Where, ...]] = {}
+        self._open: dict[str, Where] = {}
+        path = data.get("path")
+        receivers = data.get("receivers")
+        stages = path if isinstance(path, list) else []
+        for index, (stage, label) in enumerate(zip(stages, labels_of(path, folder), strict=True)):
+            names = [f"path.{index}"] + ([label] if label else [])
+            keys = self._of_part("stage", stage)
+            for name in names:
+                self._take(name, ("path", index), keys)
+        named = receivers if isinstance(receivers, Mapping) else {}
+        for name, receiver in named.items():
+            keys = list(_of_receiver(receiver, self._of_part))
+            for prefix in (f"receivers.{name}", str(name)):
+                self._take(prefix, ("receivers", name), keys)
+            for key in keys:
+                if key is not None:
+                    where = ("receivers", name, *key.split("."))
+                    every = f"receivers.*.{key}"
+                    self._known[every] = (*self._known.get(every, ()), where)
+        self._known["transmit"] = (("transmit",),)
+        for top, cls in (("power", Power), ("link", Link)):
+            self._known[top] = ((top,),)
+            self._take(top, (top,), dotted_fields(cls))
+        self._sweepable = list(self._known)
+        for top in TOP_LEVEL:
+            self._known.setdefault(top, ((top,),))
+        self._take("source", ("source",), dotted_fields(TABLES["source"]["dataset"]))
+
+    @staticmethod
+    def _of_part(slot: str, given: Any) -> list[str | None]:
+        """Keys below a part; None where only its author knows them."""
+        mapping = expand(slot, given)
+        if not isinstance(mapping, Mapping) or "use" in mapping:
+            cls: Any = None
+        else:
+            kind = mapping.get("kind")
+            cls = TABLES[slot].get(kind) if isinstance(kind, str) else None
+        if cls is None:
+            return [None]
+        return [key for key in dotted_fields(cls) if slot != "stage" or key != "name"]
+
+    def _take(self, prefix: str, where: Where, keys: Iterable[str | None]) -> None:
+        for key in keys:
+            if key is None:
+                self._open[prefix + "."] = where
+            elif key.endswith(".*"):
+                inner = key.removesuffix(".*")
+                self._open[f"{prefix}.{inner}."] = (*where, *inner.split("."))
+            else:
+                # A label comes first: a receiver of that name is refused elsewhere.
+                self._known.setdefault(f"{prefix}.{key}", ((*where, *key.split(".")),))
+
+    def targets(self, key: Any) -> tuple[Where, ...]:
+        """Where in the scenario a key points to; nowhere if it is unknown."""
+        if not isinstance(key, str):
+            return ()
+        if key in self._known:
+            return self._known[key]
+        for prefix, where in self._open.items():
+            rest = key.removeprefix(prefix)
+            if rest != key and rest and not rest.endswith(".") and ".." not in rest:
+                return ((*where, *rest.split(".")),)
+        return ()
+
+    def unknown(self, key: Any, sweep: bool) -> str:
+        """The sentence for a key that is not known."""
+        near = did_you_mean(str(key), self._sweepable if sweep else self._known)
+        example = f" Keys look like {self._sweepable[0]}." if not near else ""
+        return f"unknown key {key!r}.{near}{example}"
+
+    @staticmethod
+    def not_sweepable(key: Any) -> str:
+        """Why a known key may not be swept, or an empty text."""
+        top, _, inside = str(key).partition(".")
+        if top not in _SHARED or (inside and top in ("path", "receivers")):
+            return ""
+        return f"cannot be swept: {_SHARED[top]}"
+
+
+def _of_receiver(given: Any, of_part: Any) -> Iterator[str | None]:
+    mapping = given if isinstance(given, Mapping) else {}
+    for name in fields_of(Receiver):
+        yield name
+        if name in ("codec", "detector") and mapping.get(name) is not None:
+            for key in of_part(name, mapping[name]):
+                yield f"{name}.*" if key is None else f"{name}.{key}"
+
+
+def put(data: Any, where: Where, value: Any, at: Where = ()) -> Any:
+    """A copy of ``data`` with ``value`` at a place; shorthands on the way are spelled out."""
+    if not where:
+        return value
+    step, rest = where[0], where[1:]
+    if isinstance(step, int):
+        items = list(data)
+        items[step] = put(items[step], rest, value, (*at, step))
+        return items
+    mapping = spelled(data, at)
+    return {**mapping, step: put(mapping.get(step), rest, value, (*at, step))}
+
+
+def spelled(given: Any, at: Where) -> Mapping[str, Any]:
+    """A mapping for what may be a word."""
+    if isinstance(given, Mapping):
+        return given
+    if not isinstance(given, str):
+        return {}
+    if at == ("power",):
+        return {"mode": given}
+    slot = "stage" if at[:1] == ("path",) and len(at) == 2 else str(at[-1]) if len(at) == 3 else ""
+    found: Mapping[str, Any] = expand(slot, given) if slot in TABLES else {}
+    return found

@@ -1,0 +1,161 @@
+"""From a file or a mapping to the fields of a `Scenario`, with all errors at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from channelsim.assembly import Workshop
+from channelsim.errors import InputError
+from channelsim.parts import Metric
+from channelsim.problems import Origins, Problems, Where
+from channelsim.scenario_arms import ArmBuilder, read_sweep
+from channelsim.scenario_keys import RESERVED, Keys, labels_of
+from channelsim.scenario_resolved import Resolver, digest, loadable
+from channelsim.scenario_settings import Settings
+from channelsim.scenario_skeleton import Skeleton, read_skeleton
+from channelsim.yaml_lines import read_yaml
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_LONGEST = 2_000_000  # bytes; a scenario is a page
+
+
+def load(
+    given: str | Path | Mapping[str, Any], settings: dict[str, Any], seed: int | None
+) -> dict[str, Any]:
+    """The fields of a `Scenario`, or one `InputError`."""
+    if isinstance(given, Mapping):
+        path, folder, text = None, None, None
+        data, origins = _from_python(given), Origins("scenario", {})
+    else:
+        path = Path(given)
+        folder, text = path.absolute().parent, _text(path)
+        document = read_yaml(text, str(path))
+        data, origins = document.data, Origins(str(path), document.lines)
+    problems = Problems(origins)
+    if not isinstance(data, Mapping):
+        found = "is empty" if data is None else f"holds {type(data).__name__}"
+        raise InputError(f"{path or 'scenario'}: {found}; a scenario is a mapping (title: …)")
+
+    changed = Settings(dict(data), origins, problems, folder)
+    changed.apply(settings, seed)
+    skeleton, broken, faults = read_skeleton(changed.data)
+    for fault in faults:
+        problems.add(fault.where, fault.text)
+    title = skeleton.title or (path.stem if path else "untitled")
+    skeleton = skeleton.model_copy(update={"title": title})
+
+    workshop = Workshop(folder)
+    source = None if "source" in broken else _one(workshop, "source", skeleton.source, problems)
+    workshop.source = source
+    metrics = _metrics(skeleton, workshop, problems)
+    _check_names(skeleton, broken, folder, problems)
+    sweep = read_sweep(skeleton.sweep, Keys(changed.data, folder), problems)
+    builder = ArmBuilder(skeleton, sweep, workshop, problems)
+    arms = builder.arms(metrics, broken)
+    problems.raise_if_any()
+
+    resolver = Resolver(workshop.foreign)
+    described = resolver.scenario(skeleton, source, metrics, sweep, arms)
+    resolved = loadable(described)
+    numbered = [arm for point in arms.values() for arm in point.values()]
+    return {
+        "title": title,
+        "seed": skeleton.seed,
+        "source": source,
+        "arms": tuple(sorted(numbered, key=lambda arm: arm.number)),
+        "metrics": metrics,
+        "control": skeleton.control,
+        "block_rows": skeleton.block_rows,
+        "max_pending": skeleton.max_pending,
+        "images": skeleton.images,
+        "swept_keys": tuple(one.key for one in sweep),
+        "receivers": tuple(skeleton.receivers),
+        "written": text if text is not None else _canonical(resolved),
+        "resolved": resolved,
+        "hash": digest(described),
+        "path": path,
+        "notices": tuple(workshop.notices),
+    }
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > _LONGEST:
+            raise InputError(f"{path}: {path.stat().st_size:,} bytes are no scenario file")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such scenario file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name a scenario file (.yaml)") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
+def _from_python(value: Any, depth: int = 0) -> Any:
+    """Python's richer values as a file would hold them; parts stay as they are."""
+    if depth > 50:
+        raise InputError("scenario: nested too deeply")
+    if isinstance(value, Mapping):
+        return {key: _from_python(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_from_python(inner, depth + 1) for inner in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _canonical(resolved: dict[str, Any]) -> str:
+    return yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+
+
+def _one(workshop: Workshop, slot: str, given: Any, problems: Problems) -> Any:
+    built = workshop.build(slot, given)
+    for fault in built.faults:
+        problems.add((slot, *fault.where), fault.text)
+    return built.part
+
+
+def _metrics(skeleton: Skeleton, workshop: Workshop, problems: Problems) -> tuple[Metric, ...]:
+    found: dict[str, Metric] = {}
+    for index, given in enumerate(skeleton.metrics):
+        built = workshop.build("metric", given)
+        for fault in built.faults:
+            problems.add(("metrics", index, *fault.where), fault.text)
+        if built.part is None:
+            continue
+        if built.part.kind in found:
+            problems.add(("metrics", index), f"{built.part.kind} is listed twice; remove one")
+        found[built.part.kind] = built.part
+    return tuple(found.values())
+
+
+def _check_names(
+    skeleton: Skeleton, broken: set[str], folder: Path | None, problems: Problems
+) -> None:
+    """Labels and receivers share one name space: that of dotted keys."""
+    taken: dict[str, str] = {}
+    named: list[tuple[Where, str]] = [
+        (("path", i), label) for i, label in enumerate(labels_of(skeleton.path, folder)) if label
+    ]
+    if "receivers" not in broken:
+        named += [(("receivers", name), name) for name in skeleton.receivers]
+    for where, name in named:
+        stage = where[0] == "path"
+        what, place = ("stage", f"path[{where[1]}]") if stage else ("receiver", f"receiver {name}")
+        if not _NAME.fullmatch(name):
+            problems.add(where, f"{name!r} cannot name a {what}: use letters, digits, _ and -")
+        elif name in RESERVED:
+            problems.add(where, f"{name!r} cannot name a {what}: the word has a meaning of its own")
+        elif name in taken:
+            hint = "give one of them a name of its own (name: …)" if stage else "rename one of them"
+            problems.add(where, f"the name {name!r} is used by {taken[name]} too; {hint}")
+        taken.setdefault(name, place)

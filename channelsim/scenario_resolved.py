@@ -1,0 +1,193 @@
+"""A scenario with every default filled in, and the hash that says whether two are the same run."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from channelsim.assembly import Built, adapter
+from channelsim.parts import Codec
+from channelsim.problems import Where
+from channelsim.scenario_arms import Arm, Choice, Swept
+from channelsim.scenario_skeleton import Skeleton
+
+_SCHEDULING = ("max_pending",)
+
+
+class _Use:
+    """A class in a file of the user's."""
+
+    def __init__(self, file: Path, name: str) -> None:
+        self.file, self.name = file, name
+
+
+class Resolver:
+    """Writes parts down. ``foreign``: the user's own parts by identity, with where they are from.
+
+    Two spellings: as a scenario that can be loaded again (``resolved``; files by absolute path),
+    and for the hash (files by content, so that a moved folder changes nothing).
+    """
+
+    def __init__(self, foreign: Mapping[int, Built]) -> None:
+        self._foreign = foreign
+        self._described: dict[int, Any] = {}
+
+    def scenario(
+        self,
+        skeleton: Skeleton,
+        source: Any,
+        metrics: tuple[Any, ...],
+        sweep: list[Swept],
+        arms: dict[Choice, dict[str, Arm]],
+    ) -> dict[str, Any]:
+        """The whole file as a mapping; a swept value stands in it as at the sweep's first point."""
+        first = next(iter(arms.values()))
+        one = next(iter(first.values()))
+        return {
+            "title": skeleton.title,
+            "seed": skeleton.seed,
+            "source": self.part(source),
+            **{key: self._top(one, key) for key in ("transmit", "power", "link", "path")},
+            "receivers": {name: self.receiver(arm.receiver) for name, arm in first.items()},
+            "metrics": [self.part(metric) for metric in metrics],
+            "control": skeleton.control,
+            "sweep": {
+                swept.key: self._values(swept, place, arms) for place, swept in enumerate(sweep)
+            },
+            "block_rows": skeleton.block_rows,
+            "max_pending": skeleton.max_pending,
+            "images": skeleton.images,
+        }
+
+    def _top(self, arm: Arm, key: str) -> Any:
+        if key == "path":
+            return [self.part(stage) for stage in arm.path]
+        return arm.transmit if key == "transmit" else self.part(getattr(arm, key), kind=False)
+
+    def _values(self, swept: Swept, place: int, arms: dict[Choice, dict[str, Arm]]) -> list[Any]:
+        """Values of a swept key as the parts understood them: defaults and paths filled in."""
+        target = swept.targets[0]
+        by_value: dict[int, dict[str, Arm]] = {}
+        for choice, receivers in arms.items():
+            by_value.setdefault(choice[place], receivers)
+        found = []
+        for i, written in enumerate(swept.values):
+            receivers = by_value[i]
+            arm = receivers.get(str(target[1])) if target[0] == "receivers" else None
+            if arm is not None:
+                described: Any = {"receivers": {arm.receiver_name: self.receiver(arm.receiver)}}
+            else:
+                arm = next(iter(receivers.values()))
+                described = {str(target[0]): self._top(arm, str(target[0]))}
+            found.append(_at(described, target, written))
+        return found
+
+    def receiver(self, receiver: Any) -> dict[str, Any]:
+        """A receiver with its codec and detector."""
+        plain = self.part(receiver, kind=False)
+        return {
+            **plain,
+            "codec": self.part(receiver.codec),
+            "detector": None if receiver.detector is None else self.part(receiver.detector),
+        }
+
+    def part(self, part: Any, kind: bool = True) -> Any:
+        """A part's keys, files and modules still as objects."""
+        if id(part) in self._described:
+            return self._described[id(part)]
+        foreign = self._foreign.get(id(part))
+        fields: Mapping[str, Any] = {}
+        cls: Any = type(part)
+        if hasattr(cls, "__pydantic_fields__"):
+            fields = {
+                name: getattr(part, name)
+                if isinstance(getattr(part, name), nn.Module | Codec)
+                else value
+                for name, value in adapter(cls).dump_python(part, warnings=False).items()
+            }
+        if foreign is not None and foreign.origin is not None:
+            wrapped = any(isinstance(value, nn.Module) for value in fields.values())
+            keys = foreign.given if wrapped or not fields else fields
+            found: dict[str, Any] = {"use": _Use(*foreign.origin), **keys}
+        else:
+            found = ({"kind": part.kind} if kind else {}) | dict(fields)
+        if kind and isinstance(part, Codec):
+            found["\0weights"] = part.card.get("sha256")  # only the hash looks at it
+        self._described[id(part)] = found
+        return found
+
+
+def loadable(value: Any) -> Any:
+    """Plain JSON-able values from which the scenario can be loaded again."""
+    return _plain(value, str, lambda use: f"{use.file}:{use.name}", hashing=False)
+
+
+def digest(resolved: Any) -> str:
+    """SHA-256 of what decides about results: all but the scheduling keys, files by content."""
+    kept = {key: value for key, value in resolved.items() if key not in _SCHEDULING}
+    plain = _plain(kept, _content, lambda use: f"{_content(use.file)}:{use.name}", hashing=True)
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(
+    value: Any, file: Callable[[Path], str], use: Callable[[_Use], str], hashing: bool
+) -> Any:
+    again = functools.partial(_plain, file=file, use=use, hashing=hashing)
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Path():
+            return file(value)
+        case _Use():
+            return use(value)
+        case Mapping():
+            return {
+                str(key): again(inner)
+                for key, inner in value.items()
+                if hashing or not str(key).startswith("\0")
+            }
+        case list() | tuple() | set() | frozenset():
+            return [again(inner) for inner in value]
+        case np.generic() | np.ndarray():
+            return value.tolist()
+        case nn.Module():
+            return _module(value)
+        case _:
+            return repr(value)
+
+
+@functools.lru_cache(maxsize=64)
+def _content_at(file: Path, _stamp: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _content(file: Path) -> str:
+    try:
+        return _content_at(file, file.stat().st_mtime_ns)
+    except OSError:
+        return str(file)
+
+
+def _module(module: nn.Module) -> str:
+    """A module that came from Python: its structure and weights."""
+    found = hashlib.sha256(repr(module).encode())
+    for name, tensor in module.state_dict().items():
+        found.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return f"{type(module).__name__} {found.hexdigest()}"
+
+
+def _at(described: Any, target: Where, written: Any) -> Any:
+    for step in target:
+        try:
+            described = described[step]
+        except (KeyError, IndexError, TypeError):
+            return written
+    return described

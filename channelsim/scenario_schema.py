@@ -1,0 +1,54 @@
+"""The JSON Schema of a scenario file, for editors that complete and check while one types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channelsim import catalog
+from channelsim.channels.power import Power
+from channelsim.defences.receiver import Receiver
+from channelsim.link import Link
+from channelsim.scenario_skeleton import Skeleton
+
+
+def schema() -> dict[str, Any]:
+    """Skeleton, parts by ``kind`` and ``use``; draft 2020-12."""
+    parts = catalog.schema()
+    found = Skeleton.model_json_schema()
+    keys = found["properties"]
+    definitions = {f"{slot}": described for slot, described in parts.items()}
+    keys["source"] = _refers("source", keys["source"])
+    keys["path"]["items"] = {"$ref": "#/$defs/stage"}
+    keys["metrics"]["items"] = {"$ref": "#/$defs/metric"}
+    keys["receivers"]["additionalProperties"] = {"$ref": "#/$defs/receiver"}
+    keys["sweep"]["additionalProperties"] = {"type": "array", "minItems": 1}
+    power = catalog.part_schema(Power)
+    modes = power["properties"]["mode"]["enum"]
+    keys["power"] = {"anyOf": [power, {"enum": modes}], "description": power["description"]}
+    keys["link"] = catalog.part_schema(Link)
+    definitions["receiver"] = _receiver()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **found,
+        "$defs": definitions,
+    }
+
+
+def _refers(slot: str, like: dict[str, Any]) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{slot}", "description": like.get("description", "")}
+
+
+def _receiver() -> dict[str, Any]:
+    fields = Receiver.__pydantic_fields__  # type: ignore[attr-defined]
+    return {
+        "type": "object",
+        "description": "A decoder with its defences.",
+        "properties": {
+            "codec": {"$ref": "#/$defs/codec"},
+            "detector": {"anyOf": [{"$ref": "#/$defs/detector"}, {"type": "null"}]},
+            "latency_s": {"type": "number", "minimum": 0, "default": fields["latency_s"].default},
+            "fallback": {"enum": ["mean", "black"], "default": fields["fallback"].default},
+        },
+        "required": ["codec"],
+        "additionalProperties": False,
+    }

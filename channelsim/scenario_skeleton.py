@@ -1,0 +1,68 @@
+"""The top level of a scenario file: which keys there are, and what each must look like."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Le
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from channelsim.part_errors import faults_of
+from channelsim.parts import Count, Flag, Whole
+from channelsim.problems import Fault
+
+LARGEST_BLOCK = 65_536  # rows; ours: beyond this a block only wastes memory
+
+
+class Skeleton(BaseModel):
+    """A scenario: one source, one path, receivers to compare, and what is varied."""
+
+    model_config = ConfigDict(extra="forbid", title="channelsim scenario")
+
+    title: Annotated[str, Strict()] = Field("", description="What the study is about.")
+    seed: Whole = Field(0, description="Of all random numbers.")
+    source: Any = Field(description="Where messages come from.")
+    transmit: Literal["mean", "sample"] = Field(
+        "mean", description="Whether a variational encoder sends its mean or a sample."
+    )
+    power: Any = Field(default_factory=dict, description="Power mode: average, codeword, or keys.")
+    link: Any = Field(default_factory=dict, description="Latency, symbol rate, loss, attempts.")
+    path: list[Any] = Field(
+        default_factory=list, description="What the signal meets between the two, in order."
+    )
+    receivers: dict[str, Any] = Field(
+        min_length=1, description="Name → codec, detector, latency_s, fallback."
+    )
+    metrics: list[Any] = Field(default_factory=lambda: ["mse", "psnr", "ssim"], min_length=1)
+    control: Flag = Field(True, description="Whether matched noise runs beside every attack.")
+    sweep: dict[str, Any] = Field(
+        default_factory=dict, description="Dotted key → the values it takes."
+    )
+    block_rows: Annotated[Count, Le(LARGEST_BLOCK)] = Field(
+        256, description="Rows computed at once; the compute shape, part of the result."
+    )
+    max_pending: Count | None = Field(
+        None, description="Rows that may wait for company; scheduling only."
+    )
+    images: Whole = Field(4, description="Of how many messages per arm pictures are kept.")
+
+
+def read_skeleton(data: dict[str, Any]) -> tuple[Skeleton, set[str], list[Fault]]:
+    """The top level, the keys of it that are broken (defaults stand in), and their faults."""
+    try:
+        return Skeleton.model_validate(data), set(), []
+    except ValidationError as error:
+        faults = [_worded(fault) for fault in faults_of(error, Skeleton, "a scenario")]
+    broken = {str(fault.where[0]) for fault in faults if fault.where}
+    stand_in: dict[str, Any] = {"source": None, "receivers": {"-": None}}
+    kept = {key: value for key, value in data.items() if key not in broken}
+    missing = {key: value for key, value in stand_in.items() if key not in kept}
+    known = set(Skeleton.model_fields)
+    usable = {key: value for key, value in kept.items() if key in known}
+    return Skeleton.model_validate({**usable, **missing}), broken & known, faults
+
+
+def _worded(fault: Fault) -> Fault:
+    if "should have at least 1 item" in fault.text:
+        return Fault(fault.where, "must not be empty; name at least one")
+    return fault

@@ -1,0 +1,113 @@
+"""The user's own code, run because a scenario asks for it: ``use: "./mine.py:MyCodec"``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from channelsim.errors import InputError, did_you_mean
+
+
+def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
+    """``"./mine.py:MyCodec"`` → the file (relative to ``folder``) and the name in it."""
+    if not isinstance(use, str) or not use.strip():
+        raise InputError(f'must be a text such as "./mine.py:MyCodec", was given {use!r}')
+    name, colon, wanted = use.rpartition(":")
+    if not colon or wanted.endswith(".py"):
+        raise InputError(f'{use!r} names no class; write "{use.rstrip(":")}:MyClass"')
+    file = (folder or Path()) / Path(name).expanduser()
+    return file.absolute(), wanted.strip()
+
+
+def load_class(file: Path, wanted: str) -> type:
+    """Run the user's file and return one of its classes."""
+    module = _run(file)
+    found: Any = getattr(module, wanted, None)
+    if isinstance(found, type):
+        return found
+    there = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    listed = f"it has {', '.join(there)}" if there else "it has no class of its own"
+    if found is not None:
+        raise InputError(f"{wanted} in {file.name} is not a class ({listed})")
+    raise InputError(f"{file.name} has no class {wanted} ({listed}).{did_you_mean(wanted, there)}")
+
+
+def construct(cls: type, arguments: dict[str, Any], file: Path) -> Any:
+    """Call the constructor of a user's class with the scenario's keys."""
+    try:
+        signature = inspect.signature(cls)
+    except (TypeError, ValueError):
+        signature = None
+    if signature is not None:
+        try:
+            signature.bind(**arguments)
+        except TypeError as error:
+            raise InputError(_mismatch(cls, signature, arguments, error)) from None
+    try:
+        return cls(**arguments)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{cls.__name__}(…) raised {raised(error, file)}") from None
+
+
+def raised(error: BaseException, file: Path) -> str:
+    """An exception of the user's code in one sentence: what, and at which line of the file."""
+    text = " ".join(str(error).split())[:300]
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{said} (line {error.lineno} of {Path(error.filename).name})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename) == file]
+    if own:
+        return f"{said} (line {own[-1].lineno} of {file.name})"
+    return said
+
+
+def _run(file: Path) -> ModuleType:
+    try:
+        code = file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"no such file: {file}") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
+    # The content is in the name: an edited file is a new module, an unchanged one is run once.
+    name = "channelsim_user_" + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(file)
+    sys.modules[name] = module  # dataclasses look their module up there
+    sys.path.insert(0, str(file.parent))  # for the modules beside it
+    try:
+        exec(compile(code, str(file), "exec"), module.__dict__)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, Exception | SystemExit):
+            raise InputError(f"running {file.name} raised {raised(error, file)}") from None
+        raise
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
+
+
+def _mismatch(
+    cls: type, signature: inspect.Signature, arguments: dict[str, Any], error: TypeError
+) -> str:
+    known = [name for name in signature.parameters if name != "self"]
+    takes = f"takes {', '.join(known)}" if known else "takes no arguments"
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        near = did_you_mean(unknown[0], known)
+        return f"{cls.__name__} has no argument {unknown[0]} ({takes}).{near}"
+    return f"{cls.__name__}: {error} ({takes})"
