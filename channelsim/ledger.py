@@ -57,6 +57,7 @@ class Ledger:
         self._lock = lock
         self._closed = False
         self._committed_at = -math.inf  # the first block is committed at once
+        self._unsaved = False  # whether attempts or transmissions wait for a commit
         header = self.header()
         self.count: int = header["count"]
         self.max_attempts: int = header["max_attempts"]
@@ -118,7 +119,7 @@ class Ledger:
         if self.connection.in_transaction:
             with explained(self.path):
                 self.connection.execute("COMMIT")
-        self._committed_at = time.monotonic()
+        self._committed_at, self._unsaved = time.monotonic(), False
 
     def rollback(self) -> None:
         """Drop what was written since the last commit."""
@@ -213,8 +214,7 @@ class Ledger:
         return self.connection
 
     def _commit_if_due(self) -> None:
-        due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-        if due and self.connection.in_transaction:
+        if self._unsaved and time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self.commit()
 
     def _add(
@@ -227,6 +227,7 @@ class Ledger:
             )
         rows = zip(*(plain(columns[name]) for name in names), strict=True)
         self._begin().executemany(statement, rows)
+        self._unsaved = True
 
     # --- reading --------------------------------------------------------------------------------
 
