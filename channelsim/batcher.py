@@ -31,7 +31,7 @@ class Memo(Protocol):
 class NoMemo:
     """A run from the beginning."""
 
-    def known(self, keys: Sequence[int]) -> dict[int, bool]:
+    def known(self, keys: Sequence[int]) -> dict[int, bool]:  # noqa: ARG002
         """Nothing is known."""
         return {}
 

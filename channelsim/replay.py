@@ -1,0 +1,144 @@
+"""Recompute any transmission of a run and hold it against the ledger.
+
+The row is computed in a block of the run's own shape, so where the platform is the same (header:
+fingerprint) every number must come out bit for bit; elsewhere within 1e-4, and what flipped is
+listed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from channelsim.calibration import calibrate
+from channelsim.errors import InputError
+from channelsim.fingerprint import fingerprint
+from channelsim.ledger import Ledger
+from channelsim.records import Batch
+from channelsim.scenario import Scenario
+
+TOLERANCE = 1e-4
+
+# The event plane's columns: replay takes them from the ledger instead of computing them.
+_GIVEN = ("attempt", "transmission", "arrived_s", "lost")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One column of one attempt: as stored, as recomputed, and whether they agree."""
+
+    column: str
+    stored: Any
+    recomputed: Any
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A recomputed attempt: its columns beside the ledger's, and its images by role.
+
+    ``exact``: whether agreement was required bit for bit (same platform) or within 1e-4.
+    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1].
+    """
+
+    transmission: int
+    attempt: int
+    receiver: str
+    swept: Mapping[str, Any]
+    message: int
+    exact: bool
+    columns: tuple[Compared, ...]
+    images: Mapping[str, Tensor]
+
+    @property
+    def flips(self) -> tuple[Compared, ...]:
+        """The columns that do not agree."""
+        return tuple(column for column in self.columns if not column.agrees)
+
+
+def replay(
+    folder: Path | str,
+    transmission: int,
+    attempt: int | None = None,
+    data_root: Path | str | None = None,
+) -> Replay:
+    """Recompute one attempt (default: the last) of a transmission of the run in ``folder``."""
+    with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
+        header = ledger.header()
+        arms = {arm.arm: arm for arm in ledger.arms()}
+        stored = _stored(ledger, header, transmission, attempt)
+    number, message = divmod(transmission, header["count"])
+    tried = stored["attempt"] - transmission * header["max_attempts"]
+
+    scenario = Scenario.load(header["scenario"], data_root=data_root)
+    if scenario.hash != header["scenario_hash"]:
+        raise InputError(
+            f"{folder}: the files this scenario refers to (weights, code, targets) are not those of"
+            " the run any more; put them back to replay it"
+        )
+    paths = calibrate(scenario)
+    path = paths.paths[paths.of_arm[number]]
+    batch = Batch(
+        np.array([number]),
+        np.array([message]),
+        np.array([tried]),
+        np.array([bool(stored["lost"])]),
+    )
+    outcome, images = path.run(batch, np.array([True]))
+    exact = fingerprint(scenario.block_rows) == header["fingerprint"]
+    recomputed = {"accepted": int(outcome.accepted[0])} | {
+        name: values[0] for name, values in outcome.columns.items()
+    }
+    return Replay(
+        transmission=transmission,
+        attempt=tried,
+        receiver=arms[number].receiver,
+        swept=arms[number].swept,
+        message=message,
+        exact=exact,
+        columns=tuple(
+            _compare(name, value, recomputed[name], exact)
+            for name, value in stored.items()
+            if name not in _GIVEN
+        ),
+        images={role: pictures[0] for role, pictures in images.items()},
+    )
+
+
+def _stored(
+    ledger: Ledger, header: Mapping[str, Any], transmission: int, attempt: int | None
+) -> dict[str, Any]:
+    names = ledger.attempt_columns
+    columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+    query = f"SELECT {columns} FROM attempt WHERE transmission = ? ORDER BY attempt"
+    rows = list(ledger.rows(query, (transmission,)))
+    if not rows:
+        total = len(ledger.arms()) * header["count"]
+        raise InputError(
+            f"--transmission {transmission}: not in this ledger; a complete one holds 0 to"
+            f" {total - 1} (column `transmission` of the export)"
+        )
+    if attempt is not None and not 0 <= attempt < len(rows):
+        raise InputError(
+            f"--attempt {attempt}: transmission {transmission} has attempts 0 to {len(rows) - 1}"
+        )
+    return dict(zip(names, rows[-1 if attempt is None else attempt], strict=True))
+
+
+def _compare(column: str, stored: Any, recomputed: Any, exact: bool) -> Compared:
+    value = recomputed.item() if isinstance(recomputed, np.generic) else recomputed
+    if isinstance(value, float) and math.isnan(value):
+        value = None
+    if stored == value:
+        agrees = True
+    elif exact or not isinstance(stored, float) or not isinstance(value, float):
+        agrees = False
+    else:
+        agrees = math.isclose(stored, value, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return Compared(column, stored, value, agrees)

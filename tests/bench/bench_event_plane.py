@@ -1,0 +1,63 @@
+"""The event plane against a bare simpy timeout: at most 30 of them per transmission."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import simpy
+
+from channelsim.simulate import arrivals
+
+MESSAGES = 100_000
+
+
+def bare_timeout_s() -> float:
+    """Seconds of one timeout in a process that does nothing else."""
+
+    def tick(env: simpy.Environment) -> Any:
+        for _ in range(MESSAGES):
+            yield env.timeout(1.0)
+
+    env = simpy.Environment()
+    env.process(tick(env))
+    start = time.perf_counter()
+    env.run()
+    return (time.perf_counter() - start) / MESSAGES
+
+
+def transmission_s(judged: bool) -> float:
+    """Seconds per transmission through `arrivals` and `life`; the Batcher and the ledger are out."""
+    world = SimpleNamespace(
+        number=0,
+        airtime_s=2.5e-4,
+        latency_s=0.02,
+        loss=0.0,
+        max_attempts=1,
+        silence_s=0.06,
+        receiver_latency_s=0.02,
+        waits=judged,
+        judged=judged,
+        free_at_s=0.0,
+        submit=lambda *_: None,
+        accepts=lambda *_: True,
+        settled=SimpleNamespace(add=lambda *_: None),
+    )
+    env = simpy.Environment()
+    env.process(arrivals(env, [message / 200 for message in range(MESSAGES)], [world]))
+    start = time.perf_counter()
+    env.run()
+    return (time.perf_counter() - start) / MESSAGES
+
+
+def bench_event_plane_per_transmission() -> None:
+    bare = min(bare_timeout_s() for _ in range(3))
+    for judged in (False, True):
+        ours = min(transmission_s(judged) for _ in range(3))
+        kind = "with a detector" if judged else "open loop"
+        print(
+            f"\nevent plane, {kind}: {ours * 1e6:.1f} us a transmission ="
+            f" {ours / bare:.1f} bare timeouts of {bare * 1e6:.2f} us (at most 30)"
+        )
+        assert ours <= 30 * bare

@@ -1,0 +1,139 @@
+"""What every shipped scenario must keep: same ledger whatever the schedule, replay, interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import channelsim
+from channelsim.ledger import Ledger, differences
+from channelsim.replay import replay
+
+SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
+SMALL: dict[str, Any] = {"source.count": 12, "block_rows": 8}
+
+
+def ledger_of(folder: Path) -> Ledger:
+    return Ledger.open(folder / "ledger.sqlite")
+
+
+def assert_equal_ledgers(one: Path, other: Path) -> None:
+    with ledger_of(one) as left, ledger_of(other) as right:
+        assert left.finished
+        assert right.finished
+        assert differences(left, right) == []
+
+
+def test_there_are_scenarios_to_hold_to_the_promises() -> None:
+    names = {path.stem for path in SCENARIOS}
+    assert {"black_target", "untargeted", "noise_only", "detector_arq", "your_codec"} <= names
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_how_much_may_wait_changes_no_bit(path: Path, tmp_path: Path) -> None:
+    for pending in (1, 64):
+        channelsim.run(path, set=SMALL | {"max_pending": pending}, out=tmp_path / str(pending))
+    assert_equal_ledgers(tmp_path / "1", tmp_path / "64")
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_any_transmission_is_replayed_bit_for_bit(path: Path, tmp_path: Path) -> None:
+    run = channelsim.run(path, set=SMALL, out=tmp_path / "run")
+    for transmission in (0, 5, len(run.frame()) - 1):
+        again = replay(run.folder, transmission)
+        assert again.exact
+        assert again.flips == ()
+        assert len(again.columns) > 10
+
+
+def test_one_thread_and_two_give_the_same_bits(tmp_path: Path) -> None:
+    path = next(path for path in SCENARIOS if path.stem == "black_target")
+    for threads in (1, 2):
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        command = [sys.executable, "-m", "channelsim", "run", str(path), "--quiet"]
+        command += ["--set", "source.count=12", "--set", "block_rows=8"]
+        command += ["--out", str(tmp_path / str(threads))]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert_equal_ledgers(tmp_path / "1", tmp_path / "2")
+
+
+# --- interruption -------------------------------------------------------------------------------
+
+# Long enough to be struck in the middle, short enough to be waited for.
+LONG = ["--set", "source.count=400", "--set", "block_rows=32"]
+
+
+def command(path: Path, out: Path, *extra: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "channelsim", "run", str(path), "--quiet", "--out", str(out)),
+        *LONG,
+        *extra,
+    ]
+
+
+def attempts_in(folder: Path) -> int:
+    """Committed attempts, as a reader beside the running writer sees them."""
+    try:
+        with ledger_of(folder) as ledger:
+            return int(next(ledger.rows("SELECT count(*) FROM attempt"))[0])
+    except channelsim.errors.ChannelsimError:
+        return 0
+
+
+def strike(path: Path, out: Path, after: int, how: signal.Signals, *extra: str) -> tuple[int, int]:
+    """Start a run, send a signal once more than ``after`` attempts are committed."""
+    child = subprocess.Popen(
+        command(path, out, *extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while attempts_in(out) <= after and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(how)
+    child.communicate(timeout=60)
+    return child.returncode, attempts_in(out)
+
+
+@pytest.mark.parametrize("stem", ["untargeted", "detector_arq"])
+def test_killed_again_and_again_it_ends_with_the_same_ledger(stem: str, tmp_path: Path) -> None:
+    path = next(path for path in SCENARIOS if path.stem == stem)
+    subprocess.run(command(path, tmp_path / "calm"), check=True, capture_output=True)
+    struck = tmp_path / "struck"
+    code, survived = strike(path, struck, 0, signal.SIGKILL)
+    assert code == -signal.SIGKILL, "the run was over before it could be killed: make it longer"
+    assert survived > 0
+    for _ in range(2):
+        code, more = strike(path, struck, survived, signal.SIGKILL, "--resume")
+        assert more >= survived, "a committed row was lost"
+        survived = more
+    subprocess.run(command(path, struck, "--resume"), check=True, capture_output=True)
+    assert_equal_ledgers(tmp_path / "calm", struck)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_polite_interruption_says_how_to_resume(how: signal.Signals, tmp_path: Path) -> None:
+    path = next(path for path in SCENARIOS if path.stem == "untargeted")
+    out = tmp_path / "run"
+    child = subprocess.Popen(
+        command(path, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while attempts_in(out) == 0 and child.poll() is None:
+        time.sleep(0.02)
+    child.send_signal(how)
+    _, complaint = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "--resume" in complaint
+    assert "Traceback" not in complaint
+    before = attempts_in(out)
+    assert before > 0
+    subprocess.run(command(path, out, "--resume"), check=True, capture_output=True)
+    with ledger_of(out) as ledger:
+        assert ledger.finished
+    again = subprocess.run(command(path, out, "--resume"), capture_output=True, text=True)
+    assert again.returncode == 0
