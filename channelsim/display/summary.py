@@ -1,0 +1,276 @@
+"""A summary as a reader wants it: tables per receiver, areas side by side, and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from channelsim import records
+from channelsim.display.tables import Column, Page
+from channelsim.robustness import areas
+from channelsim.robustness.areas import Area
+from channelsim.robustness.findings import (
+    decimals,
+    labels,
+    number,
+    place,
+    sentence,
+    spread,
+    warnings,
+)
+from channelsim.robustness.intervals import Interval
+from channelsim.robustness.scales import scale_of
+from channelsim.robustness.summary import Point, Reading, Summary
+
+_NONE = "–"
+_UNITS = {"psnr": "psnr [dB]"}
+_VERDICT_STYLES = {records.BEATEN_BY_NOISE: "yellow", records.OFF: "dim"}
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """Print tables per receiver, areas side by side, one sentence each, and the warnings."""
+    page = Page(console)
+    page.line(Text(summary.title, style="bold"))
+    page.line(Text(_scope(summary), style="dim"))
+    for receiver in summary.receivers:
+        _receiver(page, summary, receiver)
+    if summary.areas:
+        _areas(page, summary)
+    for receiver in summary.receivers:
+        page.line(Text(sentence(summary, receiver)))
+    found = warnings(summary)
+    if found:
+        page.blank()
+    for warning in found:
+        page.line(Text.assemble(("warning: ", "bold yellow"), warning))
+
+
+def _scope(summary: Summary) -> str:
+    arms = len(summary.points)
+    text = f"{summary.count} message{'' if summary.count == 1 else 's'}"
+    text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
+    named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
+    return "; ".join([text, *named])
+
+
+# --- one receiver -------------------------------------------------------------------------------
+
+
+def _receiver(page: Page, summary: Summary, receiver: str) -> None:
+    points = summary.of(receiver)
+    steady = _steady(summary, points)
+    page.blank()
+    page.line(
+        Text.assemble(
+            (receiver, "bold cyan"),
+            ": what the user gets, against the source; quality is without any wire",
+        )
+    )
+    page.tables(
+        _swept(summary, points, above="quality" if steady else None),
+        _primary(summary, points, steady) + _adversary(summary, points, steady),
+    )
+    page.line(Text.assemble((receiver, "bold cyan"), f": {_others_title(summary)}"))
+    page.tables(_swept(summary, points, above=None), _others(summary, points))
+    if remark := _remark(points):
+        page.line(Text(remark, style="dim"), indent=2)
+        page.blank()
+
+
+def _swept(summary: Summary, points: Sequence[Point], above: str | None) -> list[Column]:
+    """The swept values, which lead every table; ``above`` names a row over all points."""
+    short = labels(summary)
+    columns = []
+    for first, key in enumerate(summary.swept_keys):
+        head = [above if not first else ""] if above is not None else []
+        columns.append(Column(short[key], [*head, *(number(p.swept[key]) for p in points)]))
+    if not columns:
+        columns = [Column("", [above, "received"] if above is not None else ["received"])]
+    return columns
+
+
+def _steady(summary: Summary, points: Sequence[Point]) -> bool:
+    """Whether clean quality is the same at every point: then one row of it stands above all."""
+
+    def same(metric: str) -> bool:
+        found = [point.metrics[metric].quality for point in points]
+        values = [quality.value for quality in found if quality is not None]
+        return len(values) == len(found) and max(values) - min(values) <= 1e-9 * max(
+            map(abs, values)
+        )
+
+    return bool(points) and all(same(metric) for metric in summary.metrics)
+
+
+def _primary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Column]:
+    settled = [str(point.n) for point in points]
+    columns = [Column("n", ["", *settled] if steady else settled, "dim")]
+    for metric in summary.metrics:
+        source = [point.metrics[metric].source for point in points]
+        quality = [point.metrics[metric].quality for point in points]
+        digits = decimals([*source, *quality])
+        cells = [_spread(interval, digits) for interval in source]
+        name = _UNITS.get(metric, metric)
+        if steady:
+            styles = ["dim", *([""] * len(cells))]
+            cells = [_spread(quality[0], digits), *cells]
+            columns.append(Column(name, cells, styles=styles))
+        else:
+            columns.append(Column(name, cells))
+            columns.append(Column("quality", [_value(q, digits) for q in quality], "dim"))
+    return columns
+
+
+def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Column]:
+    """Power, gain, delivery and verdict; a column that would say nothing is left out."""
+    columns = []
+
+    def add(header: str, cells: list[str], styles: Sequence[str] = (), left: bool = False) -> None:
+        above = [""] if steady else []
+        columns.append(
+            Column(header, [*above, *cells], left=left, styles=[*above, *styles] if styles else ())
+        )
+
+    if any(point.psr_db is not None for point in points):
+        add("PSR dB", [_decimal(point.psr_db, 1) for point in points])
+    if summary.gain_metric is not None and any(point.gain_db for point in points):
+        digits = min(2, decimals([point.gain_db for point in points]))
+        cells = [_spread(point.gain_db, digits) for point in points]
+        add("gain dB", cells, [_VERDICT_STYLES.get(p.verdict or "", "") for p in points])
+    add("delivered", [_percent(point.delivered_share) for point in points])
+    if any(point.attempts_rejected_share for point in points):
+        add("refused", [_percent(point.attempts_rejected_share) for point in points])
+    if any(point.false_alarm_share for point in points):
+        add("false\nalarms", [_percent(point.false_alarm_share) for point in points])
+    if any(point.attempts is not None and point.attempts > 1 for point in points):
+        add("attempts", [_decimal(point.attempts, 2) for point in points])
+    if any(point.verdict is not None for point in points):
+        words = [point.verdict or _NONE for point in points]
+        add("verdict", words, [_VERDICT_STYLES.get(w, "green") for w in words], left=True)
+    return columns
+
+
+def _others_title(summary: Summary) -> str:
+    text = "against clean g(z) and passive g(y)"
+    return text + ("; matched noise against the source" if summary.control else "")
+
+
+def _others(summary: Summary, points: Sequence[Point]) -> list[Column]:
+    readers: list[tuple[str, Callable[[Reading], Interval | None]]] = [
+        ("clean", lambda reading: reading.clean),
+        ("passive", lambda reading: reading.passive),
+    ]
+    if summary.control:
+        readers.append(("noise", lambda reading: reading.control_source))
+    columns = []
+    for metric in summary.metrics:
+        for name, read in readers:
+            found = [read(point.metrics[metric]) for point in points]
+            digits = decimals(found)
+            cells = [_value(interval, digits) for interval in found]
+            columns.append(Column(f"{metric}\n{name}", cells))
+    return columns
+
+
+def _remark(points: Sequence[Point]) -> str:
+    """Say in one line what hardly varies over the points: noise, latency."""
+    parts = []
+    measured = [point.snr_measured_db for point in points if point.snr_measured_db is not None]
+    nominal = [point.snr_db for point in points if point.snr_db is not None]
+    if measured and nominal:
+        parts.append(f"SNR {_range(measured, 2)} dB measured, {_range(nominal, 2)} dB nominal")
+    latency = [1e3 * point.latency_s for point in points if point.latency_s is not None]
+    if latency:
+        parts.append(f"latency {_range(latency, 1)} ms on average")
+    return "; ".join(parts)
+
+
+# --- areas --------------------------------------------------------------------------------------
+
+
+def _areas(page: Page, summary: Summary) -> None:
+    kinds: dict[tuple[str, str], list[str]] = {}  # (metric, other swept values) → notes
+    of: dict[tuple[str, str, str], Area] = {}
+    for area in summary.areas:
+        fixed = json.dumps(dict(area.fixed), sort_keys=True, default=str)
+        kinds.setdefault((area.metric, fixed), [])
+        of[area.receiver, area.metric, fixed] = area
+    names, cells = [], {receiver: list[str]() for receiver in summary.receivers}
+    for metric, fixed in kinds:
+        row = [of.get((receiver, metric, fixed)) for receiver in summary.receivers]
+        present = [area for area in row if area is not None]
+        where = f" at {place(summary, present[0].fixed)}" if present[0].fixed else ""
+        for kind, read in (("AADDC", _raw), ("nAADDC", _normalised)):
+            found = [None if area is None else read(area) for area in row]
+            if kind == "nAADDC" and not any(found):
+                continue
+            names.append(f"{metric} {kind}{where}")
+            digits = decimals(found)
+            for receiver, interval in zip(summary.receivers, found, strict=True):
+                cells[receiver].append(_spread(interval, digits))
+    page.line(
+        Text.assemble(("areas", "bold cyan"), f" under the curves against g(z){_lines(summary)}")
+    )
+    page.tables(
+        [Column("", names, left=True)],
+        [Column(receiver, cells[receiver]) for receiver in summary.receivers],
+    )
+    for note in _area_notes(summary):
+        page.line(Text(note, style="dim"), indent=2)
+    page.blank()
+
+
+def _raw(area: Area) -> Interval | None:
+    return area.raw
+
+
+def _normalised(area: Area) -> Interval | None:
+    return area.normalised
+
+
+def _lines(summary: Summary) -> str:
+    lines = {area.metric: scale_of(area.metric).limit for area in summary.areas}
+    listed = ", ".join(f"{metric} {line:g}" for metric, line in lines.items())
+    return f", beyond the lines {listed}; larger is more robust, nAADDC is at most 1"
+
+
+def _area_notes(summary: Summary) -> list[str]:
+    notes: dict[tuple[str, str], list[str]] = {}
+    for area in summary.areas:
+        for flag in area.flags:
+            if flag != areas.WRONG_SIDE:  # a warning of its own
+                receivers = notes.setdefault((area.metric, flag), [])
+                if area.receiver not in receivers:
+                    receivers.append(area.receiver)
+    found = []
+    for (metric, flag), receivers in notes.items():
+        whose = "" if len(receivers) == len(summary.receivers) else f" ({', '.join(receivers)})"
+        found.append(f"{metric}{whose}: {flag}.")
+    return found
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+def _spread(interval: Interval | None, digits: int) -> str:
+    return _NONE if interval is None else spread(interval, digits)
+
+
+def _value(interval: Interval | None, digits: int) -> str:
+    return _NONE if interval is None else f"{interval.value:.{digits}f}"
+
+
+def _decimal(value: float | None, digits: int) -> str:
+    return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return _NONE if share is None else f"{100 * share:.1f} %"
+
+
+def _range(values: Sequence[float], digits: int) -> str:
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,109 @@
+"""Tables that fit: columns are packed into as many tables as the terminal's width asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_GAP = 2  # characters between columns
+_INDENT = 2
+_ASCII = {"ε": "eps", "–": "-", "×": "x", "·": "-", "…": "...", "−": "-", "≤": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of text: a header (lines), a cell per row, a style for all or for single cells."""
+
+    header: str
+    cells: Sequence[str]
+    style: str = ""
+    left: bool = False
+    styles: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def width(self) -> int:
+        """Characters it needs."""
+        return max(cell_len(line) for line in [*self.header.split("\n"), *self.cells])
+
+
+def pack(
+    leading: Sequence[Column], columns: Sequence[Column], width: int
+) -> Iterator[list[Column]]:
+    """Split columns into tables of at most ``width`` characters, each led by ``leading``.
+
+    Nothing is dropped and nothing wrapped: a column wider than the terminal gets its own table.
+    """
+    room = width - sum(column.width + _GAP for column in leading)
+    held: list[Column] = []
+    used = 0
+    for column in columns:
+        if held and used + column.width > room:
+            yield [*leading, *held]
+            held, used = [], 0
+        held.append(column)
+        used += column.width + _GAP
+    if held:
+        yield [*leading, *held]
+
+
+class Page:
+    """Prints to a console, whatever it is: no markup, and ASCII where it speaks nothing else."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._ascii = not (console.encoding or "").lower().replace("-", "").startswith("utf")
+
+    def line(self, text: Text, indent: int = 0) -> None:
+        """Print a paragraph, wrapped at words to the console's width."""
+        for row in self._spoken(text).wrap(self._console, self._console.width - indent):
+            row.rstrip()
+            self._console.print(Text(" " * indent) + row, soft_wrap=True, highlight=False)
+
+    def blank(self) -> None:
+        """Print an empty line."""
+        self._console.print()
+
+    def tables(self, leading: Sequence[Column], columns: Sequence[Column]) -> None:
+        """Print columns in as few tables as fit, without rows that would be empty."""
+        for chosen in pack(leading, columns, self._console.width - _INDENT):
+            table = Table(
+                box=box.ASCII2 if self._ascii else box.SIMPLE_HEAD,
+                show_edge=False,
+                pad_edge=False,
+                padding=(0, 1, 0, 0),
+                header_style="bold",
+            )
+            for column in chosen:
+                table.add_column(
+                    self._spoken(Text(column.header)),
+                    justify="left" if column.left else "right",
+                    no_wrap=True,
+                    min_width=column.width,
+                    vertical="bottom",
+                )
+            for place in range(len(chosen[0].cells)):
+                if any(column.cells[place] for column in chosen[len(leading) :]):
+                    table.add_row(*(self._cell(column, place) for column in chosen))
+            inset = Padding(table, (0, 0, 0, _INDENT), expand=False)
+            self._console.print(inset, highlight=False, crop=False, no_wrap=True)
+            self.blank()
+
+    def _cell(self, column: Column, place: int) -> Text:
+        style = column.styles[place] if column.styles else column.style
+        return self._spoken(Text(column.cells[place], style=style))
+
+    def _spoken(self, text: Text) -> Text:
+        if not self._ascii:
+            return text
+        for letter, plain in _ASCII.items():
+            while letter in text.plain:
+                at = text.plain.index(letter)
+                text = text[:at] + Text(plain) + text[at + 1 :]
+        return text

@@ -1,0 +1,145 @@
+"""The images of a run side by side: what was sent, and what arrived as the attack grew."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelsim.robustness.curves import epsilon_key_of, in_decibels
+from channelsim.robustness.findings import number, short_names
+
+if TYPE_CHECKING:
+    from channelsim.ledger import Ledger
+    from channelsim.records import ArmRecord
+
+Picture = NDArray[np.float64]
+
+_GAP = 2  # pixels between thumbnails
+_MOST_MESSAGES, _MOST_POINTS = 8, 16  # beyond that nobody looks
+_DPI = 150
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One receiver: column heads, and rows of pictures (None where one is missing)."""
+
+    receiver: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Picture | None]]
+
+
+def gallery(ledger: Ledger, path: Path) -> bool:
+    """Draw the ledger's thumbnails as PNG: a block per receiver, a row per message.
+
+    Columns: the source, the undisturbed g(z), then what was received over the sweep, at the
+    transmission's last attempt. Long sweeps are thinned evenly. Returns False, and writes
+    nothing, where the ledger holds no images.
+    """
+    from matplotlib.figure import Figure
+
+    blocks = _blocks(ledger)
+    if not blocks:
+        return False
+    sheets = [_sheet(block.rows) for block in blocks]
+    inches = min(16.0, max(5.0, max(sheet.shape[1] for sheet in sheets) / 42))
+    heights = [sheet.shape[0] * inches / sheet.shape[1] + 0.45 for sheet in sheets]
+    figure = Figure(figsize=(inches + 0.5, sum(heights) + 0.4), layout="constrained")
+    panels = figure.subplots(len(blocks), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
+        :, 0
+    ]
+    for panel, block, sheet in zip(panels, blocks, sheets, strict=True):
+        step = (sheet.shape[1] + _GAP) / len(block.heads)
+        middles = [(place + 0.5) * step - _GAP / 2 - 0.5 for place in range(len(block.heads))]
+        panel.imshow(sheet, interpolation="nearest", vmin=0, vmax=1)
+        panel.xaxis.tick_top()
+        panel.set_xticks(middles, [plain_text(head) for head in block.heads], fontsize=7)
+        panel.set_yticks([])
+        panel.tick_params(length=0)
+        panel.set_ylabel(plain_text(block.receiver), fontsize=9)
+        panel.spines[:].set_visible(False)
+    figure.suptitle(plain_text(str(ledger.header()["title"])), fontsize=10)
+    figure.savefig(path, dpi=_DPI, format="png")
+    return True
+
+
+def plain_text(text: str) -> str:
+    """Keep matplotlib from reading a user's text as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _blocks(ledger: Ledger) -> list[_Block]:
+    header, arms = ledger.header(), ledger.arms()
+    count = int(header["count"])
+    key = epsilon_key_of(header["swept_keys"])
+    in_db = key is not None and in_decibels(header.get("scenario"), key)
+    short = short_names(header["swept_keys"], key, in_db)
+    query = "SELECT DISTINCT transmission % ? FROM image ORDER BY 1 LIMIT ?"
+    messages = [int(row[0]) for row in ledger.rows(query, (count, _MOST_MESSAGES))]
+    found = []
+    for receiver in dict.fromkeys(arm.receiver for arm in arms):
+        own = _thinned([arm for arm in arms if arm.receiver == receiver])
+        rows = [_row(ledger, own, message, count) for message in messages]
+        if any(picture is not None for row in rows for picture in row):
+            heads = ["source", "clean", *(_head(arm.swept, short) for arm in own)]
+            found.append(_Block(receiver, heads, rows))
+    return found
+
+
+def _thinned(arms: Sequence[ArmRecord]) -> list[ArmRecord]:
+    if len(arms) <= _MOST_POINTS:
+        return list(arms)
+    chosen = np.unique(np.linspace(0, len(arms) - 1, _MOST_POINTS).round().astype(int))
+    return [arms[place] for place in chosen]
+
+
+def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
+    if not swept:
+        return "received"
+    return "\n".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
+
+
+def _row(
+    ledger: Ledger, arms: Sequence[ArmRecord], message: int, count: int
+) -> list[Picture | None]:
+    """Source, clean, and what every arm received of one message."""
+    stored: dict[tuple[int, str], bytes] = {}
+    query = "SELECT role, png FROM image WHERE transmission = ? ORDER BY attempt"
+    for arm in arms:
+        for role, png in ledger.rows(query, (arm.arm * count + message,)):
+            stored[arm.arm, role] = png  # the last attempt stays
+    # Source and clean image are the same in all arms that have them.
+    anywhere = {role: png for (_, role), png in reversed(list(stored.items()))}
+    shared = [anywhere.get("source"), anywhere.get("clean")]
+    received = [stored.get((arm.arm, "received")) for arm in arms]
+    return [_picture(png) for png in [*shared, *received]]
+
+
+def _picture(png: bytes | None) -> Picture | None:
+    """PNG → RGB in [0, 1], [H, W, 3]."""
+    if png is None:
+        return None
+    from matplotlib.image import imread
+
+    picture = np.asarray(imread(io.BytesIO(png), format="png"), dtype=np.float64)
+    if picture.ndim == 2:
+        picture = picture[:, :, None]
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] < 3 else picture[:, :, :3]
+
+
+def _sheet(rows: Sequence[Sequence[Picture | None]]) -> Picture:
+    """Pictures on one white sheet; a missing one leaves a grey field."""
+    size = next(p.shape for row in rows for p in row if p is not None)
+    high, wide = size[0] + _GAP, size[1] + _GAP
+    sheet = np.ones((len(rows) * high - _GAP, len(rows[0]) * wide - _GAP, 3))
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            field = np.full(size, 0.85) if picture is None else picture
+            top, left = i * high, j * wide
+            sheet[top : top + size[0], left : left + size[1]] = field[: size[0], : size[1]]
+    return sheet

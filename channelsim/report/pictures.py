@@ -1,0 +1,198 @@
+"""Pictures of a run: curves with their intervals here, the images themselves in `gallery`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelsim.report.gallery import gallery, plain_text
+from channelsim.robustness.findings import place
+from channelsim.robustness.intervals import Interval
+from channelsim.robustness.scales import scale_of
+from channelsim.robustness.summary import Point, Reading, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["curves", "gallery"]
+
+# Okabe and Ito's colours, which also the colour-blind tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_UNITS = {"psnr": " [dB]"}
+_MOST_ROWS = 8  # of panels: beyond that nobody looks
+_DPI = 150
+
+_KINDS = ("source", "clean")
+_MARKERS = {"-": "o", "--": "x", ":": "_"}  # received, matched noise, clean quality
+_SIZES = {"-": 3, "--": 7, ":": 7}
+
+Read = Callable[[Reading], Interval | None]
+
+
+# --- curves -------------------------------------------------------------------------------------
+
+
+def curves(summary: Summary, path: Path) -> None:
+    """Draw every metric over the sweep as PNG: against the source, and against clean g(z).
+
+    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted. With
+    further swept keys the panels repeat for each of their values (at most eight rows).
+    """
+    from matplotlib.figure import Figure
+
+    key, groups = _axis(summary), _groups(summary)
+    if len(summary.metrics) == 1:  # both references side by side
+        grid = [[(fixed, summary.metrics[0], kind) for kind in _KINDS] for fixed in groups]
+    else:
+        pairs = [(fixed, kind) for fixed in groups for kind in _KINDS]
+        grid = [[(fixed, metric, kind) for metric in summary.metrics] for fixed, kind in pairs]
+    grid = grid[:_MOST_ROWS]
+    wide, high = len(grid[0]), len(grid)
+    figure = Figure(figsize=(1.2 + 3.6 * wide, 1.1 + 2.7 * high), layout="constrained")
+    panels = figure.subplots(high, wide, squeeze=False)
+    for row, columns in enumerate(grid):
+        for column, (fixed, metric, kind) in enumerate(columns):
+            panel = panels[row, column]
+            _panel(panel, summary, groups[fixed], key, metric, kind)
+            panel.set_xlabel(_axis_label(summary, key) if row == high - 1 else "", fontsize=9)
+            if column == 0 and fixed != "{}":
+                where = plain_text(place(summary, json.loads(fixed)))
+                panel.set_title(where, loc="left", fontsize=8, color="0.3")
+    keys = _legend(summary)
+    figure.legend(
+        handles=keys, loc="outside lower center", ncols=min(len(keys), 2 * wide), frameon=False,
+        fontsize=8,
+    )  # fmt: skip
+    figure.suptitle(plain_text(summary.title), fontsize=11)
+    figure.savefig(path, dpi=_DPI, format="png")
+
+
+def _legend(summary: Summary) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    keys = [
+        Line2D([], [], color=_colour(rank), linewidth=2, label=plain_text(receiver))
+        for rank, receiver in enumerate(summary.receivers)
+    ]
+    alone = len(summary.points) == len(summary.receivers)
+    lines = [("-", "received, 95 %"), ("--", "matched noise"), (":", "clean quality")]
+    for style, name in lines:
+        if style == "--" and not summary.control:
+            continue
+        marker = _MARKERS[style] if alone or style == "-" else ""
+        line: Any = "" if alone else style
+        keys.append(Line2D([], [], color="0.3", linestyle=line, marker=marker, label=name,
+                           markersize=_SIZES[style]))  # fmt: skip
+    return keys
+
+
+def _colour(rank: int) -> str:
+    return COLOURS[rank % len(COLOURS)]
+
+
+def _axis(summary: Summary) -> str | None:
+    """The swept key along the abscissa: the budget if there is one, else the first."""
+    return summary.epsilon_key or next(iter(summary.swept_keys), None)
+
+
+def _axis_label(summary: Summary, key: str | None) -> str:
+    if key is None:
+        return ""
+    if key != summary.epsilon_key:
+        return key
+    return f"budget ε{' [dB]' if summary.epsilon_in_db else ''} of {key.split('.')[0]}"
+
+
+def _groups(summary: Summary) -> dict[str, list[Point]]:
+    """Points by the values of all swept keys but the abscissa's."""
+    key, found = _axis(summary), dict[str, list[Point]]()
+    for point in summary.points:
+        fixed = {name: value for name, value in point.swept.items() if name != key}
+        found.setdefault(json.dumps(fixed, sort_keys=True, default=str), []).append(point)
+    return found
+
+
+def _panel(
+    panel: Axes, summary: Summary, points: Sequence[Point], key: str | None, metric: str, kind: str
+) -> None:
+    readers: dict[str, Read] = {
+        "source": lambda reading: reading.source,
+        "clean": lambda reading: reading.clean,
+        "control_source": lambda reading: reading.control_source,
+        "control_clean": lambda reading: reading.control_clean,
+    }
+    every = list(dict.fromkeys(_value(point, key) for point in points))
+    numeric = len(every) > 1 and all(
+        isinstance(value, int | float) and np.isfinite(value) for value in every
+    )
+    for rank, receiver in enumerate(summary.receivers):
+        own = [point for point in points if point.receiver == receiver]
+        if numeric:
+            own.sort(key=lambda point: float(_value(point, key)))
+            where = np.array([float(_value(point, key)) for point in own])
+        else:  # side by side around each value
+            shift = 0.5 * ((rank + 0.5) / len(summary.receivers) - 0.5)
+            where = np.array([every.index(_value(point, key)) + shift for point in own])
+        readings = [point.metrics[metric] for point in own]
+        draw = functools.partial(_line, panel, where, colour=_colour(rank))
+        draw([readers[kind](reading) for reading in readings], style="-")
+        draw([readers[f"control_{kind}"](reading) for reading in readings], style="--")
+        if kind == "source":
+            draw([reading.quality for reading in readings], style=":")
+    if not numeric:
+        panel.set_xticks(range(len(every)), [plain_text(str(value)) for value in every])
+        panel.set_xlim(-0.5, len(every) - 0.5)
+    reference = "the source" if kind == "source" else "clean g(z)"
+    panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
+    limit = scale_of(metric).limit
+    if kind == "clean" and limit is not None and summary.epsilon_key is not None:
+        panel.axhline(limit, color="0.6", linewidth=0.8, zorder=1)
+        panel.annotate(
+            f"line {limit:g}", (1, limit), xycoords=("axes fraction", "data"), fontsize=7,
+            color="0.5", ha="right", va="bottom",
+        )  # fmt: skip
+    panel.grid(color="0.92")
+    panel.set_axisbelow(True)
+    panel.tick_params(labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _value(point: Point, key: str | None) -> Any:
+    return point.swept.get(key) if key is not None else ""
+
+
+def _line(
+    panel: Axes,
+    where: NDArray[np.float64],
+    found: Sequence[Interval | None],
+    *,
+    colour: str,
+    style: str,
+) -> None:
+    """One line; the solid one with markers and its intervals."""
+    triples = [(i.value, i.low, i.high) if i is not None else (np.nan,) * 3 for i in found]
+    value, low, high = np.array(triples, dtype=float).reshape(-1, 3).T
+    value = np.where(np.isfinite(value), value, np.nan)  # PSNR without damage
+    if np.isnan(value).all():
+        return
+    alone = len(where) == 1
+    marker = _MARKERS[style] if alone or style == "-" else ""
+    line = "" if alone else style
+    panel.plot(
+        where, value, linestyle=line, marker=marker, markersize=_SIZES[style], color=colour,
+        linewidth=1.6 if style == "-" else 1.2,
+    )  # fmt: skip
+    sure = np.isfinite(low) & np.isfinite(high) & np.isfinite(value)
+    if style != "-" or not sure.any():
+        return
+    if alone:
+        ends = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
+        panel.errorbar(where, value, ends, color=colour, capsize=3, linewidth=1)
+    else:
+        panel.fill_between(where, low, high, where=sure, color=colour, alpha=0.18, linewidth=0)

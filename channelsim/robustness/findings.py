@@ -1,0 +1,216 @@
+"""What a summary says in words: one sentence per receiver, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from channelsim import records
+from channelsim.robustness import areas
+from channelsim.robustness.gain import beaten, undecided
+from channelsim.robustness.intervals import Interval
+from channelsim.robustness.scales import scale_of
+from channelsim.robustness.summary import Point, Summary
+
+FEW = 30  # ours: below this many messages a bootstrap interval is too narrow to lean on
+
+_ALARMING = (
+    records.ZERO_GRADIENT,
+    records.NOT_MOVED,
+    records.SATURATED,
+    records.NONFINITE,
+)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def labels(summary: Summary) -> dict[str, str]:
+    """Return short names of the swept keys."""
+    return short_names(summary.swept_keys, summary.epsilon_key, summary.epsilon_in_db)
+
+
+def short_names(
+    swept_keys: Sequence[str], epsilon_key: str | None, epsilon_in_db: bool
+) -> dict[str, str]:
+    """Return ε for the budget, and for every other key its shortest unique ending."""
+    short: dict[str, str] = {}
+    for key in swept_keys:
+        words = key.split(".")
+        others = [other.split(".") for other in swept_keys if other != key]
+        length = 1
+        while length < len(words) and any(o[-length:] == words[-length:] for o in others):
+            length += 1
+        short[key] = ".".join(words[-length:])
+    if epsilon_key is not None:
+        short[epsilon_key] = "ε dB" if epsilon_in_db else "ε"
+    return short
+
+
+def number(value: Any) -> str:
+    """Return a swept value as a reader would write it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def place(summary: Summary, swept: Mapping[str, Any]) -> str:
+    """Return a point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
+    short = labels(summary)
+    return ", ".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
+
+
+def decimals(intervals: Iterable[Interval | None]) -> int:
+    """How many decimals make half an interval one to ten units of the last; between 1 and 6."""
+    from math import floor, isfinite, log10
+
+    widths = [(i.high - i.low) / 2 for i in intervals if i is not None]
+    known = sorted(width for width in widths if isfinite(width) and width > 0)
+    if not known:
+        return 3
+    return max(1, min(6, -floor(log10(known[len(known) // 2]))))
+
+
+def spread(interval: Interval, digits: int) -> str:
+    """Return ``0.81 [0.79, 0.83]``, or the value alone where there is no interval."""
+    if interval.low != interval.low:
+        return f"{interval.value:.{digits}f}"
+    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+# --- what happened ------------------------------------------------------------------------------
+
+
+def headline_metric(metrics: Sequence[str]) -> str | None:
+    """Which metric the sentence is about: SSIM where measured, else the first (our choice)."""
+    return "ssim" if "ssim" in metrics else next(iter(metrics), None)
+
+
+def hardest(summary: Summary, receiver: str) -> Point | None:
+    """Return the receiver's point where the user got least, among the largest budgets if swept."""
+    metric = headline_metric(summary.metrics)
+    if metric is None:
+        return None
+    points = [point for point in summary.of(receiver) if point.metrics[metric].source is not None]
+    if not points:
+        return None
+    if (key := summary.epsilon_key) is not None:
+        most = max(float(point.swept[key]) for point in points)
+        points = [point for point in points if float(point.swept[key]) == most]
+    better = scale_of(metric).higher_is_better
+
+    def quality(point: Point) -> float:
+        source = point.metrics[metric].source
+        assert source is not None
+        return source.value if better or better is None else -source.value
+
+    return min(points, key=quality)
+
+
+def sentence(summary: Summary, receiver: str) -> str:
+    """Say in plain language what happened to one receiver."""
+    point, metric = hardest(summary, receiver), headline_metric(summary.metrics)
+    if point is None or metric is None:
+        return f"{receiver}: nothing is settled yet."
+    reading = point.metrics[metric]
+    got, quality, noise = reading.source, reading.quality, reading.control_source
+    assert got is not None
+    digits = decimals([got, quality, noise])
+    where = place(summary, point.swept)
+    name = metric.upper()
+    text = f"{receiver}: {'at ' + where + ', ' if where else ''}{name} against the source "
+    if quality is not None:
+        verb = "falls" if got.value < quality.value else "rises"
+        change = f"{verb} from {quality.value:.{digits}f} undisturbed to {got.value:.{digits}f}"
+        equal = f"{got.value:.{digits}f}" == f"{quality.value:.{digits}f}"
+        text += f"stays at {got.value:.{digits}f}" if equal else change
+    else:
+        text += f"is {got.value:.{digits}f}"
+    if point.verdict in (None, records.OFF):
+        return text + "; no attack took place."
+    if noise is not None:
+        power = f" ({point.psr_db:.1f} dB PSR)" if point.psr_db is not None else ""
+        text += f"; matched noise of the same power{power} leaves {noise.value:.{digits}f}"
+    text += "." + _gain_in_words(summary, point)
+    if point.delivered_share is not None and point.delivered_share < 1:
+        text += f" {100 * (1 - point.delivered_share):.1f} % of the messages were not delivered."
+    return text
+
+
+def _gain_in_words(summary: Summary, point: Point) -> str:
+    if point.gain_db is None or summary.gain_metric is None:
+        return ""
+    figure = spread(point.gain_db, 1)
+    unit = summary.gain_metric.upper()
+    if beaten(point.gain_db):
+        return f" The attack is no better than that noise: {figure} dB in mean {unit} damage."
+    doubt = ", which may still be chance" if undecided(point.gain_db) else ""
+    return f" The attack does {figure} dB more mean {unit} damage than that noise{doubt}."
+
+
+# --- what to beware of --------------------------------------------------------------------------
+
+
+def warnings(summary: Summary) -> list[str]:
+    """Everything that weakens what the tables seem to say, worst first."""
+    found = []
+    if not summary.complete:
+        done = sum(point.n for point in summary.points)
+        total = sum(point.expected for point in summary.points)
+        found.append(f"The run is unfinished: {done} of {total} transmissions are settled.")
+    about: dict[str, list[str]] = {}
+    for receiver in summary.receivers:
+        points = summary.of(receiver)
+        texts = _about_noise(summary, points)
+        for word in _ALARMING:
+            texts += _about_verdict(summary, points, word)
+        for text in texts:
+            about.setdefault(text, []).append(receiver)
+    found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
+    short = {point.n for point in summary.points if 0 < point.n < FEW}
+    if short:
+        found.append(
+            f"With only {max(short)} messages the intervals are too narrow to lean on;"
+            f" use {FEW} or more."
+        )
+    for area in summary.areas:
+        if areas.WRONG_SIDE in area.flags:
+            found.append(
+                f"{area.receiver}: {area.metric} without an attack is already on the wrong side"
+                f" of its line {number(area.line)}, so its areas say little."
+            )
+    return found
+
+
+def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
+    found = []
+    if losing := [point for point in points if beaten(point.gain_db)]:
+        where = _places(summary, losing)
+        found.append(f"{where}: beaten by noise; matched noise did at least as much damage.")
+    if unsure := [point for point in points if undecided(point.gain_db)]:
+        where = _places(summary, unsure)
+        found.append(f"{where}: the gain over noise may be chance (its interval holds 0 dB).")
+    return found
+
+
+def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list[str]:
+    hit = [point for point in points if point.verdicts.get(word)]
+    if not hit:
+        return []
+    attacks = sum(sum(point.verdicts.values()) for point in hit)
+    share = 100 * sum(point.verdicts[word] for point in hit) / attacks
+    amount = f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
+    what = records.VERDICTS[word]
+    return [f"{_places(summary, hit)}: {word} in {amount} of the attacks: {what}."]
+
+
+def _places(summary: Summary, points: Sequence[Point]) -> str:
+    """Return `` at ε = 0.1, 0.2``; long lists are shortened, two swept keys are counted."""
+    if not summary.swept_keys:
+        return ""
+    if len(summary.swept_keys) > 1:
+        listed = [f"({place(summary, point.swept)})" for point in points]
+    else:
+        listed = [number(next(iter(point.swept.values()))) for point in points]
+    if len(listed) > 4:
+        listed = [*listed[:2], "…", listed[-1]]
+    label = f"{labels(summary)[summary.swept_keys[0]]} = " if len(summary.swept_keys) == 1 else ""
+    return f" at {label}{', '.join(listed).replace(', …,', ' …')}"

@@ -1,0 +1,357 @@
+"""What a user reads: progress while a run goes on, and its summary."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from known_ledger import EPSILON, add_arm, created, started, sweep
+from rich.console import Console
+
+from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
+from channelsim.display.tables import Column, pack
+from channelsim.records import ArmRecord, Finished, Noted, Ticked
+from channelsim.robustness.findings import sentence, short_names, warnings
+from channelsim.robustness.summary import Summary, summarise
+
+CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def plain_console(width: int = 80, **more) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=False, **more)
+
+
+def terminal(width: int = 80, **more) -> Console:
+    return Console(
+        file=io.StringIO(), width=width, force_terminal=True, force_interactive=True,
+        legacy_windows=False, _environ={"TERM": "xterm-256color"}, **more,
+    )  # fmt: skip
+
+
+def text_of(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+BEGIN = started(sweep(["kld", "hardened"], [0.0, 0.5]), count=500)
+
+
+# --- progress -----------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_there_is_a_line_every_five_seconds_and_no_control_code(clock: Clock):
+    console = plain_console()
+    display = PlainDisplay(console, clock=clock)
+    display.show(BEGIN)
+    for tick in range(1, 201):  # ten ticks a second for twenty seconds
+        clock.now = tick / 10
+        display.show(Ticked(sim_s=tick / 100, done=10 * tick, total=2000))
+    display.show(Finished(2.5))
+    display.close()
+    text = text_of(console)
+    assert not CONTROL_CODE.search(text)
+    lines = text.splitlines()
+    assert lines[:2] == ["A run with known numbers", "500 messages × 4 arms, seed 7"]
+    assert lines[2] == "500/2000 (25 %), simulated 0.50 s, 100/s, 15 s left"
+    assert len(lines) == 2 + 4 + 1
+    assert lines[-1] == "Done: 2000 transmissions, 2.50 s simulated, in 20 s (100/s)"
+
+
+def test_the_rate_of_a_resumed_run_is_that_of_the_last_seconds(clock: Clock):
+    console = plain_console()
+    display = PlainDisplay(console, clock=clock)
+    display.show(BEGIN)
+    clock.now = 5.0
+    display.show(Ticked(1.0, 1000, 2000))  # known rows race by
+    clock.now = 10.0
+    display.show(Ticked(1.1, 1010, 2000))
+    assert text_of(console).splitlines()[-1].endswith("2.0/s, 8 min 15 s left")
+
+
+def test_a_run_that_stops_early_says_how_far_it_came(clock: Clock):
+    console = plain_console()
+    display = PlainDisplay(console, clock=clock)
+    display.show(BEGIN)
+    display.show(Ticked(0.1, 30, 2000))
+    display.close()
+    display.close()
+    assert text_of(console).splitlines()[-1] == "Stopped after 30 of 2000 transmissions."
+    assert text_of(console).count("Stopped") == 1
+
+
+def test_closing_a_display_that_saw_nothing_prints_nothing():
+    console = plain_console()
+    PlainDisplay(console).close()
+    assert text_of(console) == ""
+
+
+def test_each_warning_is_printed_once_and_a_title_is_never_markup(clock: Clock):
+    console = plain_console()
+    display = PlainDisplay(console, clock=clock)
+    display.show(started(sweep(["kld"], [0.5]), count=5, title="[red]loud[/red] [1, 2]"))
+    for _ in range(3):
+        display.show(Noted("warning", "the gradient was [zero]", 0.5, arm=0))
+    display.show(Noted("info", "runs code from ./mine.py:MyCodec", 0.0))
+    text = text_of(console)
+    assert "[red]loud[/red] [1, 2]" in text
+    assert text.count("warning: the gradient was [zero]") == 1
+    assert "note: runs code from ./mine.py:MyCodec" in text
+
+
+def test_on_a_terminal_one_line_shows_time_count_rate_and_what_is_left(clock: Clock):
+    console = terminal(120)
+    display = PlainDisplay(console, clock=clock)
+    display.show(BEGIN)
+    for second in range(1, 5):
+        clock.now = float(second)
+        display.show(Ticked(0.25 * second, 100 * second, 2000))
+    display.close()
+    text = text_of(console)
+    for part in ("400/2000", "20 %", "100/s", "16 s left", "simulated 1.00 s"):
+        assert part in text
+    assert "\x1b[?25h" in text  # the cursor comes back
+
+
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_the_progress_line_fits_the_terminal(clock: Clock, width: int):
+    console = terminal(width, color_system=None)
+    display = PlainDisplay(console, clock=clock)
+    display.show(started(sweep(["kld"], [0.5]), count=1_000_000))
+    for second in range(1, 4):
+        clock.now = float(second)
+        display.show(Ticked(10.0 * second, 1000 * second, 1_000_000))
+    display.close()
+    bare = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text_of(console))
+    assert max(len(line) for line in re.split(r"[\r\n]", bare)) <= width
+
+
+def test_no_colour_is_used_where_none_is_wanted(clock: Clock):
+    console = terminal(80, no_color=True)
+    display = PlainDisplay(console, clock=clock)
+    display.show(BEGIN)
+    display.show(Noted("warning", "careful", 0.0))
+    display.close()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", text_of(console))
+
+
+def test_the_quiet_display_says_nothing_but_warnings():
+    console = plain_console()
+    display = QuietDisplay(console)
+    display.show(BEGIN)
+    display.show(Noted("info", "all is well", 0.0))
+    display.show(Noted("warning", "careful", 0.0))
+    display.show(Finished(1.0))
+    display.close()
+    assert text_of(console) == "warning: careful\n"
+
+
+# --- summary ------------------------------------------------------------------------------------
+
+EPSILONS = [0.0, 0.1, 0.5, 1.0]
+
+
+def known_summary(folder: Path, n: int = 60, **more) -> Summary:
+    """Two receivers over four budgets; at ε = 0.1 noise beats the attack."""
+    arms = sweep(["kld", "hardened"], EPSILONS)
+    random = np.random.default_rng(3)
+    image = random.uniform(0.8, 1.2, n)
+    with created(folder, arms, n, metrics=["mse", "psnr", "ssim"], **more) as ledger:
+        for arm in arms:
+            epsilon = arm.swept[EPSILON]
+            harm = (0.08 if arm.receiver == "kld" else 0.02) * epsilon * image
+            noise = harm * (1.5 if epsilon == 0.1 else 0.1)
+            columns = {"quality_mse": 0.01 * image, "quality_psnr": 20.0, "quality_ssim": 0.9}
+            for prefix, damage in (("", harm), ("control_", noise)):
+                if prefix and not more.get("control", True):
+                    continue
+                columns[f"{prefix}mse_source"] = 0.01 * image + damage
+                columns[f"{prefix}mse_clean"] = columns[f"{prefix}mse_passive"] = damage
+                columns[f"{prefix}ssim_source"] = 0.9 - 5 * damage
+                columns[f"{prefix}psnr_source"] = -10 * np.log10(0.01 * image + damage)
+            verdicts = ["off" if epsilon == 0 else "ok"] * n
+            if epsilon == 0.5:
+                verdicts[: n // 4] = ["zero_gradient"] * (n // 4)
+            add_arm(ledger, arm.arm, verdict=verdicts, psr_db=20 * epsilon - 20, **columns)
+        return summarise(ledger)
+
+
+def shown(summary: Summary, width: int, **more) -> str:
+    console = plain_console(width, **more)
+    print_summary(console, summary)
+    return text_of(console)
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 200])
+def test_a_summary_fits_the_width_and_loses_no_column(tmp_path: Path, width: int):
+    text = shown(known_summary(tmp_path), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for head in ("mse", "psnr", "ssim", "PSR dB", "gain dB", "delivered", "verdict", "AADDC"):
+        assert head in text
+    assert "…" not in text.replace("0.1, 0.5 … 1", "")
+
+
+def test_at_eighty_columns_all_three_metrics_stand_in_one_table(tmp_path: Path):
+    lines = shown(known_summary(tmp_path), 80).splitlines()
+    head = next(line for line in lines if "psnr [dB]" in line)
+    assert "mse" in head
+    assert "ssim" in head
+
+
+def test_a_narrow_terminal_gets_more_tables_rather_than_broken_numbers(tmp_path: Path):
+    narrow, wide = (shown(known_summary(tmp_path / str(w)), w) for w in paths(tmp_path, 50, 160))
+
+    def cells(text: str) -> list[str]:
+        rows = "\n".join(line for line in text.splitlines() if line.startswith("  "))
+        return sorted(re.findall(r"-?\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\]", rows))
+
+    assert cells(narrow) == cells(wide)
+    assert len(cells(wide)) > 30
+    assert max(len(line) for line in narrow.splitlines()) <= 50
+
+
+def paths(folder: Path, *names: int) -> tuple[int, ...]:
+    for name in names:
+        (folder / str(name)).mkdir()
+    return names
+
+
+def test_numbers_are_where_they_belong(tmp_path: Path):
+    text = shown(known_summary(tmp_path), 200)
+    rows = [line.split() for line in text.splitlines() if line.startswith("  ")]
+    top = next(row for row in rows if row[:2] == ["1", "60"])  # kld comes first, at ε = 1
+    assert float(top[2]) == pytest.approx(0.09, abs=0.003)  # mse: 0.01 + 0.08
+    assert top[-1] == "ok"
+    assert "10.0" in " ".join(top)  # the gain: attack ten times the noise
+    assert any(row[0] == "quality" for row in rows)
+
+
+def test_clean_quality_stands_above_every_column_of_the_primary_endpoint(tmp_path: Path):
+    lines = shown(known_summary(tmp_path), 80).splitlines()
+    row = next(line for line in lines if line.lstrip().startswith("quality"))
+    assert row.count("0.9") >= 1
+    assert row.count("20.0") >= 1
+
+
+def test_quality_that_varies_over_the_sweep_gets_its_own_column(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.0, 0.5]), 40, metrics=["ssim"]) as ledger:
+        add_arm(ledger, 0, quality_ssim=0.9)
+        add_arm(ledger, 1, quality_ssim=0.7)
+        text = shown(summarise(ledger), 80)
+    head = next(line for line in text.splitlines() if "quality" in line and "ssim" in line)
+    assert head.index("ssim") < head.index("quality")
+
+
+def test_the_sentence_says_what_happened_at_the_largest_budget(tmp_path: Path):
+    said = sentence(known_summary(tmp_path), "kld")
+    assert said.startswith("kld: at ε = 1, SSIM against the source falls from 0.90")
+    assert "undisturbed to 0.50" in said
+    assert "matched noise of the same power (0.0 dB PSR) leaves 0.86" in said
+    assert "The attack does 10.0 [10.0, 10.0] dB more mean MSE damage than that noise." in said
+
+
+def test_the_sentence_admits_an_attack_that_noise_beats(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.5]), 40, metrics=["mse"]) as ledger:
+        add_arm(ledger, 0, mse_passive=0.1, control_mse_passive=0.2, mse_source=0.6,
+                quality_mse=0.01)  # fmt: skip
+        said = sentence(summarise(ledger), "kld")
+    assert "MSE against the source rises from 0.010 undisturbed to 0.600" in said
+    assert "no better than that noise: -3.0 [-3.0, -3.0] dB" in said
+
+
+def test_without_an_attack_the_sentence_does_not_speak_of_one(tmp_path: Path):
+    with created(tmp_path, [ArmRecord(0, "kld", {})], 40, control=False) as ledger:
+        add_arm(ledger, 0, verdict=None, delta_l2=0.0, psr_db=None, psr_received_db=None)
+        summary = summarise(ledger)
+    assert sentence(summary, "kld") == (
+        "kld: MSE against the source stays at 0.500; no attack took place."
+    )
+    assert "gain dB" not in shown(summary, 80)
+
+
+def test_messages_that_never_arrived_are_mentioned(tmp_path: Path):
+    delivered = np.array(["yes"] * 30 + ["rejected"] * 10)
+    with created(tmp_path, sweep(["kld"], [0.5]), 40) as ledger:
+        add_arm(ledger, 0, delivered=delivered)
+        summary = summarise(ledger)
+    assert "25.0 % of the messages were not delivered." in sentence(summary, "kld")
+    assert "refused" in shown(summary, 80)
+
+
+def test_warnings_name_noise_that_won_and_gradients_that_vanished(tmp_path: Path):
+    found = warnings(known_summary(tmp_path))
+    assert any(
+        w.startswith("kld, hardened at ε = 0.1: beaten by noise") for w in found
+    )  # fmt: skip
+    vanished = next(w for w in found if "zero_gradient" in w)
+    assert vanished.startswith("kld, hardened at ε = 0.5: zero_gradient in 25.0 % of the attacks")
+    assert "start at random or along an eigenvector" in vanished
+
+
+def test_an_unfinished_or_tiny_run_is_called_so(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.0, 0.5]), 40) as ledger:
+        add_arm(ledger, 0, range(12))
+        summary = summarise(ledger)
+    found = warnings(summary)
+    assert found[0] == "The run is unfinished: 12 of 80 transmissions are settled."
+    assert any("With only 12 messages" in w for w in found)
+    assert "–" in shown(summary, 80)
+
+
+def test_an_empty_run_prints_without_fault(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.0, 0.5]), 40) as ledger:
+        text = shown(summarise(ledger), 80)
+    assert "kld: nothing is settled yet." in text
+
+
+def test_a_console_that_speaks_only_ascii_gets_ascii(tmp_path: Path):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    console = Console(file=stream, width=80, force_terminal=False)
+    print_summary(console, known_summary(tmp_path))
+    stream.flush()
+    text = stream.buffer.getvalue().decode("ascii")
+    assert "eps" in text
+
+
+def test_a_file_gets_no_control_codes_and_a_title_is_never_markup(tmp_path: Path):
+    text = shown(known_summary(tmp_path, title="[bold]a[/bold]"), 80)
+    assert not CONTROL_CODE.search(text)
+    assert "[bold]a[/bold]" in text
+
+
+def test_columns_are_packed_from_left_to_right_and_led_by_the_sweep():
+    lead = Column("ε", ["0.5"])
+    wide = [Column(str(i), ["x" * 10]) for i in range(5)]
+    tables = list(pack([lead], wide, width=30))
+    assert [[column.header for column in table] for table in tables] == [
+        ["ε", "0", "1"],
+        ["ε", "2", "3"],
+        ["ε", "4"],
+    ]
+
+
+def test_a_column_wider_than_the_terminal_still_gets_a_table():
+    tables = list(pack([Column("ε", ["1"])], [Column("a", ["x" * 90])] * 2, width=40))
+    assert len(tables) == 2
+
+
+def test_swept_keys_are_shortened_as_far_as_they_stay_apart():
+    names = short_names(["a.budget.epsilon", "first.snr_db", "second.snr_db", "link.loss"],
+                        "a.budget.epsilon", False)  # fmt: skip
+    assert list(names.values()) == ["ε", "first.snr_db", "second.snr_db", "loss"]
