@@ -80,6 +80,11 @@ class LuChen(nn.Module):
             signal = functional.leaky_relu(norm(conv(signal)), _SLOPE)
         return torch.sigmoid(self.decoder_convs[-1](signal))
 
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """What decode depends on."""
+        parts = (self.from_latent, self.decoder_convs, self.decoder_norms)
+        return [parameter for part in parts for parameter in part.parameters()]
+
     def folded(self) -> FoldedLuChen:
         """The same map with batch norm's running statistics folded in, ready to run."""
         return FoldedLuChen(self)

@@ -70,17 +70,26 @@ class TrainedWeights:
 
 
 def save_weights(
-    path: Path, network: LuChen, blueprint: Blueprint, card: Mapping[str, Any]
+    path: Path,
+    network: LuChen,
+    blueprint: Blueprint,
+    card: Mapping[str, Any],
+    remarks: Mapping[str, Any] | None = None,
 ) -> TrainedWeights:
-    """Write weights with their header, and beside them the card with the file's SHA-256."""
+    """Write weights with their header, and the card with the file's SHA-256 beside them.
+
+    ``remarks`` go into the card alone: what may differ between two equal trainings, such as the
+    time taken, must not change the weights file.
+    """
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in _state(network).items()}
     data = save(tensors, metadata=blueprint.header(card))
-    _replace(path, data)
-    sha256 = hashlib.sha256(data).hexdigest()
-    text = yaml.safe_dump({**card, "sha256": sha256}, sort_keys=False, allow_unicode=True)
+    facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), **(remarks or {})}
+    text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
+    # The weights last: once they are there, all is there.
     _replace(card_path(path), text.encode())
+    _replace(path, data)
     return load_weights(path)
 
 

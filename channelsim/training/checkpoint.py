@@ -1,0 +1,97 @@
+"""Where a training stands, on disk: enough to go on as if nothing had happened.
+
+Two files per checkpoint, ``checkpoint-<step>.safetensors`` (the network) and
+``checkpoint-<step>.optimiser.pt`` (Adam's moments; read with ``weights_only=True``). Random numbers
+belong to steps, not to moments, so no generator's state is kept.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from channelsim.errors import InputError
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Steps done, and the seconds they took over all sittings."""
+
+    step: int
+    seconds: float
+
+
+def save(
+    folder: Path,
+    recipe_hash: str,
+    standing: Standing,
+    network: nn.Module,
+    optimisers: Sequence[torch.optim.Optimizer],
+) -> None:
+    """Write a checkpoint, then remove older ones; a kill at any moment leaves one that is whole."""
+    from safetensors.torch import save as save_tensors
+
+    name = f"checkpoint-{standing.step:09d}"
+    state = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
+    facts = {"recipe_hash": recipe_hash, "seconds": json.dumps(standing.seconds)}
+    buffer = io.BytesIO()
+    torch.save([optimiser.state_dict() for optimiser in optimisers], buffer)
+    _write(folder / f"{name}.optimiser.pt", buffer.getvalue())
+    # Last, because a checkpoint exists once its safetensors file does.
+    _write(folder / f"{name}.safetensors", save_tensors(state, metadata=facts))
+    for old in folder.glob("checkpoint-*"):
+        if not old.name.startswith(name):
+            old.unlink(missing_ok=True)
+
+
+def restore(
+    folder: Path,
+    recipe_hash: str,
+    network: nn.Module,
+    optimisers: Sequence[torch.optim.Optimizer],
+) -> Standing | None:
+    """Load the newest checkpoint into network and optimisers; None where there is none."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    files = sorted(folder.glob("checkpoint-*.safetensors"))
+    if not files:
+        return None
+    newest = files[-1]
+    try:
+        with safe_open(newest, framework="pt") as opened:
+            facts = opened.metadata() or {}
+        if facts.get("recipe_hash") != recipe_hash:
+            raise InputError(
+                f"{folder}: holds an unfinished training of another recipe; give the old recipe"
+                " back, or choose another folder with --out"
+            )
+        network.load_state_dict(load_file(newest))
+        states = torch.load(newest.with_suffix(".optimiser.pt"), weights_only=True)
+        for optimiser, state in zip(optimisers, states, strict=True):
+            optimiser.load_state_dict(state)
+        return Standing(int(newest.stem.split("-")[1]), float(json.loads(facts["seconds"])))
+    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError, pickle.PickleError) as e:
+        reason = str(e).split("\n")[0][:120]
+        raise InputError(
+            f"{newest}: damaged checkpoint ({reason}); remove the folder to train from the start"
+        ) from e
+
+
+def clear(folder: Path) -> None:
+    """Remove all checkpoints."""
+    for file in folder.glob("checkpoint-*"):
+        file.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_bytes(data)
+    partial.replace(path)
