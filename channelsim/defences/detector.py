@@ -71,7 +71,8 @@ class LatentDensity(Detector):
         mean, whiten = (
             state[name].to(latents.device, torch.float64) for name in ("mean", "whiten")
         )
-        return ((latents.double() - mean) @ whiten.T).square().sum(dim=1)
+        strange = (latents.double() - mean)[:, :, None]
+        return torch.bmm(whiten.expand(len(strange), -1, -1), strange).square().sum(dim=(1, 2))
 
 
 @part

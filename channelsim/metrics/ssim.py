@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from channelsim.errors import InputError
 from channelsim.parts import Metric, part
@@ -71,10 +72,19 @@ class SSIM(Metric):
         with torch.autocast(images.device.type, enabled=False):
             dtype = torch.promote_types(images.dtype, torch.float32)
             a, b = images.to(dtype), references.to(dtype)
-            stack = torch.stack([a, b, a * a + b * b, a * b]).flatten(1, 2)
             down = _band(height, self.border, dtype, images.device)
             across = _band(width, self.border, dtype, images.device)
-            mean_a, mean_b, square, product = down @ (stack @ across.T)
+            rows, columns = len(down), len(across)
+            # A product of small matrices may round differently where it is differently aligned in
+            # memory; padded so, every image sees the same alignment at every place of the batch.
+            spare_in = _spare(width, height)
+            spare_out = _spare(columns, height, rows)
+            stack = torch.stack([a, b, a * a + b * b, a * b]).flatten(0, 2)
+            stack = functional.pad(stack, (0, spare_in)) if spare_in else stack
+            across = functional.pad(across, (0, spare_in, 0, spare_out))
+            half = torch.bmm(stack, across.T.expand(len(stack), -1, -1))
+            blurred = torch.bmm(down.expand(len(stack), -1, -1), half)
+            mean_a, mean_b, square, product = blurred.chunk(4)
             mean_product = mean_a * mean_b
             mean_square = mean_a * mean_a + mean_b * mean_b
             # Rounding may leave a variance a hair below zero.
@@ -82,4 +92,9 @@ class SSIM(Metric):
             covariance = product - mean_product
             top = (2 * mean_product + _C1) * (2 * covariance + _C2)
             bottom = (mean_square + _C1) * (variance + _C2)
-            return (top / bottom).view(len(images), -1).mean(1)
+            return (top / bottom)[..., :columns].reshape(len(images), -1).mean(1)
+
+
+def _spare(width: int, *heights: int) -> int:
+    """How many columns to add so that every height × width is a multiple of 16 numbers."""
+    return next(spare for spare in range(16) if all(h * (width + spare) % 16 == 0 for h in heights))
