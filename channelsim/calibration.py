@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from channelsim.channels.power import Power
+from channelsim.defences.detector import threshold
 from channelsim.errors import InputError
-from channelsim.parts import Adversary, Codec, Detector
+from channelsim.parts import Adversary, Codec
 from channelsim.records import Rows
 from channelsim.scenario import Arm, Scenario
 from channelsim.signal_path import Column, Defence, SignalPath, Transmitter
@@ -53,8 +54,8 @@ def calibrate(scenario: Scenario) -> Paths:
     known: dict[Any, int] = {}
     for arm in scenario.arms:
         transmitter = fitting.transmitter(arm)
-        defence, threshold = fitting.defence(arm, transmitter)
-        thresholds[arm.number] = threshold
+        defence, limit = fitting.defence(arm, transmitter)
+        thresholds[arm.number] = limit
         key = _group_key(arm)
         if key not in known:
             known[key] = len(paths)
@@ -146,7 +147,7 @@ class _Fitting:
         self.report: dict[str, Any] = {"power": {}, "threshold": {}}
         self._train: Tensor | None = None
         self._transmitters: dict[Any, Transmitter] = {}
-        self._defences: dict[Any, tuple[Defence, np.ndarray]] = {}
+        self._defences: dict[Any, tuple[Defence, Tensor]] = {}
 
     @property
     def train(self) -> Tensor:
@@ -221,12 +222,12 @@ class _Fitting:
             # Fitted on one half and thresholded on the other, so that the false-alarm rate holds
             # for rows that the fit has not seen.
             state = detector.fit(received[::2])
-            scores = detector.score(received[1::2], state).double().cpu().numpy()
+            scores = detector.score(received[1::2], state).double()
             self._defences[key] = Defence(detector, state, fallback), scores
         defence, scores = self._defences[key]
-        threshold = _threshold(detector, scores)
-        self.report["threshold"][str(arm.number)] = threshold
-        return defence, threshold
+        limit = threshold(scores, detector.false_alarm)
+        self.report["threshold"][str(arm.number)] = limit
+        return defence, limit
 
     def _fallback(self, name: str, shape: tuple[int, int, int]) -> Tensor:
         if name == "black":
@@ -269,8 +270,3 @@ class _Fitting:
             power=sender.wire_power,
         )
 
-
-def _threshold(detector: Detector, scores: np.ndarray) -> float:
-    from channelsim.defences.detector import threshold
-
-    return threshold(scores, detector.false_alarm)
