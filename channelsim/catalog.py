@@ -8,7 +8,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -102,9 +102,9 @@ def _zoo_lines(name: str) -> list[str]:
 
 
 def _summary(cls: type) -> str:
-    """The first sentence of the docstring."""
+    """What the docstring says before its first stop, colon or semicolon."""
     text = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
-    return re.split(r"\.( |$)", text)[0].rstrip(":")
+    return re.split(r"(?<! al)[.:;]( |$)", text)[0].replace("``", "")
 
 
 def _defaults(cls: type) -> dict[str, str]:
@@ -113,16 +113,29 @@ def _defaults(cls: type) -> dict[str, str]:
 
 
 def _written(info: FieldInfo) -> str:
-    """A default as a scenario file would state it."""
+    """A default as a scenario file would state it, and the words to choose from."""
     default = info.get_default(call_default_factory=True, validated_data={})
-    if default is PydanticUndefined:
-        return "(required)"
+    required = default is PydanticUndefined
+    if get_origin(info.annotation) is Literal:
+        words = ", ".join(str(word) for word in get_args(info.annotation))
+        return f"one of {words} (required)" if required else f"{default} (of {words})"
+    if required:
+        choices = [_braced(part) for part in parts_in(info.annotation)]
+        return " or ".join(choices) or "(required)"
     if dataclasses.is_dataclass(default) and not isinstance(default, type):
-        keys = [field.name for field in dataclasses.fields(default)]
-        return "{" + ", ".join(f"{key}: {getattr(default, key)}" for key in keys) + "}"
+        return _braced(type(default))
     if default is None:
         return "null"
+    if isinstance(default, tuple):
+        return str(list(default))
     return str(default).lower() if isinstance(default, bool) else str(default) or '""'
+
+
+def _braced(part: type) -> str:
+    kind = getattr(part, "kind", None)
+    keys = [f"kind: {kind}"] if kind else []
+    keys += [f"{name}: {default}" for name, default in _defaults(part).items()]
+    return "{" + ", ".join(keys) + "}"
 
 
 # --- for editors --------------------------------------------------------------------------------

@@ -38,12 +38,21 @@ _LIMITS = {
 def faults_of(error: ValidationError, cls: Any, kind: str = "") -> list[Fault]:
     """Every error of a validation of ``cls`` as a sentence; several about one value become one."""
     grouped: dict[Where, list[str]] = {}
+    missing: list[Where] = []
     for details in error.errors(include_url=False):
         where, owners = _walk(cls, details["loc"])
         said = grouped.setdefault(where, [])
-        text = _sentence(details, owners, kind)
+        name = kind if kind and owners == [cls] else called(owners[0])
+        text = _sentence(details, owners, name)
+        if details["type"] == "missing":
+            missing.append(where)
         if text not in said:
             said.append(text)
+    # `snr` instead of `snr_db` is one mistake, not an unknown field and a missing one.
+    for where in missing:
+        meant = f" Did you mean {where[-1]}?"
+        if any(w[:-1] == where[:-1] and said[0].endswith(meant) for w, said in grouped.items()):
+            del grouped[where]
     return [Fault(where, _joined(said)) for where, said in grouped.items()]
 
 
@@ -92,12 +101,11 @@ def _walk(cls: Any, loc: tuple[int | str, ...]) -> tuple[Where, list[Any]]:
     return tuple(where), owners
 
 
-def _sentence(details: ErrorDetails, owners: list[Any], kind: str) -> str:
+def _sentence(details: ErrorDetails, owners: list[Any], owner: str) -> str:
     problem, given = details["type"], details["input"]
     if details["loc"][-1:] == ("[key]",):
         return f"a name must be text, was given {shown(given)}; write it in quotes"
     context: Mapping[str, Any] = details.get("ctx", {})
-    owner = kind if kind and len(owners) == 1 and not called(owners[0]) else called(owners[0])
     if problem in ("extra_forbidden", "unexpected_keyword_argument"):
         known = [name for part in owners for name in fields_of(part)]
         key = str(details["loc"][-1])
@@ -110,7 +118,8 @@ def _sentence(details: ErrorDetails, owners: list[Any], kind: str) -> str:
         return f"missing; {owner} needs it"
     if problem in _LIMITS:
         name, words = _LIMITS[problem]
-        return f"must be {words.format(context[name])}, was given {shown(given)}"
+        limit = words.format(format(context[name], "g"))
+        return f"must be {limit}, was given {shown(given)}"
     if problem in _TYPES:
         hint = ""
         if isinstance(given, str) and re.fullmatch(r"[-+]?(inf|nan|infinity)", given.lower()):
@@ -127,13 +136,20 @@ def _sentence(details: ErrorDetails, owners: list[Any], kind: str) -> str:
             f"unknown kind {shown(tag)} (known: {', '.join(allowed)}).{did_you_mean(tag, allowed)}"
         )
     if problem == "union_tag_not_found":
-        return "kind is missing; write {kind: …}"
+        return f"kind is missing (known: {_kinds(details, owners)})"
     if problem in ("model_attributes_type", "dataclass_exact_type"):
-        return f"must be a mapping with a kind, was given {shown(given)}"
+        return f"must be {{kind: …}} (known: {_kinds(details, owners)}), was given {shown(given)}"
     if problem == "value_error":
         return str(context["error"])
     message = details["msg"][:1].lower() + details["msg"][1:]
     return f"{message}, was given {shown(given)}"
+
+
+def _kinds(details: ErrorDetails, owners: list[Any]) -> str:
+    """The kinds among which a field chooses."""
+    name = details["loc"][-1]
+    fields = [fields_of(owner)[str(name)] for owner in owners if name in fields_of(owner)]
+    return ", ".join(called(part) for annotation in fields for part in parts_in(annotation))
 
 
 def _quoted(expected: str) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,12 +65,12 @@ def read_sweep(sweep: Mapping[str, Any], keys: Keys, problems: Problems) -> list
         targets = keys.targets(key)
         if reason := keys.not_sweepable(key):
             problems.add(where, reason)
-        elif not targets:
-            problems.add(where, keys.unknown(key, sweep=True))
         elif isinstance(values, Mapping):
             problems.add(
-                where, f"must be a list of values; join keys by dots: {key}.{_first(values)}"
+                where, f"must be a list of values; join keys by dots: {key}.{_some_key(values)}"
             )
+        elif not targets:
+            problems.add(where, keys.unknown(key, sweep=True))
         elif not isinstance(values, list):
             problems.add(where, f"must be a list of values, was given {shown(values)}")
         elif not values:
@@ -147,7 +148,7 @@ class ArmBuilder:
             receiver = self._component(("receivers", name), choice, self._receiver)
         if receiver is None or None in stages or None in parts.values():
             return None
-        self._try_path(name, receiver.codec, stages)
+        self._try_path(name, receiver.codec, stages, choice)
         return Arm(
             number=number,
             receiver_name=name,
@@ -163,12 +164,7 @@ class ArmBuilder:
 
     def _component(self, at: Where, choice: Choice, build: Callable[[Any], Built]) -> Any:
         depth = len(at)
-        applied = [
-            (one, i, target)
-            for one, i in zip(self.sweep, choice, strict=True)
-            for target in one.targets
-            if target[:depth] == at
-        ]
+        applied = self._applied(at, choice)
         known = (at, tuple((one.key, i) for one, i, _ in applied))
         if known not in self._components:
             base: Any = getattr(self.skeleton, str(at[0]))
@@ -184,6 +180,15 @@ class ArmBuilder:
                     self._report(fault, at, [] if fault in without else applied)
             self._components[known] = built.part if not built.faults else None
         return self._components[known]
+
+    def _applied(self, at: Where, choice: Choice) -> list[tuple[Swept, int, Where]]:
+        """The swept values that lie inside a component, each with its place in the scenario."""
+        return [
+            (one, i, target)
+            for one, i in zip(self.sweep, choice, strict=True)
+            for target in one.targets
+            if target[: len(at)] == at
+        ]
 
     def _report(self, fault: Fault, at: Where, applied: list[tuple[Swept, int, Where]]) -> None:
         """Say a fault at the line of the swept value that causes it, else where the part stands."""
@@ -234,32 +239,33 @@ class ArmBuilder:
 
     # --- what only a codec and a path together can show -------------------------------------------
 
-    def _try_path(self, receiver: str, codec: Codec, stages: list[Stage]) -> None:
+    def _try_path(self, receiver: str, codec: Codec, stages: list[Stage], choice: Choice) -> None:
         for index, stage in enumerate(stages):
-            if not isinstance(stage, Adversary) or (id(codec), id(stage)) in self._tried:
+            if not isinstance(stage, Adversary) or not self._first((id(codec), id(stage))):
                 continue
-            self._tried.add((id(codec), id(stage)))
             effort = stage.threat.get("effort", {})
-            if effort.get("gradients") and ("gradient", id(codec)) not in self._tried:
-                self._tried.add(("gradient", id(codec)))
-                if id(codec) in self.workshop.foreign:
-                    self._try(
-                        ("receivers", receiver, "codec"),
-                        lambda: admission.require_gradient(codec, _class_name(codec)),
-                    )
+            foreign = id(codec) in self.workshop.foreign
+            if foreign and effort.get("gradients") and self._first(("gradient", id(codec))):
+                with self._reporting(("receivers", receiver), ("codec",), choice):
+                    admission.require_gradient(codec, _class_name(codec))
             goal = getattr(stage, "goal", None)
-            if goal is not None and (id(goal), tuple(codec.image_shape)) not in self._tried:
-                self._tried.add((id(goal), tuple(codec.image_shape)))
-                self._try(
-                    ("path", index, "goal"),
-                    lambda stage=stage: _aim(stage, codec, self.messages),  # type: ignore[misc]
-                )
+            if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
+                with self._reporting(("path", index), ("goal",), choice):
+                    _aim(stage, codec, self.messages)
 
-    def _try(self, where: Where, what: Callable[[], None]) -> None:
+    def _first(self, question: tuple[Any, ...]) -> bool:
+        """Whether a question was not asked before."""
+        new = question not in self._tried
+        self._tried.add(question)
+        return new
+
+    @contextmanager
+    def _reporting(self, at: Where, inside: Where, choice: Choice) -> Iterator[None]:
+        """Note what is raised as a fault of a component."""
         try:
-            what()
+            yield
         except InputError as error:
-            self.problems.add(where, error.message)
+            self._report(Fault(inside, error.message), at, self._applied(at, choice))
 
 
 def _aim(stage: Any, codec: Codec, messages: int) -> None:
@@ -311,7 +317,6 @@ def _class_name(codec: Codec) -> str:
 
 def _twice(values: list[Any]) -> tuple[Any, int] | None:
     """The first value that repeats an earlier one, with its position."""
-    seen: list[Any] = []
     keys: set[str] = set()
     for position, value in enumerate(values):
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -319,7 +324,6 @@ def _twice(values: list[Any]) -> tuple[Any, int] | None:
         if key in keys:
             return value, position
         keys.add(key)
-        seen.append(value)
     return None
 
 
@@ -327,5 +331,5 @@ def _overlap(left: tuple[Where, ...], right: tuple[Where, ...]) -> bool:
     return any(a[: len(b)] == b or b[: len(a)] == a for a in left for b in right)
 
 
-def _first(values: Mapping[Any, Any]) -> str:
+def _some_key(values: Mapping[Any, Any]) -> str:
     return str(next(iter(values), "…"))

@@ -64,7 +64,7 @@ def raised(error: BaseException, file: Path) -> str:
     text = " ".join(str(error).split())[:300]
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{said} (line {error.lineno} of {Path(error.filename).name})"
+        return f"SyntaxError: {error.msg} (line {error.lineno} of {Path(error.filename).name})"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename) == file]
     if own:

@@ -156,7 +156,7 @@ def _sentence(error: yaml.YAMLError, text: str, name: str) -> str:
     problem = error.problem or "unreadable"
     lines = text.splitlines()
     if mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
-        problem = "a tab in the indentation; use spaces"
+        problem = "a tab character; use spaces"
     said = f"{name}:{mark.line + 1}  not valid YAML: {problem}"
     if error.context and error.context_mark and error.context_mark.line != mark.line:
         said += f" ({error.context} on line {error.context_mark.line + 1})"
