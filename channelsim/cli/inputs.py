@@ -10,7 +10,7 @@ from channelsim.errors import InputError
 
 def settings_of(written: list[str]) -> dict[str, Any]:
     """``["a.b=1", …]`` → ``{"a.b": 1, …}``; values are read as a scenario file's are."""
-    from channelsim.yaml_lines import read_scalar
+    from channelsim.scenario import parse_value
 
     settings = {}
     for text in written:
@@ -19,7 +19,7 @@ def settings_of(written: list[str]) -> dict[str, Any]:
             raise InputError(
                 f"--set {text}: expected KEY=VALUE, for example --set source.count=100"
             )
-        settings[key.strip()] = read_scalar(value, f"--set {key.strip()}")
+        settings[key.strip()] = parse_value(value, f"--set {key.strip()}")
     return settings
 
 

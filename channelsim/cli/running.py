@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from channelsim.cli.inputs import settings_of
 
 if TYPE_CHECKING:
     from channelsim.campaign import Run
+    from channelsim.display.plain import Display
+    from channelsim.robustness.summary import Summary
 
 
 def run(
@@ -27,43 +30,45 @@ def run(
     from channelsim import campaign
     from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
 
-    display = QuietDisplay() if quiet else PlainDisplay(Console(stderr=True, highlight=False))
-    done = campaign.run(
-        scenario,
-        set=settings_of(settings),
-        seed=seed,
-        out=out,
-        resume=resume,
-        data_root=data_root,
-        on_event=display.show,
-    )
-    pictures = _pictures(done)
-    console = Console(highlight=False, soft_wrap=True)
-    if quiet:
-        console.print(str(done.folder), markup=False)
-        return
-    print_summary(console, done.summary())
-    for line in _what_next(done, pictures):
-        console.print(line, markup=False)
+    progress = Console(stderr=True, highlight=False)
+    display: Display = QuietDisplay(progress) if quiet else PlainDisplay(progress)
+    try:
+        done = campaign.run(
+            scenario,
+            set=settings_of(settings),
+            seed=seed,
+            out=out,
+            resume=resume,
+            data_root=data_root,
+            on_event=display.show,
+        )
+    finally:
+        display.close()
+    console = Console(highlight=False)
+    summary = done.summary()
+    if not quiet:
+        print_summary(console, summary)
+        console.print()
+    pictures = _pictures(done, summary)
+    for line in [str(done.folder)] if quiet else _what_next(done, pictures):
+        console.print(line, markup=False, soft_wrap=True)
 
 
-def _pictures(done: Run) -> list[Path]:
-    from channelsim.report import pictures
+def _pictures(done: Run, summary: Summary) -> list[Path]:
+    from channelsim.report.gallery import gallery
+    from channelsim.report.pictures import curves
 
+    curve, images = done.folder / "curves.png", done.folder / "gallery.png"
+    curves(summary, curve)
     with done.ledger() as ledger:
-        return [
-            *pictures.curves(ledger, done.folder),
-            *pictures.gallery(ledger, done.folder),
-        ]
+        return [curve, images] if gallery(ledger, images) else [curve]
 
 
 def _what_next(done: Run, pictures: list[Path]) -> list[str]:
-    folder = done.folder
-    lines = [f"ledger    {folder / 'ledger.sqlite'}"]
-    if pictures:
-        lines.append("pictures  " + ", ".join(str(path) for path in pictures))
+    folder = shlex.quote(str(done.folder))
     return [
-        *lines,
-        f"table     channelsim export {folder} --out {folder / 'transmissions.csv'}",
-        f"replay    channelsim replay {folder} --transmission 0",
+        f"ledger    {done.folder / 'ledger.sqlite'}",
+        "pictures  " + ", ".join(str(path) for path in pictures),
+        f"export    channelsim export {folder} --format csv --out table.csv",
+        f"replay    channelsim replay {folder} --transmission 0 --out 0.png",
     ]
