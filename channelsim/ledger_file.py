@@ -39,8 +39,13 @@ def locked(path: Path) -> sqlite3.Connection:
         lock = sqlite3.connect(beside, isolation_level=None, timeout=0)
         try:
             lock.execute("BEGIN EXCLUSIVE")
-        except BaseException:
+        except sqlite3.Error as error:
             lock.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise InputError(
+                    f"{path}: another process is writing this run; wait for it, or stop it and add"
+                    " --resume"
+                ) from error
             raise
         return lock
 
@@ -77,7 +82,7 @@ _SENTENCES: Mapping[int, tuple[type[ChannelsimError], str]] = {
     sqlite3.SQLITE_NOTADB: (InputError, "not a channelsim ledger"),
     sqlite3.SQLITE_BUSY: (
         InputError,
-        "another process is writing this run; wait for it, or stop it and add --resume",
+        "another process holds this ledger just now; try again when it has done",
     ),
     sqlite3.SQLITE_LOCKED: (InputError, "another part of this process is writing this run"),
     sqlite3.SQLITE_CANTOPEN: (InputError, "cannot be opened; does the folder exist, and may you?"),

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from channelsim import records
 from channelsim.errors import InputError
 from channelsim.records import Started
@@ -113,8 +115,8 @@ def _sql_type(column: str) -> str:
 
 def plain(column: Any) -> Any:
     """Python's own numbers: SQLite would store a numpy scalar as raw bytes."""
-    if hasattr(column, "tolist"):
-        column = column.tolist()
+    if isinstance(column, np.ndarray) and column.dtype != object:
+        return column.tolist()
     if _PLAIN_TYPES.issuperset(map(type, column)):
         return column
     return [value.item() if hasattr(value, "item") else value for value in column]

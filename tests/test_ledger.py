@@ -362,6 +362,17 @@ def test_a_second_writer_in_another_process_is_told_to_wait(tmp_path: Path) -> N
         assert "another process is writing this run" in answer.stderr
 
 
+def test_a_ledger_that_somebody_reads_can_be_taken_up_again(tmp_path: Path) -> None:
+    with new(tmp_path) as ledger:
+        ledger.write(attempts(range(9)))
+    with Ledger.open(ledger.path) as reader:
+        list(reader.rows("SELECT * FROM attempt"))  # has read, and keeps it open
+        with Ledger.open(ledger.path, write=True) as writer:
+            writer.write(attempts(range(9, 12)))
+            writer.commit()
+            assert one(reader, "SELECT count(*) FROM attempt") == 12
+
+
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     new(tmp_path).close()
     with (
