@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from rich.console import Console
 from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
 from channelsim.display.tables import Column, pack
 from channelsim.records import ArmRecord, Finished, Noted, Ticked
-from channelsim.robustness.findings import sentence, short_names, warnings
+from channelsim.robustness.findings import sentence, short_names, spread, warnings
+from channelsim.robustness.intervals import Interval
 from channelsim.robustness.summary import Summary, summarise
 
 CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -355,3 +357,8 @@ def test_swept_keys_are_shortened_as_far_as_they_stay_apart():
     names = short_names(["a.budget.epsilon", "first.snr_db", "second.snr_db", "link.loss"],
                         "a.budget.epsilon", False)  # fmt: skip
     assert list(names.values()) == ["ε", "first.snr_db", "second.snr_db", "loss"]
+
+
+def test_a_rounded_zero_has_no_sign():
+    assert spread(Interval(-0.001, -0.002, 0.001), 1) == "0.0 [0.0, 0.0]"
+    assert spread(Interval(-0.06, math.nan, math.nan), 1) == "-0.1"

@@ -78,6 +78,16 @@ def test_an_attack_no_better_than_noise_is_called_beaten_by_noise(tmp_path: Path
     assert weaker.verdict == equal.verdict == "beaten_by_noise"
 
 
+def test_a_tie_is_not_decided_by_rounding(tmp_path: Path):
+    # A decoder that treats all directions alike: attack and noise do the same but for float32.
+    harm = np.random.default_rng(2).gamma(2.0, 0.01, 50)
+    with created(tmp_path, sweep(["kld"], [0.5]), count=50) as ledger:
+        add_arm(ledger, 0, mse_passive=harm * (1 + 1e-7), control_mse_passive=harm)
+        point = summarise(ledger).points[0]
+    assert point.gain_db.value > 0
+    assert point.verdict == "beaten_by_noise"
+
+
 def test_a_gain_whose_interval_reaches_zero_is_undecided(tmp_path: Path):
     attack = np.array([0.20, 0.04] * 4)  # on half of the messages noise did better
     with created(tmp_path, sweep(["kld"], [0.5]), count=8) as ledger:
@@ -85,6 +95,26 @@ def test_a_gain_whose_interval_reaches_zero_is_undecided(tmp_path: Path):
         gain = summarise(ledger).points[0].gain_db
     assert gain.low <= 0 < gain.value
     assert undecided(gain)
+
+
+def test_the_gain_compares_first_attempts_because_noise_never_asks_again(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.5]), count=2, max_attempts=2) as ledger:
+        # Both messages were refused once; the second time the attacked image came through, while
+        # the control, judged at that attempt only, shows the fallback.
+        add_arm(ledger, 0, attempts=2, mse_passive=0.01, control_mse_passive=0.5)
+        add_attempts(ledger, [0, 2], mse_passive=0.4, control_mse_passive=0.1)
+        point = summarise(ledger).points[0]
+    assert point.gain_db.value == pytest.approx(10 * math.log10(4))
+    assert point.metrics["mse"].passive.value == pytest.approx(0.01)
+
+
+def test_rejections_without_an_attack_are_no_gain(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.0]), count=4) as ledger:
+        add_arm(ledger, 0, mse_passive=[0.1, 0, 0, 0], control_mse_passive=[0.1, 0, 0, 0],
+                verdict="off", delta_l2=0.0, psr_db=None)  # fmt: skip
+        point = summarise(ledger).points[0]
+    assert point.gain_db is None
+    assert point.verdict == "off"
 
 
 def test_without_an_attack_there_is_no_gain_and_the_arm_is_off(tmp_path: Path):

@@ -14,6 +14,7 @@ from channelsim.robustness import areas
 from channelsim.robustness.areas import Area
 from channelsim.robustness.findings import (
     decimals,
+    fixed,
     labels,
     number,
     place,
@@ -167,9 +168,10 @@ def _others(summary: Summary, points: Sequence[Point]) -> list[Column]:
         readers.append(("noise", lambda reading: reading.control_source))
     columns = []
     for metric in summary.metrics:
+        damage = [read(point.metrics[metric]) for _, read in readers[:2] for point in points]
         for name, read in readers:
             found = [read(point.metrics[metric]) for point in points]
-            digits = decimals(found)
+            digits = decimals(found if name == "noise" else damage)
             cells = [_value(interval, digits) for interval in found]
             columns.append(Column(f"{metric}\n{name}", cells))
     return columns
@@ -192,15 +194,15 @@ def _remark(points: Sequence[Point]) -> str:
 
 
 def _areas(page: Page, summary: Summary) -> None:
-    kinds: dict[tuple[str, str], list[str]] = {}  # (metric, other swept values) → notes
+    kinds: dict[tuple[str, str], None] = {}  # (metric, other swept values), in order
     of: dict[tuple[str, str, str], Area] = {}
     for area in summary.areas:
-        fixed = json.dumps(dict(area.fixed), sort_keys=True, default=str)
-        kinds.setdefault((area.metric, fixed), [])
-        of[area.receiver, area.metric, fixed] = area
+        others = json.dumps(dict(area.fixed), sort_keys=True, default=str)
+        kinds[area.metric, others] = None
+        of[area.receiver, area.metric, others] = area
     names, cells = [], {receiver: list[str]() for receiver in summary.receivers}
-    for metric, fixed in kinds:
-        row = [of.get((receiver, metric, fixed)) for receiver in summary.receivers]
+    for metric, others in kinds:
+        row = [of.get((receiver, metric, others)) for receiver in summary.receivers]
         present = [area for area in row if area is not None]
         where = f" at {place(summary, present[0].fixed)}" if present[0].fixed else ""
         for kind, read in (("AADDC", _raw), ("nAADDC", _normalised)):
@@ -260,11 +262,11 @@ def _spread(interval: Interval | None, digits: int) -> str:
 
 
 def _value(interval: Interval | None, digits: int) -> str:
-    return _NONE if interval is None else f"{interval.value:.{digits}f}"
+    return _NONE if interval is None else fixed(interval.value, digits)
 
 
 def _decimal(value: float | None, digits: int) -> str:
-    return _NONE if value is None else f"{value:.{digits}f}"
+    return _NONE if value is None else fixed(value, digits)
 
 
 def _percent(share: float | None) -> str:

@@ -58,6 +58,7 @@ class Page:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._at_gap = False
         self._ascii = not (console.encoding or "").lower().replace("-", "").startswith("utf")
 
     def line(self, text: Text, indent: int = 0) -> None:
@@ -65,10 +66,13 @@ class Page:
         for row in self._spoken(text).wrap(self._console, self._console.width - indent):
             row.rstrip()
             self._console.print(Text(" " * indent) + row, soft_wrap=True, highlight=False)
+        self._at_gap = False
 
     def blank(self) -> None:
-        """Print an empty line."""
-        self._console.print()
+        """Print an empty line, unless the last one was empty."""
+        if not self._at_gap:
+            self._console.print()
+        self._at_gap = True
 
     def tables(self, leading: Sequence[Column], columns: Sequence[Column]) -> None:
         """Print columns in as few tables as fit, without rows that would be empty."""
@@ -93,6 +97,7 @@ class Page:
                     table.add_row(*(self._cell(column, place) for column in chosen))
             inset = Padding(table, (0, 0, 0, _INDENT), expand=False)
             self._console.print(inset, highlight=False, crop=False, no_wrap=True)
+            self._at_gap = False
             self.blank()
 
     def _cell(self, column: Column, place: int) -> Text:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from channelsim import records, units
 from channelsim.robustness import intervals
 from channelsim.robustness.intervals import Floats, Means, Resampler
-from channelsim.robustness.scales import Scale, scale_of
+from channelsim.robustness.scales import Scale, damage_metric, scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -34,6 +34,9 @@ FIGURES: tuple[str, ...] = (
     "noise",  # N0 / P, linear: noise powers are averaged, never decibels or ratios over noise
     "noise_measured",
 )
+# Damage at the first attempt, by the metric the gain is read from: matched noise is a shadow that
+# never asks again, so only first attempts compare like with like.
+FIRST: tuple[str, ...] = ("first_damage", "first_control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,34 +82,48 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
     count, most, seed = int(header["count"]), int(header["max_attempts"]), int(header["seed"])
     names = metric_names(header)
     scales = [scale_of(_metric_of(name, header["metrics"])) for name in names]
+    gauge = damage_metric(header["metrics"]) if header["control"] else None
+    first = () if gauge is None else FIRST
     size = min(count, intervals.CELLS)
-    columns = (*FIGURES, *names)
+    columns = (*FIGURES, *names, *first)
     sums, counts = np.zeros((size, len(columns))), np.zeros((size, len(columns)))
     members = np.zeros(size, dtype=np.int64)
     verdicts: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
 
-    selected = ", ".join(f'a."{name}"' for name in names)
-    rows = ledger.rows(
+    chosen = [f'a."{name}"' for name in names]
+    join = ""
+    if gauge is not None:
+        scales += [scale_of(gauge)] * 2
+        which = "a" if most == 1 else "f"
+        chosen += [f'{which}."{gauge}_passive"', f'{which}."control_{gauge}_passive"']
+        if most > 1:
+            join = " LEFT JOIN attempt f ON f.attempt = t.transmission * :most"
+    query = (
         "SELECT t.transmission, t.delivered, a.verdict, t.attempts, t.done_s - t.sent_s,"
         " a.delta_l2, a.psr_db, a.psr_received_db, a.snr_db, a.snr_measured_db"
-        f"{', ' if selected else ''}{selected}"
-        " FROM transmission t JOIN attempt a ON a.attempt = t.transmission * ? + t.attempts - 1"
-        " WHERE t.transmission >= ? AND t.transmission < ?",
-        (most, arm * count, (arm + 1) * count),
+        f"{''.join(', ' + column for column in chosen)} FROM transmission t"
+        f" JOIN attempt a ON a.attempt = t.transmission * :most + t.attempts - 1{join}"
+        " WHERE t.transmission >= :start AND t.transmission < :end"
     )
+    rows = ledger.rows(query, {"most": most, "start": arm * count, "end": (arm + 1) * count})
     while chunk := list(islice(rows, _CHUNK)):
         number, fate, word, *numbers = zip(*chunk, strict=True)
         delivered.update(fate)
         verdicts.update(entry for entry in word if entry is not None)
         message = np.array(number, dtype=np.int64) - arm * count
         cell = intervals.cell_of(message, count, seed)
-        members += np.bincount(cell, minlength=size)
+        all_of_them = np.bincount(cell, minlength=size)
+        members += all_of_them
         values = _additive([np.array(column, dtype=np.float64) for column in numbers], scales)
         for place, column in enumerate(values):
             known = ~np.isnan(column)
-            sums[:, place] += np.bincount(cell[known], weights=column[known], minlength=size)
-            counts[:, place] += np.bincount(cell[known], minlength=size)
+            if known.all():
+                sums[:, place] += np.bincount(cell, weights=column, minlength=size)
+                counts[:, place] += all_of_them
+            else:
+                sums[:, place] += np.bincount(cell[known], weights=column[known], minlength=size)
+                counts[:, place] += np.bincount(cell[known], minlength=size)
     held = np.flatnonzero(members)
     tally = Tally(dict(delivered), dict(verdicts), *_attempts(ledger, arm, count * most))
     return ArmCells(int(members.sum()), held, columns, sums[held], counts[held], tally)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import floor, isfinite, isnan, log10
 from typing import Any
 
 from channelsim import records
@@ -60,8 +61,6 @@ def place(summary: Summary, swept: Mapping[str, Any]) -> str:
 
 def decimals(intervals: Iterable[Interval | None]) -> int:
     """How many decimals make half an interval one to ten units of the last; between 1 and 6."""
-    from math import floor, isfinite, log10
-
     widths = [(i.high - i.low) / 2 for i in intervals if i is not None]
     known = sorted(width for width in widths if isfinite(width) and width > 0)
     if not known:
@@ -69,11 +68,17 @@ def decimals(intervals: Iterable[Interval | None]) -> int:
     return max(1, min(6, -floor(log10(known[len(known) // 2]))))
 
 
+def fixed(value: float, digits: int) -> str:
+    """Return a number with fixed decimals, and never a negative zero."""
+    return f"{value:z.{digits}f}"
+
+
 def spread(interval: Interval, digits: int) -> str:
     """Return ``0.81 [0.79, 0.83]``, or the value alone where there is no interval."""
-    if interval.low != interval.low:
-        return f"{interval.value:.{digits}f}"
-    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    value = fixed(interval.value, digits)
+    if isnan(interval.low):
+        return value
+    return f"{value} [{fixed(interval.low, digits)}, {fixed(interval.high, digits)}]"
 
 
 # --- what happened ------------------------------------------------------------------------------
@@ -118,17 +123,17 @@ def sentence(summary: Summary, receiver: str) -> str:
     name = metric.upper()
     text = f"{receiver}: {'at ' + where + ', ' if where else ''}{name} against the source "
     if quality is not None:
+        before, after = fixed(quality.value, digits), fixed(got.value, digits)
         verb = "falls" if got.value < quality.value else "rises"
-        change = f"{verb} from {quality.value:.{digits}f} undisturbed to {got.value:.{digits}f}"
-        equal = f"{got.value:.{digits}f}" == f"{quality.value:.{digits}f}"
-        text += f"stays at {got.value:.{digits}f}" if equal else change
+        change = f"{verb} from {before} undisturbed to {after}"
+        text += f"stays at {after}" if before == after else change
     else:
-        text += f"is {got.value:.{digits}f}"
+        text += f"is {fixed(got.value, digits)}"
     if point.verdict in (None, records.OFF):
         return text + "; no attack took place."
     if noise is not None:
-        power = f" ({point.psr_db:.1f} dB PSR)" if point.psr_db is not None else ""
-        text += f"; matched noise of the same power{power} leaves {noise.value:.{digits}f}"
+        power = f" ({fixed(point.psr_db, 1)} dB PSR)" if point.psr_db is not None else ""
+        text += f"; matched noise of the same power{power} leaves {fixed(noise.value, digits)}"
     text += "." + _gain_in_words(summary, point)
     if point.delivered_share is not None and point.delivered_share < 1:
         text += f" {100 * (1 - point.delivered_share):.1f} % of the messages were not delivered."

@@ -9,13 +9,17 @@ from channelsim import units
 from channelsim.robustness.intervals import Interval, Means, intervals
 from channelsim.robustness.scales import Scale
 
+# A relative difference of 2e-5, some hundred times the rounding of a float32 metric (ours).
+ROUNDING_DB = 1e-4
+
 
 def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | None:
     """Gain = 10·log₁₀(mean damage of the attack ÷ mean damage of its control), in dB.
 
     ``attack``, ``control``: one column each of means on the metric's additive scale, of the same
     messages and resamples, so that the interval is paired. Damage is read against the passive
-    reference, which is what the adversary alone did (the same channel draw without it). None where
+    reference, which is what the adversary alone did (the same channel draw without it), and at the
+    first attempt of each message, since the control never asks again. None where
     either did no damage at all, as without an attack. Source: ours (the project's threat model).
     """
 
@@ -35,10 +39,14 @@ def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | 
 
 
 def beaten(gain: Interval | None) -> bool:
-    """Whether matched noise did at least as much damage: the point estimate is 0 dB or less."""
-    return gain is not None and gain.value <= 0.0
+    """Whether matched noise did at least as much damage: the point estimate is 0 dB or less.
+
+    Where attack and noise are equal by nature (a decoder that treats all directions alike), the
+    sign of the gain is rounding; hence the hair above 0.
+    """
+    return gain is not None and gain.value <= ROUNDING_DB
 
 
 def undecided(gain: Interval | None) -> bool:
     """Whether the attack looks stronger than noise but the 95 % interval still reaches 0 dB."""
-    return gain is not None and gain.value > 0.0 and not gain.low > 0.0
+    return gain is not None and not beaten(gain) and not gain.low > 0.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelsim import records, units
 from channelsim.robustness.areas import Area
-from channelsim.robustness.cells import ArmCells, read_arm
+from channelsim.robustness.cells import FIRST, ArmCells, read_arm
 from channelsim.robustness.curves import CurveCells, areas_of, epsilon_key_of, in_decibels
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, intervals
@@ -46,7 +46,8 @@ class Point:
     ``snr_measured_db`` is P over the mean noise power. ``verdict``: ``ok``, ``off``,
     ``beaten_by_noise`` (gain of 0 dB or less), None without an adversary. ``false_alarm_share``:
     of the attempts that arrived with nothing injected, how many were rejected; None without such.
-    ``gain_db``: see `gain`, read from ``Summary.gain_metric``.
+    ``gain_db``: see `gain`, read from ``Summary.gain_metric`` at first attempts; None without an
+    attack.
     """
 
     arm: int
@@ -148,11 +149,11 @@ def _point(
     found = cells.means(resampler(len(cells.cells))) if cells.messages else None
     tally = cells.tally
     gain = None
-    if found is not None and header["control"] and (name := damage_metric(metrics)):
-        attack, control = f"{name}_passive", f"control_{name}_passive"
-        gain = adversarial_gain(
-            _one(found, cells, attack), _one(found, cells, control), scale_of(name)
-        )
+    attacked = bool(set(tally.verdicts) - {records.OFF})
+    gauge = damage_metric(metrics) if header["control"] else None
+    if found is not None and gauge is not None and attacked:
+        attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
+        gain = adversarial_gain(attack, control, scale_of(gauge))
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
@@ -198,10 +199,6 @@ def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> d
         )
         for name in metrics
     }
-
-
-def _one(found: Means, cells: ArmCells, column: str) -> Means:
-    return found.take([cells.names.index(column)])
 
 
 def _verdict(verdicts: Mapping[str, int], gain: Interval | None) -> str | None:
