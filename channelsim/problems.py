@@ -99,5 +99,5 @@ class Problems:
             return
         said = sorted(self._found, key=lambda text: self._found[text])
         rest = len(said) - _SHOWN
-        more = [f"… and {rest} more of this kind"] if rest > 0 else []
+        more = [f"… and {rest} more"] if rest > 0 else []
         raise InputError("\n".join(said[:_SHOWN] + more))

@@ -163,18 +163,17 @@ def put(data: Any, where: Where, value: Any, at: Where = ()) -> Any:
         items = list(data)
         items[step] = put(items[step], rest, value, (*at, step))
         return items
-    mapping = spelled(data, at)
+    mapping = {} if data is None else _spelled(data, at)
+    if not isinstance(mapping, Mapping):
+        return data  # nothing can be put into it, and validation will say what is wrong with it
     return {**mapping, step: put(mapping.get(step), rest, value, (*at, step))}
 
 
-def spelled(given: Any, at: Where) -> Mapping[str, Any]:
-    """A mapping for what may be a word."""
-    if isinstance(given, Mapping):
-        return given
+def _spelled(given: Any, at: Where) -> Any:
+    """A word spelled out, where a word may stand for a mapping."""
     if not isinstance(given, str):
-        return {}
+        return given
     if at == ("power",):
         return {"mode": given}
     slot = "stage" if at[:1] == ("path",) and len(at) == 2 else str(at[-1]) if len(at) == 3 else ""
-    found: Mapping[str, Any] = expand(slot, given) if slot in TABLES else {}
-    return found
+    return expand(slot, given) if slot in TABLES else given
