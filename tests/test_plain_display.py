@@ -194,6 +194,11 @@ def known_summary(folder: Path, n: int = 60, **more) -> Summary:
         return summarise(ledger)
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return known_summary(tmp_path_factory.mktemp("known"))
+
+
 def shown(summary: Summary, width: int, **more) -> str:
     console = plain_console(width, **more)
     print_summary(console, summary)
@@ -201,23 +206,23 @@ def shown(summary: Summary, width: int, **more) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 100, 140, 200])
-def test_a_summary_fits_the_width_and_loses_no_column(tmp_path: Path, width: int):
-    text = shown(known_summary(tmp_path), width)
+def test_a_summary_fits_the_width_and_loses_no_column(known: Summary, width: int):
+    text = shown(known, width)
     assert max(len(line) for line in text.splitlines()) <= width
     for head in ("mse", "psnr", "ssim", "PSR dB", "gain dB", "delivered", "verdict", "AADDC"):
         assert head in text
     assert "…" not in text.replace("0.1, 0.5 … 1", "")
 
 
-def test_at_eighty_columns_all_three_metrics_stand_in_one_table(tmp_path: Path):
-    lines = shown(known_summary(tmp_path), 80).splitlines()
+def test_at_eighty_columns_all_three_metrics_stand_in_one_table(known: Summary):
+    lines = shown(known, 80).splitlines()
     head = next(line for line in lines if "psnr [dB]" in line)
     assert "mse" in head
     assert "ssim" in head
 
 
-def test_a_narrow_terminal_gets_more_tables_rather_than_broken_numbers(tmp_path: Path):
-    narrow, wide = (shown(known_summary(tmp_path / str(w)), w) for w in paths(tmp_path, 50, 160))
+def test_a_narrow_terminal_gets_more_tables_rather_than_broken_numbers(known: Summary):
+    narrow, wide = shown(known, 50), shown(known, 160)
 
     def cells(text: str) -> list[str]:
         rows = "\n".join(line for line in text.splitlines() if line.startswith("  "))
@@ -228,14 +233,8 @@ def test_a_narrow_terminal_gets_more_tables_rather_than_broken_numbers(tmp_path:
     assert max(len(line) for line in narrow.splitlines()) <= 50
 
 
-def paths(folder: Path, *names: int) -> tuple[int, ...]:
-    for name in names:
-        (folder / str(name)).mkdir()
-    return names
-
-
-def test_numbers_are_where_they_belong(tmp_path: Path):
-    text = shown(known_summary(tmp_path), 200)
+def test_numbers_are_where_they_belong(known: Summary):
+    text = shown(known, 200)
     rows = [line.split() for line in text.splitlines() if line.startswith("  ")]
     top = next(row for row in rows if row[:2] == ["1", "60"])  # kld comes first, at ε = 1
     assert float(top[2]) == pytest.approx(0.09, abs=0.003)  # mse: 0.01 + 0.08
@@ -244,8 +243,8 @@ def test_numbers_are_where_they_belong(tmp_path: Path):
     assert any(row[0] == "quality" for row in rows)
 
 
-def test_clean_quality_stands_above_every_column_of_the_primary_endpoint(tmp_path: Path):
-    lines = shown(known_summary(tmp_path), 80).splitlines()
+def test_clean_quality_stands_above_every_column_of_the_primary_endpoint(known: Summary):
+    lines = shown(known, 80).splitlines()
     row = next(line for line in lines if line.lstrip().startswith("quality"))
     assert row.count("0.9") >= 1
     assert row.count("20.0") >= 1
@@ -260,8 +259,8 @@ def test_quality_that_varies_over_the_sweep_gets_its_own_column(tmp_path: Path):
     assert head.index("ssim") < head.index("quality")
 
 
-def test_the_sentence_says_what_happened_at_the_largest_budget(tmp_path: Path):
-    said = sentence(known_summary(tmp_path), "kld")
+def test_the_sentence_says_what_happened_at_the_largest_budget(known: Summary):
+    said = sentence(known, "kld")
     assert said.startswith("kld: at ε = 1, SSIM against the source falls from 0.90")
     assert "undisturbed to 0.50" in said
     assert "matched noise of the same power (0.0 dB PSR) leaves 0.86" in said
@@ -296,8 +295,8 @@ def test_messages_that_never_arrived_are_mentioned(tmp_path: Path):
     assert "refused" in shown(summary, 80)
 
 
-def test_warnings_name_noise_that_won_and_gradients_that_vanished(tmp_path: Path):
-    found = warnings(known_summary(tmp_path))
+def test_warnings_name_noise_that_won_and_gradients_that_vanished(known: Summary):
+    found = warnings(known)
     assert any(
         w.startswith("kld, hardened at ε = 0.1: beaten by noise") for w in found
     )  # fmt: skip
@@ -322,10 +321,10 @@ def test_an_empty_run_prints_without_fault(tmp_path: Path):
     assert "kld: nothing is settled yet." in text
 
 
-def test_a_console_that_speaks_only_ascii_gets_ascii(tmp_path: Path):
+def test_a_console_that_speaks_only_ascii_gets_ascii(known: Summary):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     console = Console(file=stream, width=80, force_terminal=False)
-    print_summary(console, known_summary(tmp_path))
+    print_summary(console, known)
     stream.flush()
     text = stream.buffer.getvalue().decode("ascii")
     assert "eps" in text
