@@ -26,7 +26,7 @@ WORTH_CHANGING = 1.1
 BUDGET_S = 20.0
 _TRIAL_BLOCKS = 2
 _ROW_OVERHEAD = 12  # bytes SQLite spends on a row's key, header and place in its page
-_PAGE_FILL = 1.1  # pages are not quite full
+_EMPTY_BYTES = 50_000  # a ledger with its header and no rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,23 +103,28 @@ def trial(scenario: Scenario, messages: int, block_rows: int | None = None) -> T
 
 
 def estimate(scenario: Scenario, blocks: Sequence[int] = BLOCKS) -> Estimate:
-    """Measure a scenario at its own block_rows, then at others for as long as `BUDGET_S` allows."""
+    """Measure a scenario at its own block_rows, then at others for as long as `BUDGET_S` allows.
+
+    Call `trial` once before: what is loaded on first use is no part of the rate.
+    """
     began = time.perf_counter()
     messages, arms = scenario.source.messages, len(scenario.arms)
     own = _measured(scenario, scenario.block_rows)
     rates = {scenario.block_rows: own.transmissions / own.run_s}
+    total = messages * arms
     for block in sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
-        if block not in rates and time.perf_counter() - began < BUDGET_S:
+        fills = block <= total
+        if fills and block not in rates and time.perf_counter() - began < BUDGET_S:
             tried = _measured(scenario, block)
             rates[block] = tried.transmissions / tried.run_s
-    total = messages * arms
     share = total / own.transmissions
-    kept = min(1.0, scenario.images / max(1, own.transmissions // arms))
-    pictures = own.image_bytes if kept == 1.0 else own.image_bytes / max(kept, 1e-9) * kept
+    sent = own.transmissions // arms
+    # Pictures of the first few messages are kept, of which the trial may have sent not all.
+    pictures = own.image_bytes * min(scenario.images, messages) / max(1, min(scenario.images, sent))
     return Estimate(
         transmissions=total,
         seconds=own.set_up_s + total / rates[scenario.block_rows],
-        ledger_bytes=round(own.row_bytes * share * _PAGE_FILL + pictures),
+        ledger_bytes=round(_EMPTY_BYTES + own.row_bytes * share + pictures),
         block_rows=proposed(rates, scenario.block_rows),
         rates=rates,
     )

@@ -408,6 +408,54 @@ def test_sigterm_ends_a_run_like_ctrl_c_and_says_how_to_go_on(
     assert "Traceback" not in err
 
 
+RECIPE = """\
+title: A tiny codec
+codec: {architecture: lu-chen, latent_size: 2}
+objective: {kind: kld}
+data: {name: mnist5k}
+epochs: 1
+batch_size: 500
+learning_rate: 1e-3
+seed: 5
+"""
+
+
+@pytest.mark.slow
+def test_train_shows_its_losses_and_says_where_the_codec_is(
+    channelsim: Prompt, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    code, out, err = channelsim("train", "tiny.yaml")
+    assert code == 0, err
+    assert re.search(r"step 8/8 .*: loss [0-9.]+", err)
+    assert "weights   runs/train-tiny/tiny.safetensors" in out
+    assert (tmp_path / "runs/train-tiny/tiny.safetensors").exists()
+    code, out, err = channelsim("train", "tiny.yaml")
+    assert (code, err) == (0, "")
+    assert "trained already" in out
+
+
+# --- the README's study -------------------------------------------------------------------------
+
+
+def test_the_readmes_study_is_ten_lines_and_runs(tmp_path: Path) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line for line in script.splitlines() if line.strip()]
+    assert len(lines) <= 10
+    (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
+    process = subprocess.run(
+        [sys.executable, "-c", script.replace('"source.count": 100', '"source.count": 5')],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "hardened" in process.stdout
+    assert "runs/black_target-7-1" in process.stdout
+
+
 # --- how numbers are said -----------------------------------------------------------------------
 
 

@@ -148,14 +148,14 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A recipe file (.yaml).", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the codec; without it, beside the recipe.", metavar="DIR"),
+        typer.Option(help="Folder of the result; without it runs/train-RECIPE.", metavar="DIR"),
     ] = None,
     data_root: DataRoot = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the codec is.")] = False,
 ) -> None:
     """Train a codec from its recipe; started again, it goes on where it was interrupted.
 
-    [dim]Example:[/] channelsim train my-vae.yaml --out codecs/my-vae
+    [dim]Example:[/] channelsim train recipe.yaml --out runs/my-vae
     """
     _do("training", "train", out, recipe=recipe, out=out, data_root=data_root, quiet=quiet)
 

@@ -67,7 +67,15 @@ def _forecast(found: Estimate, scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 
 def _words(threat: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in threat.items()) or "not declared"
+    return "; ".join(f"{key}: {_phrase(value)}" for key, value in threat.items())
+
+
+def _phrase(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{item} {key}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)
 
 
 def _table(console: Any, title: str | None, rows: Iterator[tuple[str, str]]) -> None:

@@ -1,0 +1,110 @@
+"""``channelsim train``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from channelsim.train import Progress
+
+_EVERY_S = 5.0  # between two lines where nobody watches a terminal; ours
+
+
+def train(*, recipe: str, out: Path | None, data_root: Path | None, quiet: bool) -> None:
+    """Train with a progress bar on standard error; the card's figures on standard output."""
+    from rich.console import Console
+
+    from channelsim import train as training
+
+    console = Console(highlight=False)
+    with _progress(Console(stderr=True, highlight=False), quiet) as show:
+        result = training.train(recipe, out=out, data_root=data_root, on_progress=show)
+    if quiet:
+        lines = [str(result.weights)]
+    else:
+        where = json.dumps(str(result.weights.resolve()))
+        lines = [
+            *_done(result.card, result.already_done),
+            f"weights   {result.weights}",
+            f"use it    codec: {{kind: trained, weights: {where}}}",
+        ]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _done(card: Mapping[str, Any], already: bool) -> Iterator[str]:
+    yield "This recipe was trained already." if already else f"Trained {card['name']}."
+    for key, value in card.items():
+        if isinstance(value, float):
+            yield f"  {key:<24} {value:.6g}"
+
+
+@contextmanager
+def _progress(console: Console, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    if quiet:
+        yield None
+    elif console.is_terminal:
+        with _bar(console) as show:
+            yield show
+    else:
+        yield _lines(console)
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """One line that rewrites itself: epoch, bar, time left, losses."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    whole = Column(no_wrap=True, min_width=8)  # on a narrow terminal the losses give way
+    epoch = TextColumn("epoch {task.fields[epoch]}", table_column=whole)
+    left = TimeRemainingColumn(table_column=whole)
+    losses = TextColumn(
+        "{task.fields[losses]}", style="cyan", table_column=Column(no_wrap=True, ratio=1)
+    )
+    with Bar(epoch, BarColumn(12), left, losses, console=console, expand=True) as bar:
+        task = bar.add_task("", total=None, epoch="1", losses="")
+
+        def show(now: Progress) -> None:
+            bar.update(
+                task,
+                completed=now.step,
+                total=now.steps_total,
+                epoch=f"{now.epoch}/{now.epochs}",
+                losses=f"{_losses(now)}  {now.samples_per_s:,.0f} images/s",
+            )
+
+        yield show
+
+
+def _lines(console: Console) -> Callable[[Progress], None]:
+    """A line now and then, for a file or a log."""
+    import time
+
+    last = [time.monotonic()]
+
+    def show(now: Progress) -> None:
+        if time.monotonic() - last[0] < _EVERY_S and now.step < now.steps_total:
+            return
+        last[0] = time.monotonic()
+        console.print(
+            f"epoch {now.epoch}/{now.epochs}, step {now.step:,}/{now.steps_total:,}"
+            f" ({now.samples_per_s:,.0f} images/s): {_losses(now)}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    return show
+
+
+def _losses(now: Progress) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
