@@ -30,6 +30,7 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
                 " decode(latent [N, K])"
             )
     module.eval().requires_grad_(False)
+    images = _beside(module, images)
     mean = _mean(_asked(name, "encode", module.encode, images[:ROWS]))  # type: ignore[arg-type]
     if not isinstance(mean, Tensor) or mean.dim() != 2 or len(mean) != len(images[:ROWS]):
         raise InputError(
@@ -52,7 +53,7 @@ def admit(codec: Codec, name: str, images: Tensor) -> list[str]:
     """
     network = codec.network
     _still(network, name)
-    images = images[:ROWS]
+    images = _beside(network, images[:ROWS])
     if tuple(codec.image_shape) != tuple(images.shape[1:]):
         return []  # said elsewhere, in one sentence for all codecs
     with torch.no_grad():
@@ -71,7 +72,7 @@ def admit(codec: Codec, name: str, images: Tensor) -> list[str]:
         # Around what is sent as well: an adversary and noise lead there.
         spread = mean.std() if mean.numel() > 1 else torch.tensor(1.0)
         noise = torch.linspace(-1, 1, mean.numel()).roll(mean.numel() // 3).reshape(mean.shape)
-        latents = mean + spread * noise
+        latents = mean + spread * noise.to(mean.device)
         pictures = _asked(name, "decode", network.decode, mean)  # type: ignore[arg-type]
         _well_formed(name, "decode", pictures, (len(images), *codec.image_shape))
         around = _asked(name, "decode", network.decode, latents)  # type: ignore[arg-type]
@@ -82,7 +83,8 @@ def admit(codec: Codec, name: str, images: Tensor) -> list[str]:
 
 def require_gradient(codec: Codec, name: str) -> None:
     """Refuse a decoder without a gradient, which an adversary in the path would follow."""
-    leaf = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1).requires_grad_()
+    latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
+    leaf = _beside(codec.network, latents).requires_grad_()
     with torch.enable_grad():
         pictures = _asked(name, "decode", codec.network.decode, leaf)  # type: ignore[arg-type]
         if pictures.requires_grad:
@@ -143,6 +145,13 @@ def _asked(name: str, verb: str, function: Callable[[Tensor], Any], given: Tenso
             f"{name}.{verb} raised {type(error).__name__} for float32 input of shape {shape}:"
             f" {text}"
         ) from None
+
+
+def _beside(network: nn.Module, given: Tensor) -> Tensor:
+    """The tensor on the network's device: an earlier run may have moved a module from Python."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return given.to(tensor.device)
+    return given
 
 
 def _mean(answer: Any) -> Any:

@@ -55,6 +55,10 @@ _SHELVES: Mapping[str, Mapping[str, type]] = {
 
 def unknown_kind(slot: str, kind: Any) -> str:
     """The sentence for a kind that is not in a slot's table."""
+    if slot == "codec" and kind == "module":
+        return (
+            "a module that was given from Python cannot be loaded from a file; bring it by `use:`"
+        )
     known = list(TABLES[slot])
     near = did_you_mean(kind, known) if isinstance(kind, str) else ""
     return f"unknown kind {kind!r} (known: {', '.join(known)}, or `use:` your own).{near}"

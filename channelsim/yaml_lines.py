@@ -17,6 +17,7 @@ from channelsim.errors import InputError
 Where = tuple[str | int, ...]
 
 _LARGEST = 100_000  # values in one file; aliases of aliases would make billions of them
+_DEEPEST = 50
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -33,6 +34,18 @@ class _Loader(yaml.SafeLoader):
 
     # A table of its own: the inherited one reads 1e-3 as text, `no` as false, 1:30 as 90.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse early what would take Python's stack and minutes to refuse."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 for _name, _pattern, _first in (
@@ -63,8 +76,6 @@ def read_yaml(text: str, name: str) -> Document:
         return Document(reader.value(root, ()), reader.lines)
     except yaml.YAMLError as error:
         raise InputError(_sentence(error, text, name)) from None
-    except RecursionError:
-        raise InputError(f"{name}: nested too deeply to be read") from None
 
 
 def read_scalar(text: str, name: str) -> Any:
