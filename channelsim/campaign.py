@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from channelsim import export
 from channelsim.errors import Interrupted, MachineError
 from channelsim.ledger import Ledger
-from channelsim.records import Finished, LogEvent, Noted, Started
+from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
 from channelsim.run_folder import LEDGER, chosen_folder, write_scenario
 from channelsim.run_resume import check_same_machine, check_same_scenario, resume_command
 from channelsim.run_stop import until_asked_to_stop
@@ -141,6 +141,8 @@ def _record(
                 write_scenario(scenario, folder)
             if ledger is None:
                 raise MachineError(f"{folder}: the simulation did not begin with Started (a bug)")
+            if isinstance(event, Finished):
+                _judge_arms(ledger, on_event)
             ledger.write(event)
             on_event(event)
             finished = isinstance(event, Finished)
@@ -151,6 +153,17 @@ def _record(
         if not asked():
             raise MachineError(f"{folder}: the simulation ended early without a reason (a bug)")
         raise Interrupted(f"Interrupted{state}. Go on with: {again}")
+
+
+def _judge_arms(ledger: Ledger, on_event: Callable[[LogEvent], None]) -> None:
+    """Close every arm with its verdict, read from all its rows, also those of earlier sessions."""
+    from channelsim.robustness.verdicts import arm_verdicts
+
+    ledger.commit()
+    for arm, verdict in list(arm_verdicts(ledger)):
+        done = ArmDone(arm, verdict)
+        ledger.write(done)
+        on_event(done)
 
 
 def _nothing(event: LogEvent) -> None:
