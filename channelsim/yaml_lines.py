@@ -80,7 +80,10 @@ def read_yaml(text: str, name: str) -> Document:
 
 def read_scalar(text: str, name: str) -> Any:
     """Parse what follows ``=`` on the command line: a number, a word, a [list], a {mapping}."""
-    return read_yaml(text, name).data
+    try:
+        return read_yaml(text, name).data
+    except InputError as error:  # one line has no line number
+        raise InputError(error.message.replace(f"{name}:1  ", f"{name}: ", 1)) from None
 
 
 class _Reader:

@@ -144,6 +144,11 @@ def test_numbers_are_read_as_yaml_1_2_reads_them() -> None:
     assert math.isnan(parse_value(".nan", "--set x"))
 
 
+def test_a_setting_that_is_no_yaml_is_said_so() -> None:
+    with pytest.raises(InputError, match=r"^--set a\.b: not valid YAML: expected ',' or ']'"):
+        parse_value("[1, 2", "--set a.b")
+
+
 def test_every_value_knows_its_line() -> None:
     document = read_yaml("a: 1\nb:\n  - x\n  - {c: 2}\n", "f.yaml")
     assert document.data == {"a": 1, "b": ["x", {"c": 2}]}
