@@ -20,7 +20,7 @@ from channelsim.channels.power import Power
 from channelsim.defences.detector import threshold
 from channelsim.errors import InputError
 from channelsim.parts import Adversary, Codec
-from channelsim.records import Rows
+from channelsim.records import Ints, Rows
 from channelsim.scenario import Arm, Scenario
 from channelsim.signal_path import Column, Defence, SignalPath, Transmitter
 
@@ -77,6 +77,7 @@ def calibrate(scenario: Scenario) -> Paths:
                 )
             )
         of_arm.append(known[key])
+    fitting.report["constant_image"] = fitting.constant_image(images, index)
     return Paths(tuple(paths), tuple(of_arm), fitting.report)
 
 
@@ -229,6 +230,24 @@ class _Fitting:
         self.report["threshold"][str(arm.number)] = limit
         return defence, limit
 
+    @torch.no_grad()
+    def constant_image(self, images: Tensor, index: Ints) -> dict[str, float]:
+        """What a receiver that always shows the training split's mean image would score.
+
+        The sanity row of every table: a codec that says nothing cannot be disturbed.
+        """
+        rows, times = np.unique(index, return_counts=True)
+        scores = {}
+        for metric in self.scenario.metrics:
+            values = [
+                metric(self.train.mean(dim=0).expand_as(chunk), chunk)
+                for chunk in images[torch.from_numpy(rows)].split(_CHUNK)
+            ]
+            additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
+            mean = np.average(additive, weights=times, keepdims=True)
+            scores[metric.kind] = float(metric.from_additive(mean)[0])
+        return scores
+
     def _fallback(self, name: str, shape: tuple[int, int, int]) -> Tensor:
         if name == "black":
             return torch.zeros(shape, device=self.device)
@@ -269,4 +288,3 @@ class _Fitting:
             device=self.device,
             power=sender.wire_power,
         )
-

@@ -40,6 +40,9 @@ def print_summary(console: Console, summary: Summary) -> None:
         _receiver(page, summary, receiver)
     if summary.areas:
         _areas(page, summary)
+    if summary.constant_image:
+        page.line(Text(_constant(summary), style="dim"))
+        page.blank()
     for receiver in summary.receivers:
         page.line(Text(sentence(summary, receiver)))
     found = warnings(summary)
@@ -55,6 +58,14 @@ def _scope(summary: Summary) -> str:
     text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
     named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
     return "; ".join([text, *named])
+
+
+def _constant(summary: Summary) -> str:
+    scores = ", ".join(
+        f"{_UNITS.get(metric, metric)} {value:.4g}"
+        for metric, value in summary.constant_image.items()
+    )
+    return f"sanity: a receiver that always shows the data set's mean image scores {scores}"
 
 
 # --- one receiver -------------------------------------------------------------------------------

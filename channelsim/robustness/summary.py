@@ -77,7 +77,8 @@ class Summary:
     """Everything a table or a plot of one run needs.
 
     ``points`` in arm order; ``areas`` where exactly one swept key is a budget's epsilon
-    (``epsilon_key``). Intervals are BCa bootstrap intervals over messages, seeded by the run's
+    (``epsilon_key``). ``constant_image``: what a receiver scores that always shows the data set's
+    mean image, per metric against the source; the sanity row of every table. Intervals are BCa bootstrap intervals over messages, seeded by the run's
     seed: the same ledger always gives the same summary.
     """
 
@@ -93,6 +94,7 @@ class Summary:
     gain_metric: str | None
     points: tuple[Point, ...]
     areas: tuple[Area, ...] = field(default_factory=tuple)
+    constant_image: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -122,6 +124,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
     return Summary(
         title=str(header["title"]),
+        constant_image=header.get("calibration", {}).get("constant_image", {}),
         seed=int(header["seed"]),
         count=int(header["count"]),
         metrics=tuple(header["metrics"]),
