@@ -78,8 +78,9 @@ class Summary:
 
     ``points`` in arm order; ``areas`` where exactly one swept key is a budget's epsilon
     (``epsilon_key``). ``constant_image``: what a receiver scores that always shows the data set's
-    mean image, per metric against the source; the sanity row of every table. Intervals are BCa bootstrap intervals over messages, seeded by the run's
-    seed: the same ledger always gives the same summary.
+    mean image, per metric against the source; the sanity row of every table. Intervals are BCa
+    bootstrap intervals over messages, seeded by the run's seed: the same ledger always gives the
+    same summary.
     """
 
     title: str
