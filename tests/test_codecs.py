@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -304,10 +305,10 @@ def rewritten(weights: Path, tmp_path: Path, change, metadata=None) -> Path:
 
     tensors = load_file(weights)
     with safe_open(weights, framework="pt") as opened:
-        header = dict(opened.metadata())
+        header = json.loads(opened.metadata()["channelsim"])
     change(tensors)
     path = tmp_path / "changed.safetensors"
-    save_file(tensors, path, metadata={**header, **(metadata or {})})
+    save_file(tensors, path, metadata={"channelsim": json.dumps({**header, **(metadata or {})})})
     return path
 
 
@@ -334,9 +335,11 @@ def test_tensors_that_do_not_fit_the_header_are_refused(weights, tmp_path, chang
         ({"format": "something"}, "the header says format 'something'"),
         ({"architecture": "lu-chin"}, r"unknown architecture 'lu-chin'.*Did you mean lu-chen\?"),
         ({"latent_size": "many"}, "damaged header"),
-        ({"latent_size": "7"}, "do not fit what the header says"),
-        ({"image_shape": "[1, 30, 30]"}, "damaged header"),
-        ({"card": "[1"}, "damaged header"),
+        ({"latent_size": -3}, "damaged header"),
+        ({"latent_size": 7}, "do not fit what the header says"),
+        ({"image_shape": [1, 30, 30]}, "damaged header"),
+        ({"image_shape": [32, 32]}, "damaged header"),
+        ({"card": 1}, "damaged header"),
     ],
 )
 def test_a_wrong_header_is_refused(weights, tmp_path, metadata, says):

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 import yaml
@@ -47,15 +47,20 @@ class Blueprint:
         )
 
     def header(self, card: Mapping[str, Any]) -> dict[str, str]:
-        """Return the metadata of a weights file; safetensors knows strings only."""
-        return {
+        """Return the metadata of a weights file.
+
+        One entry, because safetensors writes several in no fixed order and equal trainings are to
+        give equal files.
+        """
+        facts = {
             "format": FORMAT,
             "architecture": self.architecture,
-            "latent_size": json.dumps(self.latent_size),
-            "variational": json.dumps(self.variational),
-            "image_shape": json.dumps(list(self.image_shape)),
-            "card": json.dumps(card),
+            "latent_size": self.latent_size,
+            "variational": self.variational,
+            "image_shape": list(self.image_shape),
+            "card": card,
         }
+        return {"channelsim": json.dumps(facts)}
 
 
 @dataclass(frozen=True)
@@ -164,13 +169,17 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_header(path: Path, metadata: Mapping[str, str]) -> tuple[Blueprint, dict[str, Any]]:
-    if metadata.get("format") != FORMAT:
+    try:
+        facts = json.loads(metadata.get("channelsim", "{}"))
+        given = facts.get("format")
+    except (AttributeError, ValueError) as reason:
+        raise InputError(f"weights {path}: damaged header ({reason}); train it again") from reason
+    if given != FORMAT:
         raise InputError(
-            f"weights {path}: the header says format {metadata.get('format')!r}, allowed is"
-            f" {FORMAT!r}; weights are written by `channelsim train`, other networks come in"
-            " through use:"
+            f"weights {path}: the header says format {given!r}, allowed is {FORMAT!r}; weights are"
+            " written by `channelsim train`, other networks come in through use:"
         )
-    name = metadata.get("architecture", "")
+    name = str(facts.get("architecture", ""))
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise InputError(
@@ -178,19 +187,18 @@ def _read_header(path: Path, metadata: Mapping[str, str]) -> tuple[Blueprint, di
             + did_you_mean(name, ARCHITECTURES)
         )
     try:
-        shape = [int(size) for size in json.loads(metadata["image_shape"])]
-        colours, height, width = shape
+        colours, height, width = (int(size) for size in facts["image_shape"])
         blueprint = Blueprint(
             architecture=name,
-            latent_size=int(json.loads(metadata["latent_size"])),
-            variational=bool(json.loads(metadata["variational"])),
+            latent_size=int(facts["latent_size"]),
+            variational=bool(facts["variational"]),
             image_shape=(colours, height, width),
         )
         blueprint.build()
-        card = json.loads(metadata.get("card", "{}"))
+        card = dict(facts["card"])
     except (KeyError, TypeError, ValueError, RuntimeError) as reason:
         raise InputError(f"weights {path}: damaged header ({reason}); train it again") from reason
-    return blueprint, cast(dict[str, Any], card)
+    return blueprint, card
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
