@@ -1,0 +1,140 @@
+"""The signal plane as a whole: powers, budgets and verdicts as the ledger will record them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from test_simulate import scenario, table
+
+from channelsim.records import AttemptsDone
+from channelsim.simulate import simulate
+
+WIDE = {"kind": "linear", "latent_size": 64}
+MANY = {"kind": "dataset", "split": "train", "count": 2000, "arrivals": {"kind": "once"}}
+
+
+def attempts(**changes: Any) -> dict[str, np.ndarray]:
+    """The attempts of a scenario, on a fast link and in large blocks."""
+    base: dict[str, Any] = {
+        "source": MANY,
+        "link": {"latency_s": 0.01, "symbol_rate_hz": 1e7},
+        "receivers": {"plain": {"codec": WIDE}},
+        "block_rows": 256,
+    }
+    return table(list(simulate(scenario(**(base | changes)))), AttemptsDone)
+
+
+def mean_db(decibels: np.ndarray) -> float:
+    """Mean of noise-to-signal ratios, back in dB: noise powers may be averaged, ratios may not."""
+    return float(-10 * np.log10(np.mean(10 ** (-decibels.astype(float) / 10))))
+
+
+def test_ten_decibels_are_ten_decibels_for_quiet_and_for_loud_rows() -> None:
+    rows = attempts(path=[{"kind": "awgn", "snr_db": 10.0}])
+    # 2,000 rows of 64 values: the standard deviation of the mean noise power is 0.017 dB.
+    assert mean_db(rows["snr_measured_db"]) == pytest.approx(10.0, abs=0.05)
+    # Digits differ widely in power. A quiet row gets as much noise as a loud one ...
+    own = rows["snr_row_db"].astype(float)
+    loud = own > np.median(own)
+    assert own[loud].mean() - own[~loud].mean() > 3
+    measured = rows["snr_measured_db"]
+    assert mean_db(measured[loud]) == pytest.approx(mean_db(measured[~loud]), abs=0.1)
+    # ... so its own SNR is lower; over the training split, the average is the nominal SNR.
+    assert 10 * np.log10(np.mean(10 ** (own / 10))) == pytest.approx(10.0, abs=0.1)
+
+
+def test_two_noises_add_their_powers() -> None:
+    path = [{"kind": "awgn", "name": name, "snr_db": 10.0} for name in ("first", "second")]
+    rows = attempts(path=path)
+    assert rows["snr_db"] == pytest.approx(10 - 10 * np.log10(2))
+    assert mean_db(rows["snr_measured_db"]) == pytest.approx(10 - 10 * np.log10(2), abs=0.05)
+
+
+@pytest.mark.parametrize("level", ["native", "unit"])
+@pytest.mark.parametrize("mode", ["average", "codeword"])
+def test_a_power_ratio_is_kept_in_every_power_mode(level: str, mode: str) -> None:
+    budget = {"norm": "psr_db", "epsilon": -7.0}
+    path = [
+        {"kind": "pgd", "goal": {"kind": "damage"}, "budget": budget, "step": "l2", "steps": 2},
+        {"kind": "awgn", "snr_db": 10.0},
+    ]
+    rows = attempts(path=path, power={"level": level, "mode": mode})
+    assert rows["psr_db"].astype(float) == pytest.approx(-7.0, abs=0.05)
+    assert rows["psr_received_db"].astype(float) == pytest.approx(-7.0, abs=0.05)
+    assert mean_db(rows["snr_measured_db"]) == pytest.approx(10.0, abs=0.05)
+    if mode == "codeword":  # every row has the same power: its own ratios are the nominal ones
+        assert rows["snr_row_db"].astype(float) == pytest.approx(10.0, abs=1e-3)
+        assert rows["psr_row_db"].astype(float) == pytest.approx(-7.0, abs=0.05)
+
+
+def test_a_lost_amplitude_costs_quality_and_a_known_one_does_not() -> None:
+    known = attempts(power={"mode": "codeword", "amplitude": "known"})
+    lost = attempts(power={"mode": "codeword", "amplitude": "lost"})
+    plain = attempts()
+    assert known["mse_source"] == pytest.approx(plain["mse_source"], rel=1e-4)
+    assert lost["mse_source"].mean() > 1.05 * plain["mse_source"].mean()
+
+
+def test_nothing_injected_is_the_clean_run_bit_for_bit() -> None:
+    noise = {"kind": "awgn", "snr_db": 10.0}
+    budget = {"norm": "l2", "epsilon": 0.0}
+    off = {"kind": "pgd", "goal": {"kind": "damage"}, "budget": budget}
+    # The literal untargeted attack computes all its steps and never moves.
+    literal = off | {"budget": {"norm": "l2", "epsilon": 1.0}, "literal": True}
+    clean = attempts(path=[noise])
+    for adversary in (off, literal):
+        rows = attempts(path=[adversary, noise])
+        for column in ("mse_source", "mse_clean", "quality_mse", "snr_measured_db"):
+            assert (rows[column] == clean[column]).all(), column
+        assert (rows["delta_l2"] == 0).all()
+        assert all(np.isnan(np.array(rows["psr_db"], dtype=float)))
+    assert set(attempts(path=[off, noise])["verdict"]) == {"off"}
+    assert set(attempts(path=[literal, noise])["verdict"]) == {"zero_gradient"}
+
+
+def test_the_best_l2_attack_on_a_linear_decoder_does_damage_epsilon_squared_lambda_1() -> None:
+    gains = [3.0, 2.0, *([1.0] * 6)]
+    receivers = {"plain": {"codec": {"kind": "linear", "latent_size": 8, "gains": gains}}}
+    goal = {"kind": "damage", "reference": "clean"}
+    attack = {"kind": "pgd", "goal": goal, "budget": {"norm": "l2", "epsilon": 0.7}}
+    # Steepest ascent of a quadratic is power iteration: (2/3)² per step between the two largest.
+    strong = attack | {"step": "l2", "step_size": 10.0, "steps": 40, "start": "sphere"}
+    rows = attempts(path=[strong], receivers=receivers, control=True)
+    largest = 0.7**2 * 3.0**2 / 1024  # mean over the pixels
+    assert rows["mse_passive"] == pytest.approx(largest, rel=1e-4)
+    # Noise of the same norm meets the average eigenvalue instead: gain 10·log10(λ1·d / tr M).
+    gain = rows["mse_passive"].mean() / rows["control_mse_passive"].mean()
+    assert 10 * np.log10(gain) == pytest.approx(10 * np.log10(9 * 8 / (9 + 4 + 6)), abs=0.15)
+
+
+def test_the_control_has_the_norm_of_the_attack() -> None:
+    # An isometric decoder turns equal norms into equal damage, row by row.
+    for norm in ("l2", "linf"):
+        path = [
+            {
+                "kind": "pgd",
+                "goal": {"kind": "image", "target": "black"},
+                "budget": {"norm": norm, "epsilon": 0.5},
+                "step_size": 0.2,
+            }
+        ]
+        rows = attempts(path=path, control=True)
+        assert rows["control_mse_passive"] == pytest.approx(rows["mse_passive"], rel=1e-4)
+        assert rows["mse_passive"] * 1024 == pytest.approx(rows["delta_l2"] ** 2, rel=1e-4)
+
+
+def test_of_two_adversaries_both_are_felt_and_the_worse_verdict_is_told() -> None:
+    first = {"kind": "noise", "name": "first", "budget": {"norm": "l2", "epsilon": 0.3}}
+    second = {"kind": "noise", "name": "second", "budget": {"norm": "l2", "epsilon": 0.4}}
+    rows = attempts(path=[first, second])
+    # Independent directions: energies add on average.
+    assert (rows["delta_l2"] ** 2).mean() == pytest.approx(0.25, rel=0.02)
+    still = {
+        "kind": "pgd",
+        "goal": {"kind": "damage"},
+        "budget": {"norm": "l2", "epsilon": 1.0},
+        "literal": True,
+    }
+    assert set(attempts(path=[still, first])["verdict"]) == {"zero_gradient"}
