@@ -1,4 +1,4 @@
-"""What every shipped scenario must keep: same ledger whatever the schedule, replay, interruption."""
+"""What every shipped scenario must keep: one ledger whatever the schedule, replay, resumption."""
 
 from __future__ import annotations
 

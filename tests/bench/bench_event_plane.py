@@ -28,7 +28,7 @@ def bare_timeout_s() -> float:
 
 
 def transmission_s(judged: bool) -> float:
-    """Seconds per transmission through `arrivals` and `life`; the Batcher and the ledger are out."""
+    """Seconds per transmission through `arrivals` and `life`; Batcher and ledger are out."""
     world = SimpleNamespace(
         number=0,
         airtime_s=2.5e-4,
