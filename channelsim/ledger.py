@@ -28,6 +28,7 @@ from channelsim.ledger_tables import (
     DONE,
     TRANSMISSION_COLUMNS,
     attempt_columns,
+    dumps,
     fill,
     flat_columns,
     insert,
@@ -303,7 +304,7 @@ def differences(a: Ledger, b: Ledger, at_most: int = 20) -> list[str]:
     found = []
     left, right = a.header(), b.header()
     for key in SAME_HEADER:
-        if left.get(key) != right.get(key):
+        if dumps(left.get(key)) != dumps(right.get(key)):  # NaN is not equal to itself
             found.append(f"header {key}: {left.get(key)!r} and {right.get(key)!r}")
     for table in _BY_KEY:
         for difference in _table_differences(a, b, table):

@@ -46,9 +46,10 @@ def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:
         return
     if not mixed:
         raise InputError(
-            f"{ledger.path.parent}: this run was begun on another kind of machine or with other"
-            f" versions ({_listed(iter(changed.values()))}), and rows of two kinds would not be"
-            " comparable; go on where it was begun, or start a new run in another folder with --out"
+            f"{ledger.path.parent}: this run was begun on another kind of machine, with other"
+            f" versions or other code ({_listed(iter(changed.values()))}), and rows of two kinds"
+            " would not be comparable; go on where it was begun, or start a new run in another"
+            " folder with --out"
         )
     ledger.set_header({"mixed": [*before.get("mixed", []), new]})
 
@@ -62,7 +63,7 @@ def _changes(before: Any, now: Any, place: str = "") -> Iterator[tuple[str, str]
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for index, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from _changes(old, new, f"{place}[{index}]")
-    elif before != now:
+    elif dumps(before) != dumps(now):  # as text, since NaN is not equal to itself
         yield place, f"{place} ({_short(before)} → {_short(now)})"
 
 

@@ -95,7 +95,8 @@ class Play:
             "scenario_hash": scenario.hash, "count": COUNT, "max_attempts": MAX_ATTEMPTS,
             "metrics": ["mse"], "control": False, "swept_keys": ["epsilon"],
             "receivers": ["plain"], "fingerprint": {"torch": "2.13", "device": "x86_64"},
-            "versions": {"channelsim": "0.1", "python": "3.11"}, "calibration": {"power": 0.1},
+            "versions": {"channelsim": "0.1", "python": "3.11"},
+            "calibration": {"power": 0.1, "offset": float("nan")},
         }  # fmt: skip
         arms = [ArmRecord(arm, "plain", {"epsilon": 0.1 * arm}) for arm in range(ARMS)]
         yield Started(header | self.more, arms, TOTAL)
@@ -487,7 +488,7 @@ def test_a_changed_file_is_named_where_the_scenario_itself_is_the_same(
     [
         ({"fingerprint": {"torch": "2.14", "device": "x86_64"}}, r'torch \("2\.13" → "2\.14"\)'),
         ({"versions": {"channelsim": "0.2", "python": "3.11"}}, r"versions\.channelsim"),
-        ({"calibration": {"power": 0.2}}, r"calibration\.power \(0\.1 → 0\.2\)"),
+        ({"calibration": {"power": 0.2, "offset": None}}, r"calibration\.power \(0\.1 → 0\.2\)"),
     ],
     ids=["torch", "channelsim", "calibration"],
 )
