@@ -31,7 +31,7 @@ _CHUNK = 500  # rows of the training split encoded at a time
 class Paths:
     """The signal paths of a scenario: ``of_arm[a]`` numbers the path of arm ``a``.
 
-    ``report`` is what the header keeps: per receiver the power, per arm the detector threshold.
+    ``report`` is what the header keeps: per arm the power and the detector's threshold.
     """
 
     paths: tuple[SignalPath, ...]
@@ -165,11 +165,13 @@ class _Fitting:
             codec.network.to(self.device)
             power, mean = self._codec_power(codec, arm.transmit, arm.power)
             self._transmitters[key] = Transmitter(codec, arm.transmit, arm.power, power, mean)
-            self.report["power"].setdefault(
-                arm.receiver_name,
-                {"codec": power, "wire": arm.power.wire_power(power), "latent_size": len(mean)},
-            )
-        return self._transmitters[key]
+        sender = self._transmitters[key]
+        self.report["power"][str(arm.number)] = {
+            "codec": sender.codec_power,
+            "wire": sender.wire_power,
+            "latent_size": codec.latent_size,
+        }
+        return sender
 
     def _codec_power(self, codec: Codec, transmit: str, power: Power) -> tuple[float, Tensor]:
         card = codec.card
@@ -195,7 +197,7 @@ class _Fitting:
     def _latents(self, codec: Codec) -> tuple[Tensor, float]:
         """Mean latents of the training split [n, K], and the mean variance added by sampling."""
         means, variance = [], 0.0
-        for chunk in self.train.split(_CHUNK):
+        for chunk in torch.split(self.train, _CHUNK):
             mean, std = codec.posterior(chunk)
             means.append(mean)
             if std is not None:
@@ -241,7 +243,7 @@ class _Fitting:
         for metric in self.scenario.metrics:
             values = [
                 metric(self.train.mean(dim=0).expand_as(chunk), chunk)
-                for chunk in images[torch.from_numpy(rows)].split(_CHUNK)
+                for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK)
             ]
             additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
             mean = np.average(additive, weights=times, keepdims=True)
@@ -260,7 +262,7 @@ class _Fitting:
         numbers = np.arange(len(self.train))
         for rows, chunk in zip(
             np.array_split(numbers, range(_CHUNK, len(numbers), _CHUNK)),
-            self.train.split(_CHUNK),
+            torch.split(self.train, _CHUNK),
             strict=True,
         ):
             # Streams of their own: calibration never meets the noise that messages will meet.

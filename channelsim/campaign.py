@@ -142,7 +142,7 @@ def _record(
             if ledger is None:
                 raise MachineError(f"{folder}: the simulation did not begin with Started (a bug)")
             if isinstance(event, Finished):
-                _judge_arms(ledger, on_event)
+                _close_arms(ledger, scenario, on_event)
             ledger.write(event)
             on_event(event)
             finished = isinstance(event, Finished)
@@ -155,11 +155,13 @@ def _record(
         raise Interrupted(f"Interrupted{state}. Go on with: {again}")
 
 
-def _judge_arms(ledger: Ledger, on_event: Callable[[LogEvent], None]) -> None:
+def _close_arms(ledger: Ledger, scenario: Scenario, on_event: Callable[[LogEvent], None]) -> None:
     """Close every arm with its verdict, read from all its rows, also those of earlier sessions."""
+    from channelsim.robustness.budgets import assert_budgets
     from channelsim.robustness.verdicts import arm_verdicts
 
     ledger.commit()
+    assert_budgets(ledger, scenario.arms, ledger.header()["calibration"])
     for arm, verdict in list(arm_verdicts(ledger)):
         done = ArmDone(arm, verdict)
         ledger.write(done)
