@@ -23,11 +23,11 @@ from typing import Any
 import pytest
 import yaml
 
-from channelsim import campaign, ledger, run_folder
 from channelsim.batcher import Memo
-from channelsim.campaign import Run, run
+from channelsim.campaign import Run, campaign, run
+from channelsim.campaign import folder as run_folder
 from channelsim.errors import ChannelsimError, InputError, Interrupted, MachineError
-from channelsim.ledger import Ledger, differences
+from channelsim.ledger import Ledger, differences, ledger
 from channelsim.records import (
     ATTEMPT_COLUMNS,
     ArmDone,
@@ -57,6 +57,7 @@ class Story:
     path: Path | None
     resolved: dict[str, Any]
     hash: str
+    arms: tuple[()] = ()
 
     @classmethod
     def load(

@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channelsim import ledger as ledger_module
-from channelsim import ledger_tables
 from channelsim.errors import InputError, MachineError
 from channelsim.ledger import Ledger, differences
+from channelsim.ledger import ledger as ledger_module
+from channelsim.ledger import tables as ledger_tables
 from channelsim.records import (
     ATTEMPT_COLUMNS,
     ArmDone,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from channelsim.errors import InputError
 from channelsim.scenario import Scenario, parse_value, schema
-from channelsim.yaml_lines import read_yaml
+from channelsim.scenario.yaml_lines import read_yaml
 
 SHIPPED = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
 

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter, ValidationError, model_validator
 
+from channelsim.catalog.part_errors import faults_of
 from channelsim.codecs.trained import Blueprint, load_weights, zoo_file, zoo_names
 from channelsim.errors import InputError, did_you_mean
-from channelsim.part_errors import faults_of
 from channelsim.parts import Count, Flag, NonNegative, Positive, Whole, part
 from channelsim.problems import Origins, Problems
-from channelsim.yaml_lines import read_yaml
+from channelsim.scenario.yaml_lines import read_yaml
 
 
 @part

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from channelsim.assembly import expand
 from channelsim.catalog import TABLES, dotted_fields
+from channelsim.catalog.part_errors import fields_of
+from channelsim.catalog.user_code import load_class, split_use
 from channelsim.channels.power import Power
 from channelsim.defences.receiver import Receiver
 from channelsim.errors import InputError, did_you_mean
 from channelsim.link import Link
-from channelsim.part_errors import fields_of
 from channelsim.problems import Where
-from channelsim.user_code import load_class, split_use
+from channelsim.scenario.assembly import expand
 
 # Why these are the same in all arms: arms are compared message by message.
 _SHARED = {

@@ -15,12 +15,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from channelsim.adversaries import ADVERSARIES
+from channelsim.catalog.part_errors import fields_of, parts_in
 from channelsim.channels import CHANNELS
 from channelsim.codecs import CODECS, Zoo, zoo_names
 from channelsim.defences import DETECTORS
 from channelsim.errors import did_you_mean
 from channelsim.metrics import METRICS
-from channelsim.part_errors import fields_of, parts_in
 from channelsim.parts import Codec, Detector, Metric, Stage
 from channelsim.sources import Dataset, OnceArrivals, PeriodicArrivals, PoissonArrivals
 

@@ -23,8 +23,8 @@ from typing import Any
 
 from channelsim import records
 from channelsim.errors import InputError
-from channelsim.ledger_file import connected, explained, locked
-from channelsim.ledger_tables import (
+from channelsim.ledger.file import connected, explained, locked
+from channelsim.ledger.tables import (
     DONE,
     TRANSMISSION_COLUMNS,
     attempt_columns,

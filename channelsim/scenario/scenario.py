@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.parts import Metric
-from channelsim.scenario_arms import Arm
-from channelsim.scenario_loading import load
-from channelsim.scenario_schema import schema
+from channelsim.scenario.arms import Arm
+from channelsim.scenario.loading import load
+from channelsim.scenario.schema import schema
+from channelsim.scenario.yaml_lines import read_scalar
 from channelsim.sources import Dataset
-from channelsim.yaml_lines import read_scalar
 
 __all__ = ["Arm", "Scenario", "parse_value", "schema"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from channelsim.part_errors import faults_of
+from channelsim.catalog.part_errors import faults_of
 from channelsim.parts import Count, Flag, Whole
 from channelsim.problems import Fault
 

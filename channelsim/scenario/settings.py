@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.problems import Origins, Problems, Where
-from channelsim.scenario_keys import Keys, put
+from channelsim.scenario.keys import Keys, put
 
 
 class Settings:

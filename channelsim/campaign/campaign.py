@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim import export
+from channelsim.campaign.folder import LEDGER, chosen_folder, write_scenario
+from channelsim.campaign.resume import check_same_machine, check_same_scenario, resume_command
+from channelsim.campaign.stop import until_asked_to_stop
 from channelsim.errors import Interrupted, MachineError
 from channelsim.ledger import Ledger
 from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
-from channelsim.run_folder import LEDGER, chosen_folder, write_scenario
-from channelsim.run_resume import check_same_machine, check_same_scenario, resume_command
-from channelsim.run_stop import until_asked_to_stop
 from channelsim.scenario import Scenario
 from channelsim.simulate import simulate
 

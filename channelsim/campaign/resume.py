@@ -12,7 +12,7 @@ import yaml
 
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
-from channelsim.ledger_tables import dumps
+from channelsim.ledger.tables import dumps
 from channelsim.records import Started
 from channelsim.scenario import Scenario
 

@@ -8,7 +8,7 @@ from channelsim import catalog
 from channelsim.channels.power import Power
 from channelsim.defences.receiver import Receiver
 from channelsim.link import Link
-from channelsim.scenario_skeleton import Skeleton
+from channelsim.scenario.skeleton import Skeleton
 
 
 def schema() -> dict[str, Any]:

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from channelsim.assembly import Workshop
 from channelsim.errors import InputError
 from channelsim.parts import Metric
 from channelsim.problems import Origins, Problems, Where
-from channelsim.scenario_arms import ArmBuilder, read_sweep
-from channelsim.scenario_keys import RESERVED, Keys, labels_of
-from channelsim.scenario_resolved import Resolver, digest, loadable
-from channelsim.scenario_settings import Settings
-from channelsim.scenario_skeleton import Skeleton, read_skeleton
-from channelsim.yaml_lines import read_yaml
+from channelsim.scenario.arms import ArmBuilder, read_sweep
+from channelsim.scenario.assembly import Workshop
+from channelsim.scenario.keys import RESERVED, Keys, labels_of
+from channelsim.scenario.resolved import Resolver, digest, loadable
+from channelsim.scenario.settings import Settings
+from channelsim.scenario.skeleton import Skeleton, read_skeleton
+from channelsim.scenario.yaml_lines import read_yaml
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LONGEST = 2_000_000  # bytes; a scenario is a page

@@ -12,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from channelsim import admission
-from channelsim.assembly import Built, Workshop, validated
+from channelsim.catalog import admission
 from channelsim.channels.power import Power
 from channelsim.defences.receiver import Receiver
 from channelsim.errors import InputError
@@ -21,8 +20,9 @@ from channelsim.link import Link
 from channelsim.parts import Adversary, Codec, Metric, Stage
 from channelsim.problems import Fault, Problems, Where, shown
 from channelsim.records import Knowledge, Rows
-from channelsim.scenario_keys import Keys, put
-from channelsim.scenario_skeleton import Skeleton
+from channelsim.scenario.assembly import Built, Workshop, validated
+from channelsim.scenario.keys import Keys, put
+from channelsim.scenario.skeleton import Skeleton
 
 MOST_ARMS = 100_000  # ours
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from channelsim.assembly import Built, adapter
 from channelsim.parts import Codec
 from channelsim.problems import Where
-from channelsim.scenario_arms import Arm, Choice, Swept
-from channelsim.scenario_skeleton import Skeleton
+from channelsim.scenario.arms import Arm, Choice, Swept
+from channelsim.scenario.assembly import Built, adapter
+from channelsim.scenario.skeleton import Skeleton
 
 _SCHEDULING = ("max_pending",)
 

@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim import admission, user_code
-from channelsim.catalog import CONTRACTS, TABLES, unknown_kind
+from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code
+from channelsim.catalog.part_errors import faults_of
 from channelsim.codecs import zoo_names
 from channelsim.errors import InputError, did_you_mean
-from channelsim.part_errors import faults_of
 from channelsim.parts import Codec, Metric
 from channelsim.problems import Fault, Where, shown
 from channelsim.sources import Dataset

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from channelsim.errors import ChannelsimError, InputError, MachineError
-from channelsim.ledger_tables import LEDGER_VERSION
+from channelsim.ledger.tables import LEDGER_VERSION
 
 
 def connected(path: Path, write: bool) -> sqlite3.Connection:

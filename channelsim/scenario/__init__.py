@@ -1,0 +1,7 @@
+"""Scenarios: YAML → everything a run needs, frozen and validated, or all that is wrong with it."""
+
+from channelsim.scenario.arms import Arm
+from channelsim.scenario.scenario import Scenario, parse_value
+from channelsim.scenario.schema import schema
+
+__all__ = ["Arm", "Scenario", "parse_value", "schema"]
