@@ -71,13 +71,13 @@ class Part:
     columns: ClassVar[Mapping[str, str]] = {}
 
     def column_values(self) -> dict[str, float]:
-        """Return the declared columns with this part's values for them."""
+        """Return the declared columns with this part's values for them; NaN for None."""
         values = {}
         for column, path in self.columns.items():
             value: Any = self
             for step in path.split("."):
                 value = getattr(value, step)
-            values[column] = float(value)
+            values[column] = float("nan") if value is None else float(value)
         return values
 
 
@@ -219,7 +219,9 @@ class Budget:
         if np.isnan(self.epsilon) or self.epsilon == np.inf:
             raise ValueError(f"epsilon must be a number, not {self.epsilon}")
         if self.norm != "psr_db" and self.epsilon < 0:
-            raise ValueError(f"epsilon must not be negative for norm {self.norm}")
+            raise ValueError(
+                f"epsilon must not be negative for norm {self.norm}, not {self.epsilon:g}"
+            )
         return self
 
     @property

@@ -243,10 +243,15 @@ def test_the_literal_black_target_is_the_plain_loop_of_the_paper():
 
 
 def test_literal_means_what_it_says():
-    attack = pgd(literal=True)
-    assert (attack.start, attack.step, attack.step_unit) == ("zero", "sign", "absolute")
-    assert (attack.step_size, attack.steps) == (1.0, 10)
-    assert (attack.restarts, attack.keep_best) == (1, False)
+    # The same to the bit as every choice of the paper written out.
+    spelled = {"start": "zero", "step": "sign", "step_size": 1.0, "keep_best": False, "steps": 10}
+    decode, signal = LinearDecoder(SINGULAR), latents(8, len(SINGULAR))
+    for norm in ("linf", "l2"):
+        short, long = black(norm, 0.7, literal=True), black(norm, 0.7, **spelled)
+        one, other = (
+            attack.attack(signal, meet(attack, signal, decode)) for attack in (short, long)
+        )
+        assert torch.equal(one.delta, other.delta)
     for field, value, words in [
         ("start", "uniform", "literal means start: zero, but start is uniform"),
         ("keep_best", True, "literal means keep_best: false, but keep_best is true"),
@@ -294,6 +299,18 @@ def test_rows_whose_decoder_breaks_are_dropped_and_the_others_attacked():
         assert list(found.verdict == records.NONFINITE) == [False, False, True, False, False, False]
         assert torch.equal(found.delta[2], torch.zeros(2))
         assert (found.delta[[0, 1, 3, 4, 5]] != 0).any(dim=1).all()
+
+
+def test_an_infinite_objective_is_not_a_success():
+    def objective(delta: Tensor) -> Tensor:  # beyond 0.3 the decoder overflows
+        total = delta.sum(dim=1)
+        return torch.where(total > 0.3, torch.full_like(total, torch.inf), total)
+
+    found = ascend(
+        objective, torch.zeros(2, 1), torch.ones(2), "linf", torch.tensor([0.1, 0.25]), steps=8
+    )
+    assert found.value.numpy() == pytest.approx([0.3, 0.25], abs=1e-6)
+    assert found.delta[:, 0].numpy() == pytest.approx([0.3, 0.25], abs=1e-6)
 
 
 def test_an_attack_that_returns_nothing_says_not_moved():
@@ -606,19 +623,31 @@ def test_the_example_of_the_documentation_parses_with_an_absolute_step():
 def test_a_relative_step_grows_with_the_budget():
     decode = LinearDecoder(SINGULAR)
     signal = latents(4, 5)
-    assert (pgd().step_size, pgd().step_unit, pgd().step) == (0.25, "relative", "sign")
-    assert pgd("l2").step == pgd("psr_db").step == "l2"
-    assert pgd("l2", literal=True).step == "sign"
     epsilon = torch.tensor([0.1, 0.2, 0.4, 0.8])
     attack = black(start="zero", steps=1, step_unit="relative", step_size=0.5, keep_best=False)
     delta = attack.attack(signal, meet(attack, signal, decode, epsilon=epsilon)).delta
     assert torch.equal(delta.abs(), (0.5 * epsilon)[:, None].expand(4, 5))
 
 
+def test_a_step_that_nobody_chose_is_a_quarter_of_the_budget_along_the_norm():
+    decode = LinearDecoder(SINGULAR)
+    signal = latents(4, 5)
+    once = {"start": "zero", "steps": 1, "keep_best": False}
+    for norm in ("linf", "l2"):
+        attack = black(norm, **once)
+        delta = attack.attack(signal, meet(attack, signal, decode)).delta
+        order = torch.inf if norm == "linf" else 2
+        size = torch.linalg.vector_norm(delta, ord=order, dim=1)
+        assert size == pytest.approx(0.25 * attack.budget.epsilon, rel=1e-5)
+    # As the paper prints it: sign steps of 1 in latent units, whatever the norm.
+    literal = black("l2", epsilon=100.0, literal=True, steps=1)
+    delta = literal.attack(signal, meet(literal, signal, decode)).delta
+    assert torch.equal(delta.abs(), torch.ones(4, 5))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"step_unit": "absolute"}, "step_unit: absolute needs a step_size"),
         ({"start": "zero", "restarts": 2}, "all would be the same; use start: uniform or sphere"),
         ({"goal": {"kind": "image", "target": "file"}}, "target: file needs a file"),
         (

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import model_validator
-from pydantic_core import ArgsKwargs
 from torch import Tensor
 
 from channelsim import records
@@ -19,7 +18,7 @@ from channelsim.adversaries.goals import Goal, Loss, distance
 from channelsim.parts import Adversary, Budget, Count, Flag, Positive, part
 from channelsim.records import Knowledge, Rows
 
-# What `literal` means: the attack as Lu & Chen (2023, eq. 6) print it.
+# What `literal` means beside a step of 1 in latent units: the attack as Lu & Chen print it.
 _LITERAL: Mapping[str, Any] = {
     "step_unit": "absolute",
     "step": "sign",
@@ -27,7 +26,8 @@ _LITERAL: Mapping[str, Any] = {
     "restarts": 1,
     "keep_best": False,
 }
-_LITERAL_DEFAULTS: Mapping[str, Any] = {"steps": 10, "step_size": 1.0}
+_LITERAL_STEP = 1.0  # α
+_USUAL_STEP = 0.25  # of the radius
 
 # A first gradient is zero if moving by the signal's own rms changes the loss by less than this.
 _FLAT = 1e-6
@@ -53,15 +53,14 @@ class PGD(Adversary):
     projection onto the budget around the sent signal; latents are never clamped to [0, 1].
 
     ``goal``: see `Damage` and `TargetImage`. ``budget``: see `Budget`. ``steps`` ≥ 1, default 10
-    (the paper's K). ``step_size`` > 0: α, in latent units with ``step_unit: absolute``, in budget
-    radii with ``relative``. A step size given without a unit is absolute; given neither, α is a
-    quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps (our default). ``step``: ``sign``
-    (the paper's; default for an L∞ budget) or ``l2``, the gradient at unit length (our default for
-    L2 and PSR budgets). ``start``: ``zero``, ``uniform`` in the ball, or ``sphere``, on the
-    Euclidean sphere of the budget's radius; our default is
-    ``uniform``, because an untargeted attack that starts at zero has no gradient there.
-    ``restarts`` ≥ 1, default 1, each from its own start; the best counts. ``keep_best`` (default,
-    ours) injects the best iterate rather than the last.
+    (the paper's K). ``step_size`` > 0: α, in latent units, or in budget radii with ``step_unit:
+    relative``; default a quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps (ours).
+    ``step``: ``sign`` (the paper's; default for an L∞ budget) or ``l2``, the gradient at unit
+    length (our default for L2 and PSR budgets). ``start``: ``zero``, ``uniform`` in the ball, or
+    ``sphere``, on the Euclidean sphere of the budget's radius; our default is ``uniform``, because
+    an untargeted attack that starts at zero has no gradient there. ``restarts`` ≥ 1, default 1,
+    each from its own start; the best counts. ``keep_best`` (default, ours) injects the best iterate
+    rather than the last.
 
     ``literal``: the attack as Lu & Chen (2023, eq. 6) print it: start at zero, sign steps of α = 1
     in latent units, K = 10, the last iterate, one start. A steps or step size that is given stands;
@@ -84,29 +83,53 @@ class PGD(Adversary):
     goal: Goal
     budget: Budget
     steps: Count = 10
-    step_size: Positive = 0.25
-    step_unit: Literal["absolute", "relative"] = "relative"
-    step: Literal["sign", "l2"] = "sign"
-    start: Literal["zero", "uniform", "sphere"] = "uniform"
+    step_size: Positive | None = None
+    step_unit: Literal["absolute", "relative"] = "absolute"
+    step: Literal["sign", "l2"] | None = None
+    start: Literal["zero", "uniform", "sphere"] | None = None
     restarts: Count = 1
-    keep_best: Flag = True
+    keep_best: Flag | None = None
     literal: Flag = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in(cls, given: Any) -> Any:
-        if isinstance(given, ArgsKwargs):
-            return ArgsKwargs(given.args, _complete(dict(given.kwargs or {})))
-        return _complete(dict(given)) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _consistent(self) -> PGD:
+        for field, value in _LITERAL.items() if self.literal else ():
+            given = getattr(self, field)
+            if given is not None and given != value:
+                raise ValueError(
+                    f"literal means {field}: {_yaml(value)}, but {field} is {_yaml(given)};"
+                    " remove one of the two"
+                )
         if self.restarts > 1 and self.start == "zero":
             raise ValueError(
                 f"restarts is {self.restarts} but every start is zero, so all would be the same;"
                 " use start: uniform or sphere"
             )
         return self
+
+    # What follows from other fields is worked out here and never stored: the fields stay as given,
+    # so that a swept norm or `literal` brings its own defaults.
+
+    @property
+    def _step(self) -> Literal["sign", "l2"]:
+        usual: Literal["sign", "l2"] = "l2" if self.budget.ball == "l2" else "sign"
+        return self.step or ("sign" if self.literal else usual)
+
+    @property
+    def _start(self) -> str:
+        return self.start or ("zero" if self.literal else "uniform")
+
+    @property
+    def _keeps_best(self) -> bool:
+        return not self.literal if self.keep_best is None else self.keep_best
+
+    def _step_size(self, given: Tensor, radius: Tensor) -> Tensor:
+        """α [N] in latent units; a size that was not given arrives as NaN."""
+        usual = torch.full_like(radius, _LITERAL_STEP) if self.literal else _USUAL_STEP * radius
+        step_size = _usable(given).to(radius)
+        if self.step_unit == "relative":
+            step_size = step_size * radius
+        return torch.where(torch.isnan(step_size), usual, step_size)
 
     @property
     def threat(self) -> Mapping[str, Any]:
@@ -132,9 +155,7 @@ class PGD(Adversary):
         with torch.inference_mode(False):  # tensors made in inference mode carry no gradients
             signal, radius = _usable(signal), _usable(radius)
             objective = self._objective(signal, rows, knowledge)
-            step_size = _usable(rows["step_size"]).to(radius)
-            if self.step_unit == "relative":
-                step_size = step_size * radius
+            step_size = self._step_size(rows["step_size"], radius)
             found = self._search(objective, signal, radius, step_size, rows, knowledge.power)
             unperturbed = found.unperturbed
             if unperturbed is None:
@@ -172,9 +193,9 @@ class PGD(Adversary):
         rms = power**0.5
         best: _Found | None = None
         for index in range(self.restarts):
-            if self.start == "uniform":
+            if self._start == "uniform":
                 start = in_ball(rows, radius, width, ball, "start", index)
-            elif self.start == "sphere":
+            elif self._start == "sphere":
                 start = on_sphere(rows, radius, width, "start", index)
             else:
                 start = torch.zeros_like(signal)
@@ -184,15 +205,15 @@ class PGD(Adversary):
                 radius,
                 ball,
                 step_size,
-                step=self.step,
+                step=self._step,
                 steps=self.steps,
-                keep_best=self.keep_best,
+                keep_best=self._keeps_best,
             )
             begun = torch.linalg.vector_norm(start, dim=1) / (width**0.5 * rms)
             share = torch.where(begun > 0, begun.clamp(1e-3, 1.0), torch.ones_like(begun))
             flat = found.slope * rms <= _FLAT * share
             if best is None:
-                unperturbed = found.start_value if self.start == "zero" else None
+                unperturbed = found.start_value if self._start == "zero" else None
                 best = _Found(found.delta, found.value, flat, unperturbed)
             else:
                 ahead = found.value > best.value
@@ -201,26 +222,6 @@ class PGD(Adversary):
                 best.flat = best.flat & flat
         assert best is not None
         return best
-
-
-def _complete(given: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what follows from the fields that are given, and refuse what contradicts them."""
-    if given.get("literal") is True:
-        for field, value in _LITERAL.items():
-            if given.setdefault(field, value) != value:
-                raise ValueError(
-                    f"literal means {field}: {_yaml(value)}, but {field} is {_yaml(given[field])};"
-                    f" remove one of the two"
-                )
-        return {**_LITERAL_DEFAULTS, **given}
-    budget = given.get("budget")
-    norm = budget.get("norm") if isinstance(budget, Mapping) else getattr(budget, "norm", None)
-    given.setdefault("step", "l2" if norm in ("l2", "psr_db") else "sign")
-    if "step_unit" not in given and "step_size" in given:
-        given["step_unit"] = "absolute"
-    elif given.get("step_unit") == "absolute" and "step_size" not in given:
-        raise ValueError("step_unit: absolute needs a step_size, in latent units")
-    return given
 
 
 def _yaml(value: Any) -> str:
