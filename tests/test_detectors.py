@@ -81,7 +81,7 @@ def test_the_threshold_is_the_stated_order_statistic():
     assert threshold(scores, 0.05) == 19  # ⌈20 · 0.95⌉
     assert threshold(scores, 0.1) == 18
     assert threshold(scores.flip(0), 0.5) == 10
-    assert threshold(torch.arange(1.0, 10.0), 0.1) == 9  # 10 · 0.9 must not round up to 10
+    assert threshold(torch.arange(1.0, 10.0), 0.7) == 3  # 10 · 0.3 must not round up to 4
 
 
 def test_the_false_alarm_rate_is_met_whatever_the_law_of_the_scores():

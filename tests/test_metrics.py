@@ -108,7 +108,7 @@ def test_more_noise_is_worse_and_the_order_of_the_two_does_not_matter(metric):
 
 
 @pytest.mark.parametrize("metric", [MSE(), PSNR(), SSIM(), SSIM(border="reflect")], ids=str)
-@pytest.mark.parametrize("shape", [(32, 1, 32, 32), (9, 3, 13, 21), (32, 1, 15, 17)], ids=str)
+@pytest.mark.parametrize("shape", [(32, 1, 32, 32), (9, 3, 13, 11), (32, 1, 15, 17)], ids=str)
 def test_a_row_does_not_care_where_it_stands(metric, shape):
     def value_and_slope(images: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
         leaf = images.clone().requires_grad_()
