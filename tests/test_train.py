@@ -33,7 +33,7 @@ PLAIN = {
     "objective": {"kind": "kld"},
     "data": {"name": "mnist5k"},
     "epochs": 2,
-    "batch_size": 16,
+    "batch_size": 8,
     "seed": 3,
 }
 HARDENED = {**PLAIN, "adversarial": {"algorithm": "lu-chen-1", "steps": 3, "epsilon": 0.1}}
@@ -47,9 +47,12 @@ def write(folder: Path, recipe: dict, name: str = "tiny.yaml") -> Path:
 
 @pytest.fixture
 def few_images(monkeypatch):
-    """A training set of 80 digits: five steps of 16 to the epoch."""
-    few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:80], 0)
+    """A training set of 40 digits, five steps of 8 to the epoch, and a test set of 20."""
+    few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:40], 0)
+    test = sources.mnist5k("test")
+    test = sources.ImageSet(test.images[:20], test.labels[:20])
     monkeypatch.setitem(sources.TRAINING_SETS, "mnist5k", lambda root: few)
+    monkeypatch.setattr(sources, "mnist5k", lambda split: test)
 
 
 # --- recipes ------------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ def test_the_hardening_step_aims_at_the_original_image(hardening, monkeypatch):
 
 
 def test_a_tiny_recipe_learns_and_its_card_tells_what_an_independent_look_finds(tmp_path):
-    recipe = {**PLAIN, "epochs": 1, "learning_rate": 3e-3}
+    recipe = {**PLAIN, "epochs": 1, "batch_size": 16, "learning_rate": 3e-3}
     recipe["codec"] = {"latent_size": 10}
     reports = []
     done = train(write(tmp_path, recipe), tmp_path / "out", on_progress=reports.append)
@@ -292,7 +295,7 @@ CHILD = """
 import sys
 from channelsim import sources
 from channelsim.train import train
-few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:80], 0)
+few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:40], 0)
 sources.TRAINING_SETS["mnist5k"] = lambda root: few
 train(sys.argv[1], sys.argv[2], checkpoint_s=0.0)
 """
@@ -348,10 +351,10 @@ def test_an_unfinished_training_of_another_recipe_and_a_damaged_one_are_refused(
         train(recipe, tmp_path / "out")
 
 
-def test_bfloat16_trains_too_and_says_so_in_its_card(tmp_path, monkeypatch):
-    few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:8], 0)
+def test_bfloat16_trains_too_and_says_so_in_its_card(tmp_path, few_images, monkeypatch):
+    few = sources.TrainingSet("mnist5k", sources.TRAINING_SETS["mnist5k"](None).images[:4], 0)
     monkeypatch.setitem(sources.TRAINING_SETS, "mnist5k", lambda root: few)
-    recipe = {**HARDENED, "epochs": 1, "batch_size": 4}
+    recipe = {**HARDENED, "epochs": 1, "batch_size": 2}
     full = train(write(tmp_path, recipe), tmp_path / "full")
     half = train(write(tmp_path, {**recipe, "precision": "bfloat16"}), tmp_path / "half")
     assert half.card["recipe"]["precision"] == "bfloat16"
