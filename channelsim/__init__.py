@@ -10,13 +10,17 @@ The names below load what they need when first used, so that ``import channelsim
 
 from __future__ import annotations
 
-import sys
+import os
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+# Left alone, MKL sums a row's gradient in an order that depends on the row's place in its batch.
+# AUTO keeps the instruction set and fixes the order. It must be said before MKL's first product.
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
     from channelsim.campaign import Run, run
+    from channelsim.event_plane import simulate
     from channelsim.parts import Codec
     from channelsim.scenario import Scenario
 
@@ -29,6 +33,7 @@ _HOMES = {
     "Run": "channelsim.campaign",
     "Scenario": "channelsim.scenario",
     "run": "channelsim.campaign",
+    "simulate": "channelsim.event_plane",
 }
 
 
@@ -40,22 +45,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-class _Package(ModuleType):
-    """Keeps ``channelsim.simulate`` the function.
-
-    Importing the module of that name would otherwise put the module in the function's place.
-    """
-
-    @property
-    def simulate(self) -> Any:
-        """The function `channelsim.simulate.simulate`."""
-        return import_module("channelsim.simulate").simulate
-
-    @simulate.setter
-    def simulate(self, module: ModuleType) -> None:
-        pass
-
-
-sys.modules[__name__].__class__ = _Package

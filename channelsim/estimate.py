@@ -17,7 +17,7 @@ from channelsim.records import (
     TransmissionsDone,
 )
 from channelsim.scenario import Scenario
-from channelsim.simulate import simulate
+from channelsim.event_plane import simulate
 
 # All ours: what is tried as block_rows, how much faster another must be to be proposed, how long
 # the trials may take together [s], and how many blocks each one runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ def fingerprint(block_rows: int) -> dict[str, Any]:
     return {
         "torch": torch.__version__,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
         "block_rows": block_rows,
     }

@@ -247,6 +247,7 @@ class _Trainer:
             if now - saved >= checkpoint_s:
                 self._save()
                 saved = now
+        self._save()  # measuring takes a while, too
 
     def _report(self, progress: Progress, on_progress: Callable[[Progress], None] | None) -> None:
         if not np.isfinite(progress.losses["loss"]):

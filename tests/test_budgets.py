@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_simulate import scenario
+from test_event_plane import scenario
 
 import channelsim
 from channelsim.errors import MachineError

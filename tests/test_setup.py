@@ -237,8 +237,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_the_public_names_are_what_they_say_whatever_was_imported_before() -> None:
     answer = child(
-        "import channelsim.simulate, channelsim.campaign, channelsim\n"
-        "from channelsim.simulate import simulate\n"
+        "import channelsim.event_plane, channelsim.campaign, channelsim\n"
+        "from channelsim.event_plane import simulate\n"
         "from channelsim import Codec, Run, Scenario, run\n"
         "assert channelsim.simulate is simulate and callable(simulate)\n"
         "assert channelsim.run is channelsim.campaign.run is run\n"

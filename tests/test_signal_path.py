@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_simulate import scenario, table
+from test_event_plane import scenario, table
 
 from channelsim.records import AttemptsDone
-from channelsim.simulate import simulate
+from channelsim.event_plane import simulate
 
 WIDE = {"kind": "linear", "latent_size": 64}
 MANY = {"kind": "dataset", "split": "train", "count": 2000, "arrivals": {"kind": "once"}}

@@ -291,6 +291,17 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, few_images, numbe
     ]
 
 
+def test_a_training_killed_while_it_is_measured_need_not_train_again(
+    tmp_path, few_images, monkeypatch
+):
+    recipe = write(tmp_path, {**PLAIN, "epochs": 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(_Trainer, "finish", lambda *given: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "out")
+    assert train(recipe, tmp_path / "out").resumed_at_step == 5
+
+
 CHILD = """
 import sys
 from channelsim import sources

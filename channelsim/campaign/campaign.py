@@ -20,7 +20,7 @@ from channelsim.errors import Interrupted, MachineError
 from channelsim.ledger import Ledger
 from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
 from channelsim.scenario import Scenario
-from channelsim.simulate import simulate
+from channelsim.event_plane import simulate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import Any
 
 import simpy
 
-from channelsim.simulate import arrivals
+from channelsim.event_plane import arrivals
 
 MESSAGES = 100_000
 

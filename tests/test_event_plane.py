@@ -11,7 +11,7 @@ import pytest
 
 from channelsim.records import AttemptsDone, Finished, LogEvent, Started, TransmissionsDone
 from channelsim.scenario import Scenario
-from channelsim.simulate import simulate
+from channelsim.event_plane import simulate
 
 LINEAR = {"kind": "linear", "latent_size": 8}
 
