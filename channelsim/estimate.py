@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from channelsim.event_plane import simulate
 from channelsim.records import (
     ArmRecord,
     AttemptsDone,
@@ -17,7 +18,6 @@ from channelsim.records import (
     TransmissionsDone,
 )
 from channelsim.scenario import Scenario
-from channelsim.event_plane import simulate
 
 # All ours: what is tried as block_rows, how much faster another must be to be proposed, how long
 # the trials may take together [s], and how many blocks each one runs.

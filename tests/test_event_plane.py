@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from channelsim.event_plane import simulate
 from channelsim.records import AttemptsDone, Finished, LogEvent, Started, TransmissionsDone
 from channelsim.scenario import Scenario
-from channelsim.event_plane import simulate
 
 LINEAR = {"kind": "linear", "latent_size": 8}
 

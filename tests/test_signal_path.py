@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_event_plane import scenario, table
 
-from channelsim.records import AttemptsDone
 from channelsim.event_plane import simulate
+from channelsim.records import AttemptsDone
 
 WIDE = {"kind": "linear", "latent_size": 64}
 MANY = {"kind": "dataset", "split": "train", "count": 2000, "arrivals": {"kind": "once"}}

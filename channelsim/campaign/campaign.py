@@ -17,10 +17,10 @@ from channelsim.campaign.folder import LEDGER, chosen_folder, write_scenario
 from channelsim.campaign.resume import check_same_machine, check_same_scenario, resume_command
 from channelsim.campaign.stop import until_asked_to_stop
 from channelsim.errors import Interrupted, MachineError
+from channelsim.event_plane import simulate
 from channelsim.ledger import Ledger
 from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
 from channelsim.scenario import Scenario
-from channelsim.event_plane import simulate
 
 if TYPE_CHECKING:
     import pandas as pd
