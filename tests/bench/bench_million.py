@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from bench_event_plane import bare_timeout_s
+
+from channelsim.errors import InputError
+from channelsim.ledger import Ledger
 
 SCENARIO = """
 title: A million digits through a linear codec
@@ -37,23 +39,20 @@ def run(out: Path, *extra: str, until: int | None = None) -> tuple[float, float]
     child = subprocess.Popen([*command, "--out", str(out), *extra], stdout=subprocess.DEVNULL)
     if until is not None:
         while committed(out) < until and child.poll() is None:
-            time.sleep(0.2)
+            time.sleep(0.5)
         child.send_signal(signal.SIGTERM)
     _, status, usage = os.wait4(child.pid, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code = child.returncode = os.waitstatus_to_exitcode(status)
     assert code == (130 if until is not None else 0), code
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def committed(out: Path) -> int:
-    """Attempts in the ledger (the largest rowid is enough of an answer, and quick)."""
-    ledger = out / "ledger.sqlite"
-    if not ledger.exists():
-        return 0
+    """How many attempts a reader finds in the ledger."""
     try:
-        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as connection:
-            return int(connection.execute("SELECT count(*) FROM attempt").fetchone()[0])
-    except sqlite3.Error:
+        with Ledger.open(out / "ledger.sqlite") as ledger:
+            return int(next(ledger.rows("SELECT count(*) FROM attempt"))[0])
+    except InputError:
         return 0
 
 
