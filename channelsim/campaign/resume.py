@@ -48,8 +48,8 @@ def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:
         raise InputError(
             f"{ledger.path.parent}: this run was begun on another kind of machine, with other"
             f" versions or other code ({_listed(iter(changed.values()))}), and rows of two kinds"
-            " would not be comparable; go on where it was begun, or start a new run in another"
-            " folder with --out"
+            " would not be comparable bit for bit; go on where it was begun, start a new run in"
+            " another folder with --out, or accept it with --mixed"
         )
     ledger.set_header({"mixed": [*before.get("mixed", []), new]})
 

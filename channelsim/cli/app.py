@@ -93,6 +93,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
     ] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Resume what another kind of machine began.")
+    ] = False,
 ) -> None:
     """Simulate a scenario and write its ledger.
 
@@ -103,7 +106,7 @@ def run(
     _do(
         "running", "run", out,
         scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-        quiet=quiet, resume=resume,
+        quiet=quiet, resume=resume, mixed=mixed,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def run(
     data_root: Path | None,
     quiet: bool,
     resume: bool,
+    mixed: bool,
 ) -> None:
     """Simulate, show progress on standard error, and what was found on standard output."""
     from rich.console import Console
@@ -41,16 +42,18 @@ def run(
             resume=resume,
             data_root=data_root,
             on_event=display.show,
+            mixed=mixed,
         )
     finally:
         display.close()
     console = Console(highlight=False)
+    if quiet:  # for scripts: they will ask for what they want
+        console.print(str(done.folder), markup=False, soft_wrap=True)
+        return
     summary = done.summary()
-    if not quiet:
-        print_summary(console, summary)
-        console.print()
-    pictures = _pictures(done, summary)
-    for line in [str(done.folder)] if quiet else _what_next(done, pictures):
+    print_summary(console, summary)
+    console.print()
+    for line in _what_next(done, _pictures(done, summary)):
         console.print(line, markup=False, soft_wrap=True)
 
 
