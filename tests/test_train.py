@@ -402,3 +402,28 @@ def test_every_zoo_recipe_has_its_weights_and_card():
     recipes = {path.stem for path in ZOO_FOLDER.glob("*.yaml") if ".card" not in path.name}
     cards = {path.name.removesuffix(".card.yaml") for path in ZOO_FOLDER.glob("*.card.yaml")}
     assert recipes == cards == set(zoo_names()) == {"kld-vae", "kld-vae-adversarial"}
+
+
+def damage_at(name: str, epsilon: float) -> tuple[float, float]:
+    """Mean SSIM to the undisturbed image, and squared error to the source, under the attack."""
+    codec, images = Zoo(name=name), sources.mnist5k("test").images[:80]
+    latent = codec.encode(images)
+    recipe = AdversarialRecipe(epsilon=epsilon, step_size=epsilon / 2)
+    generator = torch.Generator().manual_seed(1)
+    found = adversarial_latents(latent, codec.decode, recipe, generator)
+    image = codec.decode(found)
+    similarity = SSIM()(image, codec.decode(latent)).mean()
+    return float(similarity), float((image - images).square().mean())
+
+
+def test_the_hardened_zoo_codec_suffers_less_and_is_as_good_when_left_alone():
+    plain, hardened = Zoo(name="kld-vae").card, Zoo(name="kld-vae-adversarial").card
+    assert hardened["test_mse"] == pytest.approx(plain["test_mse"], rel=0.05)
+    assert hardened["test_ssim"] > plain["test_ssim"] - 0.03
+    assert hardened["init_sha256"] == plain["sha256"]
+    for epsilon, better in ((0.1, 0.005), (0.3, 0.03)):
+        (plain_ssim, plain_mse), (hard_ssim, hard_mse) = (
+            damage_at(name, epsilon) for name in ("kld-vae", "kld-vae-adversarial")
+        )
+        assert hard_ssim > plain_ssim + better
+        assert hard_mse < plain_mse
