@@ -25,6 +25,8 @@ def fingerprint(block_rows: int) -> dict[str, Any]:
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
         "block_rows": block_rows,
+        # From 32 rows on the number of threads changes no bit; below, MKL splits sums among them.
+        "threads": torch.get_num_threads() if block_rows < 32 else None,
     }
 
 
