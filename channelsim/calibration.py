@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from channelsim import seeds
 from channelsim.channels.power import Power
 from channelsim.defences.detector import threshold
 from channelsim.errors import InputError
@@ -224,13 +225,25 @@ class _Fitting:
             received = self._benign(arm, transmitter)
             # Fitted on one half and thresholded on the other, so that the false-alarm rate holds
             # for rows that the fit has not seen.
-            state = detector.fit(received[::2])
-            scores = detector.score(received[1::2], state).double()
+            fitted, held_out = self._halves(len(received))
+            state = detector.fit(received[fitted])
+            scores = detector.score(received[held_out], state).double()
             self._defences[key] = Defence(detector, state, fallback), scores
         defence, scores = self._defences[key]
         limit = threshold(scores, detector.false_alarm)
         self.report["threshold"][str(arm.number)] = limit
         return defence, limit
+
+    def _halves(self, count: int) -> tuple[Tensor, Tensor]:
+        """Two random halves of the training rows.
+
+        Not every other row: images come class by class in turn, and a detector fitted to the even
+        digits would take its threshold from the odd ones.
+        """
+        key = seeds.stream_key(self.scenario.seed, "calibration", "halves")
+        order = np.argsort(seeds.uniforms(key, np.arange(count), 0, 1)[:, 0], kind="stable")
+        rows = torch.from_numpy(order).to(self.device)
+        return rows[: count - count // 2], rows[count - count // 2 :]
 
     @torch.no_grad()
     def constant_image(self, images: Tensor, index: Ints) -> dict[str, float]:

@@ -130,6 +130,19 @@ def test_a_detector_raises_false_alarms_as_often_as_it_says() -> None:
     assert rejected == pytest.approx(0.1, abs=4 * (0.09 / 1000 + 0.09 / 2000) ** 0.5)
 
 
+def test_a_detector_is_fitted_and_thresholded_on_the_same_mix_of_digits() -> None:
+    # Digits come in turn, so every other training image would be all even or all odd digits.
+    detector = {"kind": "latent-density", "false_alarm": 0.2}
+    receivers = {"wary": {"codec": "kld-vae", "detector": detector}}
+    source = {"kind": "dataset", "count": 1000}
+    link = {"latency_s": 0.01, "symbol_rate_hz": 1e6}
+    path = [{"kind": "awgn", "snr_db": 20.0}]
+    quiet = scenario(source=source, link=link, path=path, receivers=receivers, block_rows=128)
+    sent = table(list(simulate(quiet)), TransmissionsDone)
+    rejected = (sent["delivered"] == "rejected").mean()
+    assert rejected == pytest.approx(0.2, abs=4 * (0.16 / 1000 + 0.16 / 2000) ** 0.5)
+
+
 def test_arms_meet_the_same_messages_the_same_noise_and_the_same_losses() -> None:
     link = {"latency_s": 0.01, "symbol_rate_hz": 1e6, "loss": 0.4}
     path = [
