@@ -16,6 +16,7 @@ from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import mean_interval
 from channelsim.robustness.scales import damage_metric
 from channelsim.robustness.summary import summarise
+from channelsim.robustness.verdicts import arm_verdicts
 
 SNR = "awgn.snr_db"
 
@@ -76,6 +77,29 @@ def test_an_attack_no_better_than_noise_is_called_beaten_by_noise(tmp_path: Path
         weaker, equal = summarise(ledger).points
     assert weaker.gain_db.value == pytest.approx(-3.0103, abs=1e-4)
     assert weaker.verdict == equal.verdict == "beaten_by_noise"
+
+
+def test_an_attack_without_any_damage_is_beaten_by_noise_that_does_some(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.5]), count=20) as ledger:
+        add_arm(ledger, 0, mse_passive=0.0, control_mse_passive=0.2)
+        point = summarise(ledger).points[0]
+        closing = dict(arm_verdicts(ledger))
+    assert point.gain_db is None  # −∞ dB
+    assert point.verdict == closing[0] == "beaten_by_noise"
+
+
+@pytest.mark.parametrize(
+    ("word", "control", "verdict"),
+    [(None, True, "ok"), ("off", True, "off"), ("off", False, "off")],
+)
+def test_losses_on_the_link_are_no_victory_of_noise_where_nobody_attacks(
+    word: str | None, control: bool, verdict: str, tmp_path: Path
+):
+    with created(tmp_path, sweep(["kld"], [0.0]), count=20, control=control) as ledger:
+        damage = {"mse_passive": 0.1} | ({"control_mse_passive": 0.1} if control else {})
+        add_arm(ledger, 0, verdict=word, delta_l2=0.0, psr_db=None, delivered="lost", **damage)
+        assert dict(arm_verdicts(ledger)) == {0: verdict}
+        assert summarise(ledger).points[0].verdict == word
 
 
 def test_a_tie_is_not_decided_by_rounding(tmp_path: Path):

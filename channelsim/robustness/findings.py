@@ -8,7 +8,7 @@ from typing import Any
 
 from channelsim import records
 from channelsim.robustness import areas
-from channelsim.robustness.gain import beaten, undecided
+from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Point, Summary
@@ -145,7 +145,7 @@ def _gain_in_words(summary: Summary, point: Point) -> str:
         return ""
     figure = spread(point.gain_db, 1)
     unit = summary.gain_metric.upper()
-    if beaten(point.gain_db):
+    if point.verdict == records.BEATEN_BY_NOISE:
         return f" The attack is no better than that noise: {figure} dB in mean {unit} damage."
     doubt = ", which may still be chance" if undecided(point.gain_db) else ""
     return f" The attack does {figure} dB more mean {unit} damage than that noise{doubt}."
@@ -187,7 +187,7 @@ def warnings(summary: Summary) -> list[str]:
 
 def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
     found = []
-    if losing := [point for point in points if beaten(point.gain_db)]:
+    if losing := [point for point in points if point.verdict == records.BEATEN_BY_NOISE]:
         where = _places(summary, losing)
         found.append(f"{where}: beaten by noise; matched noise did at least as much damage.")
     if unsure := [point for point in points if undecided(point.gain_db)]:

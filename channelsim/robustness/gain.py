@@ -38,15 +38,17 @@ def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | 
     return found if np.isfinite(found.value) else None
 
 
-def beaten(gain: Interval | None) -> bool:
-    """Whether matched noise did at least as much damage: the point estimate is 0 dB or less.
+def beaten(attack: float, control: float, scale: Scale) -> bool:
+    """Whether matched noise did damage, and the attack no more: a gain of 0 dB or less.
 
-    Where attack and noise are equal by nature (a decoder that treats all directions alike), the
-    sign of the gain is rounding; hence the hair above 0.
+    ``attack``, ``control``: means on the metric's additive scale. Where attack and noise are equal
+    by nature (a decoder that treats all directions alike), the sign of the gain is rounding; hence
+    the hair above 0. An attack that does no damage at all has no finite gain and is beaten too.
     """
-    return gain is not None and gain.value <= ROUNDING_DB
+    done, noise = np.maximum(scale.damage(np.array([attack, control])), 0.0)
+    return bool(noise > 0.0 and units.db(float(done / noise)) <= ROUNDING_DB)
 
 
 def undecided(gain: Interval | None) -> bool:
     """Whether the attack looks stronger than noise but the 95 % interval still reaches 0 dB."""
-    return gain is not None and not beaten(gain) and not gain.low > 0.0
+    return gain is not None and gain.value > ROUNDING_DB and not gain.low > 0.0

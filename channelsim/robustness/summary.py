@@ -152,12 +152,13 @@ def _point(
     metrics = list(header["metrics"])
     found = cells.means(resampler(len(cells.cells))) if cells.messages else None
     tally = cells.tally
-    gain = None
+    gain, lost_to_noise = None, False
     attacked = bool(set(tally.verdicts) - {records.OFF})
     gauge = damage_metric(metrics) if header["control"] else None
     if found is not None and gauge is not None and attacked:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
         gain = adversarial_gain(attack, control, scale_of(gauge))
+        lost_to_noise = beaten(float(attack.value[0]), float(control.value[0]), scale_of(gauge))
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
@@ -166,7 +167,7 @@ def _point(
         expected=int(header["count"]),
         metrics=_readings(metrics, cells, found),
         gain_db=gain,
-        verdict=_verdict(tally.verdicts, gain),
+        verdict=_verdict(tally.verdicts, lost_to_noise),
         verdicts=dict(tally.verdicts),
         psr_db=_decibels(cells.mean("psr")),
         psr_received_db=_decibels(cells.mean("psr_received")),
@@ -205,12 +206,12 @@ def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> d
     }
 
 
-def _verdict(verdicts: Mapping[str, int], gain: Interval | None) -> str | None:
+def _verdict(verdicts: Mapping[str, int], lost_to_noise: bool) -> str | None:
     if not verdicts:
         return None
     if set(verdicts) == {records.OFF}:
         return records.OFF
-    return records.BEATEN_BY_NOISE if beaten(gain) else records.OK
+    return records.BEATEN_BY_NOISE if lost_to_noise else records.OK
 
 
 def _share(part: int, whole: int) -> float | None:

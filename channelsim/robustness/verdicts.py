@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from channelsim import records
 from channelsim.robustness.cells import FIRST, read_arm
-from channelsim.robustness.gain import ROUNDING_DB
+from channelsim.robustness.gain import beaten
 from channelsim.robustness.scales import damage_metric, scale_of
-from channelsim.units import db
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -25,18 +22,18 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
     header = ledger.header()
     gauge = damage_metric(header["metrics"]) if header["control"] else None
     for arm in ledger.arms():
-        yield arm.arm, records.OK if gauge is None else _verdict(ledger, arm.arm, gauge)
+        yield arm.arm, _verdict(ledger, arm.arm, gauge)
 
 
-def _verdict(ledger: Ledger, arm: int, gauge: str) -> str:
+def _verdict(ledger: Ledger, arm: int, gauge: str | None) -> str:
     cells = read_arm(ledger, ledger.header(), arm)
     words = set(cells.tally.verdicts)
     if words == {records.OFF}:
         return records.OFF
+    if gauge is None or not words:  # nothing to compare with, or no adversary on the path
+        return records.OK
     attack, control = (cells.mean(name) for name in FIRST)
     if attack is None or control is None:
         return records.OK
-    scale = scale_of(gauge)
-    done, noise = np.maximum(scale.damage(np.array([attack, control])), 0.0)
-    beaten = noise > 0 and db(float(done / noise)) <= ROUNDING_DB
-    return records.BEATEN_BY_NOISE if beaten else records.OK
+    lost = beaten(attack, control, scale_of(gauge))
+    return records.BEATEN_BY_NOISE if lost else records.OK
