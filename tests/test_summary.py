@@ -132,6 +132,19 @@ def test_the_gain_compares_first_attempts_because_noise_never_asks_again(tmp_pat
     assert point.metrics["mse"].passive.value == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("max_attempts", [1, 2])
+def test_damage_by_losses_on_the_link_is_no_part_of_the_gain(tmp_path: Path, max_attempts: int):
+    with created(tmp_path, sweep(["kld"], [0.5]), count=4, max_attempts=max_attempts) as ledger:
+        fate = np.array(
+            ["lost", "yes", "yes", "yes"]
+        )  # where nothing arrives, both show a fallback
+        add_arm(ledger, 0, delivered=fate, mse_passive=[0.9, 0.4, 0.4, 0.4],
+                control_mse_passive=[0.9, 0.1, 0.1, 0.1])  # fmt: skip
+        point = summarise(ledger).points[0]
+    assert point.gain_db.value == pytest.approx(10 * math.log10(4))
+    assert point.metrics["mse"].passive.value == pytest.approx(0.525)
+
+
 def test_rejections_without_an_attack_are_no_gain(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.0]), count=4) as ledger:
         add_arm(ledger, 0, mse_passive=[0.1, 0, 0, 0], control_mse_passive=[0.1, 0, 0, 0],

@@ -35,7 +35,8 @@ FIGURES: tuple[str, ...] = (
     "noise_measured",
 )
 # Damage at the first attempt, by the metric the gain is read from: matched noise is a shadow that
-# never asks again, so only first attempts compare like with like.
+# never asks again, so only first attempts compare like with like. Where the link dropped it, the
+# damage is the link's and equal for both, and would draw every gain towards 0 dB.
 FIRST: tuple[str, ...] = ("first_damage", "first_control")
 
 
@@ -96,7 +97,10 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
     if gauge is not None:
         scales += [scale_of(gauge)] * 2
         which = "a" if most == 1 else "f"
-        chosen += [f'{which}."{gauge}_passive"', f'{which}."control_{gauge}_passive"']
+        chosen += [
+            f'CASE {which}.lost WHEN 0 THEN {which}."{damage}_passive" END'
+            for damage in (gauge, f"control_{gauge}")
+        ]
         if most > 1:
             join = " LEFT JOIN attempt f ON f.attempt = t.transmission * :most"
     query = (
