@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -532,6 +533,16 @@ def test_another_message_is_drawn_fairly_and_never_oneself(messages):
         assert ahead.max() > 490
     decoded = target_of({**goal, "of": "reconstruction"}, signal, decode, messages=messages)
     assert torch.allclose(decoded[:, 0, 0, 0], 1 - level)
+
+
+@pytest.mark.parametrize("target", ["random", "message"])
+def test_what_is_wanted_stays_the_same_when_a_message_is_sent_again(target):
+    decode, signal = convolutional(), latents(50, 6)
+    attack = pgd(goal={"kind": "image", "target": target})
+    first = meet(attack, signal, decode, messages=50)
+    again = dataclasses.replace(first, attempt=first.attempt + 1, _drawn={})
+    wanted = [attack.goal.image(rows, first.knowledge) for rows in (first, again)]
+    assert torch.equal(*wanted)
 
 
 def test_a_run_of_one_message_has_nobody_to_imitate():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -107,7 +108,8 @@ class TargetImage:
         if self.target == "inverse":
             return 1.0 - like
         if self.target == "random":
-            return rows.uniform(like[0].numel(), "target").to(like.dtype).view_as(like)
+            pixels = _per_message(rows).uniform(like[0].numel(), "target")
+            return pixels.to(like.dtype).view_as(like)
         if self.target == "message":
             other = _another(rows, knowledge.messages)
             chosen = knowledge.source_of if self.of == "source" else knowledge.clean_of
@@ -127,6 +129,14 @@ class TargetImage:
         return pixels.expand_as(like)
 
 
+def _per_message(rows: Rows) -> Rows:
+    """The rows as at their first attempt: what is wanted stays the same when a message comes again.
+
+    Draws are keyed by the attempt too, so that later ones would ask for something else.
+    """
+    return dataclasses.replace(rows, attempt=np.zeros_like(rows.attempt), _drawn={})
+
+
 def _another(rows: Rows, messages: int) -> np.ndarray:
     """Another message number per row, uniform over all but the row's own, [N]."""
     if messages < 2:
@@ -134,7 +144,7 @@ def _another(rows: Rows, messages: int) -> np.ndarray:
             f"goal image, target message: the run has {messages} message; another one to imitate"
             " needs at least two (raise source.count)"
         )
-    share = rows.uniform(1, "target message")[:, 0].double().cpu().numpy()
+    share = _per_message(rows).uniform(1, "target message")[:, 0].double().cpu().numpy()
     # The float32 draw may round up to 1.
     ahead = 1 + np.minimum((share * (messages - 1)).astype(np.int64), messages - 2)
     return (rows.message + ahead) % messages
