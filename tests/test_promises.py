@@ -53,6 +53,14 @@ def test_any_transmission_is_replayed_bit_for_bit(path: Path, tmp_path: Path) ->
         assert len(again.columns) > 10
 
 
+def test_rows_of_a_mixed_run_are_not_promised_bit_for_bit(tmp_path: Path) -> None:
+    run = channelsim.run(SCENARIOS[0], set=SMALL, out=tmp_path / "run")
+    assert replay(run.folder, 0).exact
+    with Ledger.open(run.folder / "ledger.sqlite", write=True) as ledger:
+        ledger.set_header({"mixed": [{"fingerprint": {"device": "another"}}]})
+    assert not replay(run.folder, 0).exact
+
+
 def test_one_thread_and_two_give_the_same_bits(tmp_path: Path) -> None:
     path = next(path for path in SCENARIOS if path.stem == "black_target")
     for threads in (1, 2):
