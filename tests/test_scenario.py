@@ -412,6 +412,8 @@ BAD: list[tuple[str, str, str]] = [
     ("  - {kind: awgn, snr_db: 30}", "  - 3",
      ":9  path[1]: must be a mapping {kind: …} (known: awgn, pgd, noise), was given 3"),
     ("title: A small study", "sede: 3", ":1  sede: unknown field for a scenario (known: "),
+    ("receivers:", "recievers:", ":10  recievers: unknown field for a scenario (known: "),
+    ("source:", "souce:", ":2  souce: unknown field for a scenario (known: "),
     ("title: A small study", "seed: -3", ":1  seed: must be at least 0, was given -3"),
     ("title: A small study", "title: 3", ":1  title: must be text, was given 3"),
     ("title: A small study", "control: off",

@@ -59,7 +59,7 @@ def read_skeleton(data: dict[str, Any]) -> tuple[Skeleton, set[str], list[Fault]
     missing = {key: value for key, value in stand_in.items() if key not in kept}
     known = set(Skeleton.model_fields)
     usable = {key: value for key, value in kept.items() if key in known}
-    return Skeleton.model_validate({**usable, **missing}), broken & known, faults
+    return Skeleton.model_validate({**usable, **missing}), (broken | set(missing)) & known, faults
 
 
 def _worded(fault: Fault) -> Fault:
