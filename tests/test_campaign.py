@@ -301,6 +301,9 @@ def test_a_signal_ends_the_run_at_the_next_block_with_everything_recorded(
     with pytest.raises(Interrupted) as interruption:
         run("tale.yaml", set={"a.b": 0.00001}, seed=3, out="my run", data_root="data")
     assert "30 of 120 transmissions are recorded" in interruption.value.message
+    with Run.open("my run").ledger() as ledger:
+        assert f", {ledger.computed()} attempts are computed" in interruption.value.message
+        assert ledger.computed() >= 30
     assert interruption.value.exit_code == 130
     with Run.open("my run").ledger() as ledger:
         assert ledger.settled() == 30

@@ -148,7 +148,9 @@ def _record(
             finished = isinstance(event, Finished)
         if ledger is not None:
             ledger.commit()
-            state = f"; {ledger.settled()} of {ledger.header()['total']} transmissions are recorded"
+            total = ledger.header()["total"]
+            state = f"; {ledger.settled()} of {total} transmissions are recorded"
+            state += f", {ledger.computed()} attempts are computed"
     if not finished:
         if not asked():
             raise MachineError(f"{folder}: the simulation ended early without a reason (a bug)")

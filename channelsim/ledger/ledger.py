@@ -278,6 +278,10 @@ class Ledger:
         """How many transmissions are recorded."""
         return int(next(self.rows("SELECT count(*) FROM transmission"))[0])
 
+    def computed(self) -> int:
+        """How many attempts are recorded, those of transmissions under way included."""
+        return int(next(self.rows("SELECT count(*) FROM attempt"))[0])
+
 
 # --- comparison ---------------------------------------------------------------------------------
 
