@@ -342,6 +342,14 @@ def test_export_into_a_closed_pipe_ends_quietly(folder: Path) -> None:
         assert process.wait(timeout=60) == 0
 
 
+def test_closed_standard_output_is_no_fault(folder: Path) -> None:
+    script = f'"{sys.executable}" -m channelsim export "{folder}" >&-'
+    process = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_export_to_a_full_disk_is_one_sentence(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
