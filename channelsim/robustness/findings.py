@@ -172,10 +172,8 @@ def warnings(summary: Summary) -> list[str]:
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
     short = {point.n for point in summary.points if 0 < point.n < FEW}
     if short:
-        found.append(
-            f"With only {max(short)} messages the intervals are too narrow to lean on;"
-            f" use {FEW} or more."
-        )
+        few = f"{max(short)} message" + "s" * (max(short) > 1)
+        found.append(f"With only {few} the intervals are too narrow to lean on; use {FEW} or more.")
     for area in summary.areas:
         if areas.WRONG_SIDE in area.flags:
             found.append(
