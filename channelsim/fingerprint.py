@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,35 @@ def git_revision() -> str | None:
     return answer.stdout.strip() or None
 
 
+def _told_apart(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
+    """One value per name; where a sweep changes it, one per value, its arms in the name."""
+    found: dict[str, list[tuple[Any, list[int]]]] = {}
+    for name, arm, value in entries:
+        known = found.setdefault(name, [])
+        arms = next((arms for other, arms in known if other == value), None)
+        if arms is None:
+            known.append((value, [arm]))
+        else:
+            arms.append(arm)
+    return {
+        name if len(values) == 1 else f"{name} (arms {', '.join(map(str, arms))})": value
+        for name, values in found.items()
+        for value, arms in values
+    }
+
+
 def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]:
     """Everything a reader of the ledger must know about the run, JSON-able."""
-    weights = {arm.receiver_name: arm.receiver.codec.card.get("sha256") for arm in scenario.arms}
-    threats = {
-        stage.label: dict(stage.threat)
+    weights = _told_apart(
+        (arm.receiver_name, arm.number, arm.receiver.codec.card.get("sha256"))
+        for arm in scenario.arms
+    )
+    threats = _told_apart(
+        (stage.label, arm.number, dict(stage.threat))
         for arm in scenario.arms
         for stage in arm.path
         if isinstance(stage, Adversary)
-    }
+    )
     return {
         "title": scenario.title,
         "seed": scenario.seed,

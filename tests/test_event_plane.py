@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from channelsim import fingerprint
 from channelsim.event_plane import simulate
 from channelsim.records import AttemptsDone, Finished, LogEvent, Started, TransmissionsDone
 from channelsim.scenario import Scenario
@@ -49,6 +50,17 @@ def test_a_stream_begins_with_the_header_and_ends_with_the_end() -> None:
     assert isinstance(events[0], Started)
     assert events[0].total == 20
     assert isinstance(events[-1], Finished)
+
+
+def test_the_header_tells_the_threats_of_all_arms_of_a_sweep() -> None:
+    goal, budget = {"kind": "damage"}, {"epsilon": 0.5}
+    path = [{"kind": "pgd", "name": "mallory", "goal": goal, "budget": budget}]
+    swept = scenario(path=path, sweep={"mallory.steps": [1, 20], "mallory.budget.epsilon": [1, 2]})
+    threats = fingerprint.header(swept, {})["threats"]
+    steps = {name: threat["effort"]["steps"] for name, threat in threats.items()}
+    assert steps == {"mallory (arms 0, 1)": 1, "mallory (arms 2, 3)": 20}
+    alike = scenario(path=path, sweep={"mallory.budget.epsilon": [1, 2]})
+    assert list(fingerprint.header(alike, {})["threats"]) == ["mallory"]
 
 
 def test_messages_that_come_at_once_leave_one_airtime_after_another() -> None:
