@@ -161,7 +161,8 @@ class Batcher:
             keep = rows.message < self._thumbnails
             outcome, images = path.run(rows, keep)
             accepted = outcome.accepted.tolist()
-            self._remember(group, dict(zip(keys[part], accepted, strict=True)))
+            arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
+            self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
             # Thumbnails go first: a commit that holds the attempts then holds their images too.
             self._thumbs([key for key, kept in zip(keys[part], keep, strict=True) if kept], images)
             columns = {

@@ -72,9 +72,10 @@ def simulate(
         except simpy.core.EmptySchedule:
             events_left = False
             batcher.flush_all()
+        computed = bool(outbox)
         yield from outbox
         outbox.clear()
-        if settled.pending() or not events_left:
+        if settled.pending() or computed or not events_left:
             yield settled.take()
         yield Ticked(env.now, settled.total - batcher.waiting, total)
         if stop is not None and stop():

@@ -31,6 +31,9 @@ NONFINITE = "nonfinite"
 SATURATED = "saturated"
 BEATEN_BY_NOISE = "beaten_by_noise"  # of an arm, never of a row
 
+# Rows on which no attack took place although one was meant to.
+FAILED = frozenset({NOT_MOVED, ZERO_GRADIENT, NONFINITE})
+
 VERDICTS: Mapping[str, str] = {
     OK: "the attack moved the codeword and its objective",
     OFF: "the budget is zero: nothing was injected",

@@ -157,10 +157,11 @@ class SignalPath:
         attempt: Ints,
         knowledge: Knowledge | None = None,
     ) -> Rows:
-        columns = {
-            column: torch.from_numpy(values[arm].astype(np.float32)).to(self.images.device)
-            for column, values in self.columns.get(label, {}).items()
-        }
+        with np.errstate(over="ignore"):  # a step size beyond float32 is infinite, and may be
+            columns = {
+                column: torch.from_numpy(values[arm].astype(np.float32)).to(self.images.device)
+                for column, values in self.columns.get(label, {}).items()
+            }
         return Rows(
             name=label,
             seed=self.seed,

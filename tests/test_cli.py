@@ -53,7 +53,7 @@ def begin(
     return subprocess.Popen(
         [sys.executable, "-P", *options, "-m", "channelsim", *map(str, words)],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -54,7 +54,10 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
         },
     ),
     ("5, upper half", {"signal_path": {"signal_path", "batcher", "calibration"}}),
-    ("6", {"event_plane": {"event_plane", "fingerprint", "replay"}, "train": {"train", "training"}}),
+    (
+        "6",
+        {"event_plane": {"event_plane", "fingerprint", "replay"}, "train": {"train", "training"}},
+    ),
     ("7", {"robustness": {"robustness"}, "estimate": {"estimate"}}),
     ("7, upper half", {"campaign": {"campaign"}}),
     ("8", {"report": {"report"}, "display": {"display"}}),

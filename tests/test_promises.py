@@ -15,6 +15,7 @@ import pytest
 import channelsim
 from channelsim.ledger import Ledger, differences
 from channelsim.replay import replay
+from channelsim.robustness.findings import sentence
 
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
 SMALL: dict[str, Any] = {"source.count": 3, "block_rows": 8}
@@ -40,6 +41,17 @@ def test_there_are_scenarios_to_hold_to_the_promises() -> None:
 def test_how_much_may_wait_changes_no_bit(path: Path, tmp_path: Path) -> None:
     for pending in (1, 64):
         channelsim.run(path, set=SMALL | {"max_pending": pending}, out=tmp_path / str(pending))
+    assert_equal_ledgers(tmp_path / "1", tmp_path / "64")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_how_much_may_wait_changes_no_bit_at_the_shipped_block_size(
+    path: Path, tmp_path: Path
+) -> None:
+    for pending in (1, 64):
+        small = {"source.count": 8, "max_pending": pending}
+        channelsim.run(path, set=small, out=tmp_path / str(pending))
     assert_equal_ledgers(tmp_path / "1", tmp_path / "64")
 
 
@@ -71,6 +83,22 @@ def test_one_thread_and_two_give_the_same_bits(tmp_path: Path) -> None:
         command += ["--out", str(tmp_path / str(threads))]
         subprocess.run(command, env=environment, check=True, capture_output=True)
     assert_equal_ledgers(tmp_path / "1", tmp_path / "2")
+
+
+def test_an_attack_that_did_nothing_gives_its_arm_no_ok(tmp_path: Path) -> None:
+    # The untargeted attack as the paper prints it: it starts where its gradient is zero.
+    path = next(path for path in SCENARIOS if path.stem == "untargeted")
+    literal = {"mallory.literal": True, "mallory.goal": {"kind": "damage"}}
+    fields = {"mallory.start": "zero", "mallory.restarts": 1, "mallory.steps": 10}
+    sweep = {"mallory.budget.epsilon": 0.5, "mallory.budget.norm": "linf"}
+    run = channelsim.run(path, set=SMALL | literal | fields | sweep, out=tmp_path / "run")
+    assert set(run.frame()["verdict"]) == {"zero_gradient"}
+    assert (run.frame()["delta_linf"] == 0).all()
+    with run.ledger() as ledger:
+        assert set(ledger.arm_verdicts.values()) == {"zero_gradient"}
+    summary = run.summary()
+    assert {point.verdict for point in summary.points} == {"zero_gradient"}
+    assert "no message was attacked" in sentence(summary, "kld")
 
 
 # --- interruption -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from channelsim import units
-from channelsim.parts import Real, Stage, part
+from channelsim.parts import Decibels, Stage, part
 from channelsim.records import Rows
 
 
@@ -20,14 +20,15 @@ class AWGN(Stage):
     P is the transmit power per real value on the wire, not the power of a row or of a batch: a
     quiet row meets the same noise as a loud one. Two real values make a complex symbol of power 2P
     in noise of variance 2·N₀, so the ratio is the same in both readings. ``snr_db``: nominal SNR in
-    dB, any finite number; may differ from row to row. ``name``: keys the noise draws.
+    dB, −300 to 300 (float32 ends beyond); may differ from row to row. ``name``: keys the noise
+    draws.
     """
 
     kind: ClassVar[str] = "awgn"
     columns: ClassVar[Mapping[str, str]] = {"snr_db": "snr_db"}
 
     name: str = ""
-    snr_db: Real
+    snr_db: Decibels
 
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """Signal plus noise, [N, K]."""

@@ -28,7 +28,11 @@ from channelsim.robustness.summary import Point, Reading, Summary
 
 _NONE = "–"
 _UNITS = {"psnr": "psnr [dB]"}
-_VERDICT_STYLES = {records.BEATEN_BY_NOISE: "yellow", records.OFF: "dim"}
+_VERDICT_STYLES = {
+    records.BEATEN_BY_NOISE: "yellow",
+    records.OFF: "dim",
+    **dict.fromkeys(records.FAILED, "red"),
+}
 
 
 def print_summary(console: Console, summary: Summary) -> None:

@@ -131,6 +131,9 @@ def sentence(summary: Summary, receiver: str) -> str:
         text += f"is {fixed(got.value, digits)}"
     if point.verdict in (None, records.OFF):
         return text + "; no attack took place."
+    if point.verdict in records.FAILED:
+        reason = records.VERDICTS[point.verdict].partition(";")[0]
+        return f"{text}, but no message was attacked: {point.verdict}, {reason}."
     if noise is not None:
         power = f" ({fixed(point.psr_db, 1)} dB PSR)" if point.psr_db is not None else ""
         text += f"; matched noise of the same power{power} leaves {fixed(noise.value, digits)}"

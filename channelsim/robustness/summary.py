@@ -14,6 +14,7 @@ from channelsim.robustness.curves import CurveCells, areas_of, epsilon_key_of, i
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, intervals
 from channelsim.robustness.scales import damage_metric, scale_of
+from channelsim.robustness.verdicts import arm_verdict
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -43,8 +44,8 @@ class Point:
 
     ``n`` of ``expected`` transmissions are settled. ``psr_db``, ``psr_received_db`` average linear
     power over all messages, those with no perturbation included; None where nothing was injected.
-    ``snr_measured_db`` is P over the mean noise power. ``verdict``: ``ok``, ``off``,
-    ``beaten_by_noise`` (gain of 0 dB or less), None without an adversary. ``false_alarm_share``:
+    ``snr_measured_db`` is P over the mean noise power. ``verdict``: see
+    `arm_verdict`. ``false_alarm_share``:
     of the attempts that arrived with nothing injected, how many were rejected; None without such.
     ``gain_db``: see `gain`, read from ``Summary.gain_metric`` at first attempts; None without an
     attack.
@@ -167,7 +168,7 @@ def _point(
         expected=int(header["count"]),
         metrics=_readings(metrics, cells, found),
         gain_db=gain,
-        verdict=_verdict(tally.verdicts, lost_to_noise),
+        verdict=arm_verdict(tally.verdicts, lost_to_noise),
         verdicts=dict(tally.verdicts),
         psr_db=_decibels(cells.mean("psr")),
         psr_received_db=_decibels(cells.mean("psr_received")),
@@ -204,14 +205,6 @@ def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> d
         )
         for name in metrics
     }
-
-
-def _verdict(verdicts: Mapping[str, int], lost_to_noise: bool) -> str | None:
-    if not verdicts:
-        return None
-    if set(verdicts) == {records.OFF}:
-        return records.OFF
-    return records.BEATEN_BY_NOISE if lost_to_noise else records.OK
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from channelsim import records
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
-    """Arm number and ``ok``, ``off`` or ``beaten_by_noise``, for all arms in order.
+    """Arm number and `arm_verdict` (``ok`` without an adversary), for all arms in order.
 
     The same question as in the summary, at the point estimate and without its bootstrap.
     """
@@ -25,15 +25,25 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
         yield arm.arm, _verdict(ledger, arm.arm, gauge)
 
 
+def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
+    """One word for the rows of an arm; None where there is no adversary.
+
+    Where no row was attacked, the commonest reason; else whether noise did as much.
+    """
+    if not rows:
+        return None
+    if set(rows) == {records.OFF}:
+        return records.OFF
+    if set(rows) <= records.FAILED:
+        return max(rows, key=lambda word: rows[word])
+    return records.BEATEN_BY_NOISE if lost_to_noise else records.OK
+
+
 def _verdict(ledger: Ledger, arm: int, gauge: str | None) -> str:
     cells = read_arm(ledger, ledger.header(), arm)
-    words = set(cells.tally.verdicts)
-    if words == {records.OFF}:
-        return records.OFF
-    if gauge is None or not words:  # nothing to compare with, or no adversary on the path
-        return records.OK
-    attack, control = (cells.mean(name) for name in FIRST)
-    if attack is None or control is None:
-        return records.OK
-    lost = beaten(attack, control, scale_of(gauge))
-    return records.BEATEN_BY_NOISE if lost else records.OK
+    lost_to_noise = False
+    if gauge is not None and cells.tally.verdicts:
+        attack, control = (cells.mean(name) for name in FIRST)
+        if attack is not None and control is not None:
+            lost_to_noise = beaten(attack, control, scale_of(gauge))
+    return arm_verdict(cells.tally.verdicts, lost_to_noise) or records.OK
