@@ -237,7 +237,7 @@ class TransmissionsDone:
 
 @dataclass(frozen=True, slots=True)
 class ImageSaved:
-    """A thumbnail for the ledger. ``role``: source, clean, passive, received or control."""
+    """A thumbnail for the ledger. ``role``: source, clean, passive or received."""
 
     transmission: int
     attempt: int

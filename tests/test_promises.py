@@ -50,7 +50,7 @@ def test_how_much_may_wait_changes_no_bit_at_the_shipped_block_size(
     path: Path, tmp_path: Path
 ) -> None:
     for pending in (1, 64):
-        small = {"source.count": 8, "max_pending": pending}
+        small = {"source.count": 3, "max_pending": pending}
         channelsim.run(path, set=small, out=tmp_path / str(pending))
     assert_equal_ledgers(tmp_path / "1", tmp_path / "64")
 

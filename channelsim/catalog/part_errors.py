@@ -122,7 +122,7 @@ def _sentence(details: ErrorDetails, owners: list[Any], owner: str) -> str:
         return f"must be {limit}, was given {shown(given)}"
     if problem in _TYPES:
         hint = ""
-        if isinstance(given, str) and re.fullmatch(r"[-+]?(inf|nan|infinity)", given.lower()):
+        if isinstance(given, str) and re.fullmatch(r"[-+]?inf(inity)?", given.lower()):
             hint = " (infinity is written .inf in YAML)"
         return f"must be {_TYPES[problem]}, was given {shown(given)}{hint}"
     if problem in ("literal_error", "enum"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -271,9 +272,9 @@ class _FromFile(Codec):
     """What a codec can say once it has a weights file."""
 
     @property
+    @abstractmethod
     def weights_file(self) -> Path:
         """The safetensors file."""
-        raise NotImplementedError
 
     @functools.cached_property
     def _read(self) -> TrainedWeights:
