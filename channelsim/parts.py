@@ -34,7 +34,6 @@ from channelsim.errors import InputError
 from channelsim.records import Knowledge, Perturbation, Rows
 
 # Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
-Real = Annotated[float, Strict(), AllowInfNan(False)]
 Decibels = Annotated[float, Strict(), AllowInfNan(False), Ge(-300), Le(300)]
 NonNegative = Annotated[float, Strict(), AllowInfNan(False), Ge(0)]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Gt(0)]

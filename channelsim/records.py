@@ -257,7 +257,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class ArmDone:
-    """An arm is complete; ``verdict`` is ok, off or beaten_by_noise."""
+    """An arm is complete; ``verdict``: one of `VERDICTS` for the arm as a whole."""
 
     arm: int
     verdict: str

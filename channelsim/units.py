@@ -1,4 +1,4 @@
-"""Decibels, power, the one SNR contract, and the theory curves the tests hold us to.
+"""Decibels, power and the one SNR contract.
 
 The contract, used everywhere: a codeword has K real values; ``P`` is the codec's transmit power
 per real value, measured once on training data. ``SNR = P / N0`` with ``N0`` the noise variance per
@@ -52,8 +52,3 @@ def psr(delta_energy: Number, power: float, latent_size: int) -> Number:
 def psnr_from_mse(mse: Number) -> Number:
     """PSNR in dB of images in [0, 1]: −10·log₁₀(MSE); +inf where MSE is 0."""
     return -db(mse)
-
-
-def certified_psr_db(snr_db: float, latent_size: int, quantile: float) -> float:
-    """PSR certified by Gaussian smoothing: −SNR − 10·log₁₀ K + 20·log₁₀ Φ⁻¹(p), in dB."""
-    return -snr_db - 10.0 * float(np.log10(latent_size)) + 20.0 * float(np.log10(quantile))

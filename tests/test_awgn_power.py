@@ -202,10 +202,3 @@ def test_the_radius_of_a_psr_has_that_psr():
 def test_psnr_is_minus_the_decibels_of_the_mse():
     assert units.psnr_from_mse(1e-3) == pytest.approx(30.0)
     assert units.psnr_from_mse(0.0) == math.inf
-
-
-def test_a_smoothing_certificate_in_decibels_is_its_radius_over_the_signal():
-    snr_db, size, power, quantile = 12.0, 10, 3.7, gaussian.ppf(0.99)
-    radius = math.sqrt(units.noise_variance(power, snr_db)) * quantile  # σ·Φ⁻¹(p)
-    psr_db = units.db(units.psr(radius**2, power, size))
-    assert units.certified_psr_db(snr_db, size, quantile) == pytest.approx(psr_db)
