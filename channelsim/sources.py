@@ -14,7 +14,7 @@ import importlib.util
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -139,35 +139,125 @@ def data_root(given: Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images to train on; ``left_out``: how many were removed because they are test images."""
+    """Images to train on, and the images that a card is measured on, which are not among them.
+
+    ``images``: [n, C, H, W]; float32 in [0, 1], or bytes (uint8) where the set is large: ask for
+    rows by `batch`, which always answers float32. ``left_out``: how many images were removed
+    because they are test images. ``labels``: int64 [n], None where the set has none.
+    ``test_images`` [m, C, H, W] (as ``images``), ``test_labels`` [m] and ``test_name``: what a
+    card is measured on, for mnist and mnist5k the test split of mnist5k.
+    """
 
     name: str
     images: Tensor
     left_out: int
+    labels: Tensor | None = None
+    test_images: Tensor = field(default_factory=lambda: torch.empty(0, 1, _PADDED, _PADDED))
+    test_labels: Tensor | None = None
+    test_name: str = ""
+
+    def batch(self, rows: Tensor | slice) -> Tensor:
+        """Some training images as float32 [n, C, H, W] in [0, 1]."""
+        return as_float(self.images[rows])
+
+    def test_batch(self, rows: Tensor | slice) -> Tensor:
+        """Some test images as float32 [n, C, H, W] in [0, 1]."""
+        return as_float(self.test_images[rows])
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Bytes 0 to 255 → float32 in [0, 1]; float32 stays as it is."""
+    return images.float() / 255.0 if images.dtype == torch.uint8 else images
+
+
+def training_set(
+    name: str,
+    root: Path | None = None,
+    *,
+    path: Path | None = None,  # noqa: ARG001  not yet
+    size: tuple[int, int] | None = None,  # noqa: ARG001  not yet
+    grey: bool = False,  # noqa: ARG001  not yet
+    test_share: float = 0.2,  # noqa: ARG001  not yet
+    layout: str | None = None,  # noqa: ARG001  not yet
+    count: int | None = None,
+) -> TrainingSet:
+    """The training split of a data set together with its test split.
+
+    ``name``: mnist5k, mnist, fashion-mnist, cifar10, cifar10-subset, celeba (under ``root``, see
+    `data_root`), ``images`` (a folder ``path``) or ``npz`` (a file ``path``). ``size`` [H, W]: of
+    celeba (64 × 64) and of an image folder. ``grey``, ``test_share``: of an image folder.
+    ``layout`` (nhw, nhwc, nchw): of an npz file. ``count``: only the first so many training images.
+    """
+    if name not in TRAINING_SETS:
+        known = ", ".join(TRAINING_SETS)
+        raise InputError(f"data set {name!r}: not known (known: {known})")
+    found = TRAINING_SETS[name](root)
+    if count is None or count >= len(found.images):
+        return found
+    labels = None if found.labels is None else found.labels[:count]
+    return replace(found, images=found.images[:count], labels=labels)
 
 
 def mnist_train(root: Path | None = None) -> TrainingSet:
     """MNIST's 60,000 training images without every image of mnist5k's test split, padded.
 
     Found as ``<root>/mnist/MNIST/raw/train-images-idx3-ubyte`` or ``<root>/MNIST/raw/…``, with or
-    without ``.gz``: the layout of torchvision's ``MNIST(root=…)``.
+    without ``.gz``: the layout of torchvision's ``MNIST(root=…)``. Labels are None where
+    ``train-labels-idx1-ubyte`` is not beside it.
     """
-    folder = data_root(root)
-    pixels = _read_idx_images(_mnist_file(folder))
+    file = _mnist_file(data_root(root))
+    pixels = _read_idx_images(file)
+    labels = _read_idx_labels(file, len(pixels))
     test = mnist5k_test_hashes()
     kept = np.array([digest not in test for digest in content_hashes(pixels)])
-    return TrainingSet("mnist", padded(pixels[kept]), int((~kept).sum()))
+    return _with_mnist5k_test(
+        "mnist", padded(pixels[kept]), int((~kept).sum()), None if labels is None else labels[kept]
+    )
 
 
 def mnist5k_train(_root: Path | None = None) -> TrainingSet:
     """The embedded training split; needs no data root."""
-    return TrainingSet("mnist5k", mnist5k("train").images, 0)
+    train = mnist5k("train")
+    return _with_mnist5k_test("mnist5k", train.images, 0, train.labels.numpy())
+
+
+def _with_mnist5k_test(
+    name: str, images: Tensor, left_out: int, labels: Ints | None
+) -> TrainingSet:
+    test = mnist5k("test")
+    return TrainingSet(
+        name,
+        images,
+        left_out,
+        labels=None if labels is None else torch.from_numpy(labels),
+        test_images=test.images,
+        test_labels=test.labels,
+        test_name=f"mnist5k, test split ({len(test):,} images)",
+    )
 
 
 TRAINING_SETS: dict[str, Callable[[Path | None], TrainingSet]] = {
     "mnist": mnist_train,
     "mnist5k": mnist5k_train,
 }
+
+
+def _read_idx_labels(images: Path, count: int) -> Ints | None:
+    """The labels beside an IDX file of images, as int64; None where there are none."""
+    name = images.name.replace("images-idx3", "labels-idx1")
+    plain = images.with_name(name.removesuffix(".gz"))
+    file = next((one for one in (plain, Path(f"{plain}.gz")) if one.is_file()), None)
+    if file is None:
+        return None
+    try:
+        raw = file.read_bytes()
+        data = gzip.decompress(raw) if file.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as reason:
+        raise InputError(f"{file}: cannot be read ({reason}); fetch it again") from reason
+    header = np.frombuffer(data[:8], dtype=">i4")
+    if header.tolist() != [2049, count] or len(data) != 8 + count:
+        raise InputError(f"{file}: not a complete IDX file of {count:,} labels; fetch it again")
+    return np.frombuffer(data, dtype=np.uint8, offset=8).astype(np.int64)
 
 
 def _mnist_file(folder: Path) -> Path:

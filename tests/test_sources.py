@@ -84,6 +84,41 @@ def test_test_images_are_left_out_of_mnist_and_counted(tmp_path, where, ending):
     assert torch.equal(found.images, sources.padded(pixels[train]))
 
 
+def label_file(folder: Path, labels: np.ndarray) -> Path:
+    data = np.array([2049, len(labels)], dtype=">i4").tobytes() + labels.astype(np.uint8).tobytes()
+    file = folder / "train-labels-idx1-ubyte.gz"
+    file.write_bytes(gzip.compress(data))
+    return file
+
+
+def test_the_labels_of_mnist_follow_their_images_when_test_images_are_left_out(tmp_path):
+    pixels, labels = sources.mnist5k_pixels()
+    rows = np.arange(0, 5000, 40)
+    idx_file(tmp_path / "MNIST" / "raw", pixels[rows])
+    assert sources.mnist_train(tmp_path).labels is None
+    file = label_file(tmp_path / "MNIST" / "raw", labels[rows])
+    found = sources.mnist_train(tmp_path)
+    known = dict(zip(sources.content_hashes(pixels), labels.tolist(), strict=True))
+    inside = (found.images[:, 0, 2:30, 2:30] * 255).round().byte().numpy()
+    assert found.labels.dtype == torch.int64
+    assert found.labels.tolist() == [known[one] for one in sources.content_hashes(inside)]
+    label_file(file.parent, labels[rows][:-1])
+    with pytest.raises(InputError, match=r"not a complete IDX file of 125 labels"):
+        sources.mnist_train(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist5k"])
+def test_codecs_for_digits_are_measured_on_the_test_split_of_mnist5k(tmp_path, name):
+    pixels, _ = sources.mnist5k_pixels()
+    idx_file(tmp_path / "MNIST" / "raw", pixels[:20])
+    found = sources.TRAINING_SETS[name](tmp_path)
+    test = sources.mnist5k("test")
+    assert torch.equal(found.test_images, test.images)
+    assert torch.equal(found.test_labels, test.labels)
+    assert found.test_name == "mnist5k, test split (1,000 images)"
+    assert torch.equal(found.batch(slice(3, 5)), found.images[3:5])
+
+
 def test_a_truncated_mnist_file_is_refused_by_name(tmp_path):
     pixels, _ = sources.mnist5k_pixels()
     file = idx_file(tmp_path / "MNIST" / "raw", pixels[:10], "train-images-idx3-ubyte")
