@@ -32,7 +32,8 @@ _CHUNK = 500  # rows of the training split encoded at a time
 class Paths:
     """The signal paths of a scenario: ``of_arm[a]`` numbers the path of arm ``a``.
 
-    ``report`` is what the header keeps: per arm the power and the detector's threshold.
+    ``report`` is what the header keeps: per arm the power and the detector's threshold, and how
+    many different images the messages carry (message i carries image i mod that number).
     """
 
     paths: tuple[SignalPath, ...]
@@ -78,6 +79,8 @@ def calibrate(scenario: Scenario) -> Paths:
                 )
             )
         of_arm.append(known[key])
+    # Messages that carry the same image are no independent observations of it.
+    fitting.report["images"] = len(np.unique(index))
     fitting.report["constant_image"] = fitting.constant_image(images, index)
     return Paths(tuple(paths), tuple(of_arm), fitting.report)
 

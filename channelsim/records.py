@@ -91,10 +91,11 @@ DELIVERED, LOST, REJECTED = "yes", "lost", "rejected"
 def metric_columns(metrics: Sequence[str], control: bool) -> list[str]:
     """Names of the metric columns of an attempt, in ledger order.
 
-    ``<metric>_source``, ``_clean``, ``_passive`` (THREATS: References), the same with ``control_``
-    where a matched-noise control ran.
+    ``<metric>_source``, ``_clean``, ``_passive`` (THREATS: References), ``_target`` (the image that
+    the adversary wants to be seen; NULL where its goal is damage), the same with ``control_`` where
+    a matched-noise control ran.
     """
-    suffixes = ("source", "clean", "passive")
+    suffixes = ("source", "clean", "passive", "target")
     names = [f"{metric}_{suffix}" for metric in metrics for suffix in suffixes]
     if control:
         names += [f"control_{metric}_{suffix}" for metric in metrics for suffix in suffixes]

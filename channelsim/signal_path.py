@@ -20,6 +20,7 @@ from torch import Tensor
 
 from channelsim import records, units
 from channelsim.adversaries.control import matched_control
+from channelsim.adversaries.goals import TargetImage
 from channelsim.channels.power import Power, Scaled
 from channelsim.parts import Adversary, Codec, Detector, Metric, Stage
 from channelsim.records import Batch, Ints, Knowledge, Outcome, Rows
@@ -129,13 +130,14 @@ class SignalPath:
         shown = self._show(decoded["attacked"], accepted & ~lost)
         log["score"] = score
         references = {"source": source, "clean": clean, "passive": decoded["passive"]}
+        compared = {**references, "target": self._target(batch, knowledge)}
         for metric in self.metrics:
             log[f"quality_{metric.kind}"] = _column(metric(clean, source))
-        self._measure(log, "", shown, references)
+        self._measure(log, "", shown, compared)
         if self.control:
             allowed, _ = self._judge(received["control"], batch.arm)
             stand_in = self._show(decoded["control"], allowed & ~lost)
-            self._measure(log, "control_", stand_in, references)
+            self._measure(log, "control_", stand_in, compared)
         kept = {**references, "received": shown}
         return log, (accepted & ~lost).cpu().numpy(), kept
 
@@ -148,6 +150,15 @@ class SignalPath:
         rows = self._rows("transmitter", np.zeros_like(message), message, np.zeros_like(message))
         latent, _ = self.transmitter.send(self._source(message), rows)
         return self.transmitter.codec.decode(latent)
+
+    def _target(self, batch: Batch, knowledge: Knowledge) -> Tensor | None:
+        """What the first adversary with an image as its goal wants to be seen, off or not."""
+        for stage in self.stages:
+            goal = getattr(stage, "goal", None)
+            if isinstance(goal, TargetImage):
+                rows = self._rows(stage.label, batch.arm, batch.message, batch.attempt, knowledge)
+                return goal.image(rows, knowledge)
+        return None
 
     def _rows(
         self,
@@ -238,11 +249,18 @@ class SignalPath:
         return torch.where(accepted[:, None, None, None], decoded, self.defence.fallback)
 
     def _measure(
-        self, log: dict[str, Column], prefix: str, shown: Tensor, references: Mapping[str, Tensor]
+        self,
+        log: dict[str, Column],
+        prefix: str,
+        shown: Tensor,
+        references: Mapping[str, Tensor | None],
     ) -> None:
         for metric in self.metrics:
             done: list[tuple[Tensor, Column]] = []
             for suffix, reference in references.items():
+                if reference is None:
+                    log[f"{prefix}{metric.kind}_{suffix}"] = np.full(len(shown), np.nan)
+                    continue
                 known = next((values for seen, values in done if seen is reference), None)
                 values = _column(metric(shown, reference)) if known is None else known
                 done.append((reference, values))

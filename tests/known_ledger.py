@@ -85,7 +85,7 @@ def add_arm(
         "psr_row_db": -10.0,
         "psr_received_db": -10.0,
         "verdict": "ok",
-        **dict.fromkeys(names, 0.5),
+        **{name: None if name.endswith("_target") else 0.5 for name in names},
         **columns,
     }
     ledger.write(AttemptsDone(_spread(values, len(numbers))))

@@ -115,10 +115,11 @@ def test_the_flat_view_has_the_columns_of_the_design_in_its_order(tmp_path: Path
             *("transmission", "arm", "receiver", "message", "attempts", "sent_s", "done_s"),
             *("delivered", "mallory.epsilon", "path[1].snr_db"),
             *("snr_db", "snr_measured_db", "delta_linf", "delta_l2", "psr_db", "psr_received_db"),
-            *("verdict", "mse_source", "mse_clean", "mse_passive"),
-            *("psnr_source", "psnr_clean", "psnr_passive"),
+            *("verdict", "mse_source", "mse_clean", "mse_passive", "mse_target"),
+            *("psnr_source", "psnr_clean", "psnr_passive", "psnr_target"),
             *("control_mse_source", "control_mse_clean", "control_mse_passive"),
-            *("control_psnr_source", "control_psnr_clean", "control_psnr_passive"),
+            *("control_mse_target", "control_psnr_source", "control_psnr_clean"),
+            *("control_psnr_passive", "control_psnr_target"),
         ]
         assert tuple(named) == ledger.flat_columns
 

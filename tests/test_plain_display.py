@@ -361,3 +361,11 @@ def test_swept_keys_are_shortened_as_far_as_they_stay_apart():
 def test_a_rounded_zero_has_no_sign():
     assert spread(Interval(-0.001, -0.002, 0.001), 1) == "0.0 [0.0, 0.0]"
     assert spread(Interval(-0.06, math.nan, math.nan), 1) == "-0.1"
+
+
+def test_repeated_images_are_counted_once_and_said(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.5]), 60, calibration={"images": 20}) as ledger:
+        add_arm(ledger, 0)
+        summary = summarise(ledger)
+    assert "60 messages of 20 different images × 1 arm" in shown(summary, 80)
+    assert any("With only 20 images the intervals" in w for w in warnings(summary))

@@ -138,3 +138,77 @@ def test_of_two_adversaries_both_are_felt_and_the_worse_verdict_is_told() -> Non
         "literal": True,
     }
     assert set(attempts(path=[still, first])["verdict"]) == {"zero_gradient"}
+
+
+# --- how close to what the adversary wants -------------------------------------------------------
+
+
+def aiming(target: str, **more: Any) -> dict[str, Any]:
+    goal = {"kind": "image", "target": target} | more
+    return {"kind": "pgd", "goal": goal, "budget": {"norm": "l2", "epsilon": 0.5}, "steps": 3}
+
+
+def test_the_distance_to_a_black_target_is_the_energy_of_what_is_seen() -> None:
+    # For any picture p: mse(p, black) = mean p², and mse(p, white) − mse(p, black) = 1 − 2·mean p.
+    black = attempts(path=[aiming("black")], source=MANY | {"count": 40}, control=True)
+    white = attempts(path=[aiming("white")], source=MANY | {"count": 40}, control=True)
+    off = {"budget": {"norm": "l2", "epsilon": 0.0}}
+    still_black = attempts(path=[aiming("black") | off], source=MANY | {"count": 40})
+    still_white = attempts(path=[aiming("white") | off], source=MANY | {"count": 40})
+    # Without an attack the target is measured all the same, and both show one picture.
+    assert (still_black["mse_source"] == still_white["mse_source"]).all()
+    apart = still_white["mse_target"] - still_black["mse_target"]
+    images = scenario(source=MANY | {"count": 40}).source.load().images[:40]
+    assert apart.mean() == pytest.approx(1 - 2 * float(images.mean()), abs=0.05)
+    # Each attack comes closer to what it wants; noise of the same norm does not.
+    for attacked, still in ((black, still_black), (white, still_white)):
+        assert (attacked["mse_target"] < still["mse_target"]).all()
+        assert attacked["control_mse_target"].mean() > attacked["mse_target"].mean()
+
+
+def test_an_isometric_decoder_comes_as_close_to_its_own_reversal_as_the_budget_allows() -> None:
+    # The target 1 − g(z) lies on the line through g(z) and the grey of 0.5; in latent space an
+    # unbounded attack can only reach its projection. With no budget: mean (1 − 2·g(z))².
+    off = aiming("inverse") | {"budget": {"norm": "l2", "epsilon": 0.0}}
+    rows = attempts(path=[off], source=MANY | {"count": 40}, metrics=["mse", "psnr"])
+    assert rows["psnr_target"] == pytest.approx(-10 * np.log10(rows["mse_target"]), abs=1e-4)
+    reached = attempts(path=[aiming("inverse")], source=MANY | {"count": 40})
+    assert (reached["mse_target"] < rows["mse_target"]).all()
+
+
+def test_a_target_drawn_per_message_stays_the_same_for_every_budget() -> None:
+    # The target is keyed by adversary and message: g(z) is held against the same picture.
+    off = {"budget": {"norm": "l2", "epsilon": 0.0}}
+    once, again = (
+        attempts(path=[aiming(target) | off], source=MANY | {"count": 30}, block_rows=rows)
+        for target, rows in (("random", 8), ("random", 32))
+    )
+    assert once["mse_target"] == pytest.approx(again["mse_target"], rel=1e-6)
+    # Uniform pixels are 1/12 around 1/2: E (p − u)² = 1/12 + (p − 1/2)², for 1,024 pixels each.
+    black = attempts(path=[aiming("black") | off], source=MANY | {"count": 30})
+    white = attempts(path=[aiming("white") | off], source=MANY | {"count": 30})
+    around_half = (black["mse_target"] + white["mse_target"]) / 2 - 1 / 4
+    assert once["mse_target"].mean() == pytest.approx(around_half.mean() + 1 / 12, abs=0.005)
+
+
+def test_damage_and_plain_noise_have_no_target() -> None:
+    damage = {"kind": "pgd", "goal": {"kind": "damage"}, "budget": {"norm": "l2", "epsilon": 0.5}}
+    for path in ([damage], [{"kind": "awgn", "snr_db": 10.0}]):
+        rows = attempts(path=path, source=MANY | {"count": 5}, control=True)
+        for column in ("mse_target", "control_mse_target"):
+            assert np.isnan(rows[column].astype(float)).all()
+
+
+def test_of_two_adversaries_the_target_is_the_first_ones_that_has_one() -> None:
+    damage = {"kind": "noise", "name": "noise", "budget": {"norm": "l2", "epsilon": 0.5}}
+    off = {"budget": {"norm": "l2", "epsilon": 0.0}}
+    alone = attempts(path=[aiming("black") | off], source=MANY | {"count": 5})
+    both = attempts(
+        path=[
+            damage | off,
+            aiming("black") | off | {"name": "first"},
+            aiming("white") | off | {"name": "second"},
+        ],
+        source=MANY | {"count": 5},
+    )
+    assert (both["mse_target"] == alone["mse_target"]).all()

@@ -356,3 +356,64 @@ def test_a_reader_summarises_while_the_ledger_grows(tmp_path: Path):
             add_arm(ledger, 0, range(4, 10))
             ledger.commit()
             assert summarise(reader).points[0].n == 10
+
+
+# --- the same image again -------------------------------------------------------------------------
+
+
+def test_a_repeated_image_is_no_second_observation(tmp_path: Path):
+    values = np.random.default_rng(5).lognormal(-3, 1, 40)
+    harm = np.random.default_rng(6).uniform(1, 2, 40)
+    found = []
+    for repeats, folder in ((1, "once"), (5, "five")):
+        (tmp_path / folder).mkdir()
+        arms = sweep(["kld"], [0.5, 1.0])
+        with created(tmp_path / folder, arms, 40 * repeats, ["mse", "ssim"],
+                     calibration={"images": 40}) as ledger:  # fmt: skip
+            for arm in arms:
+                add_arm(
+                    ledger,
+                    arm.arm,
+                    mse_source=np.tile(values, repeats),
+                    mse_passive=np.tile(values * harm, repeats),
+                    control_mse_passive=np.tile(values, repeats),
+                    ssim_clean=np.tile(1 - arm.swept[EPSILON] * values, repeats),
+                )
+            found.append(summarise(ledger))
+    once, five = found
+    assert [point.n for point in five.points] == [200, 200]
+    assert [point.images for point in five.points] == [40, 40]
+    for one, other in zip(once.points, five.points, strict=True):
+        assert ends(other.metrics["mse"].source) == pytest.approx(ends(one.metrics["mse"].source))
+        assert ends(other.gain_db) == pytest.approx(ends(one.gain_db))
+    assert ends(five.areas[0].raw) == pytest.approx(ends(once.areas[0].raw))
+
+
+def test_the_interval_of_repeated_images_is_the_one_between_images(tmp_path: Path):
+    # Ten channel draws of each of 400 images: image effect of deviation 1, noise of deviation 0.1.
+    # The mean's variance is (1 + 0.01/10)/400; 4,000 independent messages would make it 1.01/4000.
+    random = np.random.default_rng(8)
+    values = np.tile(random.normal(3, 1, 400), 10) + random.normal(0, 0.1, 4000)
+    with created(tmp_path, sweep(["kld"], [0.5]), 4000, calibration={"images": 400}) as ledger:
+        add_arm(ledger, 0, mse_source=values)
+        found = summarise(ledger).points[0].metrics["mse"].source
+    width = 2 * 1.96 * values.reshape(10, 400).mean(axis=0).std() / math.sqrt(400)
+    assert found.high - found.low == pytest.approx(width, rel=0.06)
+    assert width == pytest.approx(2 * 1.96 / 20, rel=0.1)
+
+
+def test_repeats_beyond_the_number_of_cells_share_their_image_s_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(intervals, "CELLS", 64)
+    values = np.random.default_rng(8).normal(3, 1, 500)
+    with created(tmp_path, sweep(["kld"], [0.5]), 2000, calibration={"images": 500}) as ledger:
+        add_arm(ledger, 0, mse_source=np.tile(values, 4))
+        point = summarise(ledger).points[0]
+    found = point.metrics["mse"].source
+    assert point.images == 500
+    assert found.high - found.low == pytest.approx(2 * 1.96 / math.sqrt(500), rel=0.3)
+
+
+def ends(interval: intervals.Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high

@@ -59,6 +59,9 @@ def print_summary(console: Console, summary: Summary) -> None:
 def _scope(summary: Summary) -> str:
     arms = len(summary.points)
     text = f"{summary.count} message{'' if summary.count == 1 else 's'}"
+    images = max((point.images for point in summary.points), default=0)
+    if 0 < images < max(point.n for point in summary.points):
+        text += f" of {images} different images"
     text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
     named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
     return "; ".join([text, *named])

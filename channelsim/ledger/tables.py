@@ -14,7 +14,7 @@ from channelsim import records
 from channelsim.errors import InputError
 from channelsim.records import Started
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2  # 2: every metric also against the adversary's target
 TRANSMISSION_COLUMNS = ("transmission", "sent_s", "done_s", "attempts", "delivered")
 RUNNING, DONE = "running", "done"
 

@@ -1,7 +1,8 @@
 """One arm of a ledger as sums per cell of messages: what the bootstrap needs, in bounded memory.
 
-Rows stream out of SQLite in chunks; what stays is at most `intervals.CELLS` cells × columns, for
-five messages or fifty million.
+The messages that carry one image (``repeat: true``) share a cell: the unit of resampling is the
+image. Rows stream out of SQLite in chunks; what stays is at most `intervals.CELLS` cells × columns,
+for five messages or fifty million.
 """
 
 from __future__ import annotations
@@ -57,10 +58,13 @@ class Tally:
 class ArmCells:
     """Sums and counts [cells, columns] of one arm's transmissions, on additive scales.
 
-    ``cells``: the cells that hold a message, ascending. ``names``: the columns.
+    ``messages``: how many; ``images``: how many different ones they carry (of a large run as far as
+    cells tell them apart). ``cells``: the cells that hold a message, ascending. ``names``: the
+    columns.
     """
 
     messages: int
+    images: int
     cells: NDArray[np.int64]
     names: tuple[str, ...]
     sums: Floats
@@ -85,7 +89,9 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
     scales = [scale_of(_metric_of(name, header["metrics"])) for name in names]
     gauge = damage_metric(header["metrics"]) if header["control"] else None
     first = () if gauge is None else FIRST
-    size = min(count, intervals.CELLS)
+    # An image sent twice is one observation: all its messages share a cell.
+    images = min(count, int(header.get("calibration", {}).get("images", count)))
+    size = min(images, intervals.CELLS)
     columns = (*FIGURES, *names, *first)
     sums, counts = np.zeros((size, len(columns))), np.zeros((size, len(columns)))
     members = np.zeros(size, dtype=np.int64)
@@ -116,7 +122,7 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
         delivered.update(fate)
         verdicts.update(entry for entry in word if entry is not None)
         message = np.array(number, dtype=np.int64) - arm * count
-        cell = intervals.cell_of(message, count, seed)
+        cell = intervals.cell_of(message % images, images, seed)
         all_of_them = np.bincount(cell, minlength=size)
         members += all_of_them
         values = _additive([np.array(column, dtype=np.float64) for column in numbers], scales)
@@ -130,7 +136,8 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
                 counts[:, place] += np.bincount(cell[known], minlength=size)
     held = np.flatnonzero(members)
     tally = Tally(dict(delivered), dict(verdicts), *_attempts(ledger, arm, count * most))
-    return ArmCells(int(members.sum()), held, columns, sums[held], counts[held], tally)
+    carried = len(held) if images <= intervals.CELLS else min(int(members.sum()), images)
+    return ArmCells(int(members.sum()), carried, held, columns, sums[held], counts[held], tally)
 
 
 def metric_names(header: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from channelsim.robustness.intervals import Interval
 from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Point, Summary
 
-FEW = 30  # ours: below this many messages a bootstrap interval is too narrow to lean on
+FEW = 30  # ours: below this many different images a bootstrap interval is too narrow to lean on
 
 _ALARMING = (
     records.ZERO_GRADIENT,
@@ -173,9 +173,10 @@ def warnings(summary: Summary) -> list[str]:
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
-    short = {point.n for point in summary.points if 0 < point.n < FEW}
+    short = {point.images for point in summary.points if 0 < point.images < FEW}
     if short:
-        few = f"{max(short)} message" + "s" * (max(short) > 1)
+        repeated = any(point.n > point.images for point in summary.points)
+        few = f"{max(short)} {'image' if repeated else 'message'}" + "s" * (max(short) > 1)
         found.append(f"With only {few} the intervals are too narrow to lean on; use {FEW} or more.")
     for area in summary.areas:
         if areas.WRONG_SIDE in area.flags:

@@ -1,8 +1,9 @@
 """95 % intervals by resampling messages: the bootstrap, for whole tables of means at once.
 
-The unit of resampling is the message. Everything a summary states (a mean, a gain in dB, an area
-under a curve) is a smooth function of column means, and all columns of a resample use the *same*
-messages, so differences and ratios are paired without further ado.
+The unit of resampling is the message, or rather its image: messages that carry the same one are
+resampled together (`cells`), or repeats would shrink every interval. Everything a summary states
+(a mean, a gain in dB, an area under a curve) is a smooth function of column means, and all columns
+of a resample use the *same* messages, so differences and ratios are paired without further ado.
 
 Intervals are BCa, bias-corrected and accelerated (Efron 1987, "Better bootstrap confidence
 intervals", J. Am. Stat. Assoc. 82, eqs. 2.3, 6.6): damages are skewed and gains are ratios, and
@@ -51,7 +52,7 @@ class Interval:
 
 
 def cell_of(message: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Which cell each message belongs to, [N]; a message is its own cell up to `CELLS` messages.
+    """Which cell each message (by its image) is in, [N]; its own cell up to `CELLS` images.
 
     Beyond that a message goes to one of `CELLS` cells by a hash (splitmix64, Steele et al. 2014),
     and whole cells are resampled: the same interval, since the messages of a cell are a random

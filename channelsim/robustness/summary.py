@@ -26,27 +26,32 @@ class Reading:
     """One metric at one point: means with 95 % intervals, each None where nothing was measured.
 
     ``source`` is the primary endpoint; ``quality`` is the undisturbed g(z) against the source, and
-    stands beside it always. ``control_*`` are the matched noise's.
+    stands beside it always. ``target`` is the image that the adversary wants to be seen (None where
+    its goal is damage). ``control_*`` are the matched noise's.
     """
 
     source: Interval | None
     quality: Interval | None
     clean: Interval | None
     passive: Interval | None
+    target: Interval | None = None
     control_source: Interval | None = None
     control_clean: Interval | None = None
     control_passive: Interval | None = None
+    control_target: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """One arm: a receiver at one point of the sweep.
 
-    ``n`` of ``expected`` transmissions are settled. ``psr_db``, ``psr_received_db`` average linear
-    power over all messages, those with no perturbation included; None where nothing was injected.
-    ``snr_measured_db`` is P over the mean noise power. ``verdict``: see
-    `arm_verdict`. ``false_alarm_share``:
-    of the attempts that arrived with nothing injected, how many were rejected; None without such.
+    ``n`` of ``expected`` transmissions are settled; they carry ``images`` different images, the
+    unit of every interval. ``power``: P per real value on the wire, ``latent_size``: K, of the
+    receiver's codec; a perturbation of energy ‖δ‖² has the PSR ‖δ‖²/(K·P). ``psr_db``,
+    ``psr_received_db`` average linear power over all messages, those with no perturbation included;
+    None where nothing was injected. ``snr_measured_db`` is P over the mean noise power.
+    ``verdict``: see `arm_verdict`. ``false_alarm_share``: of the attempts that arrived with nothing
+    injected, how many were rejected; None without such.
     ``gain_db``: see `gain`, read from ``Summary.gain_metric`` at first attempts; None without an
     attack.
     """
@@ -56,6 +61,9 @@ class Point:
     swept: Mapping[str, Any]
     n: int
     expected: int
+    images: int
+    power: float | None
+    latent_size: int | None
     metrics: Mapping[str, Reading]
     gain_db: Interval | None
     verdict: str | None
@@ -154,6 +162,7 @@ def _point(
     found = cells.means(resampler(len(cells.cells))) if cells.messages else None
     tally = cells.tally
     gain, lost_to_noise = None, False
+    power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
     attacked = bool(set(tally.verdicts) - {records.OFF})
     gauge = damage_metric(metrics) if header["control"] else None
     if found is not None and gauge is not None and attacked:
@@ -166,6 +175,9 @@ def _point(
         swept=dict(arm.swept),
         n=cells.messages,
         expected=int(header["count"]),
+        images=cells.images,
+        power=None if power is None else float(power["wire"]),
+        latent_size=None if power is None else int(power["latent_size"]),
         metrics=_readings(metrics, cells, found),
         gain_db=gain,
         verdict=arm_verdict(tally.verdicts, lost_to_noise),
@@ -199,9 +211,11 @@ def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> d
             quality=read(name, f"quality_{name}"),
             clean=read(name, f"{name}_clean"),
             passive=read(name, f"{name}_passive"),
+            target=read(name, f"{name}_target"),
             control_source=read(name, f"control_{name}_source"),
             control_clean=read(name, f"control_{name}_clean"),
             control_passive=read(name, f"control_{name}_passive"),
+            control_target=read(name, f"control_{name}_target"),
         )
         for name in metrics
     }
@@ -230,7 +244,8 @@ def _resamplers(seed: int) -> Callable[[int], Resampler]:
 
 def _flat(point: Point) -> dict[str, Any]:
     row: dict[str, Any] = {"arm": point.arm, "receiver": point.receiver, **point.swept}
-    row |= {"n": point.n, "verdict": point.verdict}
+    row |= {"n": point.n, "images": point.images, "verdict": point.verdict}
+    row |= {"power": point.power, "latent_size": point.latent_size}
     for name in (
         "delivered_share", "rejected_share", "attempts", "latency_s", "snr_db",
         "snr_measured_db", "psr_db", "psr_received_db", "false_alarm_share",
@@ -243,9 +258,11 @@ def _flat(point: Point) -> dict[str, Any]:
             (f"{metric}_source", reading.source),
             (f"{metric}_clean", reading.clean),
             (f"{metric}_passive", reading.passive),
+            (f"{metric}_target", reading.target),
             (f"control_{metric}_source", reading.control_source),
             (f"control_{metric}_clean", reading.control_clean),
             (f"control_{metric}_passive", reading.control_passive),
+            (f"control_{metric}_target", reading.control_target),
         ]
     for name, interval in spread:
         ends = (interval.value, interval.low, interval.high) if interval else (None, None, None)

@@ -41,7 +41,7 @@ def kernels(codec: Codec, images: Tensor, epsilon: float, steps: int, alpha: flo
             shown = [network.decode(latent + delta + noise), network.decode(latent + signs + noise)]  # type: ignore[operator]
     with torch.no_grad():
         for picture in shown:
-            for reference in (images, clean, passive):
+            for reference in (images, clean, passive, torch.zeros_like(images)):
                 (picture - reference).square().mean(dim=(1, 2, 3)).log10()
                 ssim(picture, reference)
         ssim(clean, images)
