@@ -31,7 +31,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "torchvision_shim": {"torchvision_shim"},
         },
     ),
-    ("1", {"records": {"records"}}),
+    ("1", {"records": {"records"}, "weight_files": {"weight_files"}}),
     ("2", {"parts": {"parts"}}),
     (
         "3",

@@ -1,0 +1,312 @@
+"""Training the small classifier whose trunk serves `dfd` and whose answer serves `label`.
+
+As with codecs, the order of the images is a function of (seed, epoch), so an interrupted training
+that goes on equals one that was never interrupted, at equal thread count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from channelsim import seeds, sources
+from channelsim.catalog.part_errors import faults_of
+from channelsim.errors import InputError, Interrupted
+from channelsim.metrics.classifier import (
+    ARCHITECTURES,
+    Classifier,
+    SmallConv,
+    load_classifier,
+    save_classifier,
+)
+from channelsim.parts import Count, Positive, Whole, part
+from channelsim.problems import Origins, Problems
+from channelsim.scenario.yaml_lines import read_yaml
+from channelsim.training import checkpoint, measure
+from channelsim.training.progress import Meter, OnProgress, TrainedResult, stop_signals
+from channelsim.training.recipe import DataRecipe
+
+_ROWS = 256  # images measured at a time
+_PRECISION = {"float16": torch.float16, "float32": torch.float32}
+
+
+@part
+class ClassifierKind:
+    """Which network. ``architecture``: small-conv."""
+
+    kind: ClassVar[str] = "classifier"
+
+    architecture: Literal["small-conv"] = "small-conv"
+
+
+@part
+class ClassifierRecipe:
+    """A training: classifier, data, and how long.
+
+    ``epochs``, ``batch_size`` (128), ``learning_rate`` of Adam at the start (1e-3), falling to zero
+    over the training along a cosine, ``seed``. ``store``: the weights as float16 or float32, the
+    card measured as stored. Loss: cross-entropy. All defaults are ours.
+    """
+
+    kind: ClassVar[str] = "recipe"
+
+    title: str = ""
+    classifier: ClassifierKind
+    data: DataRecipe
+    epochs: Count
+    batch_size: Count = 128
+    learning_rate: Positive = 1e-3
+    seed: Whole = 0
+    store: Literal["float16", "float32"] = "float16"
+
+
+@dataclass(frozen=True)
+class ClassifierReading:
+    """A recipe as read; ``hash``: SHA-256 of what decides the result."""
+
+    path: Path
+    recipe: ClassifierRecipe
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Every field with its value, JSON-able; of the data, only what is set."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self.recipe), default=str))
+        usual = asdict(DataRecipe(name=self.recipe.data.name)) if not found["data"]["path"] else {}
+        data = {key: value for key, value in found["data"].items() if value != usual.get(key)}
+        return {**found, "data": {"name": self.recipe.data.name, **data}}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over all but the title."""
+        decisive = {key: value for key, value in self.resolved.items() if key != "title"}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def read_classifier_recipe(path: Path) -> ClassifierReading:
+    """Read and check a recipe file; all that is wrong with it comes in one `InputError`."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as reason:
+        raise InputError(f"recipe {path}: cannot be read ({reason.strerror})") from reason
+    except UnicodeDecodeError as reason:
+        raise InputError(f"recipe {path}: not a text file") from reason
+    document = read_yaml(text, path.name)
+    problems = Problems(Origins(path.name, document.lines))
+    if not isinstance(document.data, Mapping):
+        problems.add((), "a recipe is a mapping with classifier, data and epochs")
+        problems.raise_if_any()
+    try:
+        recipe = TypeAdapter(ClassifierRecipe).validate_python(
+            document.data, context={"folder": path.parent}
+        )
+    except ValidationError as error:
+        for fault in faults_of(error, ClassifierRecipe):
+            problems.add(fault.where, fault.text)
+        problems.raise_if_any()
+        raise
+    return ClassifierReading(path, recipe)
+
+
+def train_classifier(
+    recipe_path: Path | str,
+    out: Path | str | None = None,
+    data_root: Path | str | None = None,
+    resume: bool = True,
+    on_progress: OnProgress | None = None,
+    checkpoint_s: float = 30.0,
+) -> TrainedResult:
+    """Train what a recipe asks for and leave ``<name>.safetensors`` and its card in ``out``.
+
+    A finished training is returned as it is; an unfinished one goes on from its last checkpoint
+    (``checkpoint_s`` apart, and one more at Ctrl-C or SIGTERM, which raise `Interrupted`). With
+    ``resume`` off, a folder that holds anything is refused.
+    """
+    reading = read_classifier_recipe(Path(recipe_path))
+    name = reading.path.stem
+    folder = Path(out) if out is not None else Path("runs") / f"train-{name}"
+    weights = folder / f"{name}.safetensors"
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: not empty; choose another folder, or allow it to go on")
+    if weights.is_file():
+        return _finished(reading, weights)
+    root = Path(data_root) if data_root is not None else None
+    data = reading.recipe.data.load(root)
+    if data.labels is None or data.test_labels is None:
+        raise InputError(
+            f"recipe {reading.path}: the data set {data.name} comes without labels, and a"
+            " classifier learns from them; put the label file beside the images"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = _Trainer(reading, data, folder)
+    begun = trainer.step
+    with stop_signals() as stop:
+        trainer.run(stop, on_progress, checkpoint_s)
+    written = trainer.finish(weights)
+    checkpoint.clear(folder)
+    return TrainedResult(written.path, written.card, begun)
+
+
+def _finished(reading: ClassifierReading, weights: Path) -> TrainedResult:
+    found = load_classifier(weights)
+    if found.card.get("recipe_hash") != reading.hash:
+        raise InputError(
+            f"{weights.parent}: holds the result of another recipe (or of an earlier version of"
+            " this one); choose another folder with --out"
+        )
+    return TrainedResult(weights, found.card, int(found.card["steps"]), already_done=True)
+
+
+class _Trainer:
+    """The state of a training: network, optimiser, step count."""
+
+    def __init__(self, reading: ClassifierReading, data: sources.TrainingSet, folder: Path) -> None:
+        assert data.labels is not None
+        self.reading, self.recipe, self.data, self.folder = reading, reading.recipe, data, folder
+        self.labels = data.labels
+        self.network = self._initial()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.recipe.learning_rate)
+        self.epoch_steps = -(-len(data.images) // self.recipe.batch_size)
+        self.steps_total = self.epoch_steps * self.recipe.epochs
+        standing, _ = checkpoint.restore(folder, reading.hash, self.network, [self.optimiser])
+        self.step, self.seconds = standing.step, standing.seconds
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def _initial(self) -> SmallConv:
+        assert self.data.labels is not None
+        shape = self.data.images.shape[1:]
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self._seed("start"))
+                network = ARCHITECTURES[self.recipe.classifier.architecture](
+                    image_shape=(shape[0], shape[1], shape[2]),
+                    classes=int(self.labels.max()) + 1,
+                )
+                for module in network.modules():
+                    if isinstance(module, nn.Conv2d):  # He et al. 2015, for ReLU
+                        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        except ValueError as reason:
+            raise InputError(
+                f"recipe {self.reading.path}: data {self.data.name}: {reason}"
+            ) from None
+        return network
+
+    def _seed(self, draw: str) -> int:
+        low, high = seeds.stream_key(self.recipe.seed, "train-classifier", draw)
+        return low | high << 32
+
+    def _rows(self) -> Tensor:
+        epoch, position = divmod(self.step, self.epoch_steps)
+        if self._order[0] != epoch:
+            shuffle = np.random.Generator(np.random.Philox(key=self._seed(f"order|{epoch}")))
+            order = torch.from_numpy(shuffle.permutation(len(self.data.images)))
+            self._order = (epoch, order)
+        size = self.recipe.batch_size
+        return self._order[1][position * size : (position + 1) * size]
+
+    def take_step(self) -> float:
+        """One step of Adam on the cross-entropy of one batch; the loss."""
+        rows = self._rows()
+        progress = self.step / self.steps_total
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+        loss = functional.cross_entropy(self.network(self.data.batch(rows)), self.labels[rows])
+        self.optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def run(
+        self, stop: threading.Event, on_progress: OnProgress | None, checkpoint_s: float
+    ) -> None:
+        """Take all remaining steps."""
+        meter = Meter(self.recipe.epochs, self.epoch_steps, self.recipe.batch_size)
+        saved = begun = time.monotonic()
+        before = self.seconds
+        while self.step < self.steps_total:
+            loss = self.take_step()
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"recipe {self.reading.path}: the loss is {loss} after {self.step:,} steps;"
+                    f" lower learning_rate (it is {self.recipe.learning_rate:g})"
+                )
+            meter.add({"loss": loss})
+            now = time.monotonic()
+            self.seconds = before + now - begun
+            if on_progress is not None and (meter.due(now) or self.step == self.steps_total):
+                on_progress(meter.read(self.step, now))
+            if stop.is_set():
+                self._save()
+                raise Interrupted(
+                    f"training stopped at step {self.step:,} of {self.steps_total:,} and kept in"
+                    f" {self.folder}; the same command goes on from there"
+                )
+            if now - saved >= checkpoint_s:
+                self._save()
+                saved = now
+
+    def _save(self) -> None:
+        standing = checkpoint.Standing(self.step, self.seconds)
+        checkpoint.save(
+            self.folder, self.reading.hash, standing, self.network, [self.optimiser], best={}
+        )
+
+    def finish(self, weights: Path) -> Classifier:
+        """Measure the classifier as it will be stored, and write it."""
+        recipe, data = self.recipe, self.data
+        precision = _PRECISION[recipe.store]
+        # Also where float32 is stored: the trained network must not change under the card.
+        stored = self.network.to(precision).float().eval()
+        card = {
+            "name": weights.stem,
+            "title": recipe.title,
+            "architecture": recipe.classifier.architecture,
+            "image_shape": list(stored.image_shape),
+            "classes": stored.classes,
+            "parameters": sum(parameter.numel() for parameter in stored.parameters()),
+            "input_range": "[0, 1], mapped to [-1, 1]",
+            "stored_as": recipe.store,
+            "data": {
+                "name": data.name,
+                "images": len(data.images),
+                "left_out_as_test_images": data.left_out,
+                "test": data.test_name,
+            },
+            "test_accuracy": accuracy(stored, data),
+            "epochs": recipe.epochs,
+            "steps": self.step,
+            "seed": recipe.seed,
+            "recipe": self.reading.resolved,
+            "recipe_hash": self.reading.hash,
+            "versions": measure.versions(),
+        }
+        remarks = {"training_s": round(self.seconds, 1), "threads": torch.get_num_threads()}
+        name = recipe.classifier.architecture
+        return save_classifier(weights, stored, name, card, remarks, precision)
+
+
+def accuracy(network: SmallConv, data: sources.TrainingSet) -> float:
+    """Share of the data set's test images that get their true label."""
+    assert data.test_labels is not None
+    right = 0
+    with torch.no_grad():
+        for start in range(0, len(data.test_images), _ROWS):
+            rows = slice(start, start + _ROWS)
+            answers = network(data.test_batch(rows)).argmax(dim=1)
+            right += int((answers == data.test_labels[rows]).sum())
+    return right / len(data.test_images)
