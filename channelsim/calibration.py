@@ -8,6 +8,7 @@ into the run's header. Arms that differ only in columns are grouped onto one `Si
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ from channelsim.errors import InputError
 from channelsim.parts import Adversary, Codec
 from channelsim.records import Ints, Rows
 from channelsim.scenario import Arm, Scenario
-from channelsim.signal_path import Column, Defence, SignalPath, Transmitter
+from channelsim.signal_path import Column, Defence, Latents, SignalPath, Transmitter
+from channelsim.sources import ImageSource, Prior, Source, as_float
 
 _CHUNK = 500  # rows of the training split encoded at a time
 
@@ -45,8 +47,7 @@ def calibrate(scenario: Scenario) -> Paths:
     """Fit what must be fitted and build one path per group of arms."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = scenario.source
-    images = source.load(source.split).images.to(device)
-    index = source.index(np.arange(source.messages))
+    images, index = _sent(source, device)
     fitting = _Fitting(scenario, device)
     columns = _columns(scenario.arms)
 
@@ -76,13 +77,29 @@ def calibrate(scenario: Scenario) -> Paths:
                     columns=columns,
                     thresholds=thresholds,  # shared, and complete when the loop ends
                     block_rows=scenario.block_rows,
+                    latents=fitting.latents(arm) if isinstance(source, Prior) else None,
                 )
             )
         of_arm.append(known[key])
     # Messages that carry the same image are no independent observations of it.
     fitting.report["images"] = len(np.unique(index))
-    fitting.report["constant_image"] = fitting.constant_image(images, index)
+    fitting.report["source"] = {
+        "name": source.described,
+        "sha256": source.content(),
+        "calibration_images": len(fitting.train),
+    }
+    fitting.report["constant_image"] = (
+        fitting.constant_image(images, index) if isinstance(source, ImageSource) else {}
+    )
     return Paths(tuple(paths), tuple(of_arm), fitting.report)
+
+
+def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints]:
+    """The images that messages carry, and the row of each message; no image for a prior."""
+    numbers = np.arange(source.messages)
+    if isinstance(source, ImageSource):
+        return source.sent().images.to(device), source.index(numbers)
+    return torch.empty(0, *source.image_shape, device=device), numbers
 
 
 def _all_off(arm: Arm) -> bool:
@@ -156,10 +173,33 @@ class _Fitting:
 
     @property
     def train(self) -> Tensor:
-        """Images of the training split [n, C, H, W]."""
+        """Images of the training split [n, C, H, W], bytes or float32 in [0, 1]."""
         if self._train is None:
-            self._train = self.scenario.source.load("train").images.to(self.device)
+            self._train = self.scenario.source.calibration().images.to(self.device)
         return self._train
+
+    @functools.cached_property
+    def mean_image(self) -> Tensor:
+        """Mean of the training images, float32 [C, H, W]."""
+        if self.train.dtype != torch.uint8:
+            return self.train.mean(dim=0)
+        total = torch.zeros(self.train.shape[1:], dtype=torch.float64, device=self.device)
+        for chunk in torch.split(self.train, _CHUNK):
+            total += chunk.double().sum(dim=0)
+        return (total / (255.0 * len(self.train))).float()
+
+    def latents(self, arm: Arm) -> Latents:
+        """What the arm's codewords are drawn from."""
+        codec = arm.receiver.codec
+        try:
+            found = Latents.of_card(codec.card, codec.latent_size, self.device)
+        except ValueError as reason:
+            raise InputError(
+                f"receiver {arm.receiver_name}: its codec's card says prior: fitted, but {reason};"
+                " train the codec again, or use another source"
+            ) from None
+        self.report.setdefault("prior", {})[str(arm.number)] = found.name
+        return found
 
     def transmitter(self, arm: Arm) -> Transmitter:
         """The arm's transmitter, its codec's power from the card or measured."""
@@ -202,7 +242,7 @@ class _Fitting:
         """Mean latents of the training split [n, K], and the mean variance added by sampling."""
         means, variance = [], 0.0
         for chunk in torch.split(self.train, _CHUNK):
-            mean, std = codec.posterior(chunk)
+            mean, std = codec.posterior(as_float(chunk))
             means.append(mean)
             if std is not None:
                 variance += float(std.double().square().sum())
@@ -258,7 +298,7 @@ class _Fitting:
         scores = {}
         for metric in self.scenario.metrics:
             values = [
-                metric(self.train.mean(dim=0).expand_as(chunk), chunk)
+                metric(self.mean_image.expand_as(chunk), as_float(chunk))
                 for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK)
             ]
             additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
@@ -269,7 +309,7 @@ class _Fitting:
     def _fallback(self, name: str, shape: tuple[int, int, int]) -> Tensor:
         if name == "black":
             return torch.zeros(shape, device=self.device)
-        return self.train.mean(dim=0)
+        return self.mean_image
 
     @torch.no_grad()
     def _benign(self, arm: Arm, transmitter: Transmitter) -> Tensor:
@@ -282,7 +322,9 @@ class _Fitting:
             strict=True,
         ):
             # Streams of their own: calibration never meets the noise that messages will meet.
-            _, scaled = transmitter.send(chunk, self._rows("transmitter", rows, {}, transmitter))
+            _, scaled = transmitter.send(
+                as_float(chunk), self._rows("transmitter", rows, {}, transmitter)
+            )
             signal = scaled.wire
             for stage in arm.path:
                 if not isinstance(stage, Adversary):

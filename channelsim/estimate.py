@@ -66,7 +66,7 @@ def trial(scenario: Scenario, messages: int, block_rows: int | None = None) -> T
     """Run the first ``messages`` of a scenario in memory, through everything but the ledger."""
     short = dataclasses.replace(
         scenario,
-        source=dataclasses.replace(scenario.source, count=messages),
+        source=scenario.source.first(messages),
         block_rows=block_rows or scenario.block_rows,
         max_pending=None,
     )

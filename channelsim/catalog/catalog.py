@@ -22,10 +22,16 @@ from channelsim.defences import DETECTORS
 from channelsim.errors import did_you_mean
 from channelsim.metrics import METRICS
 from channelsim.parts import Codec, Detector, Metric, Stage
-from channelsim.sources import Dataset, OnceArrivals, PeriodicArrivals, PoissonArrivals
+from channelsim.sources import (
+    SOURCES,
+    OnceArrivals,
+    PeriodicArrivals,
+    PoissonArrivals,
+    Source,
+)
 
 TABLES: Mapping[str, Mapping[str, type]] = {
-    "source": {Dataset.kind: Dataset},
+    "source": SOURCES,
     "codec": CODECS,
     "stage": {**CHANNELS, **ADVERSARIES},
     "detector": DETECTORS,
@@ -34,7 +40,7 @@ TABLES: Mapping[str, Mapping[str, type]] = {
 
 # What a part for each slot is; ``use:`` may bring others.
 CONTRACTS: Mapping[str, type] = {
-    "source": Dataset,
+    "source": Source,
     "codec": Codec,
     "stage": Stage,
     "detector": Detector,

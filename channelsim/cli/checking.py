@@ -31,7 +31,7 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
 
 def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
     source = scenario.source
-    yield "messages", f"{source.messages:,} of {source.name} ({source.split})"
+    yield "messages", f"{source.messages:,} of {source.described}"
     yield "arms", f"{len(scenario.arms)}: receivers {', '.join(scenario.receivers)}"
     for key in scenario.swept_keys:
         values = dict.fromkeys(str(arm.swept[key]) for arm in scenario.arms)

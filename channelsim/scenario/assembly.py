@@ -19,7 +19,7 @@ from channelsim.codecs import zoo_names
 from channelsim.errors import InputError, did_you_mean
 from channelsim.parts import Codec, Metric
 from channelsim.problems import Fault, Where, shown
-from channelsim.sources import Dataset
+from channelsim.sources import Source, as_float
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,15 @@ def expand(slot: str, given: Any) -> Any:
 class Workshop:
     """Builds parts and remembers them by what was said about them.
 
-    ``folder``: where relative paths start. ``source``: gives images to try foreign codecs on; None
-    where it is wrong itself. ``notices``: what the user should know.
+    ``folder``: where relative paths start. ``data_root``: where data sets lie. ``source``: gives
+    images to try foreign codecs on; None where it is wrong itself. ``notices``: what the user
+    should know.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, data_root: Path | None = None) -> None:
         self.folder = folder
-        self.source: Dataset | None = None
+        self.data_root = data_root
+        self.source: Source | None = None
         self.notices: list[str] = []
         self.foreign: dict[int, Built] = {}  # by the identity of the part, which stays alive here
         self._built: dict[str, Built] = {}
@@ -64,7 +66,9 @@ class Workshop:
     @functools.cached_property
     def images(self) -> Tensor | None:
         """Some images, of the training split like everything that is calibrated."""
-        return None if self.source is None else self.source.load("train").images[: admission.ROWS]
+        if self.source is None:
+            return None
+        return as_float(self.source.calibration().images[: admission.ROWS])
 
     def build(self, slot: str, given: Any) -> Built:
         """The part that ``given`` describes (a mapping, a shorthand word, or a part as such)."""
@@ -100,7 +104,7 @@ class Workshop:
         if slot == "codec" and isinstance(given, str) and kind == "zoo":
             return self._zoo(given)
         arguments = {key: value for key, value in mapping.items() if key != "kind"}
-        built = validated(TABLES[slot][kind], arguments, self.folder)
+        built = validated(TABLES[slot][kind], arguments, self.folder, self.data_root)
         return _opened(built) if slot == "codec" else built
 
     def _zoo(self, name: str) -> Built:
@@ -193,10 +197,13 @@ class Workshop:
         return Built(part)
 
 
-def validated(cls: type, arguments: Mapping[str, Any], folder: Path | None) -> Built:
+def validated(
+    cls: type, arguments: Mapping[str, Any], folder: Path | None, data_root: Path | None = None
+) -> Built:
     """A part from its keys, or everything that is wrong with them."""
+    context = {"folder": folder, "data_root": data_root}
     try:
-        part = adapter(cls).validate_python(dict(arguments), context={"folder": folder})
+        part = adapter(cls).validate_python(dict(arguments), context=context)
     except ValidationError as error:
         return Built(faults=tuple(faults_of(error, cls)))
     except InputError as error:

@@ -92,7 +92,10 @@ class Keys:
         self._sweepable = list(self._known)
         for top in TOP_LEVEL:
             self._known.setdefault(top, ((top,),))
-        self._take("source", ("source",), dotted_fields(TABLES["source"]["dataset"]))
+        source = data.get("source")
+        kind = source.get("kind") if isinstance(source, Mapping) else None
+        described = TABLES["source"].get(str(kind), TABLES["source"]["dataset"])
+        self._take("source", ("source",), dotted_fields(described))
 
     @staticmethod
     def _of_part(slot: str, given: Any) -> list[str | None]:

@@ -26,7 +26,10 @@ _LONGEST = 2_000_000  # bytes; a scenario is a page
 
 
 def load(
-    given: str | Path | Mapping[str, Any], settings: dict[str, Any], seed: int | None
+    given: str | Path | Mapping[str, Any],
+    settings: dict[str, Any],
+    seed: int | None,
+    data_root: Path | None = None,
 ) -> dict[str, Any]:
     """The fields of a `Scenario`, or one `InputError`."""
     if isinstance(given, Mapping):
@@ -50,7 +53,7 @@ def load(
     title = skeleton.title or (path.stem if path else "untitled")
     skeleton = skeleton.model_copy(update={"title": title})
 
-    workshop = Workshop(folder)
+    workshop = Workshop(folder, data_root)
     source = None if "source" in broken else _one(workshop, "source", skeleton.source, problems)
     workshop.source = source
     metrics = _metrics(skeleton, workshop, problems)

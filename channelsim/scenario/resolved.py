@@ -17,6 +17,7 @@ from channelsim.problems import Where
 from channelsim.scenario.arms import Arm, Choice, Swept
 from channelsim.scenario.assembly import Built, adapter
 from channelsim.scenario.skeleton import Skeleton
+from channelsim.sources import Source
 
 _SCHEDULING = ("max_pending",)
 
@@ -26,6 +27,20 @@ class _Use:
 
     def __init__(self, file: Path, name: str) -> None:
         self.file, self.name = file, name
+
+
+class _Known:
+    """A file or folder whose content is hashed elsewhere, by those who read it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+
+def _files_known(value: Any) -> Any:
+    """Paths that the hash leaves to the content of the images."""
+    if isinstance(value, Mapping):
+        return {key: _files_known(inner) for key, inner in value.items()}
+    return _Known(value) if isinstance(value, Path) else value
 
 
 class Resolver:
@@ -118,6 +133,8 @@ class Resolver:
             found: dict[str, Any] = {"use": _Use(*foreign.origin), **keys}
         else:
             found = ({"kind": part.kind} if kind else {}) | dict(fields)
+        if isinstance(part, Source):
+            found = _files_known(found) | {"\0content": part.content()}
         if kind and isinstance(part, Codec):
             found["\0weights"] = part.card.get("sha256")  # only the hash looks at it
         self._described[id(part)] = found
@@ -146,6 +163,8 @@ def _plain(
             return value
         case Path():
             return file(value)
+        case _Known():
+            return None if hashing else str(value.file)
         case _Use():
             return use(value)
         case Mapping():

@@ -12,7 +12,7 @@ from channelsim.scenario.arms import Arm
 from channelsim.scenario.loading import load
 from channelsim.scenario.schema import schema
 from channelsim.scenario.yaml_lines import read_scalar
-from channelsim.sources import Dataset
+from channelsim.sources import Source
 
 __all__ = ["Arm", "Scenario", "parse_value", "schema"]
 
@@ -32,7 +32,7 @@ class Scenario:
 
     title: str
     seed: int
-    source: Dataset
+    source: Source
     arms: tuple[Arm, ...]
     metrics: tuple[Metric, ...]
     control: bool
@@ -53,20 +53,22 @@ class Scenario:
         given: str | Path | Mapping[str, Any] | Scenario,
         set: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        data_root: str | Path | None = None,  # noqa: ARG003  mnist5k is always there
+        data_root: str | Path | None = None,
     ) -> Scenario:
         """Read and validate; one `InputError` says everything that is wrong, in file order.
 
         ``given``: a file, its content as a mapping (relative paths start at the current folder), or
         a scenario. ``set``: dotted key → value; setting a swept key pins it (its sweep is removed,
         and those inside it), ``sweep.KEY`` replaces or adds a sweep. ``seed``: instead of the
-        file's.
+        file's. ``data_root``: where data sets lie (default: CHANNELSIM_DATA, else the cache).
         """
+        root = None if data_root is None else Path(data_root)
         if isinstance(given, Scenario):
             if not set and seed is None:
                 return given
+            root = root or given.source.root
             given = given.resolved
-        return cls(**load(given, dict(set or {}), seed))
+        return cls(**load(given, dict(set or {}), seed, root))
 
 
 def parse_value(text: str, place: str) -> Any:

@@ -1,0 +1,56 @@
+"""Where messages come from, which images they carry, and when they arrive.
+
+Data sets (`mnist5k` is always there; others lie under a data root), image folders, NumPy archives,
+and codewords drawn from a codec's prior. No test image is ever in a training split: splits are
+compared by content.
+"""
+
+from channelsim.sources.arrivals import Arrivals, OnceArrivals, PeriodicArrivals, PoissonArrivals
+from channelsim.sources.collection import Collection, Images, as_float
+from channelsim.sources.kinds import SOURCES, Dataset, ImageFolder, Npz, Prior
+from channelsim.sources.mnist5k import (
+    ImageSet,
+    content_hashes,
+    mnist5k,
+    mnist5k_pixels,
+    mnist5k_test_hashes,
+    padded,
+)
+from channelsim.sources.root import data_root
+from channelsim.sources.source import ImageSource, Source
+from channelsim.sources.training import (
+    TRAINING_SETS,
+    TrainingSet,
+    mnist5k_train,
+    mnist_train,
+    training_set,
+)
+
+__all__ = [
+    "SOURCES",
+    "TRAINING_SETS",
+    "Arrivals",
+    "Collection",
+    "Dataset",
+    "ImageFolder",
+    "ImageSet",
+    "ImageSource",
+    "Images",
+    "Npz",
+    "OnceArrivals",
+    "PeriodicArrivals",
+    "PoissonArrivals",
+    "Prior",
+    "Source",
+    "TrainingSet",
+    "as_float",
+    "content_hashes",
+    "data_root",
+    "mnist5k",
+    "mnist5k_pixels",
+    "mnist5k_test_hashes",
+    "mnist5k_train",
+    "mnist_train",
+    "padded",
+    "training_set",
+]

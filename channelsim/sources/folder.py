@@ -1,0 +1,107 @@
+"""A folder of pictures as a data set, split by content."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from channelsim.errors import InputError
+from channelsim.records import Ints
+from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split, SplitName, is_test
+from channelsim.sources.pictures import SUFFIXES, read_picture
+
+KEPT_BYTES = 512 * 2**20  # ours: a folder that is larger as pixels is decoded again when asked
+_IGNORED = {"thumbs.db", "desktop.ini"}
+
+
+def image_folder(
+    folder: Path,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
+    test_share: float = 0.2,
+) -> Collection:
+    """All pictures of a folder and its sub-folders, sorted by path.
+
+    ``size`` [H, W]: see `read_picture`; without it all pictures must be of one size. A picture is a
+    test image by the hash of its pixels as used (cropped, resized), so about ``test_share`` of them
+    are, copies are never on both sides, and adding pictures moves none. Pictures of one person or
+    scene may well be on both sides. Labels: the position of the first sub-folder in sorted order;
+    none where the folder has no sub-folders. Hidden files are ignored, other files that are no
+    pictures are refused.
+    """
+    files = _files(folder)
+    labels = _labels(folder, files)
+    first = _read(folder, files[0], size, grey)
+    keep = first.nbytes * len(files) <= KEPT_BYTES
+    kept = np.empty((len(files) if keep else 0, *first.shape), dtype=np.uint8)
+    tested = np.zeros(len(files), dtype=bool)
+    for number, file in enumerate(files):
+        pixels = _read(folder, file, size, grey)
+        if pixels.shape != first.shape:
+            raise InputError(
+                f"{file}: is {pixels.shape[1]} × {pixels.shape[2]} pixels and {files[0].name} is"
+                f" {first.shape[1]} × {first.shape[2]}; say with size [H, W] to which all of them"
+                " are resized"
+            )
+        tested[number] = is_test(hashlib.sha256(pixels.tobytes()).hexdigest(), test_share)
+        if keep:
+            kept[number] = pixels
+    if tested.all() or not tested.any():
+        raise InputError(
+            f"{folder}: of {len(files)} pictures {int(tested.sum())} are test images at test_share"
+            f" {test_share:g}; change test_share or give more pictures"
+        )
+    shape = (first.shape[0], first.shape[1], first.shape[2])
+
+    def load(split: SplitName) -> Split:
+        rows = np.flatnonzero(tested if split == "test" else ~tested)
+        chosen = None if labels is None else labels[rows]
+        if keep:
+            return Held(torch.from_numpy(kept[rows]), chosen)
+        return Lazy(
+            len(rows), shape, chosen, lambda row: _read(folder, files[rows[row]], size, grey)
+        )
+
+    return Collection(folder.name, load, disjoint=True)
+
+
+def _read(folder: Path, file: Path, size: tuple[int, int] | None, grey: bool) -> Pixels:
+    return read_picture(file, str(folder / file.relative_to(folder)), size=size, grey=grey)
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "there is no such folder"
+        raise InputError(f"{folder}: {what}; give the path of a folder of pictures")
+    found = []
+    for file in sorted(folder.rglob("*")):
+        inside = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or file.is_dir() or file.name.lower() in _IGNORED:
+            continue
+        if file.suffix.lower() not in SUFFIXES:
+            raise InputError(
+                f"{file}: is not a picture ({', '.join(SUFFIXES)}); take it out of the folder, or"
+                " give a folder with pictures only"
+            )
+        found.append(file)
+    if not found:
+        raise InputError(f"{folder}: holds no picture ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _labels(folder: Path, files: list[Path]) -> Ints | None:
+    inside = [file.relative_to(folder).parts for file in files]
+    if all(len(parts) == 1 for parts in inside):
+        return None
+    beside = next((parts[0] for parts in inside if len(parts) == 1), None)
+    if beside is not None:
+        raise InputError(
+            f"{folder / beside}: lies beside sub-folders, and a sub-folder is a class; put every"
+            " picture into one, or none"
+        )
+    classes = {name: number for number, name in enumerate(sorted({parts[0] for parts in inside}))}
+    return np.array([classes[parts[0]] for parts in inside], dtype=np.int64)

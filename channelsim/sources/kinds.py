@@ -1,0 +1,166 @@
+"""The kinds of sources that a scenario may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from channelsim.parts import Count, Flag, InputFile, OpenFraction, part
+from channelsim.sources.arrivals import Arrivals, PoissonArrivals
+from channelsim.sources.celeba import celeba
+from channelsim.sources.cifar import cifar10, cifar10_subset
+from channelsim.sources.collection import Collection, Images, SplitName
+from channelsim.sources.folder import image_folder
+from channelsim.sources.idx import fashion_mnist, mnist
+from channelsim.sources.mnist5k import mnist5k_collection
+from channelsim.sources.npz import Layout, npz
+from channelsim.sources.source import ImageSource, Source
+
+DataSet = Literal["mnist5k", "mnist", "fashion-mnist", "cifar10", "cifar10-subset", "celeba"]
+Size = tuple[Count, Count]
+
+_READERS: dict[DataSet, Callable[[Path | None], Collection]] = {
+    "mnist5k": lambda _root: mnist5k_collection(),
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar10-subset": cifar10_subset,
+    "celeba": celeba,
+}
+
+
+@part
+class Dataset(ImageSource):
+    """Messages that carry the images of a data set, in its order.
+
+    ``name``: mnist5k (embedded), or under the data root mnist (train: without mnist5k's test
+    images; test: the official 10,000), fashion-mnist, cifar10, cifar10-subset, celeba. ``split``:
+    which images are sent; calibration always uses train. ``count``: how many messages, default all
+    images of the split; ``repeat`` allows more: message i carries image i mod n. ``size`` [H, W]:
+    of celeba, default 64 × 64. ``arrivals``: once, periodic or poisson. Defaults are ours.
+    """
+
+    kind: Literal["dataset"] = "dataset"
+    name: DataSet = "mnist5k"
+    split: SplitName = "test"
+    count: Count | None = None
+    repeat: Flag = False
+    size: Size | None = None
+    arrivals: Arrivals = Field(default_factory=PoissonArrivals)
+
+    def check_keys(self) -> None:
+        """Only CelebA comes in sizes."""
+        if self.size is not None and self.name != "celeba":
+            raise ValueError(f"size is for name: celeba; the images of {self.name} have their own")
+
+    def open(self) -> Collection:
+        """The data set by its name."""
+        if self.name == "celeba":
+            return celeba(self.root, self.size)
+        return _READERS[self.name](self.root)
+
+
+@part
+class ImageFolder(ImageSource):
+    """Messages that carry the pictures of a folder (PNG, JPEG, PGM, …), sorted by path.
+
+    ``path``: the folder; one of its sub-folders is one class. ``size`` [H, W]: the largest centred
+    rectangle of that shape is cut out and resized; without it all pictures must be of one size.
+    ``grey``: one channel instead of three. ``test_share``: about this share of the pictures is the
+    test split, chosen by content. ``split``, ``count``, ``repeat``, ``arrivals``: as for dataset.
+    Defaults are ours.
+    """
+
+    kind: Literal["images"] = "images"
+    path: InputFile
+    size: Size | None = None
+    grey: Flag = False
+    test_share: OpenFraction = 0.2
+    split: SplitName = "test"
+    count: Count | None = None
+    repeat: Flag = False
+    arrivals: Arrivals = Field(default_factory=PoissonArrivals)
+
+    def open(self) -> Collection:
+        """The folder."""
+        return image_folder(self.path, self.size, self.grey, self.test_share)
+
+
+@part
+class Npz(ImageSource):
+    """Messages that carry the images of a NumPy archive, in its order.
+
+    ``path``: an .npz file with train_images and test_images, or images alone (and labels); bytes,
+    or floats in [0, 1]. ``layout``: nhw, nhwc or nchw, needed where the shape fits two.
+    ``test_share``: of images alone, about this share is the test split, chosen by content.
+    ``split``, ``count``, ``repeat``, ``arrivals``: as for dataset. Defaults are ours.
+    """
+
+    kind: Literal["npz"] = "npz"
+    path: InputFile
+    layout: Layout | None = None
+    test_share: OpenFraction = 0.2
+    split: SplitName = "test"
+    count: Count | None = None
+    repeat: Flag = False
+    arrivals: Arrivals = Field(default_factory=PoissonArrivals)
+
+    def open(self) -> Collection:
+        """The archive."""
+        return npz(self.path, self.layout, self.test_share)
+
+
+@part
+class Prior(Source):
+    """Messages whose codewords are drawn from the codec's prior instead of encoding images.
+
+    Message i has one standard normal draw ξ per (seed, i), the same for every receiver (its first
+    K values). The codeword is z = ξ for codecs tied to N(0, I), or z = m + S^½·ξ with m and S the
+    ``latent_mean`` and ``latent_covariance`` of a card that says ``prior: fitted``. The source
+    image is what the clean receiver makes of it, x = g(z), so ``_source`` equals ``_clean``, and
+    quality is perfect by definition. No encoder takes part: ``transmit`` changes nothing.
+
+    ``count``: how many messages, default 1,000. ``data``: whose training split calibrates power,
+    detectors and the mean image, as everywhere; default dataset (mnist5k). Defaults are ours.
+    """
+
+    kind: Literal["prior"] = "prior"
+    count: Count = 1000
+    data: Annotated[Dataset | ImageFolder | Npz, Field(discriminator="kind")] = Field(
+        default_factory=Dataset
+    )
+    arrivals: Arrivals = Field(default_factory=PoissonArrivals)
+
+    @property
+    def messages(self) -> int:
+        """How many messages are sent."""
+        return self.count
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the calibrating images, which codecs must show."""
+        return self.data.image_shape
+
+    @property
+    def described(self) -> str:
+        """Whose prior, and what calibrates."""
+        return f"the codec's prior (calibrated on {self.data.collection.name})"
+
+    @property
+    def root(self) -> Path | None:
+        """The data root of the calibrating data."""
+        return self.data.root
+
+    def calibration(self) -> Images:
+        """Training images of ``data``."""
+        return self.data.calibration()
+
+    def content(self) -> dict[str, str]:
+        """Only what calibrates is read."""
+        return {"calibration": self.calibration().sha256}
+
+
+SOURCES: dict[str, type] = {"dataset": Dataset, "images": ImageFolder, "npz": Npz, "prior": Prior}

@@ -1,0 +1,148 @@
+"""Images in a NumPy archive (``.npz``), read without pickles."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.errors import InputError
+from channelsim.records import Ints
+from channelsim.sources.collection import Collection, Held, SplitName, image_hashes, is_test
+
+Layout = Literal["nhw", "nhwc", "nchw"]
+_COLOURS = (1, 3)
+_WANTED = "train_images and test_images, or images (with train_labels, test_labels, or labels)"
+
+
+def npz(
+    file: Path, layout: str | None = None, test_share: float = 0.2, name: str = ""
+) -> Collection:
+    """A data set from arrays ``train_images`` and ``test_images``, or ``images`` alone.
+
+    Images: bytes, or floats in [0, 1]; [n, H, W] (nhw), [n, H, W, C] (nhwc) or [n, C, H, W] (nchw)
+    with C = 1 or 3. ``layout`` must say which where the shape fits two of them. Labels (integers,
+    [n]) are optional: ``train_labels``, ``test_labels`` or ``labels``. ``images`` alone are split
+    by their content: about ``test_share`` of them test.
+    """
+    called = name or file.name
+    arrays = _arrays(file)
+    if "train_images" in arrays and "test_images" in arrays:
+        parts: dict[SplitName, Held] = {
+            split: _held(file, arrays, f"{split}_images", f"{split}_labels", layout)
+            for split in ("train", "test")
+        }
+        train, test = parts["train"].image_shape, parts["test"].image_shape
+        if train != test:
+            raise InputError(
+                f"{file}: train_images are of shape {list(train)} and test_images of {list(test)};"
+                " they must be equal"
+            )
+        return Collection(called, lambda split: parts[split])
+    if "images" not in arrays:
+        there = ", ".join(sorted(arrays)) or "nothing"
+        raise InputError(f"{file}: holds {there}; it must hold {_WANTED}")
+    whole = _held(file, arrays, "images", "labels", layout)
+    tested = np.array([is_test(one, test_share) for one in image_hashes(whole.images)], dtype=bool)
+    if tested.all() or not tested.any():
+        raise InputError(
+            f"{file}: of {len(tested)} images {int(tested.sum())} are test images at test_share"
+            f" {test_share:g}; change test_share, or give train_images and test_images"
+        )
+
+    def load(split: SplitName) -> Held:
+        chosen = tested if split == "test" else ~tested
+        labels = None if whole.labels is None else whole.labels[chosen]
+        return Held(whole.images[torch.from_numpy(chosen)], labels)
+
+    return Collection(called, load, disjoint=True)
+
+
+def _arrays(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file; give the path of an .npz archive")
+    names = ("train_images", "test_images", "images", "train_labels", "test_labels", "labels")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            unread = dict.fromkeys(archive.files)
+            # Only what is used is read; other arrays may be of any kind.
+            return {**unread, **{name: archive[name] for name in names if name in unread}}
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as reason:
+        text = str(reason)
+        if "allow_pickle" in text or "pickle" in text:
+            text = "an array of it is pickled, and pickles are never opened"
+        raise InputError(
+            f"{file}: not a readable .npz archive of plain arrays ({text}); write it with"
+            " numpy.savez"
+        ) from None
+
+
+def _held(file: Path, arrays: dict[str, Any], images: str, labels: str, layout: str | None) -> Held:
+    pixels = _pixels(file, images, arrays[images], layout)
+    given = arrays.get(labels)
+    if given is None:
+        return Held(pixels, None)
+    return Held(pixels, _labels(file, labels, given, len(pixels)))
+
+
+def _labels(file: Path, name: str, given: np.ndarray, count: int) -> Ints:
+    if given.shape != (count,) or given.dtype.kind not in "iu":
+        raise InputError(
+            f"{file}: {name} is {given.dtype} of shape {list(given.shape)}; allowed: integers of"
+            f" shape [{count}], one per image"
+        )
+    return given.astype(np.int64)
+
+
+def _pixels(file: Path, name: str, given: np.ndarray, layout: str | None) -> Tensor:
+    """Bytes or float32, [n, C, H, W]."""
+    place = f"{file}: {name}"
+    array = _as_nchw(place, given, layout)
+    if array.dtype != np.uint8:
+        if array.dtype.kind != "f":
+            raise InputError(
+                f"{place} is of type {given.dtype}; allowed: uint8, or floats in [0, 1]"
+            )
+        array = array.astype(np.float32)
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise InputError(
+                f"{place} has values from {array.min():g} to {array.max():g}; floats must lie in"
+                " [0, 1] (divide by the largest value an image may have)"
+            )
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _as_nchw(place: str, array: np.ndarray, layout: str | None) -> np.ndarray:
+    shape = list(array.shape)
+    if 0 in shape:
+        raise InputError(f"{place} is of shape {shape} and holds no image")
+    fits = {
+        "nhw": array.ndim == 3,
+        "nhwc": array.ndim == 4 and shape[3] in _COLOURS,
+        "nchw": array.ndim == 4 and shape[1] in _COLOURS,
+    }
+    possible = [word for word, fit in fits.items() if fit]
+    if not possible or (layout is not None and layout not in possible):
+        asked = f" at layout {layout}" if layout is not None else ""
+        raise InputError(
+            f"{place} is of shape {shape}, which is no set of images{asked}; allowed: [n, H, W]"
+            " (nhw), [n, H, W, C] (nhwc) or [n, C, H, W] (nchw) with C = 1 or 3"
+        )
+    if layout is None and len(possible) > 1:
+        raise InputError(
+            f"{place} is of shape {shape}, which may be {' or '.join(possible)}; say which with"
+            " layout"
+        )
+    match layout or possible[0]:
+        case "nhw":
+            return array[:, None]
+        case "nhwc":
+            return array.transpose(0, 3, 1, 2)
+    return array

@@ -1,0 +1,61 @@
+"""One picture file as bytes [C, H, W]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from channelsim.errors import InputError
+from channelsim.sources.collection import Pixels
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".tif", ".tiff", ".webp")
+_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP")
+
+
+def read_picture(
+    file: Path | IO[bytes],
+    place: str,
+    *,
+    size: tuple[int, int] | None,
+    grey: bool,
+    crop: int | None = None,
+) -> Pixels:
+    """Pixels [C, H, W], C = 1 (``grey``) or 3.
+
+    The orientation that a camera noted is applied. ``crop``: first cut the centred square of so
+    many pixels. ``size`` [H, W]: then cut the largest centred rectangle of that aspect ratio and
+    resize it (bilinear, averaged over what is lost). Colour becomes grey by the ITU-R 601 luma that
+    Pillow uses; 16-bit grey is divided by 257; transparency is refused. ``place``: what an error
+    calls the file.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file, formats=_FORMATS) as opened:
+            picture: Any = ImageOps.exif_transpose(opened)
+            if "A" in picture.mode or "transparency" in picture.info:
+                raise InputError(
+                    f"{place}: has transparency (colour mode {picture.mode}); allowed: grey or"
+                    " colour without it (save it again as such)"
+                )
+            if picture.mode.startswith("I"):
+                wide = np.asarray(picture).astype(np.int64).clip(0, 65535)
+                picture = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+            picture = picture.convert("L" if grey else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: not a readable picture ({reason})") from None
+    if crop is not None:
+        left, top = (picture.width - crop) // 2, (picture.height - crop) // 2
+        if left < 0 or top < 0:
+            raise InputError(
+                f"{place}: is {picture.height} × {picture.width} pixels, smaller than the centre of"
+                f" {crop} × {crop} that is cut out"
+            )
+        picture = picture.crop((left, top, left + crop, top + crop))
+    if size is not None and size != (picture.height, picture.width):
+        picture = ImageOps.fit(picture, (size[1], size[0]), method=Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture)
+    return pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1))

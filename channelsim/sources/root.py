@@ -1,0 +1,52 @@
+"""Where the user's data lie, and how their files are found and read.
+
+Nothing here opens a pickle, and nothing is unpacked to disk: archives are read member by member,
+by the names that the formats prescribe.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from channelsim.errors import InputError
+
+
+def data_root(given: Path | None = None) -> Path:
+    """The folder with the user's data: as given, else CHANNELSIM_DATA, else the cache folder."""
+    if given is not None:
+        return Path(given).expanduser()
+    named = os.environ.get("CHANNELSIM_DATA")
+    if named:
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "channelsim"
+
+
+def found(folders: Sequence[Path], name: str) -> Path | None:
+    """The first of ``folders`` that holds ``name``, plain or with ``.gz``."""
+    for folder in folders:
+        for file in (folder / name, folder / f"{name}.gz"):
+            if file.is_file():
+                return file
+    return None
+
+
+def missing(data_set: str, root: Path, name: str, otherwise: str) -> InputError:
+    """The sentence for a data set that is not under the data root."""
+    return InputError(
+        f"data set {data_set}: {name} is not under the data root {root}; name the folder that"
+        f" holds it with --data-root or CHANNELSIM_DATA, or {otherwise}"
+    )
+
+
+def content(file: Path) -> bytes:
+    """What a file holds, unpacked where its name ends in ``.gz``."""
+    try:
+        raw = file.read_bytes()
+        return gzip.decompress(raw) if file.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as reason:
+        raise InputError(f"{file}: cannot be read ({reason}); fetch it again") from reason

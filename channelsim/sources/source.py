@@ -1,0 +1,145 @@
+"""What every source of messages answers."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from pydantic import ValidationInfo, model_validator
+
+from channelsim import seeds
+from channelsim.records import Ints
+from channelsim.sources.arrivals import Arrivals
+from channelsim.sources.collection import Collection, Images, SplitName, as_float
+
+
+class Source(ABC):
+    """Where messages come from; a part like others, but one for the whole run."""
+
+    kind: str
+    arrivals: Arrivals
+
+    @property
+    @abstractmethod
+    def messages(self) -> int:
+        """How many messages are sent."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+
+    @property
+    @abstractmethod
+    def described(self) -> str:
+        """What people call it, e.g. ``mnist5k (test)``."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Path | None:
+        """The data root that was given, if any."""
+
+    @abstractmethod
+    def calibration(self) -> Images:
+        """Training images for everything that is calibrated: at most 10,000, evenly spaced."""
+
+    @abstractmethod
+    def content(self) -> dict[str, str]:
+        """SHA-256 of the images ``sent`` (absent where they are drawn), and of ``calibration``."""
+
+    def arrival_times(self, seed: int) -> seeds.Floats:
+        """When each message reaches the transmitter [s], float64 [messages], ascending."""
+        return self.arrivals.times(self.messages, seed)
+
+    def first(self, count: int) -> Self:
+        """The same source with so many messages; what was read stays read."""
+        other = copy.copy(self)
+        object.__setattr__(other, "count", count)
+        return other
+
+
+class ImageSource(Source):
+    """A source whose messages carry the images of a data set, in its order."""
+
+    split: SplitName
+    count: int | None
+    repeat: bool
+
+    # The data root that was given, set once, when a source is made; no key of a scenario.
+    _root: ClassVar[Path | None] = None
+
+    @abstractmethod
+    def open(self) -> Collection:
+        """Author's method: the data set."""
+
+    @model_validator(mode="after")
+    def _enough(self, info: ValidationInfo) -> Self:
+        context = info.context if isinstance(info.context, dict) else {}
+        object.__setattr__(self, "_root", context.get("data_root"))
+        self.check_keys()
+        size = len(self.collection.split(self.split))
+        if self.count is not None and self.count > size and not self.repeat:
+            raise ValueError(
+                f"count {self.count} is more than the {size} images of the {self.split} split of"
+                f" {self.collection.name}; allowed are 1 to {size}, or set repeat: true"
+            )
+        return self
+
+    def check_keys(self) -> None:
+        """Refuse keys that exclude each other (ValueError), before anything is read."""
+
+    @property
+    def root(self) -> Path | None:
+        """The data root that was given, if any."""
+        return self._root
+
+    @functools.cached_property
+    def collection(self) -> Collection:
+        """The data set, opened once."""
+        return self.open()
+
+    @property
+    def messages(self) -> int:
+        """How many messages are sent."""
+        return self.length if self.count is None else self.count
+
+    @property
+    def length(self) -> int:
+        """How many images the split has."""
+        return len(self.collection.split(self.split))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        return self.collection.split(self.split).image_shape
+
+    @property
+    def described(self) -> str:
+        """Data set and split."""
+        return f"{self.collection.name} ({self.split})"
+
+    def load(self, split: SplitName | None = None) -> Images:
+        """Images and labels of a split (default: the one that is sent), as float32."""
+        name = split or self.split
+        found = self.collection.first(name, len(self.collection.split(name)))
+        return Images(as_float(found.images), found.labels)
+
+    def sent(self) -> Images:
+        """The images that the messages carry, each once: rows 0 … min(messages, length) − 1."""
+        return self.collection.first(self.split, min(self.messages, self.length))
+
+    def index(self, messages: Ints) -> Ints:
+        """Row of the split that each message carries, int64 [N]."""
+        return np.asarray(messages, dtype=np.int64) % self.length
+
+    def calibration(self) -> Images:
+        """Training images for everything that is calibrated: at most 10,000, evenly spaced."""
+        return self.collection.calibration
+
+    def content(self) -> dict[str, str]:
+        """SHA-256 of the images that are sent, and of those that calibrate."""
+        return {"sent": self.sent().sha256, "calibration": self.calibration().sha256}
