@@ -45,6 +45,7 @@ def weights(n: int) -> Tensor:
             return torch.tensor([-half, 0.0, half], dtype=torch.float64)
         ranks = torch.arange(1, n + 1, dtype=torch.float64)
         m = torch.special.ndtri((ranks - 0.375) / (n + 0.25))
+        m = 0.5 * (m - m.flip(0))  # antisymmetric to the last bit, so that shifts cancel
         length = torch.linalg.vector_norm(m)
         u = n**-0.5
         corrected = 1 if n <= 5 else 2
