@@ -164,6 +164,22 @@ def train(
 
 
 @app.command()
+def download(
+    name: Annotated[
+        str,
+        typer.Argument(help="mnist, fashion-mnist or cifar10.", metavar="NAME", show_default=False),
+    ],
+    data_root: DataRoot = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the files are.")] = False,
+) -> None:
+    """Fetch a data set into the data root, checked against its official checksum.
+
+    [dim]Example:[/] channelsim download mnist --data-root data
+    """
+    _do("downloading", "download", name=name, data_root=data_root, quiet=quiet)
+
+
+@app.command()
 def replay(
     run: Folder,
     transmission: Annotated[
