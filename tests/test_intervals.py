@@ -11,9 +11,11 @@ from channelsim.robustness.intervals import (
     Resampler,
     bca,
     cell_of,
+    holm,
     intervals,
     mean_interval,
     means,
+    p_values,
 )
 
 
@@ -183,3 +185,42 @@ def test_cells_give_the_interval_that_messages_would():
     half = 1.96 * values.std() / np.sqrt(n)
     assert found.value == pytest.approx(values.mean(), rel=1e-12)
     assert found.high - found.low == pytest.approx(2 * half, rel=0.08)
+
+
+# --- whether a difference is one ------------------------------------------------------------------
+
+
+def test_a_p_value_is_small_exactly_where_the_interval_excludes_zero():
+    # Skewed samples whose means lie around the edge of what 80 values can tell from 0.
+    random = np.random.default_rng(7)
+    samples = random.gamma(1.5, 1.0, (80, 120)) - 1.5 + random.uniform(-0.6, 0.6, 120)
+    found = means(samples, ones(samples), Resampler(80, 2))
+    arguments = found.value, found.resampled, found.left_out
+    sure = np.array([i.low > 0 or i.high < 0 for i in intervals(found)])
+    p = p_values(*arguments)
+    clear = np.abs(p - 0.05) > 0.003  # the quantiles are interpolated between resamples
+    assert ((p < 0.05) == sure)[clear].all()
+    assert 20 < sure.sum() < 100
+
+
+def test_under_normality_p_values_are_those_of_the_z_test():
+    column = np.random.default_rng(1).normal(0.15, 1.0, (400, 1))
+    found = means(column, ones(column), Resampler(400, 5, 20_000))
+    z = column.mean() / (column.std() / 20)
+    expected = 2 * stats.norm.sf(abs(z))
+    assert p_values(found.value, found.resampled, found.left_out)[0] == pytest.approx(
+        expected, rel=0.25
+    )
+
+
+def test_without_spread_a_difference_is_certain_or_none():
+    columns = np.tile([0.0, 0.3], (10, 1))
+    found = means(columns, ones(columns), Resampler(10, 1))
+    assert p_values(found.value, found.resampled, found.left_out).tolist() == [1.0, 0.0]
+
+
+def test_holm_steps_down_and_leaves_out_what_is_unknown():
+    # The example by hand: 0.01·4, then 0.015·3 (not below 0.04), 0.03·2, 0.04·1 raised to 0.06.
+    p = np.array([0.03, 0.01, np.nan, 0.04, 0.015])
+    assert holm(p) == pytest.approx([0.06, 0.04, np.nan, 0.06, 0.045], nan_ok=True)
+    assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]

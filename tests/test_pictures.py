@@ -13,7 +13,7 @@ from PIL import Image
 
 from channelsim.records import ArmRecord, ImageSaved
 from channelsim.report import gallery as gallery_module
-from channelsim.report.pictures import COLOURS, curves, gallery
+from channelsim.report.pictures import COLOURS, curves, figure_of, gallery
 from channelsim.robustness.summary import summarise
 
 
@@ -130,3 +130,36 @@ def test_without_images_there_is_no_gallery(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.5]), 5) as ledger:
         assert not gallery(ledger, tmp_path / "gallery.png")
     assert not (tmp_path / "gallery.png").exists()
+
+
+def test_the_damage_is_drawn_over_the_budget_and_over_the_psr(tmp_path: Path):
+    # kld is hit at ρ = ε, loud at ρ = ε/2: the same ε, and the range they share ends at ρ = 0.5.
+    arms = sweep(["kld", "loud"], [0.0, 0.5, 1.0])
+    with created(tmp_path, arms, 12, metrics=["ssim"]) as ledger:
+        for arm in arms:
+            rho = arm.swept[EPSILON] / (1 if arm.receiver == "kld" else 2)
+            power = {"psr_db": 20 * math.log10(rho)} if rho else {"psr_db": None, "delta_l2": 0.0}
+            add_arm(ledger, arm.arm, ssim_clean=1 - 0.4 * rho, control_ssim_clean=1.0, **power)
+        figure = figure_of(summarise(ledger))
+    source, epsilon, psr = figure.axes
+    assert "source" in source.get_ylabel()
+    assert epsilon.get_xlabel() == "budget ε of mallory"
+    assert psr.get_xlabel() == "PSR [dB], linear in amplitude"
+    solid = [
+        line for line in psr.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 3
+    ]
+    assert [line.get_color() for line in solid] == list(COLOURS[:2])
+    assert solid[0].get_xdata() == pytest.approx([0.0, 0.5, 1.0])
+    assert solid[1].get_xdata() == pytest.approx([0.0, 0.25, 0.5])
+    assert solid[1].get_ydata() == pytest.approx([1.0, 0.9, 0.8])
+    assert any(np.allclose(line.get_xdata(), 0.5) for line in psr.lines)
+    ticks = dict(zip([t.get_text() for t in psr.get_xticklabels()], psr.get_xticks(), strict=True))
+    assert ticks["off"] == 0.0
+    assert ticks["-5"] == pytest.approx(10 ** (-5 / 20))
+
+
+def test_without_a_swept_budget_there_is_no_psr_axis(tmp_path: Path):
+    with created(tmp_path, [ArmRecord(0, "kld", {})], 5, metrics=["ssim"]) as ledger:
+        add_arm(ledger, 0)
+        figure = figure_of(summarise(ledger))
+    assert len(figure.axes) == 2

@@ -15,7 +15,13 @@ from rich.console import Console
 from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
 from channelsim.display.tables import Column, pack
 from channelsim.records import ArmRecord, Finished, Noted, Ticked
-from channelsim.robustness.findings import sentence, short_names, spread, warnings
+from channelsim.robustness.findings import (
+    sentence,
+    short_names,
+    spread,
+    towards_target,
+    warnings,
+)
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.summary import Summary, summarise
 
@@ -369,3 +375,112 @@ def test_repeated_images_are_counted_once_and_said(tmp_path: Path):
         summary = summarise(ledger)
     assert "60 messages of 20 different images × 1 arm" in shown(summary, 80)
     assert any("With only 20 images the intervals" in w for w in warnings(summary))
+
+
+# --- receivers side by side -----------------------------------------------------------------------
+
+FIVE = {"kld": 0.4, "mmd": 0.5, "swt": 0.6, "hardened": 0.2, "mmd-dae": 0.3}  # damage at ρ = 1
+
+
+def five_receivers(folder: Path, same_power: bool = False, norm: str = "linf") -> Summary:
+    """Five receivers, each with larger latents than the last; images take harm differently."""
+    levels = [-math.inf, -20.0, -10.0, 0.0] if norm == "psr_db" else EPSILONS
+    arms, n = sweep(list(FIVE), levels), 40
+    header = {
+        "scenario": {"path": [{"kind": "pgd", "name": "mallory", "budget": {"norm": norm}}]},
+        "calibration": {
+            "power": {
+                str(arm.arm): {
+                    "wire": (1.0 + 0.2 * (arm.arm // len(levels))) ** 2,
+                    "latent_size": 10,
+                }
+                for arm in arms
+            }
+        },
+    }
+    image = np.random.default_rng(3).uniform(0.8, 1.2, n)
+    with created(folder, arms, n, metrics=["psnr", "ssim"], **header) as ledger:
+        for arm in arms:
+            level = arm.swept[EPSILON]
+            rank = list(FIVE).index(arm.receiver)
+            rho = 10 ** (level / 20) if norm == "psr_db" else level
+            rho /= 1.0 if same_power else 1.0 + 0.2 * rank
+            power = {"psr_db": 20 * math.log10(rho)} if rho else {
+                "psr_db": None, "delta_l2": 0.0, "verdict": "off"}  # fmt: skip
+            harm = FIVE[arm.receiver] * rho * image
+            with np.errstate(divide="ignore"):
+                psnr = -10 * np.log10(0.05 * harm)
+            columns = {"ssim_clean": 1 - harm, "ssim_source": 0.9 - harm, "quality_ssim": 0.9}
+            columns |= {"psnr_clean": psnr, "psnr_source": 20 - 10 * rho, "quality_psnr": 20.0}
+            add_arm(ledger, arm.arm, **columns, **power)
+        return summarise(ledger)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_five_receivers_are_readable_side_by_side(tmp_path: Path, width: int):
+    text = shown(five_receivers(tmp_path), width)
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= width
+    # One table holds both readings of the metric that has them, one row per receiver.
+    head = next(i for i, line in enumerate(lines) if "equal ε" in line and "equal PSR" in line)
+    assert lines[head - 1].count("ssim") == 3
+    names = [line.split()[0] for line in lines[head + 2 : head + 7]]
+    assert names == list(FIVE)
+    # One table holds what all five show at the same PSRs.
+    head = next(
+        i for i, line in enumerate(lines) if line.split()[:2] == ["PSR", "dB"] and "kld" in line
+    )
+    assert lines[head].split()[2:] == list(FIVE)
+    assert len(lines[head + 2].split()) >= 6
+    assert "ssim nAADDC: at equal ε hardened > mmd-dae > " in " ".join(text.split())
+    assert "up to 0.556 (-5.1 dB)" in " ".join(text.split())
+
+
+def test_power_and_size_of_the_codeword_stand_below_each_receiver(tmp_path: Path):
+    text = " ".join(shown(five_receivers(tmp_path), 80).split())
+    assert "P 1 in each of 10 values, amplitude √(K·P) 3.16;" in text
+    assert "P 3.24 in each of 10 values, amplitude √(K·P) 5.69;" in text
+
+
+def test_where_equal_budget_is_equal_power_nothing_is_printed_twice(tmp_path: Path):
+    text = " ".join(shown(five_receivers(tmp_path, same_power=True), 80).split())
+    assert "All receivers were hit with the same PSR at every ε: the readings are one." in text
+    assert "equal PSR hardened" not in text
+    assert len(re.findall("ssim nAADDC", text)) == 2  # a column, and the order by it
+    assert "told apart at equal" not in text.lower()
+
+
+def test_a_budget_that_is_a_psr_is_read_once_and_normalised_over_amplitude(tmp_path: Path):
+    text = " ".join(shown(five_receivers(tmp_path, same_power=True, norm="psr_db"), 80).split())
+    assert "the readings are one" in text
+    assert "at equal PSR:" not in text  # the table of PSRs would be the sweep once more
+    assert "ssim nAADDC: hardened > mmd-dae > kld > mmd > swt" in text
+
+
+# --- towards the target ---------------------------------------------------------------------------
+
+
+def test_the_distance_to_the_target_is_told_before_and_after(tmp_path: Path):
+    wave = np.random.default_rng(1).normal(0, 0.002, 40)
+    with created(tmp_path, sweep(["kld"], [0.0, 1.0]), 40) as ledger:
+        for arm, distance in ((0, 0.10), (1, 0.03)):
+            noise = {"control_mse_target": 0.09 + wave}
+            add_arm(
+                ledger, arm, mse_target=distance + wave, verdict="ok" if arm else "off", **noise
+            )
+        summary = summarise(ledger)
+    said = towards_target(summary, "kld")
+    assert said.startswith("kld: towards the target: MSE to it 0.100")
+    assert "at ε = 0, 0.030" in said
+    assert said.endswith("at ε = 1; matched noise 0.0900.")
+    text = shown(summary, 80)
+    assert said in " ".join(text.split())
+    assert "and against the target" in text
+    rows = summary.rows()
+    assert rows[1]["mse_target"] == pytest.approx(0.03, abs=0.001)
+    assert rows[1]["control_mse_target"] == pytest.approx(0.09, abs=0.001)
+
+
+def test_damage_has_no_target_to_speak_of(known: Summary):
+    assert towards_target(known, "kld") is None
+    assert "target" not in shown(known, 80)

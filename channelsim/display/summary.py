@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from channelsim import records
+from channelsim.display.cells import (
+    NONE,
+    UNITS,
+    decimal_cell,
+    percent_cell,
+    range_cell,
+    spread_cell,
+    value_cell,
+)
+from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
-from channelsim.robustness import areas
-from channelsim.robustness.areas import Area
 from channelsim.robustness.findings import (
     decimals,
-    fixed,
     labels,
     number,
-    place,
     sentence,
-    spread,
+    towards_target,
     warnings,
 )
 from channelsim.robustness.intervals import Interval
-from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Point, Reading, Summary
 
-_NONE = "–"
-_UNITS = {"psnr": "psnr [dB]"}
 _VERDICT_STYLES = {
     records.BEATEN_BY_NOISE: "yellow",
     records.OFF: "dim",
@@ -42,13 +45,15 @@ def print_summary(console: Console, summary: Summary) -> None:
     page.line(Text(_scope(summary), style="dim"))
     for receiver in summary.receivers:
         _receiver(page, summary, receiver)
-    if summary.areas:
-        _areas(page, summary)
+    print_readings(page, summary)
     if summary.constant_image:
         page.line(Text(_constant(summary), style="dim"))
         page.blank()
     for receiver in summary.receivers:
         page.line(Text(sentence(summary, receiver)))
+    for receiver in summary.receivers:
+        if (text := towards_target(summary, receiver)) is not None:
+            page.line(Text(text))
     found = warnings(summary)
     if found:
         page.blank()
@@ -69,7 +74,7 @@ def _scope(summary: Summary) -> str:
 
 def _constant(summary: Summary) -> str:
     scores = ", ".join(
-        f"{_UNITS.get(metric, metric)} {value:.4g}"
+        f"{UNITS.get(metric, metric)} {value:.4g}"
         for metric, value in summary.constant_image.items()
     )
     return f"sanity: a receiver that always shows the data set's mean image scores {scores}"
@@ -131,15 +136,15 @@ def _primary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Co
         source = [point.metrics[metric].source for point in points]
         quality = [point.metrics[metric].quality for point in points]
         digits = decimals([*source, *quality])
-        cells = [_spread(interval, digits) for interval in source]
-        name = _UNITS.get(metric, metric)
+        cells = [spread_cell(interval, digits) for interval in source]
+        name = UNITS.get(metric, metric)
         if steady:
             styles = ["dim", *([""] * len(cells))]
-            cells = [_spread(quality[0], digits), *cells]
+            cells = [spread_cell(quality[0], digits), *cells]
             columns.append(Column(name, cells, styles=styles))
         else:
             columns.append(Column(name, cells))
-            columns.append(Column("quality", [_value(q, digits) for q in quality], "dim"))
+            columns.append(Column("quality", [value_cell(q, digits) for q in quality], "dim"))
     return columns
 
 
@@ -154,26 +159,29 @@ def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[
         )
 
     if any(point.psr_db is not None for point in points):
-        add("PSR dB", [_decimal(point.psr_db, 1) for point in points])
+        add("PSR dB", [decimal_cell(point.psr_db, 1) for point in points])
     if summary.gain_metric is not None and any(point.gain_db for point in points):
         digits = min(2, decimals([point.gain_db for point in points]))
-        cells = [_spread(point.gain_db, digits) for point in points]
+        cells = [spread_cell(point.gain_db, digits) for point in points]
         add("gain dB", cells, [_VERDICT_STYLES.get(p.verdict or "", "") for p in points])
-    add("delivered", [_percent(point.delivered_share) for point in points])
+    add("delivered", [percent_cell(point.delivered_share) for point in points])
     if any(point.attempts_rejected_share for point in points):
-        add("refused", [_percent(point.attempts_rejected_share) for point in points])
+        add("refused", [percent_cell(point.attempts_rejected_share) for point in points])
     if any(point.false_alarm_share for point in points):
-        add("false\nalarms", [_percent(point.false_alarm_share) for point in points])
+        add("false\nalarms", [percent_cell(point.false_alarm_share) for point in points])
     if any(point.attempts is not None and point.attempts > 1 for point in points):
-        add("attempts", [_decimal(point.attempts, 2) for point in points])
+        add("attempts", [decimal_cell(point.attempts, 2) for point in points])
     if any(point.verdict is not None for point in points):
-        words = [point.verdict or _NONE for point in points]
+        words = [point.verdict or NONE for point in points]
         add("verdict", words, [_VERDICT_STYLES.get(w, "green") for w in words], left=True)
     return columns
 
 
 def _others_title(summary: Summary) -> str:
-    text = "against clean g(z) and passive g(y)"
+    aimed = any(
+        reading.target is not None for point in summary.points for reading in point.metrics.values()
+    )
+    text = "against clean g(z) and passive g(y)" + (", and against the target" if aimed else "")
     return text + ("; matched noise against the source" if summary.control else "")
 
 
@@ -182,6 +190,8 @@ def _others(summary: Summary, points: Sequence[Point]) -> list[Column]:
         ("clean", lambda reading: reading.clean),
         ("passive", lambda reading: reading.passive),
     ]
+    if any(r.target is not None for point in points for r in point.metrics.values()):
+        readers.append(("target", lambda reading: reading.target))
     if summary.control:
         readers.append(("noise", lambda reading: reading.control_source))
     columns = []
@@ -189,108 +199,31 @@ def _others(summary: Summary, points: Sequence[Point]) -> list[Column]:
         damage = [read(point.metrics[metric]) for _, read in readers[:2] for point in points]
         for name, read in readers:
             found = [read(point.metrics[metric]) for point in points]
-            digits = decimals(found if name == "noise" else damage)
-            cells = [_value(interval, digits) for interval in found]
+            digits = decimals(damage if name in ("clean", "passive") else found)
+            cells = [value_cell(interval, digits) for interval in found]
             columns.append(Column(f"{metric}\n{name}", cells))
     return columns
 
 
 def _remark(points: Sequence[Point]) -> str:
-    """Say in one line what hardly varies over the points: noise, latency."""
+    """Say in one line what hardly varies over the points: power, noise, latency."""
     parts = []
+    power = [point.power for point in points if point.power is not None]
+    sizes = sorted({point.latent_size for point in points if point.latent_size is not None})
+    if power and sizes:
+        norm = [math.sqrt(k * p.power) for p in points if p.power and (k := p.latent_size)]
+        low, high = f"{min(power):.3g}", f"{max(power):.3g}"
+        parts.append(
+            f"P {low if low == high else f'{low} to {high}'} in each of"
+            f" {' or '.join(map(str, sizes))} values, amplitude √(K·P) {range_cell(norm, 2)}"
+        )
     measured = [point.snr_measured_db for point in points if point.snr_measured_db is not None]
     nominal = [point.snr_db for point in points if point.snr_db is not None]
     if measured and nominal:
-        parts.append(f"SNR {_range(measured, 2)} dB measured, {_range(nominal, 2)} dB nominal")
+        parts.append(
+            f"SNR {range_cell(measured, 2)} dB measured, {range_cell(nominal, 2)} dB nominal"
+        )
     latency = [1e3 * point.latency_s for point in points if point.latency_s is not None]
     if latency:
-        parts.append(f"latency {_range(latency, 1)} ms on average")
+        parts.append(f"latency {range_cell(latency, 1)} ms on average")
     return "; ".join(parts)
-
-
-# --- areas --------------------------------------------------------------------------------------
-
-
-def _areas(page: Page, summary: Summary) -> None:
-    kinds: dict[tuple[str, str], None] = {}  # (metric, other swept values), in order
-    of: dict[tuple[str, str, str], Area] = {}
-    for area in summary.areas:
-        others = json.dumps(dict(area.fixed), sort_keys=True, default=str)
-        kinds[area.metric, others] = None
-        of[area.receiver, area.metric, others] = area
-    names, cells = [], {receiver: list[str]() for receiver in summary.receivers}
-    for metric, others in kinds:
-        row = [of.get((receiver, metric, others)) for receiver in summary.receivers]
-        present = [area for area in row if area is not None]
-        where = f" at {place(summary, present[0].fixed)}" if present[0].fixed else ""
-        for kind, read in (("AADDC", _raw), ("nAADDC", _normalised)):
-            found = [None if area is None else read(area) for area in row]
-            if kind == "nAADDC" and not any(found):
-                continue
-            names.append(f"{metric} {kind}{where}")
-            digits = decimals(found)
-            for receiver, interval in zip(summary.receivers, found, strict=True):
-                cells[receiver].append(_spread(interval, digits))
-    page.line(
-        Text.assemble(("areas", "bold cyan"), f" under the curves against g(z){_lines(summary)}")
-    )
-    page.tables(
-        [Column("", names, left=True)],
-        [Column(receiver, cells[receiver]) for receiver in summary.receivers],
-    )
-    for note in _area_notes(summary):
-        page.line(Text(note, style="dim"), indent=2)
-    page.blank()
-
-
-def _raw(area: Area) -> Interval | None:
-    return area.raw
-
-
-def _normalised(area: Area) -> Interval | None:
-    return area.normalised
-
-
-def _lines(summary: Summary) -> str:
-    lines = {area.metric: scale_of(area.metric).limit for area in summary.areas}
-    listed = ", ".join(f"{metric} {line:g}" for metric, line in lines.items())
-    return f", beyond the lines {listed}; larger is more robust, nAADDC is at most 1"
-
-
-def _area_notes(summary: Summary) -> list[str]:
-    notes: dict[tuple[str, str], list[str]] = {}
-    for area in summary.areas:
-        for flag in area.flags:
-            if flag != areas.WRONG_SIDE:  # a warning of its own
-                receivers = notes.setdefault((area.metric, flag), [])
-                if area.receiver not in receivers:
-                    receivers.append(area.receiver)
-    found = []
-    for (metric, flag), receivers in notes.items():
-        whose = "" if len(receivers) == len(summary.receivers) else f" ({', '.join(receivers)})"
-        found.append(f"{metric}{whose}: {flag}.")
-    return found
-
-
-# --- cells --------------------------------------------------------------------------------------
-
-
-def _spread(interval: Interval | None, digits: int) -> str:
-    return _NONE if interval is None else spread(interval, digits)
-
-
-def _value(interval: Interval | None, digits: int) -> str:
-    return _NONE if interval is None else fixed(interval.value, digits)
-
-
-def _decimal(value: float | None, digits: int) -> str:
-    return _NONE if value is None else fixed(value, digits)
-
-
-def _percent(share: float | None) -> str:
-    return _NONE if share is None else f"{100 * share:.1f} %"
-
-
-def _range(values: Sequence[float], digits: int) -> str:
-    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
-    return low if low == high else f"{low} to {high}"

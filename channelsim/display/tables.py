@@ -14,7 +14,17 @@ from rich.text import Text
 
 _GAP = 2  # characters between columns
 _INDENT = 2
-_ASCII = {"ε": "eps", "–": "-", "×": "x", "·": "-", "…": "...", "−": "-", "≤": "<="}
+_ASCII = {
+    "ε": "eps",
+    "–": "-",
+    "×": "x",
+    "·": "-",
+    "…": "...",
+    "−": "-",
+    "≤": "<=",
+    "≈": "~",
+    "√": "sqrt",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,14 @@
-"""Pictures of a run: curves with their intervals here, the images themselves in `gallery`."""
+"""Pictures of a run: curves with their intervals here, the images themselves in `gallery`.
+
+Where a budget is swept, the damage against clean g(z) is drawn twice: over ε, and over the relative
+amplitude of what was injected, the abscissa of the reading at equal PSR (`equal_psr`).
+"""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +23,18 @@ from channelsim.robustness.summary import Point, Reading, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["curves", "gallery"]
 
 # Okabe and Ito's colours, which also the colour-blind tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _UNITS = {"psnr": " [dB]"}
-_MOST_ROWS = 8  # of panels: beyond that nobody looks
+_MOST_ROWS = 9  # of panels: beyond that nobody looks
 _DPI = 150
 
 _KINDS = ("source", "clean")
+_OVER_PSR = "over psr"
 _MARKERS = {"-": "o", "--": "x", ":": "_"}  # received, matched noise, clean quality
 _SIZES = {"-": 3, "--": 7, ":": 7}
 
@@ -41,16 +47,24 @@ Read = Callable[[Reading], Interval | None]
 def curves(summary: Summary, path: Path) -> None:
     """Draw every metric over the sweep as PNG: against the source, and against clean g(z).
 
-    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted. With
-    further swept keys the panels repeat for each of their values (at most eight rows).
+    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted. The
+    curves against g(z) stand there once more over the PSR, linear in amplitude and labelled in dB;
+    a grey line ends the range that all receivers share. With further swept keys the panels repeat
+    for each of their values (at most nine rows).
     """
+    figure_of(summary).savefig(path, dpi=_DPI, format="png")
+
+
+def figure_of(summary: Summary) -> Figure:
+    """The figure that `curves` writes."""
     from matplotlib.figure import Figure
 
     key, groups = _axis(summary), _groups(summary)
-    if len(summary.metrics) == 1:  # both references side by side
-        grid = [[(fixed, summary.metrics[0], kind) for kind in _KINDS] for fixed in groups]
+    kinds = (*_KINDS, _OVER_PSR) if summary.comparisons else _KINDS
+    if len(summary.metrics) == 1:  # all readings side by side
+        grid = [[(fixed, summary.metrics[0], kind) for kind in kinds] for fixed in groups]
     else:
-        pairs = [(fixed, kind) for fixed in groups for kind in _KINDS]
+        pairs = [(fixed, kind) for fixed in groups for kind in kinds]
         grid = [[(fixed, metric, kind) for metric in summary.metrics] for fixed, kind in pairs]
     grid = grid[:_MOST_ROWS]
     wide, high = len(grid[0]), len(grid)
@@ -59,8 +73,13 @@ def curves(summary: Summary, path: Path) -> None:
     for row, columns in enumerate(grid):
         for column, (fixed, metric, kind) in enumerate(columns):
             panel = panels[row, column]
-            _panel(panel, summary, groups[fixed], key, metric, kind)
-            panel.set_xlabel(_axis_label(summary, key) if row == high - 1 else "", fontsize=9)
+            if kind == _OVER_PSR:
+                end = {_fixed(one.fixed): one.end for one in summary.comparisons}.get(fixed)
+                _psr_panel(panel, summary, groups[fixed], metric, end)
+            else:
+                _panel(panel, summary, groups[fixed], key, metric, kind)
+                below = row == high - 1 or (kind == "clean" and _OVER_PSR in kinds)
+                panel.set_xlabel(_axis_label(summary, key) if below else "", fontsize=9)
             if column == 0 and fixed != "{}":
                 where = plain_text(place(summary, json.loads(fixed)))
                 panel.set_title(where, loc="left", fontsize=8, color="0.3")
@@ -70,7 +89,7 @@ def curves(summary: Summary, path: Path) -> None:
         fontsize=8,
     )  # fmt: skip
     figure.suptitle(plain_text(summary.title), fontsize=11)
-    figure.savefig(path, dpi=_DPI, format="png")
+    return figure
 
 
 def _legend(summary: Summary) -> list[Any]:
@@ -114,8 +133,12 @@ def _groups(summary: Summary) -> dict[str, list[Point]]:
     key, found = _axis(summary), dict[str, list[Point]]()
     for point in summary.points:
         fixed = {name: value for name, value in point.swept.items() if name != key}
-        found.setdefault(json.dumps(fixed, sort_keys=True, default=str), []).append(point)
+        found.setdefault(_fixed(fixed), []).append(point)
     return found
+
+
+def _fixed(swept: Mapping[str, Any]) -> str:
+    return json.dumps(dict(swept), sort_keys=True, default=str)
 
 
 def _panel(
@@ -150,13 +173,50 @@ def _panel(
         panel.set_xlim(-0.5, len(every) - 0.5)
     reference = "the source" if kind == "source" else "clean g(z)"
     panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
+    if kind == "clean" and summary.epsilon_key is not None:
+        _limit_line(panel, metric)
+    _tidy(panel)
+
+
+def _psr_panel(
+    panel: Axes, summary: Summary, points: Sequence[Point], metric: str, end: float | None
+) -> None:
+    """The damage against g(z) over the relative amplitude √(‖δ‖²/(K·P)), with its PSR in dB."""
+    for rank, receiver in enumerate(summary.receivers):
+        own = [point for point in points if point.receiver == receiver and point.n]
+        own.sort(key=_amplitude)
+        where = np.array([_amplitude(point) for point in own])
+        readings = [point.metrics[metric] for point in own]
+        draw = functools.partial(_line, panel, where, colour=_colour(rank))
+        draw([reading.clean for reading in readings], style="-")
+        draw([reading.control_clean for reading in readings], style="--")
+    if end is not None:
+        panel.axvline(end, color="0.6", linewidth=0.8, zorder=1)
+    most = max((_amplitude(point) for point in points), default=1.0)
+    top = 5 * int(np.floor((20 * np.log10(most or 1.0) + 0.01) / 5))
+    shown = [top - 20, top - 15, top - 10, top - 5, top]
+    panel.set_xticks([0.0, *(10 ** (db / 20) for db in shown)], ["off", *map(str, shown)])
+    panel.set_xlabel("PSR [dB], linear in amplitude", fontsize=9)
+    panel.set_ylabel(f"{metric.upper()} against clean g(z){_UNITS.get(metric, '')}", fontsize=8)
+    _limit_line(panel, metric)
+    _tidy(panel)
+
+
+def _amplitude(point: Point) -> float:
+    return 0.0 if point.psr_db is None else float(10 ** (point.psr_db / 20))
+
+
+def _limit_line(panel: Axes, metric: str) -> None:
     limit = scale_of(metric).limit
-    if kind == "clean" and limit is not None and summary.epsilon_key is not None:
+    if limit is not None:
         panel.axhline(limit, color="0.6", linewidth=0.8, zorder=1)
         panel.annotate(
             f"line {limit:g}", (1, limit), xycoords=("axes fraction", "data"), fontsize=7,
             color="0.5", ha="right", va="bottom",
         )  # fmt: skip
+
+
+def _tidy(panel: Axes) -> None:
     panel.grid(color="0.92")
     panel.set_axisbelow(True)
     panel.tick_params(labelsize=8)

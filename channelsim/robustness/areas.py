@@ -38,7 +38,8 @@ class Area:
     """AADDC of one receiver and metric, at fixed values of all other swept keys.
 
     ``raw``: A in units of metric × ε. ``normalised``: nAADDC ≤ 1, or None where ``flags`` say why.
-    ``start``, ``end``: the range of ε really integrated. ``line``: L.
+    ``start``, ``end``: the range of ε really integrated. ``line``: L. In the reading at equal PSR
+    (`equal_psr`) the relative amplitude of the perturbation stands in place of ε.
     """
 
     receiver: str
@@ -56,13 +57,13 @@ class Area:
 def area(
     epsilon: Floats, quality: Floats, line: float, higher_is_better: bool, clip: bool = False
 ) -> Floats:
-    """Signed area between curves and a line: quality [..., points] over epsilon [points] → [...].
+    """Signed area between curves and a line: quality, epsilon [..., points] → [...].
 
     ``clip`` counts stretches on the wrong side of the line as zero, from the crossing of the
     straight piece on.
     """
     gap = quality - line if higher_is_better else line - quality
-    left, right, width = gap[..., :-1], gap[..., 1:], np.diff(epsilon)
+    left, right, width = gap[..., :-1], gap[..., 1:], np.diff(epsilon, axis=-1)
     piece = width * (left + right) / 2
     if clip:
         top = np.maximum(np.maximum(left, right), 0.0)
@@ -75,7 +76,7 @@ def area(
 
 def normaliser(epsilon: Floats, quality: Floats, line: float) -> Floats:
     """|q(ε₁) − L| · (E − ε₁): the area of a curve that stays where it starts."""
-    scale: Floats = np.abs(quality[..., 0] - line) * (epsilon[-1] - epsilon[0])
+    scale: Floats = np.abs(quality[..., 0] - line) * (epsilon[..., -1] - epsilon[..., 0])
     return scale
 
 
@@ -105,7 +106,7 @@ def integrate(
         return None
     chosen, used = [int(i) for i in np.flatnonzero(keep)], grid[keep]
     part = curve.take(chosen)
-    flags = _flags(used, part.value, line, higher_is_better, finite_start, decibels)
+    flags = flags_of(used, part.value, line, higher_is_better, finite_start, decibels)
     scaled = not {STARTS_ABOVE_ZERO, NO_ORIGIN, ON_THE_LINE, IN_DECIBELS} & set(flags)
 
     def statistic(means: Floats) -> Floats:
@@ -129,14 +130,15 @@ def integrate(
     )
 
 
-def _flags(
+def flags_of(
     grid: Floats,
     quality: Floats,
     line: float,
     higher_is_better: bool,
     finite_start: bool,
-    decibels: bool,
+    decibels: bool = False,
 ) -> tuple[str, ...]:
+    """What a reader must know of a curve, quality [points] over grid [points]."""
     if decibels:
         return (IN_DECIBELS,)
     if not finite_start:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import floor, isfinite, isnan, log10
+from itertools import permutations
+from math import floor, inf, isfinite, isnan, log10
 from typing import Any
 
 from channelsim import records
 from channelsim.robustness import areas
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import Interval
-from channelsim.robustness.scales import scale_of
+from channelsim.robustness.orders import Comparison
+from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.summary import Point, Summary
 
 FEW = 30  # ours: below this many different images a bootstrap interval is too narrow to lean on
@@ -152,6 +154,83 @@ def _gain_in_words(summary: Summary, point: Point) -> str:
         return f" The attack is no better than that noise: {figure} dB in mean {unit} damage."
     doubt = ", which may still be chance" if undecided(point.gain_db) else ""
     return f" The attack does {figure} dB more mean {unit} damage than that noise{doubt}."
+
+
+def towards_target(summary: Summary, receiver: str) -> str | None:
+    """Say how close the receiver came to showing what the adversary wants; None without a target.
+
+    In the metric that the gain is read from (MSE where measured), at the largest budget.
+    """
+    metric = damage_metric(summary.metrics)
+    point = hardest(summary, receiver)
+    if metric is None or point is None or (last := point.metrics[metric].target) is None:
+        return None
+    others = {key: value for key, value in point.swept.items() if key != summary.epsilon_key}
+    off = None
+    if (key := summary.epsilon_key) is not None:
+        lowest = -inf if summary.epsilon_in_db else 0.0
+        off = next((p for p in summary.of(receiver) if p.swept == {**others, key: lowest}), None)
+    first = off.metrics[metric].target if off is not None else None
+    noise = point.metrics[metric].control_target
+    digits = decimals([first, last, noise])
+    name = metric.upper()
+    where = f" at {place(summary, point.swept)}" if point.swept else ""
+    if off is not None and first is not None and off is not point:
+        assert key is not None
+        before = f"{spread(first, digits)} at {labels(summary)[key]} = {number(off.swept[key])}, "
+    else:
+        before = ""
+    text = f"{receiver}: towards the target: {name} to it {before}{spread(last, digits)}{where}"
+    if noise is not None and point.verdict not in (None, records.OFF):
+        text += f"; matched noise {fixed(noise.value, digits)}"
+    return text + "."
+
+
+# --- the two readings ---------------------------------------------------------------------------
+
+
+def contradictions(summary: Summary) -> list[str]:
+    """Say where the receivers' order at equal ε and at equal PSR differs, or that it does not.
+
+    Only what is told apart counts (`orders.Pair.decided`). Empty where there is but one reading.
+    """
+    found = []
+    for one in summary.comparisons:
+        where = f"At {place(summary, one.fixed)}: " if one.fixed else ""
+        said = [where + text for text in _contradictions(one)]
+        found += [text[:1].upper() + text[1:] for text in said]
+    return found
+
+
+def _contradictions(one: Comparison) -> list[str]:
+    turned: dict[str, list[str]] = {}
+    alone: dict[str, dict[str, list[str]]] = {"ε": {}, "PSR": {}}
+    both = told = 0
+    for metric in dict.fromkeys(order.metric for order in one.orders):
+        epsilon, psr = one.order(metric, "epsilon"), one.order(metric, "psr")
+        if epsilon is None or psr is None:
+            continue
+        both += 1
+        by = f"{metric} {'nAADDC' if psr.normalised else 'AADDC'}"
+        for a, b in permutations(one.receivers, 2):
+            told += epsilon.beats(a, b) or psr.beats(a, b)
+            if epsilon.beats(a, b) and psr.beats(b, a):
+                text = f"at equal ε {a} beats {b}, at equal PSR {b} beats {a}"
+                turned.setdefault(text, []).append(by)
+            elif epsilon.beats(a, b) and not psr.beats(a, b):
+                alone["ε"].setdefault(by, []).append(f"{a} beats {b}")
+            elif psr.beats(a, b) and not epsilon.beats(a, b) and not epsilon.beats(b, a):
+                alone["PSR"].setdefault(by, []).append(f"{a} beats {b}")
+    if not both:
+        return []
+    found = [f"{text} ({', '.join(by)})." for text, by in turned.items()]
+    for at, pairs in alone.items():
+        if pairs:
+            listed = "; ".join(f"{', '.join(texts)} ({by})" for by, texts in pairs.items())
+            found.append(f"told apart at equal {at} only: {listed}.")
+    if not found and told:
+        return ["both readings tell the same receivers apart, the same way round."]
+    return found or ["neither reading tells any two receivers apart."]
 
 
 # --- what to beware of --------------------------------------------------------------------------

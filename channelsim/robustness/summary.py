@@ -13,6 +13,7 @@ from channelsim.robustness.cells import FIRST, ArmCells, read_arm
 from channelsim.robustness.curves import CurveCells, areas_of, epsilon_key_of, in_decibels
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, intervals
+from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.verdicts import arm_verdict
 
@@ -85,8 +86,9 @@ class Point:
 class Summary:
     """Everything a table or a plot of one run needs.
 
-    ``points`` in arm order; ``areas`` where exactly one swept key is a budget's epsilon
-    (``epsilon_key``). ``constant_image``: what a receiver scores that always shows the data set's
+    ``points`` in arm order; ``areas`` at equal ε where exactly one swept key is a budget's epsilon
+    (``epsilon_key``), and then ``comparisons``: the same at equal PSR, and the receivers' order
+    under both readings. ``constant_image``: what a receiver scores that always shows the data set's
     mean image, per metric against the source; the sanity row of every table. Intervals are BCa
     bootstrap intervals over messages, seeded by the run's seed: the same ledger always gives the
     same summary.
@@ -104,6 +106,7 @@ class Summary:
     gain_metric: str | None
     points: tuple[Point, ...]
     areas: tuple[Area, ...] = field(default_factory=tuple)
+    comparisons: tuple[Comparison, ...] = field(default_factory=tuple)
     constant_image: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, receiver: str) -> tuple[Point, ...]:
@@ -119,6 +122,15 @@ class Summary:
         """Return one flat dictionary per point (``pandas.DataFrame(summary.rows())``)."""
         return [_flat(point) for point in self.points]
 
+    def area_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per area and reading: ``at`` is ``epsilon`` or ``psr``.
+
+        ``start``, ``end``: of ε, or of relative amplitude (the PSR is 20·log₁₀ of it).
+        """
+        rows = [("epsilon", area) for area in self.areas]
+        rows += [("psr", area) for one in self.comparisons for area in one.areas]
+        return [_flat_area(at, area) for at, area in rows]
+
 
 def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     """Summarise a ledger, finished or not; ``clip`` as in `areas.area`."""
@@ -132,6 +144,10 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
+    measured = list(curves.values())
+    compared: tuple[Comparison, ...] = ()
+    if epsilon_key is not None and measured:
+        compared = compare(measured, epsilon_key, in_db, resampler, clip)
     return Summary(
         title=str(header["title"]),
         constant_image=header.get("calibration", {}).get("constant_image", {}),
@@ -145,7 +161,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         control=bool(header["control"]),
         gain_metric=damage_metric(header["metrics"]) if header["control"] else None,
         points=tuple(points),
-        areas=areas_of(list(curves.values()), epsilon_key, in_db, resampler, clip),
+        areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
+        comparisons=compared,
     )
 
 
@@ -265,6 +282,17 @@ def _flat(point: Point) -> dict[str, Any]:
             (f"control_{metric}_target", reading.control_target),
         ]
     for name, interval in spread:
-        ends = (interval.value, interval.low, interval.high) if interval else (None, None, None)
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+        row |= _ends(name, interval)
     return row
+
+
+def _flat_area(at: str, area: Area) -> dict[str, Any]:
+    row: dict[str, Any] = {"at": at, "receiver": area.receiver, "metric": area.metric}
+    row |= {**area.fixed, "line": area.line, "start": area.start, "end": area.end}
+    row |= {"points": area.points, "flags": "; ".join(area.flags)}
+    return row | _ends("aaddc", area.raw) | _ends("naaddc", area.normalised)
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    ends = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))

@@ -1,0 +1,37 @@
+"""Numbers as a table's cells: a dash where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from channelsim.robustness.findings import fixed, spread
+from channelsim.robustness.intervals import Interval
+
+NONE = "–"
+UNITS = {"psnr": "psnr [dB]"}
+
+
+def spread_cell(interval: Interval | None, digits: int) -> str:
+    """``0.81 [0.79, 0.83]``."""
+    return NONE if interval is None else spread(interval, digits)
+
+
+def value_cell(interval: Interval | None, digits: int) -> str:
+    """``0.81``."""
+    return NONE if interval is None else fixed(interval.value, digits)
+
+
+def decimal_cell(value: float | None, digits: int) -> str:
+    """A number without an interval."""
+    return NONE if value is None else fixed(value, digits)
+
+
+def percent_cell(share: float | None) -> str:
+    """``81.0 %``."""
+    return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def range_cell(values: Sequence[float], digits: int) -> str:
+    """``0.8``, or ``0.8 to 0.9``."""
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low} to {high}"

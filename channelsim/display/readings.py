@@ -1,0 +1,173 @@
+"""Receivers side by side: areas at equal ε and at equal PSR, their order, and a table of PSRs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from channelsim import units
+from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
+from channelsim.display.tables import Column, Page
+from channelsim.robustness import areas
+from channelsim.robustness.areas import Area
+from channelsim.robustness.equal_psr import AtPsr
+from channelsim.robustness.findings import contradictions, decimals, number, place
+from channelsim.robustness.intervals import Interval
+from channelsim.robustness.orders import Comparison
+from channelsim.robustness.scales import scale_of
+from channelsim.robustness.summary import Summary
+
+
+def print_readings(page: Page, summary: Summary) -> None:
+    """Print the areas of every receiver under both readings, and what follows from them."""
+    compared = {_key(one.fixed): one for one in summary.comparisons}
+    fixed = dict.fromkeys([*(_key(area.fixed) for area in summary.areas), *compared])
+    if summary.areas:
+        title = f" under the curves against g(z){_lines(summary)}"
+        page.line(Text.assemble(("areas", "bold cyan"), title))
+    for key in fixed:
+        own = [area for area in summary.areas if _key(area.fixed) == key]
+        one = compared.get(key)
+        if own:
+            _areas(page, summary, own, one)
+    for note in _notes(summary):
+        page.line(Text(note, style="dim"), indent=2)
+    for one in summary.comparisons:
+        _orders(page, summary, one)
+    for text in contradictions(summary):
+        page.line(Text(text), indent=2)
+    if summary.areas:
+        page.blank()
+    for one in summary.comparisons:
+        if one.table and not (one.same_power and summary.epsilon_in_db):
+            _table(page, summary, one)
+
+
+def _key(fixed: Mapping[str, Any]) -> str:
+    return json.dumps(dict(fixed), sort_keys=True, default=str)
+
+
+def _where(summary: Summary, fixed: Mapping[str, Any]) -> str:
+    return f" at {place(summary, fixed)}" if fixed else ""
+
+
+def _twice(summary: Summary, one: Comparison | None) -> bool:
+    """Whether the reading at equal PSR says anything that the one at equal ε does not."""
+    return one is not None and (not one.same_power or summary.epsilon_in_db)
+
+
+# --- areas --------------------------------------------------------------------------------------
+
+
+def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | None) -> None:
+    receivers = [r for r in summary.receivers if any(area.receiver == r for area in own)]
+    psr = one.areas if one is not None and _twice(summary, one) else ()
+    columns = []
+
+    def add(name: str, reading: str, found: Mapping[str, Interval | None]) -> None:
+        if not any(found.values()):
+            return
+        digits = decimals(found.values())
+        cells = [spread_cell(found.get(receiver), digits) for receiver in receivers]
+        columns.append(Column(f"{name}\n{reading}" if psr else name, cells))
+
+    # Metrics with a normalised area first: theirs are the columns to be held side by side.
+    metrics = dict.fromkeys(area.metric for area in own)
+    for metric in sorted(metrics, key=lambda name: scale_of(name).perfect is None):
+        here = {area.receiver: area for area in own if area.metric == metric}
+        there = {area.receiver: area for area in psr if area.metric == metric}
+        add(f"{metric} AADDC", "equal ε", {r: a.raw for r, a in here.items()})
+        add(f"{metric} nAADDC", "equal ε", {r: a.normalised for r, a in here.items()})
+        shares = {r: a.normalised for r, a in there.items()}
+        add(f"{metric} nAADDC", "equal PSR", shares)
+        if not any(shares.values()):  # a metric that is infinite without damage
+            add(f"{metric} AADDC", "equal PSR", {r: a.raw for r, a in there.items()})
+    if where := _where(summary, own[0].fixed):
+        page.line(Text(where.strip()), indent=2)
+    page.tables([Column("", receivers, left=True)], columns)
+
+
+def _lines(summary: Summary) -> str:
+    lines = {area.metric: scale_of(area.metric).limit for area in summary.areas}
+    listed = ", ".join(f"{metric} {line:g}" for metric, line in lines.items())
+    return f", beyond the lines {listed}; larger is more robust, nAADDC is at most 1"
+
+
+def _notes(summary: Summary) -> list[str]:
+    notes: dict[tuple[str, str], list[str]] = {}
+    for area in summary.areas:
+        for flag in area.flags:
+            if flag != areas.WRONG_SIDE:  # a warning of its own
+                receivers = notes.setdefault((area.metric, flag), [])
+                if area.receiver not in receivers:
+                    receivers.append(area.receiver)
+    found = []
+    for (metric, flag), receivers in notes.items():
+        whose = "" if len(receivers) == len(summary.receivers) else f" ({', '.join(receivers)})"
+        found.append(f"{metric}{whose}: {flag}.")
+    return found
+
+
+# --- orders -------------------------------------------------------------------------------------
+
+
+def _orders(page: Page, summary: Summary, one: Comparison) -> None:
+    where = _where(summary, one.fixed)
+    if one.same_power and len(one.receivers) > 1:
+        text = f"All receivers were hit with the same PSR at every ε{where}: the readings are one."
+        page.line(Text(text, style="dim"), indent=2)
+    elif not one.same_power:
+        text = f"Equal PSR{where}: over the relative amplitude 10^(PSR/20) {_range(one)},"
+        text += " which all receivers were hit with (their P and K stand above)."
+        page.line(Text(text, style="dim"), indent=2)
+    if not one.orders:
+        return
+    twice = False
+    for metric in dict.fromkeys(order.metric for order in one.orders):
+        told = [order for order in one.orders if order.metric == metric]
+        by = f"{metric} {'nAADDC' if told[-1].normalised else 'AADDC'}{where}: "
+        if len(told) == 1:
+            page.line(Text(by + str(told[0])), indent=2)
+        else:
+            twice = True
+            names = {"epsilon": "at equal ε ", "psr": "at equal PSR "}
+            page.line(Text(by + "; ".join(names[o.at] + str(o) for o in told)), indent=2)
+    legend = "> is told apart, ≈ is not: paired 95 % intervals, Holm's correction over the pairs"
+    legend += "; at equal PSR also by more than interpolation may miss." if twice else "."
+    page.line(Text(legend, style="dim"), indent=2)
+
+
+def _range(one: Comparison) -> str:
+    end = f"{one.end:.3g} ({2 * units.db(one.end):.1f} dB)"
+    if one.start == 0.0:
+        return f"up to {end}"
+    return f"from {one.start:.3g} ({2 * units.db(one.start):.1f} dB) to {end}"
+
+
+# --- quality at a few PSRs ----------------------------------------------------------------------
+
+
+def _table(page: Page, summary: Summary, one: Comparison) -> None:
+    found: dict[tuple[str, float], dict[str, AtPsr]] = {}
+    for cell in one.table:
+        found.setdefault((cell.metric, cell.psr_db), {})[cell.receiver] = cell
+    title = " against the source, interpolated between arms"
+    page.line(Text.assemble(("at equal PSR", "bold cyan"), f"{_where(summary, one.fixed)}:{title}"))
+    metrics, cells = [], {receiver: list[str]() for receiver in one.receivers}
+    for metric, psr in found:
+        digits = decimals([c.source for c in one.table if c.metric == metric])
+        name = UNITS.get(metric, metric)
+        metrics.append("" if name in metrics else name)
+        for receiver in one.receivers:
+            read = found[metric, psr].get(receiver)
+            cells[receiver].append(NONE if read is None else value_cell(read.source, digits))
+    page.tables(
+        [
+            Column("", metrics, left=True),
+            Column("PSR dB", [number(psr) for _, psr in found]),
+        ],
+        [Column(receiver, cells[receiver]) for receiver in one.receivers],
+    )
