@@ -68,7 +68,8 @@ def _arrays(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}: there is no such file; give the path of an .npz archive")
     names = ("train_images", "test_images", "images", "train_labels", "test_labels", "labels")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as opened:
+            archive = np.load(opened, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             unread = dict.fromkeys(archive.files)

@@ -55,7 +55,17 @@ def read_picture(
                 f" {crop} × {crop} that is cut out"
             )
         picture = picture.crop((left, top, left + crop, top + crop))
-    if size is not None and size != (picture.height, picture.width):
-        picture = ImageOps.fit(picture, (size[1], size[0]), method=Image.Resampling.BILINEAR)
+    if size is not None:
+        # Cut first: a resize by box would mix in what lies beside the box.
+        picture = picture.crop(_centre(picture.height, picture.width, size))
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
     return pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _centre(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the largest centred rectangle with the aspect of ``size``."""
+    tall = min(height, max(1, round(width * size[0] / size[1])))
+    wide = min(width, max(1, round(height * size[1] / size[0])))
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return left, top, left + wide, top + tall
