@@ -96,6 +96,7 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "count": scenario.source.messages,
         "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
         "metrics": [metric.kind for metric in scenario.metrics],
+        "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
         "control": scenario.control,
         "swept_keys": list(scenario.swept_keys),
         "receivers": list(scenario.receivers),

@@ -330,6 +330,14 @@ class Metric(Part, ABC):
     perfect: ClassVar[float | None] = None
     limit: ClassVar[float | None] = None
 
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What decides the values beside the fields: weights, their ``sha256``… (may be empty).
+
+        Asking for it loads what the metric needs, or says in an `InputError` what is missing.
+        """
+        return {}
+
     @final
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N] for images and references [N, C, H, W] in [0, 1]."""

@@ -374,7 +374,7 @@ def test_the_listing_names_every_part_with_its_keys() -> None:
         lines = [line for shelf in listing.values() for line in shelf]
         for kind in table:
             assert any(line.startswith(f"{kind} ") for line in lines), (slot, kind)
-    attack = " ".join(listing["adversaries"])
+    attack = " ".join(" ".join(listing["adversaries"]).split())  # wherever the lines break
     assert "steps: 10" in attack
     assert "norm: linf (of linf, l2, psr_db), epsilon: (required)" in attack
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -13,28 +14,34 @@ from torch import Tensor
 
 from channelsim.adversaries.image_file import read_image
 from channelsim.errors import InputError
-from channelsim.metrics import MSE, SSIM
-from channelsim.parts import InputFile, part
+from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
+from channelsim.parts import InputFile, Metric, part
 from channelsim.records import Knowledge, Rows
 
-Loss = Literal["mse", "ssim"]
+Loss = Literal["mse", "ssim", "dfd", "rfd"]
 
-_MSE, _SSIM = MSE(), SSIM()
+_LOSSES: Mapping[str, Metric] = {
+    "mse": MSE(),
+    "ssim": SSIM(),
+    "dfd": DatasetFeatureDistance(),
+    "rfd": RandomFeatureDistance(),
+}
 
 
 def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
-    """D ≥ 0, 0 at equality, per row [N]: the MSE, or 1 − SSIM; differentiable."""
-    if loss == "mse":
-        return _MSE.measure(images, references)
-    return 1.0 - _SSIM.measure(images, references)
+    """D ≥ 0, 0 at equality, per row [N]: MSE, 1 − SSIM, or a feature distance; differentiable."""
+    metric = _LOSSES[loss]
+    value = metric.measure(images, references)
+    return 1.0 - value if metric.higher_is_better else value
 
 
 @part
 class Damage:
     """Spoil the image: maximise D(g(z + δ), reference) (untargeted).
 
-    ``loss``: D is the ``mse`` or 1 − ``ssim``. ``reference``: what the adversary wants to get away
-    from: the ``clean`` reconstruction g(z) (Lu & Chen's choice) or the ``source`` image.
+    ``loss``: D is the ``mse``, 1 − ``ssim``, ``dfd`` or ``rfd`` (the metrics of these names, with
+    their defaults). ``reference``: what the adversary wants to get away from: the ``clean``
+    reconstruction g(z) (Lu & Chen's choice) or the ``source`` image.
     """
 
     sign: ClassVar[float] = 1.0
@@ -60,7 +67,7 @@ class TargetImage:
     reconstruction (Lu & Chen 2023); ``random``, uniform pixels drawn per message; ``message``,
     another message of the run, drawn per message and never itself, ``of`` which the ``source``
     image (default, ours) or the clean ``reconstruction`` is wanted; ``file``, a picture or .npy
-    array [H, W] or [C, H, W] in [0, 1]. ``loss``: D is the ``mse`` or 1 − ``ssim``.
+    array [H, W] or [C, H, W] in [0, 1]. ``loss``: D, as in `Damage`.
     """
 
     sign: ClassVar[float] = -1.0

@@ -4,11 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from channelsim.metrics.features import (
+    DatasetFeatureDistance,
+    LabelKept,
+    RandomFeatureDistance,
+)
+from channelsim.metrics.lpips import LPIPS
+from channelsim.metrics.ms_ssim import MSSSIM
 from channelsim.metrics.mse import MSE
 from channelsim.metrics.psnr import PSNR
 from channelsim.metrics.ssim import SSIM
 from channelsim.parts import Metric
 
-METRICS: Mapping[str, type[Metric]] = {part.kind: part for part in (MSE, PSNR, SSIM)}
+METRICS: Mapping[str, type[Metric]] = {
+    part.kind: part
+    for part in (
+        MSE,
+        PSNR,
+        SSIM,
+        MSSSIM,
+        DatasetFeatureDistance,
+        RandomFeatureDistance,
+        LPIPS,
+        LabelKept,
+    )
+}
 
-__all__ = ["METRICS", "MSE", "PSNR", "SSIM"]
+__all__ = [
+    "LPIPS",
+    "METRICS",
+    "MSE",
+    "MSSSIM",
+    "PSNR",
+    "SSIM",
+    "DatasetFeatureDistance",
+    "LabelKept",
+    "RandomFeatureDistance",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,8 +12,10 @@ from torch.nn import functional
 from channelsim.errors import InputError
 from channelsim.parts import Metric, part
 
-_WIDTH, _SIGMA = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2
+WIDTH, _SIGMA = 11, 1.5
+C1, C2 = 0.01**2, 0.03**2
+
+Border = Literal["valid", "reflect"]
 
 
 @lru_cache(maxsize=32)
@@ -21,14 +23,14 @@ def _band(size: int, border: str, dtype: torch.dtype, device: torch.device) -> T
     """Matrix that slides the normalised window over ``size`` pixels: [positions, size]."""
     # Whoever asks first may be inside inference_mode; the matrix must serve gradients all the same.
     with torch.inference_mode(False), torch.no_grad():
-        steps = torch.arange(_WIDTH, dtype=torch.float64) - _WIDTH // 2
+        steps = torch.arange(WIDTH, dtype=torch.float64) - WIDTH // 2
         window = torch.exp(-0.5 * (steps / _SIGMA) ** 2)
         window /= window.sum()
-        reach = _WIDTH // 2 if border == "reflect" else 0
-        positions = size + 2 * reach - _WIDTH + 1
+        reach = WIDTH // 2 if border == "reflect" else 0
+        positions = size + 2 * reach - WIDTH + 1
         band = torch.zeros(positions, size, dtype=torch.float64)
         for position in range(positions):
-            for step in range(_WIDTH):
+            for step in range(WIDTH):
                 pixel = abs(position + step - reach)  # mirrored at the first and the last pixel
                 pixel = min(pixel, 2 * (size - 1) - pixel)
                 band[position, pixel] += window[step]
@@ -58,41 +60,66 @@ class SSIM(Metric):
     perfect: ClassVar[float | None] = 1.0
     limit: ClassVar[float | None] = 0.4
 
-    border: Literal["valid", "reflect"] = "valid"
+    border: Border = "valid"
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N]; differentiable. Computed in float32 at least, whatever autocast says."""
-        height, width = images.shape[-2:]
-        if min(height, width) < _WIDTH:
-            raise InputError(
-                f"metric ssim: images of {height}×{width} pixels are smaller than its"
-                f" {_WIDTH}×{_WIDTH} window; use mse or psnr, or pad the images to at least"
-                f" {_WIDTH} pixels each way"
-            )
         with torch.autocast(images.device.type, enabled=False):
             dtype = torch.promote_types(images.dtype, torch.float32)
-            a, b = images.to(dtype), references.to(dtype)
-            down = _band(height, self.border, dtype, images.device)
-            across = _band(width, self.border, dtype, images.device)
-            rows, columns = len(down), len(across)
-            # A product of small matrices may round differently where it is differently aligned in
-            # memory; padded so, every image sees the same alignment at every place of the batch.
-            spare_in = _spare(width, height)
-            spare_out = _spare(columns, height, rows)
-            stack = torch.stack([a, b, a * a + b * b, a * b]).flatten(0, 2)
-            stack = functional.pad(stack, (0, spare_in)) if spare_in else stack
-            across = functional.pad(across, (0, spare_in, 0, spare_out))
-            half = torch.bmm(stack, across.T.expand(len(stack), -1, -1))
-            blurred = torch.bmm(down.expand(len(stack), -1, -1), half)
-            mean_a, mean_b, square, product = blurred.chunk(4)
-            mean_product = mean_a * mean_b
-            mean_square = mean_a * mean_a + mean_b * mean_b
-            # Rounding may leave a variance a hair below zero.
-            variance = (square - mean_square).clamp_min(0)
-            covariance = product - mean_product
-            top = (2 * mean_product + _C1) * (2 * covariance + _C2)
-            bottom = (mean_square + _C1) * (variance + _C2)
-            return (top / bottom)[..., :columns].reshape(len(images), -1).mean(1)
+            found = local_moments(images.to(dtype), references.to(dtype), self.border)
+            top = (2 * found.mean_product + C1) * (2 * found.covariance + C2)
+            bottom = (found.mean_square + C1) * (found.variance + C2)
+            return found.average(top / bottom)
+
+
+class LocalMoments(NamedTuple):
+    """What the window sees of a pair a, b: each [N·C, rows, columns and more], see `average`.
+
+    ``mean_product``: μ_a·μ_b. ``mean_square``: μ_a² + μ_b². ``covariance``: σ_ab. ``variance``:
+    σ_a² + σ_b². ``rows``: N. ``columns``: those that count; the ones beyond only align memory.
+    """
+
+    mean_product: Tensor
+    mean_square: Tensor
+    covariance: Tensor
+    variance: Tensor
+    rows: int
+    columns: int
+
+    def average(self, values: Tensor) -> Tensor:
+        """Mean over channels and positions of something computed from the moments, [N]."""
+        return values[..., : self.columns].reshape(self.rows, -1).mean(1)
+
+
+def local_moments(images: Tensor, references: Tensor, border: Border) -> LocalMoments:
+    """Slide the window over images and references [N, C, H, W] of float32 or float64."""
+    height, width = images.shape[-2:]
+    if min(height, width) < WIDTH:
+        raise InputError(
+            f"metric ssim: images of {height}×{width} pixels are smaller than its"
+            f" {WIDTH}×{WIDTH} window; use mse or psnr, or pad the images to at least"
+            f" {WIDTH} pixels each way"
+        )
+    a, b = images, references
+    down = _band(height, border, a.dtype, a.device)
+    across = _band(width, border, a.dtype, a.device)
+    rows, columns = len(down), len(across)
+    # A product of small matrices may round differently where it is differently aligned in
+    # memory; padded so, every image sees the same alignment at every place of the batch.
+    spare_in = _spare(width, height)
+    spare_out = _spare(columns, height, rows)
+    stack = torch.stack([a, b, a * a + b * b, a * b]).flatten(0, 2)
+    stack = functional.pad(stack, (0, spare_in)) if spare_in else stack
+    across = functional.pad(across, (0, spare_in, 0, spare_out))
+    half = torch.bmm(stack, across.T.expand(len(stack), -1, -1))
+    blurred = torch.bmm(down.expand(len(stack), -1, -1), half)
+    mean_a, mean_b, square, product = blurred.chunk(4)
+    mean_product = mean_a * mean_b
+    mean_square = mean_a * mean_a + mean_b * mean_b
+    # Rounding may leave a variance a hair below zero.
+    variance = (square - mean_square).clamp_min(0)
+    covariance = product - mean_product
+    return LocalMoments(mean_product, mean_square, covariance, variance, len(images), columns)
 
 
 def _spare(width: int, *heights: int) -> int:

@@ -105,7 +105,7 @@ class Workshop:
             return self._zoo(given)
         arguments = {key: value for key, value in mapping.items() if key != "kind"}
         built = validated(TABLES[slot][kind], arguments, self.folder, self.data_root)
-        return _opened(built) if slot == "codec" else built
+        return _opened(built) if slot in ("codec", "metric") else built
 
     def _zoo(self, name: str) -> Built:
         """A codec named by a word: errors speak of the word, not of keys that are not there."""
@@ -219,10 +219,10 @@ def _constructed(cls: type, arguments: dict[str, Any], file: Path) -> Built:
 
 
 def _opened(built: Built) -> Built:
-    """Load a codec's network now, so that a missing or damaged file is said with the rest."""
+    """Load a part's network now, so that a missing or damaged file is said with the rest."""
     if built.part is not None:
         try:
-            _ = built.part.network
+            _ = built.part.network if isinstance(built.part, Codec) else built.part.card
         except InputError as error:
             return _wrong(error.message)
     return built

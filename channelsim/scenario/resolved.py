@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from channelsim.parts import Codec
+from channelsim.parts import Codec, Metric
 from channelsim.problems import Where
 from channelsim.scenario.arms import Arm, Choice, Swept
 from channelsim.scenario.assembly import Built, adapter
@@ -137,6 +137,8 @@ class Resolver:
             found = _files_known(found) | {"\0content": part.content()}
         if kind and isinstance(part, Codec):
             found["\0weights"] = part.card.get("sha256")  # only the hash looks at it
+        elif isinstance(part, Metric) and "sha256" in part.card:
+            found["\0weights"] = part.card["sha256"]
         self._described[id(part)] = found
         return found
 

@@ -1,0 +1,273 @@
+"""Distances between the features that a convolutional trunk finds in two images."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from channelsim import seeds
+from channelsim.errors import InputError
+from channelsim.metrics.classifier import Classifier, load_classifier
+from channelsim.parts import InputFile, Metric, Whole, part
+
+_TINY = 1e-8  # added to a squared norm: a feature of length 1e-4 has half its direction left
+_REMEMBERED = 8  # batches: source, clean, passive, received and control of one block, and some
+
+
+def unit_features(layers: Sequence[Tensor]) -> Tensor:
+    """One vector per image, [N, F], whose squared distances are mean feature distances.
+
+    ``layers``: activations [N, C_l, H_l, W_l] of L layers. The channels u at one position become
+    û = u/√(‖u‖² + 1e-8), weighed by 1/√(L·H_l·W_l), so that ‖φ(x) − φ(y)‖² is the mean over layers
+    and positions of ‖û − v̂‖². The added 1e-8 keeps the direction of an almost vanishing feature,
+    and its gradient, from jumping.
+    """
+    found = []
+    for layer in layers:
+        u = layer.permute(0, 2, 3, 1)  # the networks answer channels-last: this copies nothing
+        weight = (len(layers) * u.shape[1] * u.shape[2]) ** -0.5
+        scale = weight * torch.rsqrt(u.square().sum(dim=-1, keepdim=True) + _TINY)
+        found.append((u * scale).reshape(len(u), -1))
+    return torch.cat(found, dim=1)
+
+
+class Memory:
+    """Features of the last few batches, for as long as the batches themselves live.
+
+    A run measures one batch against three references, and those against each other: without this,
+    each would go through the trunk again for every pair. Tensors that carry a gradient are never
+    remembered.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
+
+    def of(self, images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """``compute(images)``, or what it answered for these very images before."""
+        if images.requires_grad or images.is_inference():
+            return compute(images)
+        key = id(images)
+        known = self._known.get(key)
+        if known is not None and known[0]() is images and known[1] == images._version:
+            return known[2]
+        found = compute(images)
+        if found.is_inference():
+            return found
+        while len(self._known) >= _REMEMBERED:
+            self._known.pop(next(iter(self._known)), None)
+        forget = functools.partial(self._forget, key)
+        self._known[key] = (weakref.ref(images, forget), images._version, found)
+        return found
+
+    def _forget(self, key: int, gone: weakref.ref[Tensor]) -> None:
+        known = self._known.get(key)
+        if known is not None and known[0] is gone:
+            del self._known[key]
+
+    def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
+        return Memory, ()  # a copy begins with nothing
+
+
+def check_size(metric: str, classifier: Classifier, images: Tensor) -> None:
+    """Refuse images that the classifier was not trained on the like of."""
+    wanted, found = classifier.network.image_shape, tuple(images.shape[1:])
+    if found != wanted:
+        raise InputError(
+            f"metric {metric}: images of shape {list(found)}, but the classifier"
+            f" {classifier.path.name} was trained on {list(wanted)}; name another one in weights,"
+            " trained on images of this shape (a recipe with `classifier:`), or use rfd"
+        )
+
+
+def classifier_card(classifier: Classifier) -> dict[str, Any]:
+    """What a run's header says of the classifier that a metric looks through."""
+    data = classifier.card.get("data") or {}
+    return {
+        "weights": classifier.path.name,
+        "sha256": classifier.sha256,
+        "architecture": classifier.architecture,
+        "data": data.get("name"),
+        "seed": classifier.card.get("seed"),
+        "test_accuracy": classifier.card.get("test_accuracy"),
+    }
+
+
+@part
+class DatasetFeatureDistance(Metric):
+    """Distance between the features that a trunk trained on the data set finds in two images.
+
+    d = mean over layers and positions of ‖û − v̂‖², u and v being the channels of one layer at one
+    position for image and reference, û and v̂ of unit length; in [0, 2], 0 for equal features.
+    Built like LPIPS (Zhang et al. 2018) without its heads, but not LPIPS: the trunk is a small
+    classifier of the data set at hand (see `SmallConv`: four layers), not of ImageNet, and nothing
+    is calibrated against human judgement. Values do not compare with LPIPS, nor do its lines; there
+    is no ``limit``. For orientation: through the shipped trunk, images of two different digits of
+    mnist5k lie 0.6 to 1.0 apart (5th to 95th percentile; median 0.9).
+
+    ``weights``: a classifier's ``.safetensors`` that train wrote; default: the shipped one of
+    MNIST. Images must have the shape it was trained on.
+    """
+
+    kind: ClassVar[str] = "dfd"
+    higher_is_better: ClassVar[bool] = False
+    perfect: ClassVar[float | None] = 0.0
+
+    weights: InputFile | None = None
+
+    @functools.cached_property
+    def classifier(self) -> Classifier:
+        """The classifier whose trunk is used."""
+        return load_classifier(self.weights)
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Which trunk: file, SHA-256, data, seed, accuracy."""
+        return classifier_card(self.classifier)
+
+    def measure(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values [N]; differentiable. Computed in float32, whatever autocast says."""
+        check_size(self.kind, self.classifier, images)
+        a, b = (self._memory.of(given, self._features) for given in (images, references))
+        return (a - b).square().sum(dim=1)
+
+    @functools.cached_property
+    def _memory(self) -> Memory:
+        return Memory()
+
+    def _features(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            return unit_features(self.classifier.on(images.device).stages(images.float()))
+
+
+@part
+class RandomFeatureDistance(Metric):
+    """Distance between the features that untrained, randomly drawn trunks find in two images.
+
+    The formula of `DatasetFeatureDistance`, averaged over ``seeds``; in [0, 2]. Each seed draws a
+    trunk of three stages: convolution 4×4 of stride 2, then twice average pooling 2×2 and
+    convolution 3×3, with 16, 32 and 32 channels and ReLU; weights of He's normal law (variance 2 /
+    inputs; He et al. 2015), no bias; images are mapped from [0, 1] to [−1, 1]. A structural
+    distance, no evidence about human perception: untrained trunks agree much less with people than
+    trained ones (Zhang et al. 2018). It needs no weights, works for any number of colours and sizes
+    from 8×8, and has no ``limit``.
+
+    ``seeds``: which trunks, at least five; default 0 to 4 (ours). `per_seed` gives the values of
+    each, whose spread says how much a figure depends on the draw.
+    """
+
+    kind: ClassVar[str] = "rfd"
+    higher_is_better: ClassVar[bool] = False
+    perfect: ClassVar[float | None] = 0.0
+
+    seeds: tuple[Whole, ...] = Field(default=(0, 1, 2, 3, 4), min_length=5)
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What decides the values."""
+        return {
+            "architecture": "conv 4x4/2, pool, conv 3x3, pool, conv 3x3; 16-32-32 channels, ReLU",
+            "law": "He normal, no bias",
+            "seeds": list(self.seeds),
+            "input_range": "[0, 1], mapped to [-1, 1]",
+        }
+
+    def measure(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values [N]; differentiable."""
+        return self.per_seed(images, references).mean(dim=0)
+
+    def per_seed(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values of every trunk, [seeds, N]."""
+        if min(images.shape[-2:]) < 8:
+            raise InputError(
+                f"metric rfd: images of {images.shape[-2]}×{images.shape[-1]} pixels are too small"
+                " for three halvings; use mse or psnr, or images of at least 8 pixels each way"
+            )
+        a, b = (self._memory.of(given, self._features) for given in (images, references))
+        return (a - b).square().sum(dim=-1)
+
+    @functools.cached_property
+    def _memory(self) -> Memory:
+        return Memory()
+
+    def _features(self, images: Tensor) -> Tensor:
+        """Unit features of every trunk, [seeds, N, F]."""
+        with torch.autocast(images.device.type, enabled=False):
+            signal = 2.0 * images.float() - 1.0
+            trunks = [_random_trunk(seed, images.shape[1], images.device) for seed in self.seeds]
+            return torch.stack([unit_features(_through(trunk, signal)) for trunk in trunks])
+
+
+_RANDOM_CHANNELS = (16, 32, 32)
+
+
+def _through(trunk: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
+    first, *others = trunk
+    found = [functional.relu(functional.conv2d(signal, first, stride=2, padding=1))]
+    for kernel in others:
+        pooled = functional.avg_pool2d(found[-1], 2)
+        found.append(functional.relu(functional.conv2d(pooled, kernel, padding=1)))
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _random_trunk(seed: int, colours: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Kernels of a trunk, [16, C, 4, 4], [32, 16, 3, 3], [32, 32, 3, 3]: the same everywhere."""
+    kernels, inputs = [], colours
+    # Whoever asks first may be inside inference_mode; the kernels must serve gradients too.
+    with torch.inference_mode(False), torch.no_grad():
+        for stage, outputs in enumerate(_RANDOM_CHANNELS):
+            side = 3 if stage else 4
+            fan = inputs * side * side
+            key = seeds.stream_key(seed, "rfd", f"stage {stage}")
+            draws = seeds.normals(key, np.arange(outputs, dtype=np.int64), 0, fan)
+            values = (draws * np.sqrt(2.0 / fan)).astype(np.float32)
+            kernel = torch.from_numpy(values.reshape(outputs, inputs, side, side)).to(device)
+            kernels.append(kernel.contiguous(memory_format=torch.channels_last))
+            inputs = outputs
+    return tuple(kernels)
+
+
+@part
+class LabelKept(Metric):
+    """Whether a classifier gives image and reference the same label: 1 if so, 0 if not.
+
+    The reference's label is the classifier's own answer for the reference, not the data set's:
+    ``label_source`` says whether the source image would be read as the same digit, including where
+    the classifier is wrong about both. Averages are shares of messages whose label was kept. It is
+    a step function without gradient: no adversary can follow it as a loss. There is no ``limit``.
+
+    ``weights``: a classifier's ``.safetensors`` that train wrote; default: the shipped one of
+    MNIST. Images must have the shape it was trained on.
+    """
+
+    kind: ClassVar[str] = "label"
+    higher_is_better: ClassVar[bool] = True
+    perfect: ClassVar[float | None] = 1.0
+
+    weights: InputFile | None = None
+
+    @functools.cached_property
+    def classifier(self) -> Classifier:
+        """The classifier that is asked."""
+        return load_classifier(self.weights)
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Which classifier: file, SHA-256, data, seed, accuracy."""
+        return classifier_card(self.classifier)
+
+    def measure(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values [N], 0 or 1; no gradient."""
+        check_size(self.kind, self.classifier, images)
+        network = self.classifier.on(images.device)
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            answers = network(images.float()).argmax(dim=1)
+            return (answers == network(references.float()).argmax(dim=1)).float()
