@@ -251,6 +251,8 @@ def everything(found: collection.Collection) -> list[str]:
 
 def test_a_folder_of_pictures_is_split_by_content_with_sub_folders_as_classes(tmp_path):
     pixels = write_faces(tmp_path / "faces")
+    (tmp_path / "faces" / "README").write_text("Credit: us.")
+    (tmp_path / "faces" / ".DS_Store").write_bytes(b"x")
     found = folder.image_folder(tmp_path / "faces", grey=True)
     flat = torch.from_numpy(pixels.reshape(-1, 1, 24, 16))
     assert everything(found) == sorted(collection.image_hashes(flat))

@@ -14,7 +14,7 @@ from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split,
 from channelsim.sources.pictures import SUFFIXES, read_picture
 
 KEPT_BYTES = 512 * 2**20  # ours: a folder that is larger as pixels is decoded again when asked
-_IGNORED = {"thumbs.db", "desktop.ini"}
+_IGNORED = ("thumbs.db", "desktop.ini", "readme", "license", "licence", "copying")  # beginnings
 
 
 def image_folder(
@@ -29,8 +29,8 @@ def image_folder(
     test image by the hash of its pixels as used (cropped, resized), so about ``test_share`` of them
     are, copies are never on both sides, and adding pictures moves none. Pictures of one person or
     scene may well be on both sides. Labels: the position of the first sub-folder in sorted order;
-    none where the folder has no sub-folders. Hidden files are ignored, other files that are no
-    pictures are refused.
+    none where the folder has no sub-folders. Hidden files, read-me and licence files are ignored;
+    other files that are no pictures are refused.
     """
     files = _files(folder)
     labels = _labels(folder, files)
@@ -79,10 +79,11 @@ def _files(folder: Path) -> list[Path]:
     found = []
     for file in sorted(folder.rglob("*")):
         inside = file.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or file.is_dir() or file.name.lower() in _IGNORED:
+        picture = file.suffix.lower() in SUFFIXES
+        ignored = file.name.lower().startswith(_IGNORED) and not picture
+        if ignored or file.is_dir() or any(part.startswith(".") for part in inside.parts):
             continue
-        if file.suffix.lower() not in SUFFIXES:
+        if not picture:
             raise InputError(
                 f"{file}: is not a picture ({', '.join(SUFFIXES)}); take it out of the folder, or"
                 " give a folder with pictures only"
