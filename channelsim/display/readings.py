@@ -67,10 +67,15 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
     psr = one.areas if one is not None and _twice(summary, one) else ()
     columns = []
 
-    def add(name: str, reading: str, found: Mapping[str, Interval | None]) -> None:
+    def add(
+        name: str,
+        reading: str,
+        found: Mapping[str, Interval | None],
+        beside: Mapping[str, Interval | None] | None = None,  # what it will be compared with
+    ) -> None:
         if not any(found.values()):
             return
-        digits = decimals(found.values())
+        digits = decimals([*found.values(), *(beside or {}).values()])
         cells = [spread_cell(found.get(receiver), digits) for receiver in receivers]
         columns.append(Column(f"{name}\n{reading}" if psr else name, cells))
 
@@ -80,10 +85,11 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
         here = {area.receiver: area for area in own if area.metric == metric}
         there = {area.receiver: area for area in psr if area.metric == metric}
         add(f"{metric} AADDC", "equal ε", {r: a.raw for r, a in here.items()})
-        add(f"{metric} nAADDC", "equal ε", {r: a.normalised for r, a in here.items()})
-        shares = {r: a.normalised for r, a in there.items()}
-        add(f"{metric} nAADDC", "equal PSR", shares)
-        if not any(shares.values()):  # a metric that is infinite without damage
+        shares = {r: a.normalised for r, a in here.items()}
+        again = {r: a.normalised for r, a in there.items()}
+        add(f"{metric} nAADDC", "equal ε", shares, again)
+        add(f"{metric} nAADDC", "equal PSR", again, shares)
+        if not any(again.values()):  # a metric that is infinite without damage
             add(f"{metric} AADDC", "equal PSR", {r: a.raw for r, a in there.items()})
     if where := _where(summary, own[0].fixed):
         page.line(Text(where.strip()), indent=2)
