@@ -16,18 +16,28 @@ import torch
 import yaml
 
 from channelsim import sources
-from channelsim import train as training
 from channelsim.codecs import Trained, Zoo, zoo_names
 from channelsim.codecs.trained import ZOO_FOLDER, load_weights
 from channelsim.errors import InputError, Interrupted
 from channelsim.metrics.ssim import SSIM
-from channelsim.train import _Trainer, train
-from channelsim.training.objective import (
-    adversarial_latents,
+from channelsim.train import train
+from channelsim.training import card as cards
+from channelsim.training import loss as losses
+from channelsim.training import progress
+from channelsim.training.attacks import MIXED, adversarial_latents
+from channelsim.training.defences import AdversarialRecipe, ChannelRecipe, MixupRecipe
+from channelsim.training.loss import batch_loss, channel_noise, mixup_loss
+from channelsim.training.objectives import (
+    Encoded,
+    KldRecipe,
+    MmdRecipe,
+    SwtRecipe,
+    TcRecipe,
     kl_to_standard_normal,
     reconstruction_loss,
 )
-from channelsim.training.recipe import AdversarialRecipe, KldRecipe, read_recipe
+from channelsim.training.recipe import read_recipe
+from channelsim.training.trainer import Trainer
 
 PLAIN = {
     "codec": {"latent_size": 4},
@@ -49,11 +59,15 @@ def write(folder: Path, recipe: dict, name: str = "tiny.yaml") -> Path:
 @pytest.fixture
 def few_images(monkeypatch):
     """A training set of 40 digits, five steps of 8 to the epoch, and a test set of 20."""
-    few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:40], 0)
-    test = sources.mnist5k("test")
-    test = sources.ImageSet(test.images[:20], test.labels[:20])
+    images, test = sources.mnist5k("train").images[:40], sources.mnist5k("test").images[:20]
+    few = sources.TrainingSet("mnist5k", images, 0, test_images=test, test_name="few digits")
     monkeypatch.setitem(sources.TRAINING_SETS, "mnist5k", lambda root: few)
-    monkeypatch.setattr(sources, "mnist5k", lambda split: test)
+    return few
+
+
+def trainer_of(folder: Path, recipe: dict) -> Trainer:
+    reading = read_recipe(write(folder, recipe))
+    return Trainer(reading, reading.recipe, sources.TRAINING_SETS["mnist5k"](None), folder)
 
 
 # --- recipes ------------------------------------------------------------------------------------
@@ -72,7 +86,7 @@ def test_everything_wrong_with_a_recipe_is_said_at_once_with_lines(tmp_path):
     said = caught.value.message.splitlines()
     assert any("bad.yaml:1  codec.latent_size: must be at least 1" in line for line in said)
     assert any("bad.yaml:2  objective.bta" in t and "Did you mean beta?" in t for t in said)
-    assert any("bad.yaml:3  data.name: must be mnist or mnist5k" in line for line in said)
+    assert any("bad.yaml:3  data.name: must be " in line for line in said)
     assert any("bad.yaml:4  learning_rate: must be more than 0" in line for line in said)
     assert any("epochs: missing" in line for line in said)
 
@@ -95,10 +109,10 @@ def test_training_starts_only_from_weights_that_exist_and_fit(tmp_path, few_imag
     done = train(write(tmp_path, {**PLAIN, "epochs": 1}), tmp_path / "out")
     start = os.path.relpath(done.weights, tmp_path)
     other = {**PLAIN, "codec": {"latent_size": 5}, "init": start}
-    with pytest.raises(InputError, match=r"latent_size 4, but codec asks for lu-chen with 5"):
+    with pytest.raises(InputError, match=r"latent_size 4, variational, but codec asks"):
         read_recipe(write(tmp_path, other, "other.yaml"))
     more = read_recipe(write(tmp_path, {**PLAIN, "init": start}, "more.yaml"))
-    trainer = _Trainer(more, sources.TRAINING_SETS["mnist5k"](None), tmp_path)
+    trainer = Trainer(more, more.recipe, few_images, tmp_path)
     begun = load_weights(done.weights).network.state_dict()
     for name, value in trainer.network.state_dict().items():
         assert torch.equal(value, begun[name])
@@ -158,11 +172,16 @@ def test_reconstruction_is_summed_or_averaged_over_pixels_and_averaged_over_imag
 
 @pytest.fixture
 def hardening(tmp_path, few_images):
-    data = sources.TRAINING_SETS["mnist5k"](None)
-    trainer = _Trainer(read_recipe(write(tmp_path, HARDENED)), data, tmp_path)
+    trainer = trainer_of(tmp_path, HARDENED)
     for _ in range(6):
         trainer.take_step()
     return trainer
+
+
+def encoded_batch(trainer: Trainer) -> tuple[torch.Tensor, Encoded]:
+    images = trainer._batch()
+    generator = torch.Generator().manual_seed(2)
+    return images, losses.encode(trainer.network.eval(), images, generator)
 
 
 @pytest.mark.parametrize(
@@ -198,10 +217,9 @@ def test_perturbed_latents_do_more_damage_than_random_ones_of_the_same_size(hard
 
 def test_the_hardening_step_moves_the_decoder_only_and_no_batch_norm_statistics(hardening):
     network = hardening.network
+    images, encoded = encoded_batch(hardening)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    images = hardening._batch()
-    mean, std = network.eval().encode(images)
-    hardening._harden(images, mean.detach(), std.detach(), 0)
+    hardening._harden(images, encoded, torch.Generator().manual_seed(0))
     moved = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
     decoder = {name for name, _ in network.named_parameters() if name.startswith(("from", "dec"))}
     assert moved == decoder
@@ -214,12 +232,326 @@ def test_the_hardening_step_aims_at_the_original_image(hardening, monkeypatch):
         seen.append(images)
         return reconstruction_loss(images, decoded, reduction)
 
-    monkeypatch.setattr(training, "reconstruction_loss", spy)
-    images = hardening._batch()
-    mean, std = hardening.network.eval().encode(images)
-    hardening._harden(images, mean.detach(), std.detach(), 0)
+    images, encoded = encoded_batch(hardening)
+    monkeypatch.setattr(losses, "reconstruction_loss", spy)
+    hardening._harden(images, encoded, torch.Generator().manual_seed(0))
     assert len(seen) == 1
     assert seen[0] is images
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_mixed_training_meets_every_attack_and_none_leaves_the_ball(hardening, norm):
+    recipe = AdversarialRecipe(algorithm="mixed", epsilon=0.3, norm=norm, steps=3)
+    latent = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
+    decode = hardening.network.eval().folded().decode
+    seen = set()
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        name = MIXED[int(torch.randint(len(MIXED), (1,), generator=generator.clone_state()))]
+        delta = adversarial_latents(latent, decode, recipe, generator) - latent
+        size = torch.linalg.vector_norm(delta, dim=1)
+        assert float(size.max()) <= 0.3 * (2 if norm == "linf" else 1) * (1 + 1e-5)
+        assert (float(size.max()) == 0) == (name == "none")
+        same = bool((delta - delta[0]).abs().max() < 1e-6)
+        assert same == (name in ("none", "universal"))
+        if norm == "linf" and name != "awgn":
+            assert float(delta.abs().max()) <= 0.3 * (1 + 1e-5)
+        seen.add(name)
+    assert seen == set(MIXED)
+
+
+def drawn(name: str) -> torch.Generator:
+    """A generator whose first draw makes mixed training choose this attack."""
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        if MIXED[int(torch.randint(len(MIXED), (1,), generator=generator.clone_state()))] == name:
+            return generator
+    raise AssertionError(name)
+
+
+def test_a_universal_attack_finds_the_direction_that_a_linear_decoder_amplifies_most():
+    gains = torch.tensor([1.0, 2.0, 8.0, 1.0])
+    latent = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    recipe = AdversarialRecipe(
+        algorithm="mixed", epsilon=0.5, norm="l2", step_size=0.1, steps=20, loss="mse"
+    )
+    damage = {}
+    for name in ("universal", "awgn"):
+        found = adversarial_latents(latent, lambda z: z * gains, recipe, drawn(name))
+        damage[name] = float(((found - latent) * gains).square().sum(1).mean())
+    # At best ε²·max gain², on average over noise of that norm ε²·mean gain².
+    assert 0.9 * 16.0 < damage["universal"] <= 16.0 * (1 + 1e-5)
+    assert damage["awgn"] == pytest.approx(0.25 * float(gains.square().mean()), rel=0.25)
+
+
+def test_equal_compute_takes_a_plain_step_for_every_gradient_of_the_attack(tmp_path, few_images):
+    attacked = trainer_of(tmp_path, HARDENED)
+    plain = trainer_of(
+        tmp_path, {**PLAIN, "adversarial": {"algorithm": "equal-compute", "steps": 3}}
+    )
+    attacked.take_step()
+    plain.take_step()
+
+    def steps(trainer: Trainer) -> int:
+        states = trainer.decoder_optimiser.state.values()
+        return int(next(iter(states))["step"])
+
+    # Three gradients of the attack and the decoder's own step, against four steps.
+    assert (steps(attacked), steps(plain)) == (1, 4)
+
+
+def test_equal_compute_never_attacks(tmp_path, few_images, monkeypatch):
+    plain = trainer_of(tmp_path, {**PLAIN, "adversarial": {"algorithm": "equal-compute"}})
+    monkeypatch.setattr(losses, "adversarial_latents", lambda *given: pytest.fail("an attack"))
+    plain.take_step()
+
+
+def test_a_frozen_encoder_keeps_every_bit_and_the_decoder_learns(tmp_path, few_images):
+    start = train(write(tmp_path, {**PLAIN, "store": "float16"}, "start.yaml"), tmp_path / "start")
+    frozen = {"algorithm": "lu-chen-1", "encoder": "frozen", "steps": 3, "epsilon": 0.1}
+    recipe = {**PLAIN, "init": "start/start.safetensors", "adversarial": frozen, "store": "float16"}
+    done = train(write(tmp_path, recipe), tmp_path / "out")
+    one, other = Trained(weights=start.weights), Trained(weights=done.weights)
+    images = few_images.test_images
+    for mine, theirs in zip(one.posterior(images), other.posterior(images), strict=True):
+        assert torch.equal(mine, theirs)
+    latent = one.encode(images)
+    assert float((one.decode(latent) - other.decode(latent)).abs().max()) > 1e-3
+
+
+def test_a_frozen_encoder_needs_something_to_start_from(tmp_path):
+    frozen = {**PLAIN, "adversarial": {"encoder": "frozen"}}
+    with pytest.raises(InputError, match="name the codec to start from in init"):
+        read_recipe(write(tmp_path, frozen))
+
+
+# --- mixup, channel noise, other objectives -----------------------------------------------------
+
+
+class Halves:
+    """A codec so plain that mixup has a closed form: μ(x) = the left half of the image's pixels."""
+
+    def moments(self, images):
+        mean = images.flatten(1)[:, :2]
+        return mean, torch.zeros_like(mean)
+
+    def decode(self, latent):
+        return torch.cat([latent, latent], 1).view(-1, 1, 2, 2)
+
+
+def mixed_up(pairing: str, seed: int) -> tuple[float, float]:
+    """The mixup loss of the plain codec less its KL, and that KL at the mixed images."""
+    images = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(5))
+    images[:, :, 1] = images[:, :, 0]  # so that g(μ(x)) = x
+    mean, log_variance = Halves().moments(images)
+    kls = []
+
+    def draw(name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(seed + len(name))
+
+    encoded = Encoded(mean, log_variance, mean)
+    recipe = MixupRecipe(pairing=pairing)
+
+    class Watched(Halves):
+        def moments(self, images):
+            answer = super().moments(images)
+            kls.append(float(kl_to_standard_normal(*answer)))
+            return answer
+
+    total = float(mixup_loss(recipe, Watched(), images, encoded, draw))
+    return total - kls[0], kls[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixing_a_linear_codec_costs_nothing_but_the_kl_where_the_pairing_is_shared(seed):
+    rest, kl = mixed_up("shared", seed)
+    assert rest == pytest.approx(0.0, abs=1e-6)
+    assert kl > 0
+
+
+def test_the_released_pairing_mixes_images_and_latents_that_do_not_correspond():
+    assert min(mixed_up("released", seed)[0] for seed in range(5)) > 0.01
+
+
+def test_mixup_wants_the_objective_it_is_defined_for(tmp_path):
+    other = {**PLAIN, "objective": {"kind": "mmd"}, "mixup": {}}
+    with pytest.raises(InputError, match="mixup is defined for objective kld, not mmd"):
+        read_recipe(write(tmp_path, other))
+
+
+@pytest.mark.parametrize("snr_db", [-3.0, 0.0, 10.0])
+def test_channel_noise_has_the_stated_share_of_the_latents_power(snr_db):
+    latent = 3.0 + 2.0 * torch.randn(4000, 10, generator=torch.Generator().manual_seed(0))
+    noise = channel_noise(ChannelRecipe(snr_db=snr_db), latent, torch.Generator().manual_seed(1))
+    ratio = float(latent.square().mean() / noise.square().mean())
+    assert 10 * math.log10(ratio) == pytest.approx(snr_db, abs=0.1)
+
+
+def test_a_range_of_snr_is_drawn_per_image_uniform_in_decibels():
+    latent = torch.ones(4000, 100)
+    recipe = ChannelRecipe(snr_db=(0.0, 20.0))
+    noise = channel_noise(recipe, latent, torch.Generator().manual_seed(1))
+    snr_db = -10 * torch.log10(noise.square().mean(1))
+    assert float(snr_db.mean()) == pytest.approx(10.0, abs=0.3)
+    assert float(snr_db.std()) == pytest.approx(20 / math.sqrt(12), abs=0.3)
+
+
+def test_a_range_of_snr_goes_upwards(tmp_path):
+    with pytest.raises(InputError, match="give the lower value first"):
+        read_recipe(write(tmp_path, {**PLAIN, "channel": {"snr_db": [20.0, 0.0]}}))
+
+
+OBJECTIVES = [
+    ({"kind": "kld", "beta": 4.0}, True),
+    ({"kind": "mmd", "kernel": "imq"}, True),
+    ({"kind": "mmd", "kernel": "rbf_median"}, False),
+    ({"kind": "mmd", "kernel": "rbf_d2"}, False),
+    ({"kind": "swt"}, True),
+    ({"kind": "swt", "mode": "marginal", "hinge": 0.05}, False),
+    ({"kind": "swt", "mode": "whitened", "moments": 1.0}, False),
+    ({"kind": "swt", "directions": 2, "reduce": "min"}, False),
+    ({"kind": "tc", "beta": 5.0}, True),
+    ({"kind": "tc", "estimator": "mss"}, True),
+    ({"kind": "tc", "estimator": "mss_released"}, True),
+]
+
+
+@pytest.mark.parametrize(("objective", "variational"), OBJECTIVES, ids=str)
+def test_every_objective_trains_and_its_card_says_its_weight(
+    tmp_path, few_images, objective, variational
+):
+    codec = {"latent_size": 4, "variational": variational}
+    recipe = {**PLAIN, "codec": codec, "objective": objective, "epochs": 1}
+    done = train(write(tmp_path, recipe), tmp_path / "out")
+    weight = (
+        objective.get("beta")
+        or {"kld": 1.0, "mmd": 10.0, "swt": 25.0, "tc": 1.0}[objective["kind"]]
+    )
+    assert done.card["beta_eff"] == weight / 2
+    assert done.card["variational"] == variational
+    assert done.card["prior"] == ("fitted" if objective["kind"] == "swt" else "standard")
+    assert ("latent_covariance" in done.card) == (objective["kind"] == "swt")
+
+
+def test_only_objectives_with_a_posterior_ask_for_one(tmp_path):
+    for kind in ("kld", "tc"):
+        recipe = {**PLAIN, "codec": {"variational": False}, "objective": {"kind": kind}}
+        with pytest.raises(InputError, match=f"objective {kind} needs a posterior"):
+            read_recipe(write(tmp_path, recipe))
+
+
+def test_the_total_correlation_objective_with_equal_weights_is_the_kl():
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(500, 3, generator=generator)
+    log_variance = -1.0 - torch.rand(500, 3, generator=generator)
+    zeta = torch.randn(mean.shape, generator=generator)
+    encoded = Encoded(mean, log_variance, mean + torch.exp(0.5 * log_variance) * zeta)
+    parts = TcRecipe().penalty(encoded, lambda name: generator, 500)
+    kl = kl_to_standard_normal(mean, log_variance)
+    # MI + TC + Σ KL_j = E[log q(z|x) − log p(z)], one draw per image: the KL up to sampling error.
+    assert float(parts["penalty"]) == pytest.approx(float(kl), rel=0.1)
+
+
+def test_the_shapiro_objective_looks_along_other_directions_at_every_step():
+    latent = torch.rand(64, 6, generator=torch.Generator().manual_seed(0)) ** 3
+    encoded = Encoded(latent, None, latent)
+    found = [
+        float(
+            SwtRecipe(directions=2).penalty(
+                encoded, lambda name, s=seed: torch.Generator().manual_seed(s), 64
+            )["swt"]
+        )
+        for seed in range(4)
+    ]
+    assert len(set(found)) == 4
+    assert min(found) > 0
+
+
+def test_the_discrepancy_falls_as_latents_become_normal():
+    generator = torch.Generator().manual_seed(0)
+    near, far = torch.randn(256, 4, generator=generator), torch.rand(256, 4, generator=generator)
+    values = [
+        float(MmdRecipe().penalty(Encoded(z, None, z), lambda name: generator, 256)["mmd"])
+        for z in (near, far)
+    ]
+    assert abs(values[0]) < 0.1 * values[1]
+
+
+def test_the_defences_combine(tmp_path, few_images):
+    recipe = {**HARDENED, "mixup": {}, "channel": {"snr_db": 10.0}}
+    trainer = trainer_of(tmp_path, recipe)
+    images, draw = trainer._batch(), trainer._draw("x")
+    _, terms = batch_loss(trainer.recipe, trainer.network.train(), images, draw, 40)
+    parts = terms["reconstruction"] + terms["penalty"] + terms["mixup"]
+    assert float(terms["loss"].detach()) == pytest.approx(float(parts.detach()), rel=1e-6)
+
+
+# --- early stop ---------------------------------------------------------------------------------
+
+EARLY = {**PLAIN, "epochs": 6, "early_stop": {"hold_out": 16, "patience": 2}}
+
+
+def test_held_out_images_are_never_trained_on(tmp_path, few_images):
+    trainer = trainer_of(tmp_path, EARLY)
+    assert (len(trainer.images), len(trainer.held_out)) == (24, 16)
+    everything = {image.numpy().tobytes() for image in few_images.images}
+    trained = {image.numpy().tobytes() for image in trainer.images}
+    held_out = {image.numpy().tobytes() for image in trainer.held_out}
+    assert trained | held_out == everything
+    assert not trained & held_out
+
+
+def test_training_stops_when_the_held_out_loss_no_longer_falls_and_keeps_the_best_epoch(
+    tmp_path, few_images, monkeypatch
+):
+    told = iter([5.0, 3.0, 4.0, 3.5, 1.0, 1.0])
+    states = []
+
+    def look(trainer):
+        states.append({n: v.clone() for n, v in trainer.network.state_dict().items()})
+        return next(told)
+
+    monkeypatch.setattr(Trainer, "held_out_loss", look)
+    done = train(write(tmp_path, EARLY), tmp_path / "out")
+    card = done.card
+    # The second epoch is the best; two more bring nothing better, so the fifth never begins.
+    assert (card["best_epoch"], card["steps"], card["held_out_loss"]) == (2, 4 * 3, 3.0)
+    stored = load_weights(done.weights).network.state_dict()
+    for name, value in stored.items():
+        if not name.endswith("batches_tracked"):
+            assert torch.equal(value, states[1][name]), name
+
+
+def test_the_held_out_loss_is_the_same_whenever_it_is_asked(tmp_path, few_images):
+    trainer = trainer_of(tmp_path, {**EARLY, "adversarial": HARDENED["adversarial"]})
+    trainer.take_step()
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    first = trainer.held_out_loss()
+    assert trainer.held_out_loss() == first
+    for name, value in trainer.network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_recipe_that_holds_out_too_many_images_says_so(tmp_path, few_images):
+    greedy = {**PLAIN, "early_stop": {"hold_out": 35}}
+    with pytest.raises(InputError, match=r"40 images, which, less the 35 held out, do not fill"):
+        train(write(tmp_path, greedy), tmp_path / "out")
+
+
+# --- half precision -----------------------------------------------------------------------------
+
+
+def test_half_precision_is_stored_where_the_card_does_not_notice(tmp_path, few_images, monkeypatch):
+    full = train(write(tmp_path, PLAIN), tmp_path / "full")
+    recipe = write(tmp_path, {**PLAIN, "store": "float16"}, "half.yaml")
+    half = train(recipe, tmp_path / "half")
+    assert (full.card["stored"], half.card["stored"]) == ("float32", "float16")
+    assert half.weights.stat().st_size < 0.55 * full.weights.stat().st_size
+    assert half.card["test_mse"] == pytest.approx(full.card["test_mse"], rel=1e-3)
+    monkeypatch.setattr(cards, "_HARMLESS", 0.0)
+    kept = train(recipe, tmp_path / "kept")
+    assert kept.card["stored"] == "float32"
+    assert kept.card["test_mse"] == full.card["test_mse"]
 
 
 # --- the whole ----------------------------------------------------------------------------------
@@ -242,10 +574,7 @@ def test_a_card_tells_what_an_independent_look_finds(tmp_path, few_images):
     done = train(write(tmp_path, PLAIN), tmp_path / "out")
     codec, card = Trained(weights=done.weights), done.card
     assert card == codec.card
-    images, train_images = (
-        sources.mnist5k("test").images,
-        sources.TRAINING_SETS["mnist5k"](None).images,
-    )
+    images, train_images = few_images.test_images, few_images.images
     decoded = codec.decode(codec.encode(images))
     error = float((decoded - images).square().mean())
     assert card["test_mse"] == pytest.approx(error, rel=1e-4)
@@ -274,7 +603,7 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, few_images, number, monkeypatch):
-    monkeypatch.setattr(training, "_REPORT_S", 0.0)
+    monkeypatch.setattr(progress, "REPORT_S", 0.0)
     recipe = write(tmp_path, HARDENED)
     whole = train(recipe, tmp_path / "whole")
 
@@ -301,7 +630,7 @@ def test_a_training_killed_while_it_is_measured_need_not_train_again(
 ):
     recipe = write(tmp_path, {**PLAIN, "epochs": 1})
     with monkeypatch.context() as patched:
-        patched.setattr(_Trainer, "finish", lambda *given: signal.raise_signal(signal.SIGINT))
+        patched.setattr(cards, "write", lambda *given: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "out")
     assert train(recipe, tmp_path / "out").resumed_at_step == 5
@@ -311,7 +640,8 @@ CHILD = """
 import sys
 from channelsim import sources
 from channelsim.train import train
-few = sources.TrainingSet("mnist5k", sources.mnist5k("train").images[:40], 0)
+images, test = sources.mnist5k("train").images[:40], sources.mnist5k("test").images[:20]
+few = sources.TrainingSet("mnist5k", images, 0, test_images=test, test_name="few digits")
 sources.TRAINING_SETS["mnist5k"] = lambda root: few
 train(sys.argv[1], sys.argv[2], checkpoint_s=0.0)
 """
@@ -352,7 +682,7 @@ def test_a_finished_training_is_returned_and_another_recipe_refused(tmp_path, fe
 def test_an_unfinished_training_of_another_recipe_and_a_damaged_one_are_refused(
     tmp_path, few_images, monkeypatch
 ):
-    monkeypatch.setattr(training, "_REPORT_S", 0.0)
+    monkeypatch.setattr(progress, "REPORT_S", 0.0)
     recipe = write(tmp_path, PLAIN)
     with pytest.raises(Interrupted):
         train(recipe, tmp_path / "out", on_progress=lambda p: signal.raise_signal(signal.SIGINT))
@@ -364,19 +694,6 @@ def test_an_unfinished_training_of_another_recipe_and_a_damaged_one_are_refused(
         file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(InputError, match="damaged checkpoint"):
         train(recipe, tmp_path / "out")
-
-
-def test_bfloat16_trains_too_and_says_so_in_its_card(tmp_path, few_images, monkeypatch):
-    few = sources.TrainingSet("mnist5k", sources.TRAINING_SETS["mnist5k"](None).images[:4], 0)
-    monkeypatch.setitem(sources.TRAINING_SETS, "mnist5k", lambda root: few)
-    recipe = {**HARDENED, "epochs": 1, "batch_size": 2}
-    full = train(write(tmp_path, recipe), tmp_path / "full")
-    half = train(write(tmp_path, {**recipe, "precision": "bfloat16"}), tmp_path / "half")
-    assert half.card["recipe"]["precision"] == "bfloat16"
-    assert half.card["sha256"] != full.card["sha256"]
-    one, other = (load_weights(r.weights).network.state_dict() for r in (full, half))
-    for name, value in one.items():
-        assert torch.allclose(value.float(), other[name].float(), atol=0.02), name
 
 
 def test_a_diverging_training_says_so(tmp_path, few_images):

@@ -107,4 +107,7 @@ def _lines(console: Console) -> Callable[[Progress], None]:
 
 
 def _losses(now: Progress) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in now.losses.items())
+    shown = dict(now.losses)
+    if now.validation is not None:
+        shown["held out"] = now.validation
+    return "  ".join(f"{name} {value:.4g}" for name, value in shown.items())

@@ -18,12 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from channelsim.codecs.network import Network
+
 _CHANNELS = (32, 64, 128, 64)
 _HALVINGS = 2 ** len(_CHANNELS)
 _SLOPE = 0.01
 
 
-class LuChen(nn.Module):
+class LuChen(Network):
     """The network as it is trained.
 
     ``latent_size``: K. ``variational``: whether the encoder answers mean and standard deviation
@@ -44,6 +46,7 @@ class LuChen(nn.Module):
         self.latent_size = latent_size
         self.variational = variational
         self.image_shape = image_shape
+        self.encoder_frozen = False
         self.grid = (_CHANNELS[-1], height // _HALVINGS, width // _HALVINGS)
         features = self.grid[0] * self.grid[1] * self.grid[2]
 
@@ -84,6 +87,17 @@ class LuChen(nn.Module):
         """What decode depends on."""
         parts = (self.from_latent, self.decoder_convs, self.decoder_norms)
         return [parameter for part in parts for parameter in part.parameters()]
+
+    def freeze_encoder(self) -> None:
+        """From here on `train` leaves the encoder's batch norm in eval mode, so μ(x) stays."""
+        self.encoder_frozen = True
+
+    def train(self, mode: bool = True) -> LuChen:
+        """Switch batch norm to batch statistics, or back."""
+        super().train(mode)
+        if self.encoder_frozen:
+            self.encoder_norms.eval()
+        return self
 
     def folded(self) -> FoldedLuChen:
         """The same map with batch norm's running statistics folded in, ready to run."""

@@ -1,31 +1,30 @@
 """Codecs with trained weights: safetensors files, and the zoo that ships with the program.
 
 A weights file holds every tensor of the network as it was trained, and in its header what is
-needed to build it again and what was measured of it. Beside it lies a card, the same facts for
-people to read. Pickles are never opened, because opening one runs whatever code it holds.
+needed to build it again and what was measured of it (see `weight_files`).
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-import yaml
 from pydantic import field_validator
 from torch import Tensor, nn
 
+from channelsim import weight_files
 from channelsim.codecs.lu_chen import LuChen
+from channelsim.codecs.network import Network
+from channelsim.codecs.pca import PCANetwork
 from channelsim.errors import InputError, did_you_mean
 from channelsim.parts import Codec, InputFile, part
+from channelsim.weight_files import card_path, stamp
 
-ARCHITECTURES: Mapping[str, type[LuChen]] = {"lu-chen": LuChen}
+ARCHITECTURES: Mapping[str, Callable[..., Network]] = {"lu-chen": LuChen, "pca": PCANetwork}
 FORMAT = "channelsim-codec-1"
 ZOO_FOLDER = Path(__file__).resolve().parent.parent / "zoo"
 
@@ -39,7 +38,7 @@ class Blueprint:
     variational: bool
     image_shape: tuple[int, int, int]
 
-    def build(self) -> LuChen:
+    def build(self) -> Network:
         """Build an untrained network."""
         return ARCHITECTURES[self.architecture](
             latent_size=self.latent_size,
@@ -47,21 +46,16 @@ class Blueprint:
             image_shape=self.image_shape,
         )
 
-    def header(self, card: Mapping[str, Any]) -> dict[str, str]:
-        """Return the metadata of a weights file.
-
-        One entry, because safetensors writes several in no fixed order and equal trainings are to
-        give equal files.
-        """
-        facts = {
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the header of a weights file says about it."""
+        return {
             "format": FORMAT,
             "architecture": self.architecture,
             "latent_size": self.latent_size,
             "variational": self.variational,
             "image_shape": list(self.image_shape),
-            "card": card,
         }
-        return {"channelsim": json.dumps(facts)}
 
 
 @dataclass(frozen=True)
@@ -70,116 +64,59 @@ class TrainedWeights:
 
     path: Path
     blueprint: Blueprint
-    network: LuChen
+    network: Network
     sha256: str
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_weights(
     path: Path,
-    network: LuChen,
+    network: Network,
     blueprint: Blueprint,
     card: Mapping[str, Any],
     remarks: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
 ) -> TrainedWeights:
     """Write weights with their header, and the card with the file's SHA-256 beside them.
 
     ``remarks`` go into the card alone: what may differ between two equal trainings, such as the
     time taken, must not change the weights file.
     """
-    from safetensors.torch import save
-
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(network).items()}
-    data = save(tensors, metadata=blueprint.header(card))
-    facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), **(remarks or {})}
-    text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
-    # The weights last: once they are there, all is there.
-    _replace(card_path(path), text.encode())
-    _replace(path, data)
+    tensors = _state(network)
+    if half:
+        tensors = {name: t.half() if in_half(t) else t for name, t in tensors.items()}
+    weight_files.write(path, tensors, blueprint.facts, card, remarks)
     return load_weights(path)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is there in full or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
-def card_path(weights: Path) -> Path:
-    """Return where the card of a weights file lies."""
-    return weights.with_name(f"{weights.name.removesuffix('.safetensors')}.card.yaml")
+def in_half(tensor: Tensor) -> bool:
+    """Whether a tensor may be stored in half precision: the bulk, not biases and statistics."""
+    return tensor.ndim >= 2
 
 
 def load_weights(path: Path) -> TrainedWeights:
     """Read a weights file and its card; a file that is read again unchanged is not parsed again."""
     path = Path(path)
     try:
-        versions = [_stamp(path), _stamp(card_path(path))]
+        versions = (stamp(path), stamp(card_path(path)))
     except OSError as reason:
         raise InputError(f"weights {path}: cannot be read ({reason.strerror})") from reason
-    if versions[0] is None:
-        raise InputError(f"weights {path}: there is no such file; check the name and the folder")
-    return _load(path, tuple(versions))
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    if not path.is_file():
-        return None
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
+    return _load(path, versions)
 
 
 @functools.lru_cache(maxsize=32)
 def _load(path: Path, _versions: tuple[object, ...]) -> TrainedWeights:
-    try:
-        data = path.read_bytes()
-    except OSError as reason:
-        raise InputError(f"weights {path}: cannot be read ({reason.strerror})") from reason
-    tensors, metadata = _parse(path, data)
-    blueprint, card = _read_header(path, metadata)
+    read = weight_files.read(path, FORMAT)
+    blueprint = _blueprint(path, read.facts)
     network = blueprint.build()
-    _check_tensors(path, _state(network), tensors)
-    network.load_state_dict(tensors, strict=False)
-    sha256 = hashlib.sha256(data).hexdigest()
-    facts = {**_read_card(path, sha256), **card, "sha256": sha256}
+    weight_files.check_tensors(path, _state(network), read.tensors)
+    network.load_state_dict(read.tensors, strict=False)
     frozen = network.eval().requires_grad_(False)
-    return TrainedWeights(path, blueprint, frozen, sha256, facts)
+    return TrainedWeights(path, blueprint, frozen, read.sha256, read.card)
 
 
-def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load
-
-    try:
-        tensors = load(data)
-        with safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-    except (SafetensorError, ValueError, KeyError) as reason:
-        if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05"):
-            raise InputError(
-                f"weights {path}: this is a pickle (torch.save), which is refused because opening"
-                " one runs whatever code it holds; write the tensors with"
-                " safetensors.torch.save_file instead"
-            ) from reason
-        raise InputError(
-            f"weights {path}: not a complete safetensors file ({reason}); it is truncated or"
-            " damaged, so copy or train it again"
-        ) from reason
-    return tensors, metadata
-
-
-def _read_header(path: Path, metadata: Mapping[str, str]) -> tuple[Blueprint, dict[str, Any]]:
-    try:
-        facts = json.loads(metadata.get("channelsim", "{}"))
-        given = facts.get("format")
-    except (AttributeError, ValueError) as reason:
-        raise InputError(f"weights {path}: damaged header ({reason}); train it again") from reason
-    if given != FORMAT:
-        raise InputError(
-            f"weights {path}: the header says format {given!r}, allowed is {FORMAT!r}; weights are"
-            " written by `channelsim train`, other networks come in through use:"
-        )
+def _blueprint(path: Path, facts: Mapping[str, Any]) -> Blueprint:
     name = str(facts.get("architecture", ""))
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -196,49 +133,15 @@ def _read_header(path: Path, metadata: Mapping[str, str]) -> tuple[Blueprint, di
             image_shape=(colours, height, width),
         )
         blueprint.build()
-        card = dict(facts["card"])
     except (KeyError, TypeError, ValueError, RuntimeError) as reason:
         raise InputError(f"weights {path}: damaged header ({reason}); train it again") from reason
-    return blueprint, card
+    return blueprint
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
     # Batch norm counts its batches only for a running mean without momentum, which is not used.
     state = network.state_dict()
     return {name: value for name, value in state.items() if not name.endswith("batches_tracked")}
-
-
-def _check_tensors(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
-    problems += [f"{name} is unknown" for name in given.keys() - wanted.keys()]
-    for name in wanted.keys() & given.keys():
-        if wanted[name].shape != given[name].shape:
-            shapes = f"{list(given[name].shape)}, not {list(wanted[name].shape)}"
-            problems.append(f"{name} has shape {shapes}")
-        elif not bool(torch.isfinite(given[name]).all()):
-            problems.append(f"{name} holds NaN or infinity")
-    if problems:
-        shown = "; ".join(sorted(problems)[:3])
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise InputError(f"weights {path}: {shown}{more}; they do not fit what the header says")
-
-
-def _read_card(path: Path, sha256: str) -> dict[str, Any]:
-    file = card_path(path)
-    if not file.is_file():
-        return {}
-    try:
-        facts = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
-        raise InputError(f"card {file}: not readable YAML ({reason})") from reason
-    if not isinstance(facts, dict):
-        raise InputError(f"card {file}: must be a mapping of facts, is {type(facts).__name__}")
-    if facts.get("sha256", sha256) != sha256:
-        raise InputError(
-            f"card {file}: belongs to other weights (sha256 {str(facts['sha256'])[:12]}…, the file"
-            f" beside it has {sha256[:12]}…); take both from one training"
-        )
-    return facts
 
 
 # --- the zoo ------------------------------------------------------------------------------------

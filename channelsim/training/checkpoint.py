@@ -10,22 +10,25 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from channelsim.errors import InputError
 
+_BEST = "best|"  # before the names of the best epoch's tensors
 
-@dataclass(frozen=True)
+
+@dataclass
 class Standing:
-    """Steps done, and the seconds they took over all sittings."""
+    """Steps done, the seconds they took over all sittings, and the held-out loss of each epoch."""
 
-    step: int
-    seconds: float
+    step: int = 0
+    seconds: float = 0.0
+    validation: list[float] = field(default_factory=list)
 
 
 def save(
@@ -34,18 +37,23 @@ def save(
     standing: Standing,
     network: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
+    best: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint, then remove older ones; a kill at any moment leaves one that is whole."""
+    """Write a checkpoint, then remove older ones; a kill at any moment leaves one that is whole.
+
+    ``best``: the tensors of the best epoch so far, empty where nobody keeps one.
+    """
     from safetensors.torch import save as save_tensors
 
     name = f"checkpoint-{standing.step:09d}"
     state = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
-    facts = {"recipe_hash": recipe_hash, "seconds": json.dumps(standing.seconds)}
+    kept = {_BEST + key: value.contiguous() for key, value in best.items()}
+    facts = {"recipe_hash": recipe_hash, "standing": json.dumps(asdict(standing))}
     buffer = io.BytesIO()
     torch.save([optimiser.state_dict() for optimiser in optimisers], buffer)
     _write(folder / f"{name}.optimiser.pt", buffer.getvalue())
     # Last, because a checkpoint exists once its safetensors file does.
-    _write(folder / f"{name}.safetensors", save_tensors(state, metadata=facts))
+    _write(folder / f"{name}.safetensors", save_tensors({**state, **kept}, metadata=facts))
     for old in folder.glob("checkpoint-*"):
         if not old.name.startswith(name):
             old.unlink(missing_ok=True)
@@ -56,14 +64,14 @@ def restore(
     recipe_hash: str,
     network: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
-) -> Standing | None:
-    """Load the newest checkpoint into network and optimisers; None where there is none."""
+) -> tuple[Standing, dict[str, Tensor]]:
+    """Load the newest checkpoint into network and optimisers; the beginning where there is none."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     files = sorted(folder.glob("checkpoint-*.safetensors"))
     if not files:
-        return None
+        return Standing(), {}
     newest = files[-1]
     try:
         with safe_open(newest, framework="pt") as opened:
@@ -73,12 +81,26 @@ def restore(
                 f"{folder}: holds an unfinished training of another recipe; give the old recipe"
                 " back, or choose another folder with --out"
             )
-        network.load_state_dict(load_file(newest))
+        tensors = load_file(newest)
+        best = {
+            key.removeprefix(_BEST): tensors.pop(key)
+            for key in list(tensors)
+            if key.startswith(_BEST)
+        }
+        network.load_state_dict(tensors)
         states = torch.load(newest.with_suffix(".optimiser.pt"), weights_only=True)
         for optimiser, state in zip(optimisers, states, strict=True):
             optimiser.load_state_dict(state)
-        return Standing(int(newest.stem.split("-")[1]), float(json.loads(facts["seconds"])))
-    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError, pickle.PickleError) as e:
+        return Standing(**json.loads(facts["standing"])), best
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        pickle.PickleError,
+    ) as e:
         reason = str(e).split("\n")[0][:120]
         raise InputError(
             f"{newest}: damaged checkpoint ({reason}); remove the folder to train from the start"

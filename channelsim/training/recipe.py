@@ -5,118 +5,174 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter, ValidationError, model_validator
 
+from channelsim import sources
 from channelsim.catalog.part_errors import faults_of
 from channelsim.codecs.trained import Blueprint, load_weights, zoo_file, zoo_names
 from channelsim.errors import InputError, did_you_mean
-from channelsim.parts import Count, Flag, NonNegative, Positive, Whole, part
+from channelsim.parts import Count, Flag, InputFile, OpenFraction, Positive, Whole, part
 from channelsim.problems import Origins, Problems
 from channelsim.scenario.yaml_lines import read_yaml
+from channelsim.training.defences import (
+    AdversarialRecipe,
+    ChannelRecipe,
+    EarlyStopRecipe,
+    MixupRecipe,
+)
+from channelsim.training.objectives import KldRecipe, Objective
+
+_ALWAYS = ("kind", "algorithm", "architecture", "name")  # said even where they are the default
 
 
 @part
 class CodecRecipe:
-    """Which network. ``architecture``: lu-chen. ``latent_size``: K, default 10 (the paper's)."""
+    """Which network. ``latent_size``: K, default 10 (Lu & Chen's for digits).
+
+    ``architecture``: lu-chen, for grey and colour images whose sides are multiples of 16.
+    ``variational`` (default): the encoder answers a posterior and z is drawn from it; otherwise it
+    answers z itself, as in Lu & Chen's deterministic autoencoders.
+    """
 
     kind: ClassVar[str] = "codec"
 
     architecture: Literal["lu-chen"] = "lu-chen"
     latent_size: Count = 10
+    variational: Flag = True
 
-    def blueprint(self) -> Blueprint:
+    def blueprint(self, image_shape: tuple[int, int, int]) -> Blueprint:
         """What is needed to build it."""
-        return Blueprint(self.architecture, self.latent_size, True, (1, 32, 32))
+        return Blueprint(self.architecture, self.latent_size, self.variational, image_shape)
 
 
 @part
-class KldRecipe:
-    """Reconstruction + β·KL(q(z|x) ‖ N(0, I)), averaged over the batch.
+class PcaCodecRecipe:
+    """Principal components; ``latent_size``: K, default 10."""
 
-    ``recon_reduction: sum`` takes Σ_pixels (x − x̂)², ``mean`` the mean over the N pixels. −log p of
-    a Gaussian of variance 1 is ½·Σ(x − x̂)², against which the KL weighs β_eff = β/2 for ``sum``
-    and β·N/2 for ``mean``. (β = 1 with ``sum`` is thus the plain variational bound of a Gaussian
-    likelihood of variance ½.) ``beta``: β ≥ 0, default 1. Lu & Chen state neither; ours.
-    """
+    kind: ClassVar[str] = "codec"
 
-    kind: Literal["kld"] = "kld"
-    beta: NonNegative = 1.0
-    recon_reduction: Literal["sum", "mean"] = "sum"
-
-    def effective_beta(self, pixels: int) -> float:
-        """Weight of the KL against the likelihood of a Gaussian of variance 1."""
-        return self.beta * (pixels if self.recon_reduction == "mean" else 1) / 2
+    architecture: Literal["pca"]
+    latent_size: Count = 10
 
 
 @part
 class DataRecipe:
-    """Training images. ``name``: ``mnist`` (needs a data root) or ``mnist5k`` (embedded)."""
+    """Training images.
+
+    ``name``: ``mnist5k`` (embedded), ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-subset``
+    or ``celeba`` (under the data root), ``images`` (a folder) or ``npz`` (a file), both with
+    ``path``. ``size`` [H, W]: of celeba and of a folder's images. ``grey``, ``test_share``: of a
+    folder. ``layout``: of an npz file. ``count``: only the first so many.
+    """
 
     kind: ClassVar[str] = "data"
 
-    name: Literal["mnist", "mnist5k"] = "mnist"
+    name: Literal[
+        "mnist",
+        "mnist5k",
+        "fashion-mnist",
+        "cifar10",
+        "cifar10-subset",
+        "celeba",
+        "images",
+        "npz",
+    ] = "mnist"
+    path: InputFile | None = None
+    size: tuple[Count, Count] | None = None
+    grey: Flag = False
+    test_share: OpenFraction = 0.2
+    layout: Literal["nhw", "nhwc", "nchw"] | None = None
+    count: Count | None = None
 
+    @model_validator(mode="after")
+    def _found(self) -> DataRecipe:
+        if (self.name in ("images", "npz")) != (self.path is not None):
+            problem = "needs a path" if self.path is None else "lies under the data root, no path"
+            raise ValueError(f"data {self.name} {problem}")
+        return self
 
-@part
-class AdversarialRecipe:
-    """Lu & Chen's Algorithm 1 (2023): latent adversarial training of the decoder.
-
-    After each step on encoder and decoder, ``rounds`` times: z is drawn anew from the posterior,
-    ``steps`` steps of projected gradient ascent find δ within ``epsilon`` that drives the decoded
-    image away from g(z), and the decoder alone takes one Adam step on e(x, g(z + δ)) against the
-    original image. Attack and step run on batch norm's running statistics, which they leave alone.
-
-    The paper's: ``epsilon`` 0.05, ``loss`` ssim (maximise 1 − SSIM), sign steps of ``step_size`` 1
-    in latent units. Ours: ``rounds`` (M) 1, ``steps`` (K) 10, ``norm`` linf, ``start`` uniform in
-    the ball (at zero the loss has no slope), ``keep_best``, and moments of Adam that are kept
-    apart from those of the first step.
-    """
-
-    kind: ClassVar[str] = "adversarial"
-
-    algorithm: Literal["lu-chen-1"] = "lu-chen-1"
-    rounds: Count = 1
-    steps: Count = 10
-    epsilon: Positive = 0.05
-    norm: Literal["linf", "l2"] = "linf"
-    step_size: Positive = 1.0
-    loss: Literal["ssim", "mse"] = "ssim"
-    start: Literal["uniform", "zero"] = "uniform"
-    keep_best: Flag = True
+    def load(self, root: Path | None) -> sources.TrainingSet:
+        """Training and test images."""
+        if self.name in ("mnist", "mnist5k") and self.count is None:
+            return sources.TRAINING_SETS[self.name](root)
+        return sources.training_set(
+            self.name,
+            root,
+            path=self.path,
+            size=self.size,
+            grey=self.grey,
+            test_share=self.test_share,
+            layout=self.layout,
+            count=self.count,
+        )
 
 
 @part
 class Recipe:
     """A training: codec, objective, data, and how long.
 
-    ``epochs``, ``batch_size`` (64, the paper's), ``learning_rate`` of Adam (1e-3, the paper's),
-    ``seed``, ``precision`` of the forward pass: float32, or bfloat16 autocast. ``init``: a zoo
-    codec or a weights file to start from. ``adversarial``: harden the decoder.
+    ``epochs`` (at most, where ``early_stop`` is set), ``batch_size`` (64, the paper's),
+    ``learning_rate`` of Adam (1e-3, the paper's), ``seed``. ``init``: a zoo codec or a weights file
+    to start from. Defences: ``adversarial``, ``mixup``, ``channel``. ``store``: float32, or float16
+    for the matrices and kernels where that changes no figure of the card by 0.1 %.
     """
 
     kind: ClassVar[str] = "recipe"
 
     title: str = ""
     codec: CodecRecipe
-    objective: KldRecipe
+    objective: Objective
     data: DataRecipe
     epochs: Count
     batch_size: Count = 64
     learning_rate: Positive = 1e-3
     seed: Whole = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
     init: str | None = None
     adversarial: AdversarialRecipe | None = None
+    mixup: MixupRecipe | None = None
+    channel: ChannelRecipe | None = None
+    early_stop: EarlyStopRecipe | None = None
+    store: Literal["float32", "float16"] = "float32"
+
+    @property
+    def frozen_encoder(self) -> bool:
+        """Whether the encoder stays as ``init`` has it."""
+        return self.adversarial is not None and self.adversarial.encoder == "frozen"
 
     @model_validator(mode="after")
     def _trainable(self) -> Recipe:
         if self.batch_size < 2:
             raise ValueError(f"batch_size {self.batch_size}: batch norm needs at least 2")
+        if self.objective.variational_only and not self.codec.variational:
+            raise ValueError(
+                f"objective {self.objective.kind} needs a posterior; set codec.variational: true,"
+                " or use mmd or swt"
+            )
+        if self.mixup is not None and not isinstance(self.objective, KldRecipe):
+            raise ValueError(
+                f"mixup is defined for objective kld, not {self.objective.kind}; leave one out"
+            )
+        if self.mixup is not None and self.objective.recon_reduction == "mean":
+            raise ValueError("mixup sums over the pixels; set objective.recon_reduction: sum")
+        if self.frozen_encoder and self.init is None:
+            raise ValueError("adversarial.encoder frozen: name the codec to start from in init")
         return self
+
+
+@part
+class PcaRecipe:
+    """Principal components of the training images, the linear codec of least squared error."""
+
+    kind: ClassVar[str] = "recipe"
+
+    title: str = ""
+    codec: PcaCodecRecipe
+    data: DataRecipe
+    store: Literal["float32", "float16"] = "float32"
 
 
 @dataclass(frozen=True)
@@ -125,14 +181,18 @@ class Reading:
 
     name: str
     path: Path
-    recipe: Recipe
+    recipe: Recipe | PcaRecipe
     init_file: Path | None
     init_sha256: str | None
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """Every field with its value, JSON-able."""
-        return asdict(self.recipe)
+        """What the recipe says, without what it leaves at its default; JSON-able.
+
+        So a new option with a default leaves the hashes of old trainings as they are.
+        """
+        said: dict[str, Any] = _said(self.recipe)
+        return said
 
     @property
     def hash(self) -> str:
@@ -140,6 +200,20 @@ class Reading:
         decisive = {k: v for k, v in self.resolved.items() if k not in ("title", "init")}
         text = json.dumps([decisive, self.init_sha256], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, tuple):
+        return list(value)
+    if not is_dataclass(value):
+        return value
+    return {
+        f.name: _said(getattr(value, f.name))
+        for f in fields(value)
+        if f.name in _ALWAYS or f.default is MISSING or getattr(value, f.name) != f.default
+    }
 
 
 def read_recipe(path: Path) -> Reading:
@@ -156,18 +230,27 @@ def read_recipe(path: Path) -> Reading:
     if not isinstance(document.data, Mapping):
         problems.add((), "a recipe is a mapping with codec, objective, data and epochs")
         problems.raise_if_any()
+    sort = _sort_of(document.data)
     try:
-        recipe = TypeAdapter(Recipe).validate_python(document.data)
+        recipe = TypeAdapter(sort).validate_python(document.data, context={"folder": path.parent})
     except ValidationError as error:
-        for fault in faults_of(error, Recipe):
+        for fault in faults_of(error, sort):
             problems.add(fault.where, fault.text)
         problems.raise_if_any()
         raise
+    if isinstance(recipe, PcaRecipe):
+        return Reading(path.stem, path, recipe, None, None)
     init_file = None
     if recipe.init is not None:
         init_file = _find_init(path, recipe.init, problems)
     problems.raise_if_any()
     return _with_init(path, recipe, init_file)
+
+
+def _sort_of(document: Mapping[str, Any]) -> type[Recipe] | type[PcaRecipe]:
+    codec = document.get("codec")
+    pca = isinstance(codec, Mapping) and codec.get("architecture") == "pca"
+    return PcaRecipe if pca else Recipe
 
 
 def _find_init(path: Path, init: str, problems: Problems) -> Path | None:
@@ -187,11 +270,15 @@ def _with_init(path: Path, recipe: Recipe, init_file: Path | None) -> Reading:
     if init_file is not None:
         start = load_weights(init_file)
         sha256 = start.sha256
-        if start.blueprint != recipe.codec.blueprint():
-            given, wanted = start.blueprint, recipe.codec.blueprint()
+        wanted = recipe.codec.blueprint(start.blueprint.image_shape)
+        if start.blueprint != wanted:
             raise InputError(
-                f"{path.name}  init: {recipe.init!r} is {given.architecture} with latent_size"
-                f" {given.latent_size}, but codec asks for {wanted.architecture} with"
-                f" {wanted.latent_size}; make them equal"
+                f"{path.name}  init: {recipe.init!r} is {_described(start.blueprint)}, but codec"
+                f" asks for {_described(wanted)}; make them equal"
             )
     return Reading(path.stem, path, recipe, init_file, sha256)
+
+
+def _described(blueprint: Blueprint) -> str:
+    sort = "variational" if blueprint.variational else "deterministic"
+    return f"{blueprint.architecture} with latent_size {blueprint.latent_size}, {sort}"

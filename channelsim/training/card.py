@@ -1,0 +1,108 @@
+"""The card of a trained codec, measured on its weights as they are stored."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from channelsim import sources
+from channelsim.codecs.network import Network
+from channelsim.codecs.trained import Blueprint, TrainedWeights, in_half, save_weights
+from channelsim.training import measure
+from channelsim.training.recipe import Reading
+from channelsim.training.trainer import Trainer
+
+_HARMLESS = 1e-3  # largest relative change of a card's figure by storing half precision; ours
+
+
+def write(weights: Path, trainer: Trainer) -> TrainedWeights:
+    """Measure what a training has made, and write weights and card."""
+    recipe, reading, standing = trainer.recipe, trainer.reading, trainer.standing
+    facts: dict[str, Any] = {
+        "beta_eff": recipe.objective.effective_beta(trainer.pixels),
+        "epochs": recipe.epochs,
+        "steps": trainer.step,
+        "images_trained_on": len(trainer.images),
+        "seed": recipe.seed,
+        "init_sha256": reading.init_sha256,
+        "prior": recipe.objective.prior,
+    }
+    if standing.validation:
+        facts |= {
+            "best_epoch": trainer.best_epoch,
+            "held_out_loss": standing.validation[trainer.best_epoch - 1],
+        }
+    remarks = {
+        "training_s": round(standing.seconds, 1),
+        "threads": torch.get_num_threads(),
+    }
+    return write_codec(
+        weights, reading, trainer.data, trainer.network, trainer.blueprint, facts, remarks
+    )
+
+
+def write_codec(
+    weights: Path,
+    reading: Reading,
+    data: sources.TrainingSet,
+    network: Network,
+    blueprint: Blueprint,
+    facts: Mapping[str, Any],
+    remarks: Mapping[str, Any],
+) -> TrainedWeights:
+    """Measure a network as it will be stored, and write weights and card."""
+    stored, dtype, quality = _as_stored(network, data, reading.recipe.store)
+    card = {
+        "name": reading.name,
+        "title": reading.recipe.title,
+        "architecture": blueprint.architecture,
+        "latent_size": blueprint.latent_size,
+        "variational": blueprint.variational,
+        "image_shape": list(blueprint.image_shape),
+        "data": {
+            "name": data.name,
+            "images": len(data.images),
+            "left_out_as_test_images": data.left_out,
+            "test": data.test_name,
+        },
+        **quality,
+        **measure.power(stored, data.images, covariance=facts.get("prior") == "fitted"),
+        "stored": dtype,
+        **facts,
+        "recipe": reading.resolved,
+        "recipe_hash": reading.hash,
+        "versions": measure.versions(),
+    }
+    told = {"command": command(reading), **remarks}
+    return save_weights(weights, stored, blueprint, card, told, half=dtype == "float16")
+
+
+def _as_stored(
+    network: Network, data: sources.TrainingSet, wanted: Literal["float32", "float16"]
+) -> tuple[Network, str, dict[str, float]]:
+    """The network with its weights rounded as asked where that is harmless, and its quality."""
+    plain = measure.quality(network, data.test_images)
+    if wanted == "float32":
+        return network, wanted, plain
+    rounded = copy.deepcopy(network)
+    with torch.no_grad():
+        for tensor in rounded.state_dict().values():
+            if in_half(tensor):
+                tensor.copy_(tensor.half())
+    found = measure.quality(rounded, data.test_images)
+    if all(abs(found[name] - plain[name]) <= _HARMLESS * abs(plain[name]) for name in plain):
+        return rounded, wanted, found
+    return network, "float32", plain
+
+
+def command(reading: Reading) -> str:
+    """The command that trains this again, from the folder that holds the package."""
+    home = Path(__file__).resolve().parent.parent.parent
+    path = reading.path.resolve()
+    shown = path.relative_to(home) if path.is_relative_to(home) else Path(path.name)
+    embedded = reading.recipe.data.name in ("mnist5k", "images", "npz")
+    return f"channelsim train {shown.as_posix()}{'' if embedded else ' --data-root DIR'}"

@@ -1,0 +1,262 @@
+"""The training loop: seeded, resumable to the bit, stopped early where the recipe asks for it.
+
+The order of the images is a function of (seed, epoch) and every random draw of (seed, step), so an
+interrupted training that goes on equals one that was never interrupted, at equal thread count.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim import seeds, sources
+from channelsim.codecs.lu_chen import LuChen
+from channelsim.codecs.trained import load_weights
+from channelsim.errors import InputError, Interrupted
+from channelsim.training import checkpoint
+from channelsim.training.loss import batch_loss, hardening_loss
+from channelsim.training.objectives import Draw, Encoded
+from channelsim.training.progress import Meter, OnProgress, Progress
+from channelsim.training.recipe import Reading, Recipe
+
+
+class Trainer:
+    """The state of a training: network, optimisers, step count."""
+
+    def __init__(
+        self, reading: Reading, recipe: Recipe, data: sources.TrainingSet, folder: Path
+    ) -> None:
+        self.reading, self.recipe, self.data, self.folder = reading, recipe, data, folder
+        self.images, self.held_out = self._divided(data.images)
+        colours, height, width = data.images.shape[1:]
+        self.blueprint = self.recipe.codec.blueprint((colours, height, width))
+        self.network = self._initial()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.recipe.frozen_encoder:
+            self.network.freeze_encoder()
+        rate = self.recipe.learning_rate
+        # Algorithm 1's two Adam steps minimise two losses; each keeps its own moments.
+        decoder = self.network.decoder_parameters()
+        everything = decoder if self.recipe.frozen_encoder else self.network.parameters()
+        self.optimiser = torch.optim.Adam(everything, lr=rate)
+        self.decoder_optimiser = torch.optim.Adam(decoder, lr=rate)
+        self.optimisers = [self.optimiser, self.decoder_optimiser]
+        self.epoch_steps = len(self.images) // self.recipe.batch_size
+        self.steps_total = self.epoch_steps * self.recipe.epochs
+        self.standing, self.best = checkpoint.restore(
+            folder, reading.hash, self.network, self.optimisers
+        )
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    @property
+    def step(self) -> int:
+        """How many batches have been taken."""
+        return self.standing.step
+
+    def _divided(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images to train on and images held out."""
+        recipe, count = self.recipe, len(images)
+        held_out = recipe.early_stop.hold_out if recipe.early_stop is not None else 0
+        if count - held_out < recipe.batch_size:
+            less = f", less the {held_out:,} held out," if held_out else ""
+            raise InputError(
+                f"recipe {self.reading.path}: {self.data.name} has {count:,} images, which{less} do"
+                f" not fill one batch of {recipe.batch_size}; lower batch_size"
+                + (" or early_stop.hold_out" if held_out else "")
+            )
+        if not held_out:
+            return images, images[:0]
+        order = self._shuffle("hold out", count)
+        return images[order[held_out:].sort().values], images[order[:held_out].sort().values]
+
+    def _initial(self) -> LuChen:
+        if self.reading.init_file is not None:
+            network = self._built()
+            network.load_state_dict(load_weights(self.reading.init_file).network.state_dict())
+            return network
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed("start"))
+            return self._built()
+
+    def _built(self) -> LuChen:
+        try:
+            network = self.blueprint.build()
+        except ValueError as reason:
+            raise InputError(f"recipe {self.reading.path}: {reason}") from reason
+        assert isinstance(network, LuChen)
+        return network
+
+    # --- random numbers -------------------------------------------------------------------------
+
+    def _seed(self, draw: str) -> int:
+        low, high = seeds.stream_key(self.recipe.seed, "train", draw)
+        return low | high << 32
+
+    def _generator(self, draw: str) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed(draw))
+
+    def _draw(self, moment: str) -> Draw:
+        return lambda name: self._generator(f"{name}|{moment}")
+
+    def _shuffle(self, draw: str, count: int) -> Tensor:
+        shuffle = np.random.Generator(np.random.Philox(key=self._seed(draw)))
+        return torch.from_numpy(shuffle.permutation(count))
+
+    def _batch(self) -> Tensor:
+        """The images of this step; what does not fill a batch at an epoch's end waits."""
+        epoch, position = divmod(self.step, self.epoch_steps)
+        if self._order[0] != epoch:
+            self._order = (epoch, self._shuffle(f"order|{epoch}", len(self.images)))
+        size = self.recipe.batch_size
+        rows = self._order[1][position * size : (position + 1) * size]
+        return sources.as_float(self.images[rows])
+
+    # --- one step -------------------------------------------------------------------------------
+
+    def take_step(self) -> dict[str, Tensor]:
+        """One batch: a step on the loss, then the hardening steps on the decoder."""
+        images, draw = self._batch(), self._draw(str(self.step))
+        self.network.train()
+        encoded, losses = batch_loss(self.recipe, self.network, images, draw, len(self.images))
+        self.optimiser.zero_grad()
+        torch.autograd.backward(losses["loss"])
+        self.optimiser.step()
+        losses = dict(losses)
+        for number in range(self._rounds):
+            losses["hardening"] = self._harden(images, encoded, draw(f"adversary|{number}"))
+        self.standing.step += 1
+        return {name: value.detach() for name, value in losses.items()}
+
+    @property
+    def _rounds(self) -> int:
+        """Hardening steps per batch; without attacks, as many as the attack took gradients."""
+        recipe = self.recipe.adversarial
+        if recipe is None:
+            return 0
+        plain = recipe.algorithm == "equal-compute"
+        return recipe.rounds * (recipe.steps + 1 if plain else 1)
+
+    def _harden(self, images: Tensor, encoded: Encoded, generator: torch.Generator) -> Tensor:
+        """One Adam step of the decoder on perturbed latents, against the original images."""
+        # Running statistics from here on: perturbed latents must neither move them nor couple rows.
+        self.network.eval()
+        loss = hardening_loss(self.recipe, self.network, images, encoded, generator)
+        self.decoder_optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self.decoder_optimiser.step()
+        return loss
+
+    # --- early stop -----------------------------------------------------------------------------
+
+    def held_out_loss(self) -> float:
+        """The recipe's loss, hardening included, on the held-out images, at fixed draws."""
+        self.network.eval()
+        total, rows = 0.0, 0
+        size = min(self.recipe.batch_size, len(self.held_out))
+        for number, held_out in enumerate(torch.split(self.held_out, size)):
+            images = sources.as_float(held_out)
+            if len(images) < size:  # the penalties of a smaller batch would be other quantities
+                break
+            draw = self._draw(f"held out|{number}")
+            with torch.no_grad():
+                encoded, losses = batch_loss(
+                    self.recipe, self.network, images, draw, len(self.images)
+                )
+                loss = float(losses["loss"])
+                if self.recipe.adversarial is not None:
+                    generator = draw("adversary|0")
+                    loss += float(
+                        hardening_loss(self.recipe, self.network, images, encoded, generator)
+                    )
+            total, rows = total + loss * len(images), rows + len(images)
+        return total / rows
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, counted from 1, with the lowest loss on the held-out images."""
+        return int(np.argmin(self.standing.validation)) + 1
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left to take."""
+        if self.recipe.early_stop is not None and self.standing.validation:
+            waited = len(self.standing.validation) - self.best_epoch
+            if waited >= self.recipe.early_stop.patience:
+                return True
+        return self.step >= self.steps_total
+
+    def _look_at_epoch(self) -> None:
+        if self.recipe.early_stop is None or self.step % self.epoch_steps:
+            return
+        self.standing.validation.append(self.held_out_loss())
+        if self.best_epoch == len(self.standing.validation):
+            self.best = {
+                name: value.detach().clone() for name, value in self.network.state_dict().items()
+            }
+
+    # --- the whole ------------------------------------------------------------------------------
+
+    def run(
+        self,
+        stop: threading.Event,
+        on_progress: OnProgress | None,
+        checkpoint_s: float,
+    ) -> None:
+        """Take all remaining steps; leave the network as it was at its best."""
+        meter = Meter(self.recipe.epochs, self.epoch_steps, self.recipe.batch_size)
+        saved = begun = time.monotonic()
+        before = self.standing.seconds
+        while not self.done:
+            losses = self.take_step()
+            losses.pop("penalty")  # for the loss; its terms say more
+            meter.add({name: float(value) for name, value in losses.items()})
+            self._look_at_epoch()
+            now = time.monotonic()
+            self.standing.seconds = before + now - begun
+            if meter.due(now) or self.done:
+                seen = self.standing.validation
+                self._report(meter.read(self.step, now, seen[-1] if seen else None), on_progress)
+            if stop.is_set():
+                self._save()
+                raise Interrupted(
+                    f"training stopped at step {self.step:,} of {self.steps_total:,} and kept in"
+                    f" {self.folder}; the same command goes on from there"
+                )
+            if now - saved >= checkpoint_s:
+                self._save()
+                saved = now
+        self._save()  # measuring takes a while, too
+        if self.best:
+            self.network.load_state_dict(self.best)
+        self.network.eval()
+
+    def _report(self, progress: Progress, on_progress: OnProgress | None) -> None:
+        if not np.isfinite(progress.losses["loss"]):
+            raise InputError(
+                f"recipe {self.reading.path}: the loss is {progress.losses['loss']} after"
+                f" {self.step:,} steps; lower learning_rate"
+                f" (it is {self.recipe.learning_rate:g})"
+            )
+        if on_progress is not None:
+            on_progress(progress)
+
+    def _save(self) -> None:
+        checkpoint.save(
+            self.folder,
+            self.reading.hash,
+            self.standing,
+            self.network,
+            self.optimisers,
+            self.best,
+        )
+
+    @functools.cached_property
+    def pixels(self) -> int:
+        """Values of one image."""
+        return int(np.prod(self.blueprint.image_shape))
