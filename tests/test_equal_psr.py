@@ -67,7 +67,7 @@ def by_receiver(areas: Sequence[Any]) -> dict[str, Any]:
 # --- one codec at two scales of its latents -------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(scale=st.floats(1.2, 3.5), slope=st.floats(0.1, 0.9))
 def test_one_codec_at_two_latent_scales_is_tied_at_equal_psr_and_ordered_at_equal_epsilon(
     scale: float, slope: float
@@ -96,7 +96,7 @@ def test_one_codec_at_two_latent_scales_is_tied_at_equal_psr_and_ordered_at_equa
         assert (area.start, area.end) == pytest.approx((0.0, end))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(scale=st.floats(1.05, 4.0), power=st.floats(1.0, 3.0))
 def test_where_the_arms_lie_on_a_bent_curve_decides_nothing(scale: float, power: float):
     # Polygons through other points of one and the same curve differ by what interpolation misses.
@@ -162,12 +162,15 @@ def test_simulated_linear_codecs_at_two_latent_scales_tell_the_same_story(tmp_pa
     for metric in ("psnr", "ssim"):
         assert found.order(metric, "epsilon").beats("loud", "soft")
         assert not any(pair.decided for pair in found.order(metric, "psr").pairs)
-    # At a measured amplitude of both (ε = 1 of the soft one is ε = 2 of the loud one) they agree.
-    top = {one.receiver: one for one in found.table if one.metric == "mse"}
+    # ε = 1 of the soft one is the power of ε = 2 of the loud one, and does the same damage.
+    half = summary.of("soft")[2]
+    assert half.psr_db == pytest.approx(loud.psr_db, abs=1e-4)
+    for metric in ("mse", "ssim"):
+        damage = half.metrics[metric].clean.value
+        assert damage == pytest.approx(loud.metrics[metric].clean.value, rel=1e-3)
     assert found.end == pytest.approx(10 ** (loud.psr_db / 20), rel=1e-6)
-    assert top["soft"].clean.value == pytest.approx(top["loud"].clean.value, rel=0.35)
-    run_rows = summary.area_rows()
-    assert {row["at"] for row in run_rows} == {"epsilon", "psr"}
+    rows = [(row["at"], row["receiver"], row["metric"]) for row in summary.area_rows()]
+    assert len(set(rows)) == len(rows) == 2 * 2 * 2
 
 
 # --- what is computed -----------------------------------------------------------------------------
@@ -360,7 +363,7 @@ def test_an_attack_that_never_moved_leaves_nothing_to_compare(tmp_path: Path):
 # --- pieces ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(
     points=st.lists(st.tuples(st.floats(0, 2), st.floats(-1, 1)), min_size=2, max_size=6),
     where=st.lists(st.floats(0, 2), min_size=1, max_size=4),
