@@ -56,7 +56,10 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     ("5, upper half", {"signal_path": {"signal_path", "batcher", "calibration"}}),
     (
         "6",
-        {"event_plane": {"event_plane", "fingerprint", "replay"}, "train": {"train", "training"}},
+        {
+            "event_plane": {"event_plane", "fingerprint", "replay", "population"},
+            "train": {"train", "training"},
+        },
     ),
     ("7", {"robustness": {"robustness"}, "estimate": {"estimate"}}),
     ("7, upper half", {"campaign": {"campaign"}}),

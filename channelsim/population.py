@@ -1,0 +1,106 @@
+"""What the received images of an arm are like as a population: Fréchet distances of a run.
+
+A ledger holds no images, but every row can be computed again. This goes through a finished run arm
+by arm, in blocks of the run's own shape, and compares the images that users were shown with what
+was sent. It costs about as much as the run did, and its figures depend neither on ``max_pending``
+nor on interruptions, since rows do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from channelsim.calibration import calibrate
+from channelsim.errors import InputError
+from channelsim.ledger import Ledger
+from channelsim.metrics.frechet import Extractor, Frechet, dataset_features, inception_features
+from channelsim.records import Batch
+from channelsim.scenario import Scenario
+
+_ROLES = ("source", "clean", "received")
+
+
+@dataclass(frozen=True)
+class ArmPopulation:
+    """One arm. ``received``, ``clean``: the distance of the images shown to users (the last attempt
+    of every message; the fallback image where nothing was delivered), and of the undisturbed
+    reconstructions g(z), each to the source images of the same messages.
+    """
+
+    arm: int
+    receiver: str
+    swept: Mapping[str, Any]
+    received: Frechet
+    clean: Frechet
+
+
+def populations(
+    folder: Path | str,
+    figure: Literal["fdd", "fid"] = "fdd",
+    weights: Path | None = None,
+    arms: Collection[int] | None = None,
+    data_root: Path | str | None = None,
+) -> list[ArmPopulation]:
+    """Fréchet distances of the run in ``folder``, for ``arms`` (default: all that are complete).
+
+    ``figure``: `fdd` on the features of a classifier of the data set, or `fid` where Inception's
+    weights are at hand; ``weights``: as for these. Arms compare at equal numbers of messages.
+    """
+    extractor = (dataset_features if figure == "fdd" else inception_features)(weights)
+    with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
+        header = ledger.header()
+        done = ledger.arm_verdicts
+        known = {arm.arm: arm for arm in ledger.arms()}
+        chosen = sorted(done if arms is None else arms)
+        odd = [arm for arm in chosen if arm not in done]
+        if odd or not chosen:
+            what = f"arm {odd[0]} is not complete" if odd else "no arm is complete"
+            raise InputError(f"{folder}: {what}; let the run finish, or choose among its arms")
+        last = {arm: _last_attempts(ledger, header, arm) for arm in chosen}
+    scenario = Scenario.load(header["scenario"], data_root=data_root)
+    if scenario.hash != header["scenario_hash"]:
+        raise InputError(
+            f"{folder}: the files this scenario refers to (weights, code, targets) are not those of"
+            " the run any more; put them back to compute it again"
+        )
+    paths = calibrate(scenario)
+    found = []
+    for arm in chosen:
+        path = paths.paths[paths.of_arm[arm]]
+        features = _features(path, arm, last[arm], extractor)
+        received = extractor.between(features["received"], features["source"])
+        clean = extractor.between(features["clean"], features["source"])
+        found.append(ArmPopulation(arm, known[arm].receiver, known[arm].swept, received, clean))
+    return found
+
+
+def _last_attempts(ledger: Ledger, header: Mapping[str, Any], arm: int) -> np.ndarray:
+    """Message, number of its last attempt, and whether the link dropped that one: int64 [n, 3]."""
+    count, most = header["count"], header["max_attempts"]
+    query = (
+        "SELECT transmission.message, transmission.attempts - 1, attempt.lost FROM transmission"
+        " JOIN attempt ON attempt.attempt ="
+        " transmission.transmission * ? + transmission.attempts - 1"
+        " WHERE transmission.transmission BETWEEN ? AND ? ORDER BY transmission.transmission"
+    )
+    rows = ledger.rows(query, (most, arm * count, (arm + 1) * count - 1))
+    return np.array(list(rows), dtype=np.int64).reshape(-1, 3)
+
+
+def _features(
+    path: Any, arm: int, attempts: np.ndarray, extractor: Extractor
+) -> dict[str, torch.Tensor]:
+    found: dict[str, list[torch.Tensor]] = {role: [] for role in _ROLES}
+    for start in range(0, len(attempts), path.block_rows):
+        message, attempt, lost = attempts[start : start + path.block_rows].T
+        batch = Batch(np.full(len(message), arm), message, attempt, lost.astype(bool))
+        _, images = path.run(batch, np.ones(len(message), dtype=bool))
+        for role in _ROLES:
+            found[role].append(extractor.features(images[role]))
+    return {role: torch.cat(parts) for role, parts in found.items()}
