@@ -16,7 +16,7 @@ from channelsim.sources.collection import Collection, Lazy, Pixels, SplitName
 from channelsim.sources.pictures import read_picture
 from channelsim.sources.root import data_root
 
-CROP = 148  # pixels: the usual centre, hair and chin without the borders (Larsen et al. use 108)
+CROP = 148  # pixels: hair and chin without the borders; a customary centre, the choice is ours
 SIZE = (64, 64)
 _ZIP, _FOLDER, _PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 _LINE = re.compile(r"(\w+\.jpg)\s+([012])")
@@ -34,7 +34,7 @@ def celeba(root: Path | None = None, size: tuple[int, int] | None = None) -> Col
 
     There lie ``list_eval_partition.txt`` and either ``img_align_celeba.zip`` or the folder
     ``img_align_celeba``. Of every picture the centred 148 × 148 pixels are resized to ``size``
-    [H, W], default 64 × 64 (as Lu & Chen and most others do; the crop is the usual one).
+    [H, W], default 64 × 64. Crop and size are customary; published figures differ in both.
     """
     wanted = size or SIZE
     base = data_root(root)
