@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from channelsim import sources
+from channelsim.codecs.pca import PCANetwork
 from channelsim.codecs.trained import Blueprint, TrainedWeights, load_weights
 from channelsim.errors import InputError
 from channelsim.training import card, checkpoint
+from channelsim.training.classifier import train_classifier
 from channelsim.training.progress import OnProgress, Progress, TrainedResult, stop_signals
-from channelsim.training.recipe import PcaRecipe, Reading, read_recipe
+from channelsim.training.recipe import PcaRecipe, Reading, read_document, read_recipe
 from channelsim.training.trainer import Trainer
 
 __all__ = ["Progress", "TrainedResult", "default_folder", "train"]
@@ -28,12 +30,16 @@ def train(
     on_progress: OnProgress | None = None,
     checkpoint_s: float = 30.0,
 ) -> TrainedResult:
-    """Train what a recipe asks for and leave ``<name>.safetensors`` and its card in ``out``.
+    """Train the codec or classifier of a recipe; leave its weights and card in ``out``.
 
-    A finished training is returned as it is; an unfinished one goes on from its last checkpoint
-    (``checkpoint_s`` apart, and one more at Ctrl-C or SIGTERM, which raise `Interrupted`). With
-    ``resume`` off, a folder that holds anything is refused.
+    The files are ``<name>.safetensors`` and ``<name>.card.yaml``. A finished training is returned
+    as it is; an unfinished one goes on from its last checkpoint (``checkpoint_s`` apart, and one
+    more at Ctrl-C or SIGTERM, which raise `Interrupted`). With ``resume`` off, a folder that holds
+    anything is refused.
     """
+    document, _ = read_document(Path(recipe_path))
+    if "classifier" in document:
+        return train_classifier(recipe_path, out, data_root, resume, on_progress, checkpoint_s)
     reading = read_recipe(Path(recipe_path))
     folder = Path(out) if out is not None else default_folder(reading.path)
     weights = folder / f"{reading.name}.safetensors"
@@ -59,12 +65,11 @@ def _fit(
     reading: Reading, recipe: PcaRecipe, data: sources.TrainingSet, weights: Path
 ) -> TrainedWeights:
     """The codec that needs no steps: principal components are known in closed form."""
-    from channelsim.codecs.pca import PCANetwork
-
     network = PCANetwork.fit(sources.as_float(data.images), recipe.codec.latent_size)
     colours, height, width = data.images.shape[1:]
+    facts = {"steps": 0, "prior": "fitted"}
     blueprint = Blueprint("pca", recipe.codec.latent_size, False, (colours, height, width))
-    return card.write_codec(weights, reading, data, network, blueprint, {"steps": 0}, {})
+    return card.write_codec(weights, reading, data, network, blueprint, facts, {})
 
 
 def _finished(reading: Reading, weights: Path) -> TrainedResult:

@@ -273,7 +273,7 @@ def test_a_universal_attack_finds_the_direction_that_a_linear_decoder_amplifies_
     gains = torch.tensor([1.0, 2.0, 8.0, 1.0])
     latent = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
     recipe = AdversarialRecipe(
-        algorithm="mixed", epsilon=0.5, norm="l2", step_size=0.1, steps=20, loss="mse"
+        algorithm="mixed", epsilon=0.5, norm="l2", step="l2", step_size=0.1, steps=20, loss="mse"
     )
     damage = {}
     for name in ("universal", "awgn"):

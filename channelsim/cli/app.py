@@ -164,6 +164,34 @@ def train(
 
 
 @app.command()
+def zoo(
+    remake: Annotated[
+        bool, typer.Option("--remake", help="Train all of it again, which takes an hour or two.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Remake only this one; may be repeated.", metavar="NAME"),
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put what was remade in the place of the shipped.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="How many trainings at a time.", min=1)] = 2,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the trainings, which go on from there.", metavar="DIR")
+    ] = Path("runs/zoo"),
+    data_root: DataRoot = None,
+) -> None:
+    """Show the trained codecs that ship with the program, or make them again.
+
+    [dim]Example:[/] channelsim zoo --remake --data-root data
+    """
+    _do(
+        "zoo", "zoo",
+        remake=remake, only=only or [], install=install, jobs=jobs, out=out, data_root=data_root,
+    )  # fmt: skip
+
+
+@app.command()
 def download(
     name: Annotated[
         str,

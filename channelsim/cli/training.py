@@ -34,10 +34,16 @@ def train(*, recipe: str, out: Path | None, data_root: Path | None, quiet: bool)
         lines = [
             *_done(result.card, result.already_done),
             f"weights   {result.weights}",
-            f"use it    codec: {{kind: trained, weights: {where}}}",
+            f"use it    {_use(result.card, where)}",
         ]
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _use(card: Mapping[str, Any], where: str) -> str:
+    if "classes" in card:
+        return f"metrics: [{{kind: dfd, weights: {where}}}, {{kind: label, weights: {where}}}]"
+    return f"codec: {{kind: trained, weights: {where}}}"
 
 
 def _done(card: Mapping[str, Any], already: bool) -> Iterator[str]:
@@ -45,6 +51,10 @@ def _done(card: Mapping[str, Any], already: bool) -> Iterator[str]:
     for key, value in card.items():
         if isinstance(value, float):
             yield f"  {key:<24} {value:.6g}"
+    for group in ("generation", "disentanglement"):
+        for key, value in (card.get(group) or {}).items():
+            if isinstance(value, float):
+                yield f"  {group + ' ' + key:<24} {value:.6g}"
 
 
 @contextmanager

@@ -52,6 +52,7 @@ def _ascent(
         radius,
         recipe.norm,
         torch.full_like(radius, recipe.step_size),
+        step=recipe.step,
         steps=steps,
         keep_best=recipe.keep_best,
     )

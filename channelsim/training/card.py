@@ -70,9 +70,15 @@ def write_codec(
             "test": data.test_name,
         },
         **quality,
-        **measure.power(stored, data.images, covariance=facts.get("prior") == "fitted"),
+        **measure.power(stored, data.images, covariance=facts["prior"] == "fitted"),
         "stored": dtype,
         **facts,
+    }
+    card |= {
+        "generation": measure.generation(stored, blueprint.latent_size, card, data),
+        "disentanglement": measure.disentangled(
+            stored, blueprint.image_shape, blueprint.latent_size
+        ),
         "recipe": reading.resolved,
         "recipe_hash": reading.hash,
         "versions": measure.versions(),

@@ -6,24 +6,19 @@ that goes on equals one that was never interrupted, at equal thread count.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from channelsim import seeds, sources
-from channelsim.catalog.part_errors import faults_of
 from channelsim.errors import InputError, Interrupted
 from channelsim.metrics.classifier import (
     ARCHITECTURES,
@@ -33,11 +28,9 @@ from channelsim.metrics.classifier import (
     save_classifier,
 )
 from channelsim.parts import Count, Positive, Whole, part
-from channelsim.problems import Origins, Problems
-from channelsim.scenario.yaml_lines import read_yaml
 from channelsim.training import checkpoint, measure
 from channelsim.training.progress import Meter, OnProgress, TrainedResult, stop_signals
-from channelsim.training.recipe import DataRecipe
+from channelsim.training.recipe import DataRecipe, hash_of, read_document, said, validated
 
 _ROWS = 256  # images measured at a time
 _PRECISION = {"float16": torch.float16, "float32": torch.float32}
@@ -82,43 +75,20 @@ class ClassifierReading:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """Every field with its value, JSON-able; of the data, only what is set."""
-        found: dict[str, Any] = json.loads(json.dumps(asdict(self.recipe), default=str))
-        usual = asdict(DataRecipe(name=self.recipe.data.name)) if not found["data"]["path"] else {}
-        data = {key: value for key, value in found["data"].items() if value != usual.get(key)}
-        return {**found, "data": {"name": self.recipe.data.name, **data}}
+        """What the recipe says, JSON-able."""
+        return said(self.recipe)
 
     @property
     def hash(self) -> str:
         """SHA-256 over all but the title."""
-        decisive = {key: value for key, value in self.resolved.items() if key != "title"}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        return hash_of(self.resolved)
 
 
 def read_classifier_recipe(path: Path) -> ClassifierReading:
     """Read and check a recipe file; all that is wrong with it comes in one `InputError`."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as reason:
-        raise InputError(f"recipe {path}: cannot be read ({reason.strerror})") from reason
-    except UnicodeDecodeError as reason:
-        raise InputError(f"recipe {path}: not a text file") from reason
-    document = read_yaml(text, path.name)
-    problems = Problems(Origins(path.name, document.lines))
-    if not isinstance(document.data, Mapping):
-        problems.add((), "a recipe is a mapping with classifier, data and epochs")
-        problems.raise_if_any()
-    try:
-        recipe = TypeAdapter(ClassifierRecipe).validate_python(
-            document.data, context={"folder": path.parent}
-        )
-    except ValidationError as error:
-        for fault in faults_of(error, ClassifierRecipe):
-            problems.add(fault.where, fault.text)
-        problems.raise_if_any()
-        raise
-    return ClassifierReading(path, recipe)
+    data, problems = read_document(path)
+    return ClassifierReading(path, validated(ClassifierRecipe, data, path, problems))
 
 
 def train_classifier(

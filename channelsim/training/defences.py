@@ -28,10 +28,10 @@ class AdversarialRecipe:
     ``encoder: trained`` trains both as the paper does (joint); ``frozen`` leaves the encoder as
     ``init`` has it, so that the hardened receiver shares the latent space of the plain one.
 
-    The paper's: ``epsilon`` 0.05, ``loss`` ssim (maximise 1 − SSIM), sign steps of ``step_size`` 1
-    in latent units. Ours: ``rounds`` (M) 1, ``steps`` (K) 10, ``norm`` linf, ``start`` uniform in
-    the ball (at zero the loss has no slope), ``keep_best``, and moments of Adam that are kept
-    apart from those of the first step.
+    The paper's: ``epsilon`` 0.05, ``loss`` ssim (maximise 1 − SSIM), ``step`` sign (``l2``: along
+    the gradient itself) of ``step_size`` 1 in latent units. Ours: ``rounds`` (M) 1, ``steps`` (K)
+    10, ``norm`` linf, ``start`` uniform in the ball (at zero the loss has no slope), ``keep_best``,
+    and moments of Adam that are kept apart from those of the first step.
     """
 
     kind: ClassVar[str] = "adversarial"
@@ -42,6 +42,7 @@ class AdversarialRecipe:
     steps: Count = 10
     epsilon: Positive = 0.05
     norm: Literal["linf", "l2"] = "linf"
+    step: Literal["sign", "l2"] = "sign"
     step_size: Positive = 1.0
     loss: Literal["ssim", "mse"] = "ssim"
     start: Literal["uniform", "zero"] = "uniform"

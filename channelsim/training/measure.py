@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -12,11 +12,16 @@ from torch import Tensor, nn
 
 import channelsim
 from channelsim import units
+from channelsim.codecs.module import Module
 from channelsim.codecs.network import Network
 from channelsim.metrics import METRICS
-from channelsim.sources import as_float
+from channelsim.metrics.disentanglement import disentanglement
+from channelsim.metrics.diversity import generation_diversity
+from channelsim.metrics.frechet import fdd
+from channelsim.sources import TrainingSet, as_float
 
 _ROWS = 256
+_DRAWS = 1000  # images generated for a card; ours
 
 
 def quality(network: Network, images: Tensor) -> dict[str, float]:
@@ -66,6 +71,45 @@ def power(network: Network, images: Tensor, *, covariance: bool = False) -> dict
         spread += torch.diag(torch.cat(variances).mean(dim=0))
         figures["latent_covariance"] = spread.tolist()
     return figures
+
+
+def generation(
+    network: Network, latent_size: int, card: Mapping[str, Any], data: TrainingSet
+) -> dict[str, Any]:
+    """How varied images decoded from the codec's prior are, and how far from the test images.
+
+    ``diversity``: see `generation_diversity`, of ``images`` draws, beside ``test_diversity`` of as
+    many test images. ``fdd`` (digits alone): Fréchet distance on data-set features to all test
+    images. The prior is N(0, I), or with ``prior: fitted`` in the ``card`` N(m, S) of the latents.
+    """
+    zeta = torch.randn(_DRAWS, latent_size, generator=torch.Generator().manual_seed(0))
+    if card["prior"] == "fitted":
+        covariance = torch.tensor(card["latent_covariance"], dtype=torch.float64)
+        values, vectors = torch.linalg.eigh(covariance)
+        root = vectors * values.clamp_min(0).sqrt()
+        mean = torch.tensor(card["latent_mean"], dtype=torch.float64)
+        zeta = (mean + zeta.double() @ root.T).float()
+    with torch.no_grad():
+        blocks = torch.split(zeta, _ROWS)
+        images: Tensor = torch.cat([network.folded().decode(z) for z in blocks])  # type: ignore[operator]
+    tests = as_float(data.test_images)
+    found: dict[str, Any] = {"prior": card["prior"], "images": _DRAWS}
+    found["diversity"] = generation_diversity(images)
+    found["test_diversity"] = generation_diversity(tests[:_DRAWS])
+    if data.name in ("mnist", "mnist5k"):
+        found["fdd"] = fdd(images.clamp(0, 1), tests).value
+    return found
+
+
+def disentangled(network: Network, image_shape: tuple[int, int, int], size: int) -> dict[str, Any]:
+    """MIG, and TC of the aggregate posterior, on made squares with known factors; see there."""
+    codec = Module(module=network.folded(), image_shape=image_shape, latent_size=size)
+    found = disentanglement(codec)
+    return {
+        "data": "made squares (1,024): place, size, brightness",
+        "mig": found.mig,
+        "total_correlation": found.total_correlation,
+    }
 
 
 def _posteriors(network: Network, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

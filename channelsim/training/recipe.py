@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError, model_validator
 
@@ -26,6 +26,7 @@ from channelsim.training.defences import (
 )
 from channelsim.training.objectives import KldRecipe, Objective
 
+T = TypeVar("T")
 _ALWAYS = ("kind", "algorithm", "architecture", "name")  # said even where they are the default
 
 
@@ -191,15 +192,18 @@ class Reading:
 
         So a new option with a default leaves the hashes of old trainings as they are.
         """
-        said: dict[str, Any] = _said(self.recipe)
-        return said
+        return said(self.recipe)
 
     @property
     def hash(self) -> str:
         """SHA-256 of what decides the result."""
-        decisive = {k: v for k, v in self.resolved.items() if k not in ("title", "init")}
-        text = json.dumps([decisive, self.init_sha256], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(self.resolved, self.init_sha256)
+
+
+def said(recipe: Any) -> dict[str, Any]:
+    """A recipe's fields as it was written, JSON-able: what it leaves at its default is left out."""
+    found: dict[str, Any] = _said(recipe)
+    return found
 
 
 def _said(value: Any) -> Any:
@@ -216,9 +220,8 @@ def _said(value: Any) -> Any:
     }
 
 
-def read_recipe(path: Path) -> Reading:
-    """Read and check a recipe file; all that is wrong with it comes in one `InputError`."""
-    path = Path(path)
+def read_document(path: Path) -> tuple[Mapping[str, Any], Problems]:
+    """What a recipe file says, unchecked, and where to note what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as reason:
@@ -228,29 +231,42 @@ def read_recipe(path: Path) -> Reading:
     document = read_yaml(text, path.name)
     problems = Problems(Origins(path.name, document.lines))
     if not isinstance(document.data, Mapping):
-        problems.add((), "a recipe is a mapping with codec, objective, data and epochs")
+        problems.add((), "a recipe is a mapping with codec (or classifier), data and epochs")
         problems.raise_if_any()
-    sort = _sort_of(document.data)
+    return document.data, problems
+
+
+def validated(sort: type[T], data: Mapping[str, Any], path: Path, problems: Problems) -> T:
+    """The recipe; all that is wrong with it comes in one `InputError`."""
     try:
-        recipe = TypeAdapter(sort).validate_python(document.data, context={"folder": path.parent})
+        return TypeAdapter(sort).validate_python(data, context={"folder": path.parent})
     except ValidationError as error:
         for fault in faults_of(error, sort):
             problems.add(fault.where, fault.text)
         problems.raise_if_any()
         raise
-    if isinstance(recipe, PcaRecipe):
-        return Reading(path.stem, path, recipe, None, None)
+
+
+def hash_of(resolved: Mapping[str, Any], *others: str | None) -> str:
+    """SHA-256 (hex) of what decides a training's result."""
+    decisive = {key: value for key, value in resolved.items() if key not in ("title", "init")}
+    return hashlib.sha256(json.dumps([decisive, *others], sort_keys=True).encode()).hexdigest()
+
+
+def read_recipe(path: Path) -> Reading:
+    """Read and check a codec's recipe file; all that is wrong comes in one `InputError`."""
+    path = Path(path)
+    data, problems = read_document(path)
+    codec = data.get("codec")
+    pca = isinstance(codec, Mapping) and codec.get("architecture") == "pca"
+    if pca:
+        return Reading(path.stem, path, validated(PcaRecipe, data, path, problems), None, None)
+    recipe = validated(Recipe, data, path, problems)
     init_file = None
     if recipe.init is not None:
         init_file = _find_init(path, recipe.init, problems)
     problems.raise_if_any()
     return _with_init(path, recipe, init_file)
-
-
-def _sort_of(document: Mapping[str, Any]) -> type[Recipe] | type[PcaRecipe]:
-    codec = document.get("codec")
-    pca = isinstance(codec, Mapping) and codec.get("architecture") == "pca"
-    return PcaRecipe if pca else Recipe
 
 
 def _find_init(path: Path, init: str, problems: Problems) -> Path | None:

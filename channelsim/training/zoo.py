@@ -1,0 +1,223 @@
+"""The zoo as a whole: its recipes in order, its table, and how all of it is made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from channelsim.codecs.trained import ZOO_FOLDER, Zoo, zoo_names
+from channelsim.errors import InputError, MachineError
+from channelsim.training.objectives import KldRecipe, MmdRecipe, SwtRecipe
+from channelsim.training.recipe import PcaRecipe, Recipe, read_recipe
+from channelsim.weight_files import card_path
+
+TRUNKS = ZOO_FOLDER / "trunks"
+TABLE_FILE = ZOO_FOLDER / "README.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A codec of the zoo in the words and figures of its recipe and card."""
+
+    name: str
+    objective: str
+    defence: str
+    card: Mapping[str, Any]
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """Column → text. P: transmit power per real value; σ²: mean posterior variance."""
+        card, generated = self.card, self.card["generation"]
+        return {
+            "MSE": f"{card['test_mse']:.4f}",
+            "PSNR dB": f"{card['test_psnr_db']:.1f}",
+            "SSIM": f"{card['test_ssim']:.3f}",
+            "P": f"{card['transmit_power']:.3g}",
+            "σ²": f"{card['transmit_power_sample'] - card['transmit_power']:.2g}",
+            "β_eff": f"{card['beta_eff']:g}" if "beta_eff" in card else "",
+            "diversity": f"{generated['diversity'] / generated['test_diversity']:.2f}",
+            "FDD": f"{generated['fdd']:.0f}" if "fdd" in generated else "",
+        }
+
+
+def recipe_files() -> list[Path]:
+    """Every recipe: classifiers, then codecs from nothing, then codecs from other codecs."""
+    codecs = [read_recipe(file) for file in _recipes(ZOO_FOLDER)]
+    first = [reading.path for reading in codecs if reading.init_file is None]
+    then = [reading.path for reading in codecs if reading.init_file is not None]
+    return [*_recipes(TRUNKS), *first, *then]
+
+
+def _recipes(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.yaml") if ".card" not in path.name)
+
+
+def rows() -> list[Row]:
+    """All codecs of the zoo, by name."""
+    return [_row(name) for name in zoo_names()]
+
+
+def _row(name: str) -> Row:
+    recipe = read_recipe(ZOO_FOLDER / f"{name}.yaml").recipe
+    return Row(name, objective_of(recipe), defence_of(recipe), Zoo(name=name).card)
+
+
+def objective_of(recipe: Recipe | PcaRecipe) -> str:
+    """The regulariser and its weight."""
+    if isinstance(recipe, PcaRecipe):
+        return "principal components"
+    objective = recipe.objective
+    encoder = "VAE" if recipe.codec.variational else "DAE"
+    if isinstance(objective, KldRecipe):
+        return f"{encoder}, KLD, β = {objective.beta:g}"
+    if isinstance(objective, MmdRecipe):
+        return f"{encoder}, MMD ({objective.kernel}), λ = {objective.weight:g}"
+    if isinstance(objective, SwtRecipe):
+        return f"{encoder}, SWT ({objective.mode}), λ = {objective.weight:g}"
+    return f"{encoder}, TC ({objective.estimator}), β = {objective.beta:g}"
+
+
+def defence_of(recipe: Recipe | PcaRecipe) -> str:
+    """The defences by training, "none" without."""
+    if isinstance(recipe, PcaRecipe):
+        return "none"
+    found = []
+    if recipe.adversarial is not None:
+        attack = recipe.adversarial
+        how = "" if attack.algorithm == "equal-compute" else f", ε = {attack.epsilon:g}"
+        frozen = ", encoder frozen" if attack.encoder == "frozen" else ""
+        found.append(f"{attack.algorithm}{how}{frozen}")
+    if recipe.mixup is not None:
+        found.append(f"mixup ({recipe.mixup.pairing})")
+    if recipe.channel is not None:
+        low, high = recipe.channel.range_db
+        found.append(f"noise, {low:g} dB" if low == high else f"noise, {low:g} to {high:g} dB")
+    return " and ".join(found) or "none"
+
+
+def table() -> str:
+    """The zoo's README: a Markdown table of every card's figures."""
+    found = rows()
+    head = ["codec", "trained to minimise", "defence", *(found[0].figures if found else [])]
+    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
+    lines += [[f"`{r.name}`", r.objective, r.defence, *r.figures.values()] for r in found]
+    size = sum(file.stat().st_size for file in ZOO_FOLDER.rglob("*.safetensors")) / 1e6
+    return _TABLE.format(
+        table="\n".join(f"| {' | '.join(line)} |" for line in lines),
+        count=len(found),
+        size=size,
+    )
+
+
+_TABLE = """# The zoo
+
+{count} codecs of digits, d = 10, in Lu & Chen's network (PCA aside), trained on MNIST without the
+1,000 images of mnist5k's test split, on which MSE, PSNR and SSIM of g(μ(x)) are measured. All of
+them together are {size:.0f} MB. Every figure is from the cards beside this file, and
+`channelsim zoo --remake --install --data-root DIR` makes weights, cards and this table again.
+
+{table}
+
+P: transmit power per real value, the mean of ‖μ‖²/K over the training images. σ²: mean variance of
+the posterior. β_eff: weight of the regulariser against −log p of a Gaussian of variance 1.
+diversity: of 1,000 images decoded from the codec's prior (N(0, I); for SWT and PCA the Gaussian
+fitted to the latents), relative to as many test images. FDD: Fréchet distance of those images to
+the test images on the features of `trunks/mnist`; it is not the FID.
+
+`trunks/` holds the classifier whose trunk serves the metric `dfd` and whose answer serves `label`.
+"""
+
+
+# --- making it again ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Remade:
+    """One training that is done; ``same``: to the bit what the zoo held."""
+
+    name: str
+    weights: Path
+    same: bool
+
+
+def remake(
+    out: Path,
+    data_root: Path | None,
+    *,
+    jobs: int = 1,
+    only: Sequence[str] = (),
+    install: bool = False,
+) -> Iterator[Remade]:
+    """Train every recipe (or ``only`` these) into folders of ``out``, ``jobs`` at a time.
+
+    Each training has one thread, so that its bits depend on neither the number of jobs nor that of
+    cores; started again, it goes on where it was. With ``install`` the results take the places
+    of the zoo's files, and codecs that start from others start from the new ones.
+    """
+    files = _chosen(only)
+    first = [file for file in files if not _starts_from_another(file)]
+    for wave in (first, [file for file in files if file not in first]):
+        for file, weights in _trained(wave, out, data_root, jobs):
+            old = file.with_suffix(".safetensors")
+            same = old.is_file() and old.read_bytes() == weights.read_bytes()
+            if install:
+                shutil.copyfile(card_path(weights), card_path(old))
+                shutil.copyfile(weights, old)
+            yield Remade(file.stem, weights, same)
+    if install:
+        TABLE_FILE.write_text(table(), encoding="utf-8")
+
+
+def _chosen(only: Sequence[str]) -> list[Path]:
+    files = recipe_files()
+    unknown = sorted(set(only) - {file.stem for file in files})
+    if unknown:
+        known = ", ".join(file.stem for file in files)
+        raise InputError(f"zoo: no recipe is called {unknown[0]} (known: {known})")
+    return [file for file in files if not only or file.stem in only]
+
+
+def _starts_from_another(file: Path) -> bool:
+    return file.parent == ZOO_FOLDER and read_recipe(file).init_file is not None
+
+
+def _trained(
+    files: Sequence[Path], out: Path, data_root: Path | None, jobs: int
+) -> Iterator[tuple[Path, Path]]:
+    stop = threading.Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        tasks = [(file, pool.submit(_train, file, out, data_root, stop)) for file in files]
+        try:
+            for file, task in tasks:
+                yield file, task.result()
+        finally:
+            stop.set()
+
+
+def _train(file: Path, out: Path, data_root: Path | None, stop: threading.Event) -> Path:
+    folder = out / file.stem
+    weights = folder / f"{file.stem}.safetensors"
+    if stop.is_set():
+        return weights
+    root = [] if data_root is None else ["--data-root", str(data_root.resolve())]
+    command = [sys.executable, "-P", "-m", "channelsim", "train", str(file), "--out", str(folder)]
+    # A process each, with one thread: bits depend on the number of threads.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / f"{file.stem}.log").open("w") as log:
+        code = subprocess.run(
+            [*command, *root], env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    if code == 0:
+        return weights
+    told = Path(log.name).read_text(encoding="utf-8").strip().splitlines()
+    sort: Callable[[str], Exception] = InputError if code == 2 else MachineError
+    raise sort(f"zoo: training {file.stem} ended with code {code}: {told[-1] if told else ''}")
