@@ -147,7 +147,7 @@ def test_label_compares_the_classifiers_answers():
 
 
 @pytest.mark.parametrize("metric", DISTANCES, ids=lambda m: m.kind)
-@pytest.mark.parametrize("count", [32, 9])
+@pytest.mark.parametrize("count", [32, 9, 7, 5])
 def test_a_row_does_not_care_where_it_stands(metric, count):
     def value_and_slope(images: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
         leaf = images.clone().requires_grad_()

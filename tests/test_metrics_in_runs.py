@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import channelsim
 from channelsim.catalog.catalog import listing
 from channelsim.errors import InputError
 from channelsim.fingerprint import header
+from channelsim.ledger import Ledger, differences
 from channelsim.metrics.classifier import SmallConv, load_classifier, save_classifier
 from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.scenario import Scenario
@@ -79,3 +81,35 @@ def test_the_list_describes_them_by_their_first_sentence():
         "ms_ssim         Structural similarity on several scales of one image",
     ):
         assert text in lines
+
+
+@pytest.mark.parametrize("loss", ["dfd", "rfd"])
+def test_an_adversary_that_follows_a_feature_distance_moves_it_further_than_noise(loss, tmp_path):
+    attack = {
+        "kind": "pgd",
+        "name": "mallory",
+        "goal": {"kind": "damage", "loss": loss},
+        "budget": {"norm": "l2", "epsilon": 1.0},
+        "steps": 5,
+        "step_size": 0.5,
+        "start": "sphere",
+    }
+    scenario = {**SCENARIO, "path": [attack], "metrics": [loss], "control": True}
+    channelsim.run(scenario, out=tmp_path / "run")
+    with Ledger.open(tmp_path / "run" / "ledger.sqlite") as ledger:
+        query = f"SELECT verdict, {loss}_clean, control_{loss}_clean FROM attempt"
+        rows = list(ledger.rows(query))
+    assert {verdict for verdict, _, _ in rows} == {"ok"}
+    assert sum(found for _, found, _ in rows) > 2 * sum(noise for _, _, noise in rows)
+
+
+def test_nothing_of_a_feature_metric_depends_on_scheduling_or_earlier_batches(tmp_path):
+    """Features of a batch are remembered while it lives; the numbers must not know."""
+    scenario = {**SCENARIO, "metrics": ["dfd", "rfd", "label"], "control": True, "block_rows": 5}
+    for name, pending in (("a", 1), ("b", 7)):
+        channelsim.run({**scenario, "max_pending": pending}, out=tmp_path / name)
+    with (
+        Ledger.open(tmp_path / "a" / "ledger.sqlite") as one,
+        Ledger.open(tmp_path / "b" / "ledger.sqlite") as other,
+    ):
+        assert differences(one, other) == []

@@ -32,7 +32,13 @@ _USUAL_STEP = 0.25  # of the radius
 # A first gradient is zero if moving by the signal's own rms changes the loss by less than this.
 _FLAT = 1e-6
 # Differences of the loss that float32 cannot tell from none: (relative, absolute).
-_ROUNDING: Mapping[Loss, tuple[float, float]] = {"mse": (1e-6, 1e-12), "ssim": (1e-6, 1e-6)}
+# A feature distance D is a squared one of unit vectors, whose rounding of 1e-6 counts as 2e-6·√D.
+_ROUNDING: Mapping[Loss, tuple[float, float]] = {
+    "mse": (1e-6, 1e-12),
+    "ssim": (1e-6, 1e-6),
+    "dfd": (1e-5, 1e-7),
+    "rfd": (1e-5, 1e-7),
+}
 
 
 @dataclass(slots=True)

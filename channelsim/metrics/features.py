@@ -181,7 +181,10 @@ class RandomFeatureDistance(Metric):
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N]; differentiable."""
-        return self.per_seed(images, references).mean(dim=0)
+        # One after the other: a mean over the first dimension may add up in an order that depends
+        # on a row's place in the batch.
+        first, *others = self.per_seed(images, references)
+        return sum(others, first) / len(self.seeds)
 
     def per_seed(self, images: Tensor, references: Tensor) -> Tensor:
         """Values of every trunk, [seeds, N]."""
