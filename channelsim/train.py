@@ -65,7 +65,10 @@ def _fit(
     reading: Reading, recipe: PcaRecipe, data: sources.TrainingSet, weights: Path
 ) -> TrainedWeights:
     """The codec that needs no steps: principal components are known in closed form."""
-    network = PCANetwork.fit(sources.as_float(data.images), recipe.codec.latent_size)
+    try:
+        network = PCANetwork.fit(sources.as_float(data.images), recipe.codec.latent_size)
+    except ValueError as reason:
+        raise InputError(f"recipe {reading.path}: {reason}") from reason
     colours, height, width = data.images.shape[1:]
     facts = {"steps": 0, "prior": "fitted"}
     blueprint = Blueprint("pca", recipe.codec.latent_size, False, (colours, height, width))

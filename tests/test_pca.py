@@ -88,6 +88,13 @@ def test_more_images_than_fit_in_one_block_give_the_same_components():
     assert np.abs(rows[:3] @ found.T) == pytest.approx(np.eye(3), abs=1e-5)
 
 
+def test_fewer_images_than_values_give_the_components_of_the_covariance_all_the_same():
+    images = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    few, many = PCANetwork.fit(images[:50], 5), PCANetwork.fit(images[:50].repeat(2, 1, 1, 1), 5)
+    assert torch.allclose(few.components, many.components, atol=1e-5)
+    assert torch.allclose(few.mean, many.mean, atol=1e-6)
+
+
 @pytest.mark.parametrize("rows", [3, 16, 64])
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (1, 8, 8)], ids=str)
 def test_a_row_does_not_depend_on_its_place_in_the_batch(shape, rows):

@@ -71,8 +71,9 @@ class PCANetwork(Network):
     def fit(cls, images: Tensor, latent_size: int) -> PCANetwork:
         """Principal components of ``images`` [N, C, H, W], N more than ``latent_size``.
 
-        Exact, through the eigenvectors of the covariance in float64, and stored in float32. Of each
-        component's two signs, the one whose entry of largest magnitude is positive.
+        Exact, in float64, through the eigenvectors of the covariance, or of the images' products
+        where there are fewer images than values in one; stored in float32. Of each component's two
+        signs, the one whose entry of largest magnitude is positive.
         """
         count = len(images)
         if count <= latent_size:
@@ -84,13 +85,22 @@ class PCANetwork(Network):
         network = cls(latent_size=latent_size, image_shape=(colours, height, width))
         blocks = torch.split(images.flatten(1), _ROWS)
         mean = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / count
-        covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-        for block in blocks:
-            centred = block.double() - mean
-            covariance.addmm_(centred.T, centred, alpha=1 / count)
-        vectors = torch.linalg.eigh(covariance).eigenvectors  # by rising eigenvalue
-        components = vectors[:, -latent_size:].flip(1).T
+        components = _principal(blocks, mean, count, latent_size)
         peak = components.gather(1, components.abs().argmax(1, keepdim=True))
         network.mean.copy_(mean)
         network.components.copy_(components * torch.sign(peak))
         return network.eval()
+
+
+def _principal(blocks: tuple[Tensor, ...], mean: Tensor, count: int, latent_size: int) -> Tensor:
+    """The leading eigenvectors of the covariance, as rows [K, values], largest first."""
+    if count < len(mean):
+        centred = torch.cat([block.double() - mean for block in blocks])
+        vectors = torch.linalg.eigh(centred @ centred.T).eigenvectors  # by rising eigenvalue
+        rows = vectors[:, -latent_size:].flip(1).T @ centred
+        return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for block in blocks:
+        centred = block.double() - mean
+        covariance.addmm_(centred.T, centred, alpha=1 / count)
+    return torch.linalg.eigh(covariance).eigenvectors[:, -latent_size:].flip(1).T

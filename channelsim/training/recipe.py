@@ -67,7 +67,8 @@ class DataRecipe:
     ``name``: ``mnist5k`` (embedded), ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-subset``
     or ``celeba`` (under the data root), ``images`` (a folder) or ``npz`` (a file), both with
     ``path``. ``size`` [H, W]: of celeba and of a folder's images. ``grey``, ``test_share``: of a
-    folder. ``layout``: of an npz file. ``count``: only the first so many.
+    folder. ``layout``: of an npz file. ``count``: only so many, evenly
+    spaced.
     """
 
     kind: ClassVar[str] = "data"
