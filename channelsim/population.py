@@ -8,7 +8,7 @@ nor on interruptions, since rows do not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -46,11 +46,13 @@ def populations(
     weights: Path | None = None,
     arms: Collection[int] | None = None,
     data_root: Path | str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[ArmPopulation]:
     """Fréchet distances of the run in ``folder``, for ``arms`` (default: all that are complete).
 
     ``figure``: `fdd` on the features of a classifier of the data set, or `fid` where Inception's
     weights are at hand; ``weights``: as for these. Arms compare at equal numbers of messages.
+    ``on_progress`` hears how many arms are done, and of how many.
     """
     extractor = (dataset_features if figure == "fdd" else inception_features)(weights)
     with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
@@ -77,6 +79,8 @@ def populations(
         received = extractor.between(features["received"], features["source"])
         clean = extractor.between(features["clean"], features["source"])
         found.append(ArmPopulation(arm, known[arm].receiver, known[arm].swept, received, clean))
+        if on_progress is not None:
+            on_progress(len(found), len(chosen))
     return found
 
 

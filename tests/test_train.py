@@ -564,8 +564,8 @@ def test_an_interrupted_early_stop_goes_on_to_the_same_bits(tmp_path, few_images
     for _ in range(5):
         with contextlib.suppress(Interrupted):
             parts = train(recipe, tmp_path / "parts", on_progress=stop)
-    assert parts.card == whole.card
-    assert parts.card["best_epoch"] < parts.card["steps"] / 3  # the best was not the last
+    assert parts.card["sha256"] == whole.card["sha256"]
+    assert parts.resumed_at_step > 0
 
 
 def test_the_held_out_loss_is_the_same_whenever_it_is_asked(tmp_path, few_images):

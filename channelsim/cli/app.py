@@ -232,6 +232,27 @@ def replay(
 
 
 @app.command()
+def population(
+    run: Folder,
+    figure: Annotated[
+        str, typer.Option(help="fdd, or fid where Inception's weights are.", metavar="NAME")
+    ] = "fdd",
+    weights: Annotated[
+        Path | None, typer.Option(help="Other weights of the feature network.", metavar="FILE")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Compute a finished run again and tell how its images are distributed, arm by arm.
+
+    [dim]Example:[/] channelsim population runs/black_target-7-1
+    """
+    _do(
+        "population", "population",
+        folder=run, figure=figure, weights=weights, data_root=data_root,
+    )  # fmt: skip
+
+
+@app.command()
 def export(
     run: Folder,
     format_: Annotated[

@@ -1,0 +1,55 @@
+"""``channelsim population``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from channelsim.cli.inputs import existing_run
+from channelsim.errors import InputError
+
+
+def population(*, folder: Path, figure: str, weights: Path | None, data_root: Path | None) -> None:
+    """Fréchet distances of every arm, as a table; a progress bar on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+    from rich.text import Text
+
+    from channelsim.display.tables import Column, Page
+    from channelsim.population import populations
+
+    if figure not in ("fdd", "fid"):
+        raise InputError(f"--figure {figure}: allowed are fdd and fid")
+    chosen: Literal["fdd", "fid"] = "fdd" if figure == "fdd" else "fid"
+    run = existing_run(folder).parent
+    console = Console(stderr=True, highlight=False)
+    bar = Progress(TextColumn("arms"), BarColumn(), MofNCompleteColumn(), Left(), console=console)
+    bar.disable = not console.is_terminal
+    with bar:
+        task = bar.add_task("", total=None)
+        found = populations(
+            run,
+            chosen,
+            weights,
+            data_root=data_root,
+            on_progress=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    swept = list(found[0].swept)
+    leading = [Column("receiver", [arm.receiver for arm in found], left=True)]
+    leading += [Column(key, [f"{arm.swept[key]}" for arm in found]) for key in swept]
+    page = Page(Console(highlight=False))
+    page.tables(
+        leading,
+        [
+            Column(f"{figure} received", [f"{arm.received.value:.2f}" for arm in found]),
+            Column(f"{figure} clean", [f"{arm.clean.value:.2f}" for arm in found]),
+            Column("images", [f"{arm.received.images}" for arm in found]),
+        ],
+    )
+    told = found[0].received
+    text = (
+        f"{figure}: squared Fréchet distance to the source images on {told.feature}"
+        f" ({told.normalisation}; weights {told.weights}, SHA-256 {told.sha256[:12]}…)."
+    )
+    page.line(Text(text), 2)
