@@ -8,10 +8,18 @@ from channelsim import sources
 from channelsim.codecs.pca import PCANetwork
 from channelsim.codecs.trained import Blueprint, TrainedWeights, load_weights
 from channelsim.errors import InputError
-from channelsim.training import card, checkpoint
+from channelsim.training import card, checkpoint, measure
 from channelsim.training.classifier import train_classifier
-from channelsim.training.progress import OnProgress, Progress, TrainedResult, stop_signals
-from channelsim.training.recipe import PcaRecipe, Reading, read_document, read_recipe
+from channelsim.training.progress import (
+    OnProgress,
+    Progress,
+    TrainedResult,
+    make_folder,
+    stop_signals,
+)
+from channelsim.training.reading import Reading, read_recipe
+from channelsim.training.recipe import PcaRecipe
+from channelsim.training.recipe_file import read_document
 from channelsim.training.trainer import Trainer
 
 __all__ = ["Progress", "TrainedResult", "default_folder", "train"]
@@ -43,12 +51,16 @@ def train(
     reading = read_recipe(Path(recipe_path))
     folder = Path(out) if out is not None else default_folder(reading.path)
     weights = folder / f"{reading.name}.safetensors"
-    if not resume and folder.exists() and any(folder.iterdir()):
+    if not resume and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: not empty; choose another folder, or allow it to go on")
-    if weights.is_file():
+    if weights.is_file() and reading.recipe.data.path is None:
         return _finished(reading, weights)
     data = reading.recipe.data.load(Path(data_root) if data_root is not None else None)
-    folder.mkdir(parents=True, exist_ok=True)
+    reading = reading.on(data)
+    if weights.is_file():
+        return _finished(reading, weights)
+    measure.require(data)
+    make_folder(folder)
     if isinstance(reading.recipe, PcaRecipe):
         written = _fit(reading, reading.recipe, data, weights)
         return TrainedResult(written.path, written.card, 0)
@@ -66,7 +78,7 @@ def _fit(
 ) -> TrainedWeights:
     """The codec that needs no steps: principal components are known in closed form."""
     try:
-        network = PCANetwork.fit(sources.as_float(data.images), recipe.codec.latent_size)
+        network = PCANetwork.fit(data.images, recipe.codec.latent_size)
     except ValueError as reason:
         raise InputError(f"recipe {reading.path}: {reason}") from reason
     colours, height, width = data.images.shape[1:]

@@ -31,6 +31,24 @@ class WeightFile:
     card: Mapping[str, Any]
     sha256: str
 
+    @property
+    def content_sha256(self) -> str:
+        """See the function of this name."""
+        return content_sha256(self.facts, self.tensors)
+
+
+def content_sha256(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of what a network computes: its facts and every number, and nothing else.
+
+    The file's own hash also covers its card, and so moves with a title or a figure.
+    """
+    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"|{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
+    return digest.hexdigest()
+
 
 def card_path(weights: Path) -> Path:
     """Return where the card of a weights file lies."""
@@ -81,18 +99,21 @@ def stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
-def read(path: Path, wanted_format: str) -> WeightFile:
-    """Read a weights file of one format, and its card where there is one."""
+def read(path: Path, wanted_format: str | None = None) -> WeightFile:
+    """Read a weights file (of one format), and its card where there is one."""
     data = read_bytes(path)
     tensors = parse(path, data)
     facts = _header(path, data)
-    if facts.get("format") != wanted_format:
+    if wanted_format is not None and facts.get("format") != wanted_format:
         raise InputError(
             f"weights {path}: the header says format {facts.get('format')!r}, wanted is"
             f" {wanted_format!r}; this file holds something else, so check its name"
         )
     sha256 = hashlib.sha256(data).hexdigest()
-    card = {**_card(path, sha256), **(facts.pop("card", None) or {}), "sha256": sha256}
+    told = facts.pop("card", {})
+    if not isinstance(told, dict):
+        raise InputError(f"weights {path}: damaged header (card is no mapping); train it again")
+    card = {**_card(path, sha256), **told, "sha256": sha256}
     return WeightFile(path, facts, tensors, card, sha256)
 
 
@@ -167,4 +188,4 @@ def check_tensors(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, 
     if problems:
         shown = "; ".join(sorted(problems)[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise InputError(f"weights {path}: {shown}{more}; they do not fit what is wanted")
+        raise InputError(f"weights {path}: {shown}{more}; they do not fit what the header says")

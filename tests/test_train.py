@@ -38,7 +38,7 @@ from channelsim.training.objectives import (
     kl_to_standard_normal,
     reconstruction_loss,
 )
-from channelsim.training.recipe import read_recipe
+from channelsim.training.reading import read_recipe
 from channelsim.training.trainer import Trainer
 
 PLAIN = {
@@ -91,6 +91,56 @@ def test_everything_wrong_with_a_recipe_is_said_at_once_with_lines(tmp_path):
     assert any("bad.yaml:3  data.name: must be " in line for line in said)
     assert any("bad.yaml:4  learning_rate: must be more than 0" in line for line in said)
     assert any("epochs: missing" in line for line in said)
+
+
+MISTAKES = [
+    ({"objective": {"kind": "swt", "mode": "whitened"}, "batch_size": 4}, "batches of at least 5"),
+    ({"objective": {"kind": "swt", "directions": 5}}, "directions 5: a latent of 4 values"),
+    ({"objective": {"kind": "swt"}, "batch_size": 2}, "batches of at least 3"),
+    ({"early_stop": {"hold_out": 1}}, r"hold_out 1: .*needs at least 2"),
+    ({"batch_size": 1}, "batch norm needs at least 2"),
+    ({"data": {"name": "mnist5k", "size": [64, 64]}}, "size is for celeba and images, not for mn"),
+    ({"data": {"name": "mnist5k", "grey": True}}, "grey is for images, not for mnist5k"),
+    ({"data": {"name": "npz"}}, "data npz needs a path"),
+    ({"data": {"name": "mnist", "path": "here"}}, "lies under the data root, no path"),
+    ({"objective": {"kind": "swt", "mode": "marginal", "directions": 2}}, "is for mode sliced"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_trained_is_refused_before_anything_is_trained(tmp_path, change, said):
+    with pytest.raises(InputError, match=said):
+        read_recipe(write(tmp_path, {**PLAIN, **change}))
+
+
+def test_grey_weights_are_no_start_for_colour_images(tmp_path, few_images):
+    start = train(write(tmp_path, {**PLAIN, "epochs": 1}, "start.yaml"), tmp_path / "start")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "c.npz", train_images=pixels[:30], test_images=pixels[30:])
+    data = {"name": "npz", "path": "c.npz", "layout": "nchw"}
+    recipe = {**PLAIN, "data": data, "init": os.path.relpath(start.weights, tmp_path)}
+    with pytest.raises(InputError, match=r"is for images of shape \[1, 32, 32\], but .* \[3, 32"):
+        train(write(tmp_path, recipe), tmp_path / "out")
+
+
+def test_a_file_in_the_way_of_the_folder_is_the_users_to_move(tmp_path, few_images):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="a file is in the way"):
+        train(write(tmp_path, PLAIN), tmp_path / "out")
+
+
+def test_changed_images_are_another_training(tmp_path):
+    """Not the name of a file decides about the result but what is in it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
+    recipe = {"codec": {"architecture": "pca", "latent_size": 3}}
+    recipe["data"] = {"name": "npz", "path": "d.npz", "layout": "nhw"}
+    path = write(tmp_path, recipe)
+    np.savez(tmp_path / "d.npz", train_images=pixels[:30], test_images=pixels[30:])
+    train(path, tmp_path / "out")
+    assert train(path, tmp_path / "out").already_done
+    np.savez(tmp_path / "d.npz", train_images=255 - pixels[:30], test_images=pixels[30:])
+    with pytest.raises(InputError, match="holds the result of another recipe"):
+        train(path, tmp_path / "out")
 
 
 def test_a_missing_or_unreadable_recipe_is_the_users_error(tmp_path):
@@ -321,6 +371,28 @@ def test_a_frozen_encoder_keeps_every_bit_and_the_decoder_learns(tmp_path, few_i
     assert float((one.decode(latent) - other.decode(latent)).abs().max()) > 1e-3
 
 
+def test_a_frozen_encoder_stays_what_it_was_also_where_half_precision_would_round_it(
+    tmp_path, few_images
+):
+    start = train(write(tmp_path, PLAIN, "start.yaml"), tmp_path / "start")  # float32
+    frozen = {"algorithm": "equal-compute", "encoder": "frozen", "steps": 1}
+    recipe = {**PLAIN, "init": "start/start.safetensors", "adversarial": frozen, "store": "float16"}
+    done = train(write(tmp_path, recipe), tmp_path / "out")
+    assert done.card["stored"] == "float16"
+    images = few_images.test_images
+    before, after = (Trained(weights=file).encode(images) for file in (start.weights, done.weights))
+    assert torch.equal(before, after)
+
+
+def test_a_frozen_encoder_collects_no_gradients(tmp_path, few_images):
+    train(write(tmp_path, {**PLAIN, "epochs": 1}, "start.yaml"), tmp_path / "start")
+    frozen = {"encoder": "frozen", "steps": 1}
+    recipe = {**PLAIN, "init": "start/start.safetensors", "adversarial": frozen, "mixup": {}}
+    trainer = trainer_of(tmp_path, recipe)
+    trainer.take_step()
+    assert all(parameter.grad is None for parameter in trainer.network.encoder_parameters())
+
+
 def test_a_frozen_encoder_needs_something_to_start_from(tmp_path):
     frozen = {**PLAIN, "adversarial": {"encoder": "frozen"}}
     with pytest.raises(InputError, match="name the codec to start from in init"):
@@ -330,7 +402,21 @@ def test_a_frozen_encoder_needs_something_to_start_from(tmp_path):
 # --- mixup, channel noise, other objectives -----------------------------------------------------
 
 
-class Halves:
+def test_mixtures_leave_the_statistics_that_the_deployed_codec_runs_on_alone(tmp_path, few_images):
+    states = []
+    for name, recipe in (("plain", PLAIN), ("mixed", {**PLAIN, "mixup": {}})):
+        (tmp_path / name).mkdir()
+        trainer = trainer_of(tmp_path / name, recipe)
+        images, draw = trainer._batch(), trainer._draw("x")
+        batch_loss(trainer.recipe, trainer.network.train(), images, draw, 40)
+        states.append(trainer.network.state_dict())
+        assert all(m.momentum == 0.1 for m in trainer.network.encoder_norms)
+    for name, value in states[0].items():
+        if "running" in name:
+            assert torch.equal(value, states[1][name]), name
+
+
+class Halves(torch.nn.Module):
     """A codec so plain that mixup has a closed form: μ(x) = the left half of the image's pixels."""
 
     def moments(self, images):
@@ -740,6 +826,14 @@ def test_an_unfinished_training_of_another_recipe_and_a_damaged_one_are_refused(
         file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(InputError, match="damaged checkpoint"):
         train(recipe, tmp_path / "out")
+
+
+def test_a_training_whose_held_out_loss_is_not_a_number_keeps_nothing(
+    tmp_path, few_images, monkeypatch
+):
+    monkeypatch.setattr(Trainer, "held_out_loss", lambda trainer: math.nan)
+    with pytest.raises(InputError, match=r"the held-out loss is nan .*lower learning_rate"):
+        train(write(tmp_path, EARLY), tmp_path / "out")
 
 
 def test_a_diverging_training_says_so(tmp_path, few_images):

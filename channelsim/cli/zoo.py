@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from channelsim.errors import InputError
+
 
 def zoo(
     *,
@@ -18,8 +20,6 @@ def zoo(
     if remake:
         _remake(only, install, jobs, out, data_root)
     elif only or install:
-        from channelsim.errors import InputError
-
         raise InputError("zoo: --only and --install are for --remake; add it, or leave them out")
     _table()
 
@@ -34,7 +34,7 @@ def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Pat
     from channelsim.training import zoo as making
 
     console = Console(stderr=True, highlight=False)
-    total = len(only) or len(making.recipe_files())
+    total = len(only) or sum(len(wave) for wave in making.waves())
     begun = time.monotonic()
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -55,6 +55,8 @@ def _table() -> None:
     from channelsim.training import zoo as making
 
     rows = making.rows()
+    if not rows:
+        raise InputError("zoo: there is no trained codec yet; make them with --remake --install")
     figures = [row.figures for row in rows]
     columns = [Column(name, [each[name] for each in figures]) for name in figures[0]]
     columns += [

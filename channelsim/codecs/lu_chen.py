@@ -83,6 +83,11 @@ class LuChen(Network):
             signal = functional.leaky_relu(norm(conv(signal)), _SLOPE)
         return torch.sigmoid(self.decoder_convs[-1](signal))
 
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """What moments depends on."""
+        parts = (self.encoder_convs, self.encoder_norms, self.to_latent)
+        return [parameter for part in parts for parameter in part.parameters()]
+
     def decoder_parameters(self) -> list[nn.Parameter]:
         """What decode depends on."""
         parts = (self.from_latent, self.decoder_convs, self.decoder_norms)
@@ -91,6 +96,8 @@ class LuChen(Network):
     def freeze_encoder(self) -> None:
         """From here on `train` leaves the encoder's batch norm in eval mode, so μ(x) stays."""
         self.encoder_frozen = True
+        for parameter in self.encoder_parameters():
+            parameter.requires_grad_(False)
 
     def train(self, mode: bool = True) -> LuChen:
         """Switch batch norm to batch statistics, or back."""

@@ -69,7 +69,7 @@ class PCANetwork(Network):
 
     @classmethod
     def fit(cls, images: Tensor, latent_size: int) -> PCANetwork:
-        """Principal components of ``images`` [N, C, H, W], N more than ``latent_size``.
+        """Principal components of ``images`` [N, C, H, W] (float, or bytes), N > ``latent_size``.
 
         Exact, in float64, through the eigenvectors of the covariance, or of the images' products
         where there are fewer images than values in one; stored in float32. Of each component's two
@@ -87,7 +87,7 @@ class PCANetwork(Network):
         mean = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / count
         components = _principal(blocks, mean, count, latent_size)
         peak = components.gather(1, components.abs().argmax(1, keepdim=True))
-        network.mean.copy_(mean)
+        network.mean.copy_(mean / 255 if images.dtype == torch.uint8 else mean)
         network.components.copy_(components * torch.sign(peak))
         return network.eval()
 

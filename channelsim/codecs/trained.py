@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
@@ -60,12 +61,16 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class TrainedWeights:
-    """A weights file, read: the network as trained (eval mode), its card, and its fingerprint."""
+    """A weights file, read: the network as trained (eval mode), its card, and its fingerprint.
+
+    ``sha256`` is the file's, ``content_sha256`` that of what the network computes.
+    """
 
     path: Path
     blueprint: Blueprint
     network: Network
     sha256: str
+    content_sha256: str
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -77,6 +82,7 @@ def save_weights(
     remarks: Mapping[str, Any] | None = None,
     *,
     half: bool = False,
+    exact: Collection[str] = (),
 ) -> TrainedWeights:
     """Write weights with their header, and the card with the file's SHA-256 beside them.
 
@@ -85,14 +91,19 @@ def save_weights(
     """
     tensors = _state(network)
     if half:
-        tensors = {name: t.half() if in_half(t) else t for name, t in tensors.items()}
+        tensors = {
+            name: t.half() if in_half(t, exact=name in exact) else t for name, t in tensors.items()
+        }
     weight_files.write(path, tensors, blueprint.facts, card, remarks)
     return load_weights(path)
 
 
-def in_half(tensor: Tensor) -> bool:
-    """Whether a tensor may be stored in half precision: the bulk, not biases and statistics."""
-    return tensor.ndim >= 2
+def in_half(tensor: Tensor, *, exact: bool = False) -> bool:
+    """Whether a tensor may be stored in half precision: the bulk, not biases and statistics.
+
+    ``exact``: only if that loses nothing.
+    """
+    return tensor.ndim >= 2 and not (exact and not torch.equal(tensor.half().float(), tensor))
 
 
 def load_weights(path: Path) -> TrainedWeights:
@@ -113,7 +124,8 @@ def _load(path: Path, _versions: tuple[object, ...]) -> TrainedWeights:
     weight_files.check_tensors(path, _state(network), read.tensors)
     network.load_state_dict(read.tensors, strict=False)
     frozen = network.eval().requires_grad_(False)
-    return TrainedWeights(path, blueprint, frozen, read.sha256, read.card)
+    content = read.content_sha256
+    return TrainedWeights(path, blueprint, frozen, read.sha256, content, read.card)
 
 
 def _blueprint(path: Path, facts: Mapping[str, Any]) -> Blueprint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +13,11 @@ from channelsim import sources
 from channelsim.codecs.network import Network
 from channelsim.codecs.trained import Blueprint, TrainedWeights, in_half, save_weights
 from channelsim.training import measure
-from channelsim.training.recipe import Reading
+from channelsim.training.reading import Reading
 from channelsim.training.trainer import Trainer
 
-_HARMLESS = 1e-3  # largest relative change of a card's figure by storing half precision; ours
+_HARMLESS = 1e-3  # largest relative change of the quality by storing half precision; ours
+_ENCODER = ("encoder_", "to_latent")  # how the names of an encoder's tensors begin
 
 
 def write(weights: Path, trainer: Trainer) -> TrainedWeights:
@@ -28,7 +29,7 @@ def write(weights: Path, trainer: Trainer) -> TrainedWeights:
         "steps": trainer.step,
         "images_trained_on": len(trainer.images),
         "seed": recipe.seed,
-        "init_sha256": reading.init_sha256,
+        "init_content_sha256": reading.init_sha256,
         "prior": recipe.objective.prior,
     }
     if standing.validation:
@@ -41,7 +42,14 @@ def write(weights: Path, trainer: Trainer) -> TrainedWeights:
         "threads": torch.get_num_threads(),
     }
     return write_codec(
-        weights, reading, trainer.data, trainer.network, trainer.blueprint, facts, remarks
+        weights,
+        reading,
+        trainer.data,
+        trainer.network,
+        trainer.blueprint,
+        facts,
+        remarks,
+        frozen=recipe.frozen_encoder,
     )
 
 
@@ -53,9 +61,13 @@ def write_codec(
     blueprint: Blueprint,
     facts: Mapping[str, Any],
     remarks: Mapping[str, Any],
+    *,
+    frozen: bool = False,
 ) -> TrainedWeights:
     """Measure a network as it will be stored, and write weights and card."""
-    stored, dtype, quality = _as_stored(network, data, reading.recipe.store)
+    # A frozen encoder stays what it was to the last bit.
+    exact = {name for name in network.state_dict() if frozen and name.startswith(_ENCODER)}
+    stored, dtype, quality = _as_stored(network, data, reading.recipe.store, exact)
     card = {
         "name": reading.name,
         "title": reading.recipe.title,
@@ -81,14 +93,18 @@ def write_codec(
         ),
         "recipe": reading.resolved,
         "recipe_hash": reading.hash,
-        "versions": measure.versions(),
     }
-    told = {"command": command(reading), **remarks}
-    return save_weights(weights, stored, blueprint, card, told, half=dtype == "float16")
+    told = {"versions": measure.versions(), "command": command(reading), **remarks}
+    return save_weights(
+        weights, stored, blueprint, card, told, half=dtype == "float16", exact=exact
+    )
 
 
 def _as_stored(
-    network: Network, data: sources.TrainingSet, wanted: Literal["float32", "float16"]
+    network: Network,
+    data: sources.TrainingSet,
+    wanted: Literal["float32", "float16"],
+    exact: Collection[str],
 ) -> tuple[Network, str, dict[str, float]]:
     """The network with its weights rounded as asked where that is harmless, and its quality."""
     plain = measure.quality(network, data.test_images)
@@ -96,8 +112,8 @@ def _as_stored(
         return network, wanted, plain
     rounded = copy.deepcopy(network)
     with torch.no_grad():
-        for tensor in rounded.state_dict().values():
-            if in_half(tensor):
+        for name, tensor in rounded.state_dict().items():
+            if in_half(tensor, exact=name in exact):
                 tensor.copy_(tensor.half())
     found = measure.quality(rounded, data.test_images)
     if all(abs(found[name] - plain[name]) <= _HARMLESS * abs(plain[name]) for name in plain):

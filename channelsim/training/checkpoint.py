@@ -109,7 +109,7 @@ def restore(
 
 def clear(folder: Path) -> None:
     """Remove all checkpoints."""
-    for file in folder.glob("checkpoint-*"):
+    for file in folder.glob("*checkpoint-*"):  # a kill leaves partial ones
         file.unlink(missing_ok=True)
 
 

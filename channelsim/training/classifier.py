@@ -29,8 +29,15 @@ from channelsim.metrics.classifier import (
 )
 from channelsim.parts import Count, Positive, Whole, part
 from channelsim.training import checkpoint, measure
-from channelsim.training.progress import Meter, OnProgress, TrainedResult, stop_signals
-from channelsim.training.recipe import DataRecipe, hash_of, read_document, said, validated
+from channelsim.training.progress import (
+    Meter,
+    OnProgress,
+    TrainedResult,
+    make_folder,
+    stop_signals,
+)
+from channelsim.training.recipe import DataRecipe
+from channelsim.training.recipe_file import hash_of, read_document, said, validated
 
 _ROWS = 256  # images measured at a time
 _PRECISION = {"float16": torch.float16, "float32": torch.float32}
@@ -120,7 +127,8 @@ def train_classifier(
             f"recipe {reading.path}: the data set {data.name} comes without labels, and a"
             " classifier learns from them; put the label file beside the images"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    _check_labels(reading, data)
+    make_folder(folder)
     trainer = _Trainer(reading, data, folder)
     begun = trainer.step
     with stop_signals() as stop:
@@ -138,6 +146,20 @@ def _finished(reading: ClassifierReading, weights: Path) -> TrainedResult:
             " this one); choose another folder with --out"
         )
     return TrainedResult(weights, found.card, int(found.card["steps"]), already_done=True)
+
+
+def _check_labels(reading: ClassifierReading, data: sources.TrainingSet) -> None:
+    assert data.labels is not None
+    assert data.test_labels is not None
+    classes = int(data.labels.max()) + 1
+    odd = int(data.labels.min()) < 0 or int(data.test_labels.max()) >= classes
+    if odd or classes < 2 or int(data.test_labels.min()) < 0:
+        raise InputError(
+            f"recipe {reading.path}: data {data.name}: labels must be 0, 1, …, at least two of"
+            " them, and the test images' among the training images'; found"
+            f" {int(data.labels.min())} to {classes - 1} and {int(data.test_labels.min())} to"
+            f" {int(data.test_labels.max())}"
+        )
 
 
 class _Trainer:
@@ -229,6 +251,7 @@ class _Trainer:
             if now - saved >= checkpoint_s:
                 self._save()
                 saved = now
+        self._save()  # measuring takes a while, too
 
     def _save(self) -> None:
         standing = checkpoint.Standing(self.step, self.seconds)
@@ -263,9 +286,12 @@ class _Trainer:
             "seed": recipe.seed,
             "recipe": self.reading.resolved,
             "recipe_hash": self.reading.hash,
-            "versions": measure.versions(),
         }
-        remarks = {"training_s": round(self.seconds, 1), "threads": torch.get_num_threads()}
+        remarks = {
+            "versions": measure.versions(),
+            "training_s": round(self.seconds, 1),
+            "threads": torch.get_num_threads(),
+        }
         name = recipe.classifier.architecture
         return save_classifier(weights, stored, name, card, remarks, precision)
 

@@ -21,9 +21,10 @@ class AdversarialRecipe:
     ``algorithm``: ``lu-chen-1``, the paper's attack: ``steps`` steps of projected gradient ascent
     drive the decoded image away from g(z). ``mixed``: each round draws one of ``none``, a single
     gradient step (``fgm``), ``pgd``, one ``universal`` δ for the whole batch, and Gaussian noise of
-    norm at most ε·√K (``awgn``), all alike likely, after Nan et al. 2023. ``equal-compute``: no
-    attack; every gradient the attack would have taken becomes a plain step of the decoder on a
-    fresh draw: the fair baseline for the other two.
+    the norm of a corner of the box (``awgn``), all alike likely, after Nan et al. 2023.
+    ``equal-compute``: no attack; instead of each of the ``steps`` gradients the attack may take, a
+    plain step of the decoder on a fresh draw. That is at least the attack's compute (attacks often
+    end sooner, and a step costs more than a gradient), so the baseline is not the one at a loss.
 
     ``encoder: trained`` trains both as the paper does (joint); ``frozen`` leaves the encoder as
     ``init`` has it, so that the hardened receiver shares the latent space of the plain one.
@@ -72,7 +73,8 @@ class ChannelRecipe:
 
     ``snr_db``: SNR = mean latent power of the batch ÷ noise power, both per real value, in dB; one
     number, or [low, high] for a value drawn per image, uniform in dB. Default 10 dB (ours). What is
-    measured is never computed from a batch; what is trained may be.
+    measured is never computed from a batch; what is trained may be. Only the reconstruction crosses
+    the channel; hardening steps and mixtures, if asked for as well, do not.
     """
 
     kind: ClassVar[str] = "channel"

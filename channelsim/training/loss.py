@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from channelsim.codecs.lu_chen import LuChen
 from channelsim.training.attacks import adversarial_latents
@@ -68,13 +69,30 @@ def mixup_loss(
     if recipe.pairing == "released":
         share, partner = _mixture(recipe, len(images), draw("mixup again"))
     latent = share * encoded.latent + (1 - share) * encoded.latent[partner]
-    mean, log_variance = network.moments(image)
+    # What is deployed sees no mixtures: they must not move the statistics that it runs on.
+    with running_statistics_kept(network):
+        mean, log_variance = network.moments(image)
+        decoded = network.decode(latent)
     assert log_variance is not None
     return (
         kl_to_standard_normal(mean, log_variance)
-        + reconstruction_loss(image, network.decode(latent), "sum")
+        + reconstruction_loss(image, decoded, "sum")
         + (latent - mean).square().sum(1).mean()
     )
+
+
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Normalise by the batch, as in training, without moving batch norm's running statistics."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _mixture(recipe: MixupRecipe, rows: int, generator: torch.Generator) -> tuple[float, Tensor]:

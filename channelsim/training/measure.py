@@ -17,7 +17,7 @@ from channelsim.codecs.network import Network
 from channelsim.metrics import METRICS
 from channelsim.metrics.disentanglement import disentanglement
 from channelsim.metrics.diversity import generation_diversity
-from channelsim.metrics.frechet import fdd
+from channelsim.metrics.frechet import dataset_features, fdd
 from channelsim.sources import TrainingSet, as_float
 
 _ROWS = 256
@@ -96,9 +96,21 @@ def generation(
     found: dict[str, Any] = {"prior": card["prior"], "images": _DRAWS}
     found["diversity"] = generation_diversity(images)
     found["test_diversity"] = generation_diversity(tests[:_DRAWS])
-    if data.name in ("mnist", "mnist5k"):
-        found["fdd"] = fdd(images.clamp(0, 1), tests).value
+    if of_digits(data):
+        distance = fdd(images.clamp(0, 1), tests)
+        found |= {"fdd": distance.value, "fdd_trunk_sha256": distance.sha256}
     return found
+
+
+def of_digits(data: TrainingSet) -> bool:
+    """Whether the shipped classifier knows such images."""
+    return data.name in ("mnist", "mnist5k")
+
+
+def require(data: TrainingSet) -> None:
+    """Find out before the training whether all is there that its card needs."""
+    if of_digits(data):
+        dataset_features()
 
 
 def disentangled(network: Network, image_shape: tuple[int, int, int], size: int) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Encoded:
 
 @part
 class ObjectiveRecipe(ABC):
-    """What all objectives share.
+    """What all objectives share; ``kind`` names them.
 
     ``recon_reduction: sum`` takes Σ_pixels (x − x̂)², ``mean`` the mean over the N pixels. −log p of
     a Gaussian of variance 1 is ½·Σ(x − x̂)², against which a penalty of weight w counts w/2 for
@@ -62,6 +62,10 @@ class ObjectiveRecipe(ABC):
     @abstractmethod
     def penalty(self, encoded: Encoded, draw: Draw, images_total: int) -> Mapping[str, Tensor]:
         """Scalars by name; ``penalty`` is what the loss adds, the others are for looking at."""
+
+    def least_rows(self, latent_size: int) -> int:  # noqa: ARG002
+        """The smallest batch the penalty is defined on."""
+        return 2
 
     def effective_beta(self, pixels: int) -> float:
         """Weight of the penalty against the likelihood of a Gaussian of variance 1."""
@@ -156,6 +160,10 @@ class SwtRecipe(ObjectiveRecipe):
     def weight(self) -> float:
         """λ."""
         return self.weight_swt
+
+    def least_rows(self, latent_size: int) -> int:
+        """Three values have a W; a covariance has an inverse above K rows."""
+        return max(3, latent_size + 1 if self.mode == "whitened" else 0)
 
     def penalty(self, encoded: Encoded, draw: Draw, images_total: int) -> Mapping[str, Tensor]:  # noqa: ARG002
         """``swt``: 1 − W, or what is missing to the hinge's threshold."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from channelsim.errors import InputError
+
 REPORT_S = 0.2  # how often progress is reported
 
 
@@ -96,3 +98,13 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a training; what stands in its way is the user's to move."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as reason:
+        raise InputError(
+            f"{folder}: a file is in the way of this folder; choose another with --out"
+        ) from reason

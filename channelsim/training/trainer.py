@@ -23,7 +23,8 @@ from channelsim.training import checkpoint
 from channelsim.training.loss import batch_loss, hardening_loss
 from channelsim.training.objectives import Draw, Encoded
 from channelsim.training.progress import Meter, OnProgress, Progress
-from channelsim.training.recipe import Reading, Recipe
+from channelsim.training.reading import Reading
+from channelsim.training.recipe import Recipe
 
 
 class Trainer:
@@ -77,8 +78,15 @@ class Trainer:
 
     def _initial(self) -> LuChen:
         if self.reading.init_file is not None:
+            start = load_weights(self.reading.init_file)
+            if start.blueprint.image_shape != self.blueprint.image_shape:
+                raise InputError(
+                    f"recipe {self.reading.path}: init {self.recipe.init} is for images of shape"
+                    f" {list(start.blueprint.image_shape)}, but {self.data.name} has"
+                    f" {list(self.blueprint.image_shape)}"
+                )
             network = self._built()
-            network.load_state_dict(load_weights(self.reading.init_file).network.state_dict())
+            network.load_state_dict(start.network.state_dict())
             return network
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed("start"))
@@ -194,7 +202,10 @@ class Trainer:
     def _look_at_epoch(self) -> None:
         if self.recipe.early_stop is None or self.step % self.epoch_steps:
             return
-        self.standing.validation.append(self.held_out_loss())
+        loss = self.held_out_loss()
+        if not np.isfinite(loss):
+            raise self._diverged("held-out loss", loss)
+        self.standing.validation.append(loss)
         if self.best_epoch == len(self.standing.validation):
             self.best = {
                 name: value.detach().clone() for name, value in self.network.state_dict().items()
@@ -238,13 +249,15 @@ class Trainer:
 
     def _report(self, progress: Progress, on_progress: OnProgress | None) -> None:
         if not np.isfinite(progress.losses["loss"]):
-            raise InputError(
-                f"recipe {self.reading.path}: the loss is {progress.losses['loss']} after"
-                f" {self.step:,} steps; lower learning_rate"
-                f" (it is {self.recipe.learning_rate:g})"
-            )
+            raise self._diverged("loss", progress.losses["loss"])
         if on_progress is not None:
             on_progress(progress)
+
+    def _diverged(self, what: str, value: float) -> InputError:
+        return InputError(
+            f"recipe {self.reading.path}: the {what} is {value} after {self.step:,} steps; lower"
+            f" learning_rate (it is {self.recipe.learning_rate:g})"
+        )
 
     def _save(self) -> None:
         checkpoint.save(

@@ -1,0 +1,105 @@
+"""A codec's recipe as read, with the weights that it starts from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from channelsim import sources
+from channelsim.codecs.trained import Blueprint, load_weights, zoo_file, zoo_names
+from channelsim.errors import InputError, did_you_mean
+from channelsim.problems import Problems
+from channelsim.training.recipe import PcaRecipe, Recipe
+from channelsim.training.recipe_file import hash_of, read_document, said, validated
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A recipe as read. ``init_file``: the weights to start from, ``init_sha256`` their content's.
+
+    ``data_sha256``: the content of images that lie at a path; named data sets say who they are.
+    ``hash`` covers all of it.
+    """
+
+    name: str
+    path: Path
+    recipe: Recipe | PcaRecipe
+    init_file: Path | None
+    init_sha256: str | None
+    data_sha256: str | None = None
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """What the recipe says, without what it leaves at its default; JSON-able.
+
+        So a new option with a default leaves the hashes of old trainings as they are.
+        """
+        return said(self.recipe)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what decides the result."""
+        others = [self.init_sha256]
+        if self.data_sha256 is not None:
+            others.append(self.data_sha256)
+        return hash_of(self.resolved, *others)
+
+    def on(self, data: sources.TrainingSet) -> Reading:
+        """The same with what decides about its data."""
+        if self.recipe.data.path is None:
+            return self
+        digest = hashlib.sha256()
+        for images in (data.images, data.test_images):
+            digest.update(f"{images.dtype}{list(images.shape)}".encode())
+            digest.update(images.contiguous().numpy().tobytes())
+        return replace(self, data_sha256=digest.hexdigest())
+
+
+def read_recipe(path: Path) -> Reading:
+    """Read and check a codec's recipe file; all that is wrong comes in one `InputError`."""
+    path = Path(path)
+    data, problems = read_document(path)
+    codec = data.get("codec")
+    pca = isinstance(codec, Mapping) and codec.get("architecture") == "pca"
+    if pca:
+        return Reading(path.stem, path, validated(PcaRecipe, data, path, problems), None, None)
+    recipe = validated(Recipe, data, path, problems)
+    init_file = None
+    if recipe.init is not None:
+        init_file = _find_init(path, recipe.init, problems)
+    problems.raise_if_any()
+    return _with_init(path, recipe, init_file)
+
+
+def _find_init(path: Path, init: str, problems: Problems) -> Path | None:
+    if init in zoo_names():
+        return zoo_file(init)
+    file = path.parent / Path(init).expanduser()
+    if file.is_file():
+        return file
+    known = ", ".join(zoo_names()) or "none yet"
+    hint = did_you_mean(init, zoo_names())
+    problems.add(("init",), f"{init!r} is neither in the zoo (known: {known}) nor a file.{hint}")
+    return None
+
+
+def _with_init(path: Path, recipe: Recipe, init_file: Path | None) -> Reading:
+    sha256 = None
+    if init_file is not None:
+        start = load_weights(init_file)
+        sha256 = start.content_sha256
+        wanted = recipe.codec.blueprint(start.blueprint.image_shape)
+        if start.blueprint != wanted:
+            raise InputError(
+                f"{path.name}  init: {recipe.init!r} is {_described(start.blueprint)}, but codec"
+                f" asks for {_described(wanted)}; make them equal"
+            )
+    return Reading(path.stem, path, recipe, init_file, sha256)
+
+
+def _described(blueprint: Blueprint) -> str:
+    sort = "variational" if blueprint.variational else "deterministic"
+    return f"{blueprint.architecture} with latent_size {blueprint.latent_size}, {sort}"
