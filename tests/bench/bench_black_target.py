@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import channelsim
-from channelsim.metrics.ssim import SSIM
+from channelsim.metrics import SSIM, DatasetFeatureDistance
 from channelsim.parts import Codec
 from channelsim.scenario import Scenario
 
@@ -22,12 +22,13 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "black_target.yaml"
 
 def kernels(codec: Codec, images: Tensor, epsilon: float, steps: int, alpha: float) -> None:
     """What the paper's experiment costs at least: one block of rows at one intensity."""
-    network, ssim = codec.network, SSIM()
+    network, ssim, dfd = codec.network, SSIM(), DatasetFeatureDistance()
     with torch.no_grad():
         latent = network.encode(images)  # type: ignore[operator]
         latent = latent[0] if isinstance(latent, tuple) else latent
         noise = 0.02 * torch.randn_like(latent)
         clean, passive = network.decode(latent), network.decode(latent + noise)  # type: ignore[operator]
+        black = torch.zeros_like(images)
     shown = [passive]
     if epsilon > 0:
         delta = torch.empty_like(latent).uniform_(-epsilon, epsilon)
@@ -41,10 +42,12 @@ def kernels(codec: Codec, images: Tensor, epsilon: float, steps: int, alpha: flo
             shown = [network.decode(latent + delta + noise), network.decode(latent + signs + noise)]  # type: ignore[operator]
     with torch.no_grad():
         for picture in shown:
-            for reference in (images, clean, passive, torch.zeros_like(images)):
+            for reference in (images, clean, passive, black):
                 (picture - reference).square().mean(dim=(1, 2, 3)).log10()
                 ssim(picture, reference)
+                dfd(picture, reference)
         ssim(clean, images)
+        dfd(clean, images)
 
 
 def bare_s(scenario: Scenario, block: int) -> float:
