@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -156,6 +157,8 @@ def _value_bytes(value: Any) -> int:
 
 
 def _measured(scenario: Scenario, block_rows: int) -> Trial:
-    rows = _TRIAL_BLOCKS * block_rows
-    messages = max(1, min(scenario.source.messages, -(-rows // len(scenario.arms))))
+    # Only arms of one receiver share blocks; padding would count for work where these do not fill.
+    receivers = Counter(arm.receiver_name for arm in scenario.arms)
+    rows, sharing = _TRIAL_BLOCKS * block_rows, min(receivers.values())
+    messages = max(1, min(scenario.source.messages, -(-rows // sharing)))
     return trial(scenario, messages, block_rows)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import sqlite3
 from pathlib import Path
+from typing import Any
 
-from channelsim.estimate import estimate, proposed, row_bytes, trial
+from channelsim import estimate as estimate_module
+from channelsim.estimate import Trial, estimate, proposed, row_bytes, trial
 from channelsim.scenario import Scenario
 
+ONE = {"plain": {"codec": {"kind": "linear", "latent_size": 4}}}
 
-def small(count: int, images: int = 0) -> Scenario:
+
+def small(count: int, images: int = 0, receivers: dict[str, Any] = ONE) -> Scenario:
     return Scenario.load(
         {
             "title": "small",
             "seed": 1,
             "source": {"kind": "dataset", "name": "mnist5k", "count": count},
             "path": [{"kind": "awgn", "snr_db": 10}],
-            "receivers": {"plain": {"codec": {"kind": "linear", "latent_size": 4}}},
+            "receivers": receivers,
             "metrics": ["mse"],
             "images": images,
             "block_rows": 32,
@@ -66,6 +70,22 @@ def test_an_estimate_scales_with_the_messages_and_tries_no_block_that_would_not_
     assert set(many.rates) == {32, 64}
     assert many.seconds > 900 / many.rates[32]
     assert many.ledger_bytes > few.ledger_bytes
+
+
+def test_a_trial_is_long_enough_for_every_receiver_to_fill_its_blocks(monkeypatch) -> None:
+    """Otherwise padding counts as work, and a run with many receivers seems to take for ever."""
+    tried: list[tuple[int, int]] = []
+    real = estimate_module.trial
+
+    def spy(scenario: Scenario, messages: int, block_rows: int | None = None) -> Trial:
+        tried.append((messages, block_rows or 0))
+        return real(scenario, messages, block_rows)
+
+    monkeypatch.setattr(estimate_module, "trial", spy)
+    codec = {"kind": "linear", "latent_size": 8}
+    receivers = {name: {"codec": codec} for name in ("a", "b", "c", "d")}
+    estimate(small(900, receivers=receivers), blocks=(32,))
+    assert tried == [(64, 32)]  # two blocks of 32 per receiver, each of which has one arm
 
 
 def test_an_estimate_of_the_ledger_is_about_right(tmp_path: Path) -> None:
