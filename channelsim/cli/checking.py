@@ -18,15 +18,19 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
     """Load, try, estimate, and say all of it."""
     from rich.console import Console
 
-    from channelsim.estimate import estimate, trial
+    from channelsim.estimate import BUDGET_S, estimate, trial
     from channelsim.scenario import Scenario
 
     console = Console(highlight=False, soft_wrap=True)
     loaded = Scenario.load(scenario, set=settings_of(settings), seed=seed, data_root=data_root)
     _table(console, loaded.title, _contents(loaded))
-    tried = trial(loaded, 1)
+    aside = Console(stderr=True)
+    with aside.status("sending one message through every arm"):
+        tried = trial(loaded, 1)
     _table(console, None, _findings(tried))
-    _table(console, None, _forecast(estimate(loaded), loaded))
+    with aside.status(f"trying block sizes, for about {BUDGET_S:.0f} s"):
+        found = estimate(loaded)
+    _table(console, None, _forecast(found, loaded))
 
 
 def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,7 @@ def write_codec(
     # A frozen encoder stays what it was to the last bit.
     exact = {name for name in network.state_dict() if frozen and name.startswith(_ENCODER)}
     stored, dtype, quality = _as_stored(network, data, reading.recipe.store, exact)
-    card = {
+    card: dict[str, Any] = {
         "name": reading.name,
         "title": reading.recipe.title,
         "architecture": blueprint.architecture,
@@ -94,10 +94,20 @@ def write_codec(
         "recipe": reading.resolved,
         "recipe_hash": reading.hash,
     }
+    card = _rounded(card)
     told = {"versions": measure.versions(), "command": command(reading), **remarks}
     return save_weights(
         weights, stored, blueprint, card, told, half=dtype == "float16", exact=exact
     )
+
+
+def _rounded(facts: Any) -> Any:
+    """Figures to 12 digits: the last ones depend on how many threads summed them."""
+    if isinstance(facts, Mapping):
+        return {key: _rounded(value) for key, value in facts.items()}
+    if isinstance(facts, list):
+        return [_rounded(value) for value in facts]
+    return float(f"{facts:.12g}") if isinstance(facts, float) else facts
 
 
 def _as_stored(
