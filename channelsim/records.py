@@ -54,8 +54,10 @@ ATTEMPT_COLUMNS: tuple[str, ...] = (
     "lost",  # 1: the link dropped it
     "accepted",  # 1: delivered to the user; 0: lost or rejected
     "score",  # detector score, NULL without a detector; higher is more suspicious
-    "snr_db",  # nominal, NULL without noise
-    "snr_measured_db",  # K·P over the energy of this row's noise
+    "snr_db",  # nominal: of the stages that state an SNR, NULL without one
+    # K·P over the energy of all that the path did to this row without the adversary: noise,
+    # impulses, quantisation, rotation; NULL where it did nothing
+    "snr_measured_db",
     "snr_row_db",  # this row's own power over the nominal noise power
     "delta_linf",
     "delta_l2",

@@ -219,10 +219,10 @@ def _remark(points: Sequence[Point]) -> str:
         )
     measured = [point.snr_measured_db for point in points if point.snr_measured_db is not None]
     nominal = [point.snr_db for point in points if point.snr_db is not None]
-    if measured and nominal:
-        parts.append(
-            f"SNR {range_cell(measured, 2)} dB measured, {range_cell(nominal, 2)} dB nominal"
-        )
+    if measured:
+        # Only Gaussian noise states an SNR; impulses, quantisers and the like show as measured.
+        stated = f", {range_cell(nominal, 2)} dB nominal" if nominal else ""
+        parts.append(f"SNR {range_cell(measured, 2)} dB measured{stated}")
     latency = [1e3 * point.latency_s for point in points if point.latency_s is not None]
     if latency:
         parts.append(f"latency {range_cell(latency, 1)} ms on average")

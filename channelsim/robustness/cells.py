@@ -33,7 +33,7 @@ FIGURES: tuple[str, ...] = (
     "psr",  # linear, 0 where an adversary is on the path but injected nothing
     "psr_received",
     "noise",  # N0 / P, linear: noise powers are averaged, never decibels or ratios over noise
-    "noise_measured",
+    "noise_measured",  # 0 where nothing disturbed the row: impulses spare most of them
 )
 # Damage at the first attempt, by the metric the gain is read from: matched noise is a shadow that
 # never asks again, so only first attempts compare like with like. Where the link dropped it, the
@@ -161,7 +161,7 @@ def _additive(numbers: list[Floats], scales: Sequence[Scale]) -> list[Floats]:
         np.where(on_path, np.nan_to_num(units.from_db(psr)), np.nan),
         np.where(on_path, np.nan_to_num(units.from_db(received)), np.nan),
         units.from_db(-snr),
-        units.from_db(-measured),
+        np.nan_to_num(units.from_db(-measured)),
     ]
     return figures + [
         scale.to_additive(column) for scale, column in zip(scales, metrics, strict=True)
