@@ -438,6 +438,61 @@ def test_other_files_are_no_npz(tmp_path):
         npz.npz(file)
 
 
+def packed(file: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return file
+
+
+def npy(header: bytes, data: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+HUGE = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9765625, 1024, 1024), }\n"
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "said"),
+    [
+        ("images", b"no array at all", "its images is no array"),
+        ("images__npy", b"no array at all", "its images is no array, or its header is damaged"),
+        ("images__npy", npy(b"{'descr': ((('|u1'\n"), "its header is damaged"),
+        ("images__npy", npy(b"{'descr': '|u1' 'shape' ]}\n"), "its header is damaged"),
+        ("images__npy", npy(b"(" * 9000), "its header is damaged"),
+        ("images__npy", npy(HUGE), r"shape \[9765625, 1024, 1024\] is not all there"),
+    ],
+)
+def test_a_damaged_array_is_refused_before_memory_is_asked_for(tmp_path, member, data, said):
+    with pytest.raises(InputError, match=rf"a.npz: not a readable .npz archive.*{said}"):
+        npz.npz(packed(tmp_path / "a.npz", **{member: data}))
+
+
+def test_an_archive_that_lies_about_the_size_of_a_member_is_refused(tmp_path):
+    file = packed(
+        tmp_path / "a.npz", images__npy=npy(HUGE.replace(b"9765625, 1024", b"4000, 1024"))
+    )
+    data = bytearray(file.read_bytes())
+    size = data.index(b"PK\x01\x02") + 24  # of the unpacked member, in the archive's directory
+    data[size : size + 4] = (10 + len(header) + 4000 * 1024**2).to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"is not all there"):
+        npz.npz(file)
+
+
+def test_text_is_not_called_pickled_and_an_encrypted_archive_is_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("1, 2, 3\n")
+    with pytest.raises(InputError, match=r"it is no zip archive"):
+        npz.npz(tmp_path / "text.npz")
+    file = save(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8))
+    data = bytearray(file.read_bytes())
+    data[6] |= 1  # the flag for encryption, of the member and in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"not a readable .npz archive.*encrypted"):
+        npz.npz(file)
+
+
 # --- training sets ------------------------------------------------------------------------------
 
 

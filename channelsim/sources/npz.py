@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.errors import InputError
+from channelsim.errors import InputError, MachineError
 from channelsim.records import Ints
 from channelsim.sources.collection import Collection, Held, SplitName, image_hashes, is_test
 
 Layout = Literal["nhw", "nhwc", "nchw"]
 _COLOURS = (1, 3)
 _WANTED = "train_images and test_images, or images (with train_labels, test_labels, or labels)"
+_USED = {"train_images", "test_images", "images", "train_labels", "test_labels", "labels"}
+_MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def npz(
@@ -64,25 +72,63 @@ def npz(
 
 
 def _arrays(file: Path) -> dict[str, Any]:
+    """The arrays that are used; other members may be of any kind, and their values stay None."""
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; give the path of an .npz archive")
-    names = ("train_images", "test_images", "images", "train_labels", "test_labels", "labels")
     try:
+        size = file.stat().st_size
         with file.open("rb") as opened:
-            archive = np.load(opened, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            unread = dict.fromkeys(archive.files)
-            # Only what is used is read; other arrays may be of any kind.
-            return {**unread, **{name: archive[name] for name in names if name in unread}}
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as reason:
-        text = str(reason)
-        if "allow_pickle" in text or "pickle" in text:
-            text = "an array of it is pickled, and pickles are never opened"
+            beginning = opened.read(6)
+        if beginning == b"\x93NUMPY":
+            raise ValueError("it is a single array")
+        if not beginning.startswith(b"PK"):
+            raise ValueError("it is no zip archive")
+        with zipfile.ZipFile(file) as archive:
+            found = dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist())
+            return {
+                **found,
+                **{name: _array(archive, name, size) for name in found if name in _USED},
+            }
+    except MemoryError:
+        raise MachineError(
+            f"{file}: its arrays do not fit into memory; give a file with fewer images"
+        ) from None
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as reason:
         raise InputError(
-            f"{file}: not a readable .npz archive of plain arrays ({text}); write it with"
+            f"{file}: not a readable .npz archive of plain arrays ({reason}); write it with"
             " numpy.savez"
         ) from None
+
+
+def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
+    """One member of an archive of ``size`` bytes; ValueError before more is read than is there."""
+    try:
+        member = archive.getinfo(f"{name}.npy")
+    except KeyError:
+        raise ValueError(f"its {name} is no array") from None
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"its {name} is packed as numpy packs no array")
+    with archive.open(member) as opened:
+        shape, dtype = _header(opened, name)
+        claimed = opened.tell() + math.prod(shape) * dtype.itemsize
+    if dtype.hasobject:
+        raise ValueError("an array of it is pickled, and pickles are never opened")
+    # What the archive says of a member's size may be made up as well.
+    if claimed != member.file_size or claimed > _MOST_PACKED * size:
+        raise ValueError(f"its {name} of shape {list(shape)} is not all there")
+    with archive.open(member) as opened:
+        return np.lib.format.read_array(opened, allow_pickle=False)
+
+
+def _header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
+    try:
+        version = np.lib.format.read_magic(opened)
+        if version not in _READ_HEADER:
+            raise ValueError(f"version {version}")
+        shape, _, dtype = _READ_HEADER[version](opened)
+    except (ValueError, SyntaxError, TypeError, RecursionError, tokenize.TokenError):
+        raise ValueError(f"its {name} is no array, or its header is damaged") from None
+    return shape, dtype
 
 
 def _held(file: Path, arrays: dict[str, Any], images: str, labels: str, layout: str | None) -> Held:
