@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from known_ledger import EPSILON, add_arm, created, sweep
 
 import channelsim
 from channelsim.records import ArmRecord
-from channelsim.robustness.equal_psr import at, points_db
+from channelsim.robustness.equal_psr import Polygons, at, points_db
 from channelsim.robustness.findings import contradictions
 from channelsim.robustness.orders import Comparison
+from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Summary, summarise
 
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -378,6 +380,25 @@ def test_polygons_are_interpolated_as_numpy_does(points, where):
 def test_of_two_points_at_one_amplitude_the_curve_jumps():
     amplitude, quality = np.array([0.0, 0.5, 0.5, 1.0]), np.array([1.0, 0.8, 0.4, 0.2])
     assert at(amplitude, quality, np.array([0.25, 0.5, 0.75])) == pytest.approx([0.9, 0.4, 0.3])
+
+
+def test_the_grid_error_takes_the_arm_that_the_curve_takes():
+    """Two arms at one amplitude: the curve jumps to the last one, and so must the error."""
+
+    def error(rho: list[float], quality: list[float]) -> float:
+        psr = np.square(rho)
+        group: Any = SimpleNamespace(
+            receivers=("one",),
+            means=SimpleNamespace(value=np.concatenate([psr, quality])),
+            places=lambda _, name: list(
+                range(len(rho)) if name == "psr" else range(len(rho), 2 * len(rho))
+            ),
+        )
+        return float(Polygons(group).grid_error(scale_of("ssim"), 0.4, normalised=False)[0])
+
+    without = error([0.0, 0.5, 1.0], [1.0, 0.7, 0.6])
+    assert without > 0
+    assert error([0.0, 0.5, 0.5, 1.0], [1.0, 0.2, 0.7, 0.6]) == pytest.approx(without)
 
 
 def test_the_table_lies_inside_the_range():

@@ -213,6 +213,44 @@ def test_under_normality_p_values_are_those_of_the_z_test():
     )
 
 
+def pairs_told_apart(columns: np.ndarray, resampler: Resampler) -> np.ndarray:
+    """Holm-adjusted p of all pairs of columns [n, receivers]."""
+    left, right = np.triu_indices(columns.shape[1], 1)
+    gaps = columns[:, left] - columns[:, right]
+    found = means(gaps, ones(gaps), resampler)
+    return holm(p_values(found.value, found.resampled, found.left_out))
+
+
+def test_many_receivers_far_apart_are_told_apart_pair_by_pair():
+    """2,000 resamples alone end at p = 1/2000, and 190 pairs would make 0.1 of that."""
+    random = np.random.default_rng(2)
+    image = random.gamma(2.0, size=(100, 1))
+    damages = image + np.arange(20) + random.normal(0, 0.5, (100, 20))
+    assert (pairs_told_apart(damages, Resampler(100, 4)) < 1e-6).all()
+
+
+@pytest.mark.parametrize(("receivers", "n"), [(5, 60), (20, 60), (20, 12)])
+def test_equal_receivers_are_told_apart_no_more_often_than_the_level_says(receivers, n):
+    random, resampler = np.random.default_rng(2), Resampler(n, 4)
+    times, alarms = 200, 0
+    for _ in range(times):
+        image = random.gamma(2.0, size=(n, 1))
+        damages = image * random.gamma(4.0, 0.25, (n, receivers))
+        alarms += bool((pairs_told_apart(damages, resampler) < 0.05).any())
+    # 0.05 of 200 families, and three standard errors.
+    assert alarms <= 0.05 * times + 3 * np.sqrt(0.05 * 0.95 * times)
+
+
+def test_where_no_resample_reaches_zero_p_goes_on_as_students_t_does():
+    column = np.random.default_rng(1).normal(0.6, 1.0, (100, 1))
+    found = means(column, ones(column), Resampler(100, 5))
+    assert (found.resampled > 0).all()
+    expected = stats.ttest_1samp(column[:, 0], 0.0).pvalue
+    p = p_values(found.value, found.resampled, found.left_out)[0]
+    assert np.log(p) == pytest.approx(np.log(expected), rel=0.1)
+    assert p_values(-found.value, -found.resampled, -found.left_out)[0] == pytest.approx(p)
+
+
 def test_without_spread_a_difference_is_certain_or_none():
     columns = np.tile([0.0, 0.3], (10, 1))
     found = means(columns, ones(columns), Resampler(10, 1))

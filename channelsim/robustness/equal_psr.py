@@ -137,8 +137,9 @@ class Polygons:
         errors = []
         for rank in range(len(self.group.receivers)):
             where, values = self.curve(value, rank, f"{scale.name}_clean")
-            where, first = np.unique(where, return_index=True)
-            quality = scale.from_additive(values[first])
+            # Of several arms at one amplitude the last one counts, as in `at`.
+            where, back = np.unique(where[::-1], return_index=True)
+            quality = scale.from_additive(values[::-1][back])
             where, quality = where[np.isfinite(quality)], quality[np.isfinite(quality)]
             width = np.diff(where)
             slope = np.diff(quality) / width

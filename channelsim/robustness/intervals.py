@@ -160,22 +160,36 @@ def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL
 
 
 def p_values(value: Floats, resampled: Floats, left_out: Floats) -> Floats:
-    """Two-sided p of S statistics against 0, [S]: the level at which the BCa interval reaches 0.
+    """Two-sided p of S statistics against 0, [S]: below 0.05 where the BCa interval excludes 0.
 
-    The same arguments as `bca`, whose 95 % interval excludes 0 where p < 0.05. Never smaller than
-    the resamples can tell (about their number's reciprocal); without spread 0 or 1, NaN where
-    there is no interval.
+    The same arguments as `bca`. From 0.05 up, the level at which the BCa interval reaches 0. Below,
+    where a correction for many pairs needs tails that resamples do not show, the larger one (our
+    choice) of that level and of Student's t with n − 1 degrees of freedom at mean/deviation of the
+    resamples times √((n − 1)/n), n the number of cells; but less than 0.05. Where no resample
+    crosses 0, that level is the BCa shift of the t tail, so that p may fall below the reciprocal of
+    the number of resamples. Without spread p is 0 or 1; NaN where there is no interval.
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr, ndtri, stdtr
 
     usable, spread = _usable(value, resampled, left_out)
     found = np.full_like(value, np.nan)
     found[usable] = np.where(value[usable] == 0.0, 1.0, 0.0)
     if spread.any():
-        draws = resampled[:, spread]
+        draws, n = resampled[:, spread], len(left_out)
         bias, skew = _corrections(value[spread], draws, left_out[:, spread])
-        at_zero = ndtri(_below(draws, np.zeros(draws.shape[1]))) - bias
-        found[spread] = 2 * ndtr(-np.abs(at_zero / np.maximum(1 + skew * at_zero, 1e-3) - bias))
+
+        def shifted(score: Floats) -> Floats:
+            at_zero = score - bias
+            p: Floats = 2 * ndtr(-np.abs(at_zero / np.maximum(1 + skew * at_zero, 1e-3) - bias))
+            return p
+
+        told = shifted(ndtri(_below(draws, np.zeros(draws.shape[1]))))
+        ratio = np.abs(draws.mean(axis=0)) / draws.std(axis=0)
+        tail = np.maximum(stdtr(n - 1, -ratio * np.sqrt((n - 1) / n)), 1e-300)
+        side = (draws.min(axis=0) > 0).astype(float) - (draws.max(axis=0) < 0)
+        level = np.where(side != 0, np.minimum(told, shifted(side * ndtri(tail))), told)
+        small = np.minimum(np.maximum(level, 2 * tail), (1 - LEVEL) * (1 - 1e-9))
+        found[spread] = np.where(told < 1 - LEVEL, small, told)
     return found
 
 

@@ -30,8 +30,8 @@ At = Literal["epsilon", "psr"]
 class Pair:
     """Two receivers: ``difference`` of their areas, ``better`` minus ``worse``, never negative.
 
-    ``p``: Holm-adjusted within the order. ``margin``: what rounding and the position of the arms
-    may account for. ``decided``: p < 0.05 and difference > margin.
+    ``p``: of `intervals.p_values`, Holm-adjusted within the order. ``margin``: what rounding and
+    the position of the arms may account for. ``decided``: p < 0.05 and difference > margin.
     """
 
     better: str
