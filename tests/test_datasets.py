@@ -229,6 +229,42 @@ def test_a_missing_celeba_says_where_a_person_gets_it(tmp_path):
         celeba.celeba(tmp_path)
 
 
+def damaged(data: bytearray) -> None:
+    start = data.index(b"000003.jpg") + 10
+    data[start : start + 200] = b"\xff" * 200
+
+
+def encrypted(data: bytearray) -> None:
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for at in [n for n in range(len(data)) if data.startswith(mark, n)]:
+            data[at + flags] |= 1
+
+
+def unknown(data: bytearray) -> None:
+    for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        for at in [n for n in range(len(data)) if data.startswith(mark, n)]:
+            data[at + method] = 97
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [(damaged, "while decompressing"), (encrypted, "is encrypted"), (unknown, "compression")],
+)
+def test_a_damaged_zip_of_celeba_is_said_in_one_sentence(tmp_path, harm, said):
+    write_celeba(tmp_path, packed=False)
+    base = tmp_path / "celeba"
+    with zipfile.ZipFile(base / "img_align_celeba.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted((base / "img_align_celeba").iterdir()):
+            archive.write(file, f"img_align_celeba/{file.name}")
+            file.unlink()
+    (base / "img_align_celeba").rmdir()
+    data = bytearray((base / "img_align_celeba.zip").read_bytes())
+    harm(data)
+    (base / "img_align_celeba.zip").write_bytes(data)
+    with pytest.raises(InputError, match=rf"img_align_celeba.zip: is damaged .*{said}"):
+        celeba.celeba(tmp_path).test.read(np.arange(1))
+
+
 # --- image folders ------------------------------------------------------------------------------
 
 
@@ -324,6 +360,58 @@ def test_sixteen_bit_grey_is_scaled_and_transparency_refused(tmp_path):
     Image.new("RGBA", (4, 4)).save(tmp_path / "clear.png")
     with pytest.raises(InputError, match=r"clear.png: has transparency"):
         folder.image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".pgm"])
+def test_sixteen_bits_are_read_alike_from_every_format(tmp_path, suffix):
+    wide = np.array([[0, 257, 65535, 32896]] * 4, dtype=np.uint16)
+    file = tmp_path / f"wide{suffix}"
+    Image.fromarray(wide).save(file)
+    read = folder.read_picture(file, file.name, size=None, grey=True)
+    assert read[0, 0].tolist() == [0, 1, 255, 128]
+
+
+@pytest.mark.parametrize("values", [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 9, np.int32)])
+def test_grey_values_without_a_known_white_are_refused(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=r"x.tif: has grey values of 32 bits"):
+        folder.read_picture(tmp_path / "x.tif", "x.tif", size=None, grey=True)
+
+
+def test_a_lab_picture_is_not_transparent(tmp_path):
+    Image.new("LAB", (4, 4), (255, 128, 128)).save(tmp_path / "x.tif")
+    read = folder.read_picture(tmp_path / "x.tif", "x.tif", size=None, grey=False)
+    assert int(read.min()) >= 250  # L* = 100, a* = b* = 0 is white
+
+
+def test_a_picture_of_too_many_pixels_is_refused_undecoded(tmp_path, monkeypatch):
+    Image.new("L", (40, 30)).save(tmp_path / "x.png")
+    for most in (1000, 100):  # Pillow warns beyond the limit and refuses beyond its double
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        with pytest.raises(InputError, match=r"x.png: not a readable picture.*1200 pixels"):
+            folder.read_picture(tmp_path / "x.png", "x.png", size=None, grey=True)
+
+
+@pytest.mark.parametrize("size", [(1025, 8), (8, 10**9)])
+def test_nothing_is_resized_to_more_than_1024_pixels_a_side(tmp_path, size):
+    write_celeba(tmp_path, packed=False)
+    for reader in (celeba.celeba, folder.image_folder):
+        with pytest.raises(InputError, match=r"size \[\d+, \d+\]; allowed: .*1 to 1024 pixels"):
+            reader(tmp_path, size)
+
+
+def test_a_folder_is_called_by_its_name_also_from_inside(tmp_path, monkeypatch):
+    write_faces(tmp_path / "faces")
+    monkeypatch.chdir(tmp_path / "faces")
+    assert folder.image_folder(Path(), grey=True).name == "faces"
+
+
+def test_a_class_that_is_a_link_is_refused_rather_than_left_out(tmp_path):
+    write_faces(tmp_path / "faces")
+    (tmp_path / "faces" / "s3").rename(tmp_path / "elsewhere")
+    (tmp_path / "faces" / "s3").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"s3: is a link to a folder"):
+        folder.image_folder(tmp_path / "faces", grey=True)
 
 
 @pytest.mark.parametrize(
@@ -469,9 +557,8 @@ def test_a_damaged_array_is_refused_before_memory_is_asked_for(tmp_path, member,
 
 
 def test_an_archive_that_lies_about_the_size_of_a_member_is_refused(tmp_path):
-    file = packed(
-        tmp_path / "a.npz", images__npy=npy(HUGE.replace(b"9765625, 1024", b"4000, 1024"))
-    )
+    header = HUGE.replace(b"9765625", b"4000")
+    file = packed(tmp_path / "a.npz", images__npy=npy(header))
     data = bytearray(file.read_bytes())
     size = data.index(b"PK\x01\x02") + 24  # of the unpacked member, in the archive's directory
     data[size : size + 4] = (10 + len(header) + 4000 * 1024**2).to_bytes(4, "little")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from channelsim.errors import InputError
 from channelsim.sources.collection import Collection, Lazy, Pixels, SplitName
-from channelsim.sources.pictures import read_picture
+from channelsim.sources.pictures import check_size, read_picture
 from channelsim.sources.root import data_root
 
 CROP = 148  # pixels: hair and chin without the borders; a customary centre, the choice is ours
@@ -34,9 +35,11 @@ def celeba(root: Path | None = None, size: tuple[int, int] | None = None) -> Col
 
     There lie ``list_eval_partition.txt`` and either ``img_align_celeba.zip`` or the folder
     ``img_align_celeba``. Of every picture the centred 148 × 148 pixels are resized to ``size``
-    [H, W], default 64 × 64. Crop and size are customary; published figures differ in both.
+    [H, W], default 64 × 64, at most 1024 a side. Crop and size are customary; published figures
+    differ in both.
     """
     wanted = size or SIZE
+    check_size("data set celeba", wanted)
     base = data_root(root)
     folder = next((one for one in (base / "celeba", base) if (one / _PARTITION).is_file()), None)
     if folder is None:
@@ -96,8 +99,11 @@ def _reader(folder: Path, size: tuple[int, int]) -> Callable[[str], Pixels]:
         try:
             with archive.open(member) as file:
                 return read_picture(file, f"{packed}:{member}", size=size, grey=False, crop=CROP)
-        except (KeyError, zipfile.BadZipFile) as reason:
+        except (KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as reason:
+            # RuntimeError: encrypted, or packed in a way that Python does not know.
             text = str(reason).strip("\"'")
-            raise InputError(f"{packed}: is not complete ({text}); fetch it again") from None
+            raise InputError(
+                f"{packed}: is damaged or not the official file ({text}); fetch it again"
+            ) from None
 
     return from_zip

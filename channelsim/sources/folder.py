@@ -11,7 +11,7 @@ import torch
 from channelsim.errors import InputError
 from channelsim.records import Ints
 from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split, SplitName, is_test
-from channelsim.sources.pictures import SUFFIXES, read_picture
+from channelsim.sources.pictures import SUFFIXES, check_size, read_picture
 
 KEPT_BYTES = 512 * 2**20  # ours: a folder that is larger as pixels is decoded again when asked
 _IGNORED = ("thumbs.db", "desktop.ini", "readme", "license", "licence", "copying")  # beginnings
@@ -25,21 +25,22 @@ def image_folder(
 ) -> Collection:
     """All pictures of a folder and its sub-folders, sorted by path.
 
-    ``size`` [H, W]: see `read_picture`; without it all pictures must be of one size. A picture is a
-    test image by the hash of its pixels as used (cropped, resized), so about ``test_share`` of them
-    are, copies are never on both sides, and adding pictures moves none. Pictures of one person or
+    ``size`` [H, W], at most 1024 a side: see `read_picture`; without it all pictures must be of
+    one size. A picture is a test image by the hash of its pixels as used (cropped, resized), so
+    about ``test_share`` of them are, copies are never on both sides, and adding pictures moves none. Pictures of one person or
     scene may well be on both sides. Labels: the position of the first sub-folder in sorted order;
     none where the folder has no sub-folders. Hidden files, read-me and licence files are ignored;
-    other files that are no pictures are refused.
+    other files that are no pictures, and links to folders, are refused.
     """
+    check_size(str(folder), size)
     files = _files(folder)
     labels = _labels(folder, files)
-    first = _read(folder, files[0], size, grey)
+    first = _read(files[0], size, grey)
     keep = first.nbytes * len(files) <= KEPT_BYTES
     kept = np.empty((len(files) if keep else 0, *first.shape), dtype=np.uint8)
     tested = np.zeros(len(files), dtype=bool)
     for number, file in enumerate(files):
-        pixels = _read(folder, file, size, grey)
+        pixels = _read(file, size, grey)
         if pixels.shape != first.shape:
             raise InputError(
                 f"{file}: is {pixels.shape[1]} × {pixels.shape[2]} pixels and {files[0].name} is"
@@ -61,15 +62,13 @@ def image_folder(
         chosen = None if labels is None else labels[rows]
         if keep:
             return Held(torch.from_numpy(kept[rows]), chosen)
-        return Lazy(
-            len(rows), shape, chosen, lambda row: _read(folder, files[rows[row]], size, grey)
-        )
+        return Lazy(len(rows), shape, chosen, lambda row: _read(files[rows[row]], size, grey))
 
-    return Collection(folder.name, load, disjoint=True)
+    return Collection(folder.resolve().name, load, disjoint=True)
 
 
-def _read(folder: Path, file: Path, size: tuple[int, int] | None, grey: bool) -> Pixels:
-    return read_picture(file, str(folder / file.relative_to(folder)), size=size, grey=grey)
+def _read(file: Path, size: tuple[int, int] | None, grey: bool) -> Pixels:
+    return read_picture(file, str(file), size=size, grey=grey)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -81,7 +80,14 @@ def _files(folder: Path) -> list[Path]:
         inside = file.relative_to(folder)
         picture = file.suffix.lower() in SUFFIXES
         ignored = file.name.lower().startswith(_IGNORED) and not picture
-        if ignored or file.is_dir() or any(part.startswith(".") for part in inside.parts):
+        if ignored or any(part.startswith(".") for part in inside.parts):
+            continue
+        if file.is_dir():
+            if file.is_symlink():
+                raise InputError(
+                    f"{file}: is a link to a folder, and links to folders are not followed; put"
+                    " the folder itself there"
+                )
             continue
         if not picture:
             raise InputError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,6 +15,16 @@ from channelsim.sources.collection import Pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP")
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+LARGEST_SIDE = 1024  # ours, in pixels: 12 MB an image as float32
+
+
+def check_size(place: str, size: tuple[int, int] | None) -> None:
+    """Refuse to resize to more than 1024 pixels a side."""
+    if size is not None and not all(0 < side <= LARGEST_SIDE for side in size):
+        raise InputError(
+            f"{place}: size {list(size)}; allowed: [H, W] of 1 to {LARGEST_SIDE} pixels a side"
+        )
 
 
 def read_picture(
@@ -27,24 +40,38 @@ def read_picture(
     The orientation that a camera noted is applied. ``crop``: first cut the centred square of so
     many pixels. ``size`` [H, W]: then cut the largest centred rectangle of that aspect ratio and
     resize it (bilinear, averaged over what is lost). Colour becomes grey by the ITU-R 601 luma that
-    Pillow uses; 16-bit grey is divided by 257; transparency is refused. ``place``: what an error
-    calls the file.
+    Pillow uses; 16-bit grey is divided by 257. Refused: transparency, grey values that are floats
+    or of 32 bits (nothing says which value is white), and more pixels than Pillow's
+    ``MAX_IMAGE_PIXELS``. ``place``: what an error calls the file.
     """
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file, formats=_FORMATS) as opened:
+        with _opened(file) as opened:
             picture: Any = ImageOps.exif_transpose(opened)
-            if "A" in picture.mode or "transparency" in picture.info:
+            if picture.mode in _TRANSPARENT or "transparency" in picture.info:
                 raise InputError(
                     f"{place}: has transparency (colour mode {picture.mode}); allowed: grey or"
                     " colour without it (save it again as such)"
+                )
+            # PNM and PNG have at most 16 bits; Pillow calls theirs I too.
+            wide_grey = picture.mode == "I" and opened.format not in ("PPM", "PNG")
+            if picture.mode == "F" or wide_grey:
+                raise InputError(
+                    f"{place}: has grey values of 32 bits (mode {picture.mode}); allowed: 8 or 16"
+                    " bits (save it again as such), or floats in [0, 1] in an .npz archive"
                 )
             if picture.mode.startswith("I"):
                 wide = np.asarray(picture).astype(np.int64).clip(0, 65535)
                 picture = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
             picture = picture.convert("L" if grey else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{place}: not a readable picture ({reason})") from None
     if crop is not None:
@@ -61,6 +88,18 @@ def read_picture(
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
     return pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+@contextmanager
+def _opened(file: Path | IO[bytes]) -> Iterator[Any]:
+    """The picture, its size checked before any pixel is decoded."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        opened = Image.open(file, formats=_FORMATS)
+    with opened:
+        yield opened
 
 
 def _centre(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
