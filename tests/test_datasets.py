@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -158,6 +159,29 @@ def test_truncated_cifar10_is_refused(tmp_path):
     file.unlink()
     with pytest.raises(InputError, match=r"not the complete archive of CIFAR-10's binary version"):
         _ = cifar.cifar10(tmp_path).test
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_more_records_than_cifar10_has_are_refused(tmp_path, monkeypatch, packed):
+    write_cifar(tmp_path, packed)
+    monkeypatch.setattr(cifar, "_MOST_BYTES", 3 * 3073)  # test_batch.bin has four records
+    found = cifar.cifar10(tmp_path)
+    assert len(found.load("train")) == 15
+    with pytest.raises(InputError, match=r"more.*fetch it again"):
+        found.load("test")
+
+
+def test_a_small_gz_that_unpacks_to_more_than_the_format_has_is_not_unpacked(tmp_path):
+    file = tmp_path / "mnist" / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
+    file.parent.mkdir(parents=True)
+    most = 16 + 60_000 * 28 * 28
+    file.write_bytes(gzip.compress(bytes(most + 50_000_000), 1))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"ubyte.gz: holds more than the 47,040,016 bytes"):
+        _ = idx.mnist(tmp_path).test
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * most + 10_000_000
 
 
 # --- CelebA -------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ ARCHIVE = "cifar-10-binary.tar.gz"
 _FOLDER, _PICKLES = "cifar-10-batches-bin", "cifar-10-batches-py"
 _SHAPE = (3, 32, 32)
 _RECORD = 1 + 3 * 32 * 32
+_MOST_BYTES = 10_000 * _RECORD  # of one file
 _FILES: dict[SplitName, tuple[str, ...]] = {
     "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     "test": ("test_batch.bin",),
@@ -71,7 +72,7 @@ def _batches(root: Path, split: SplitName) -> list[bytes]:
             file = found([first.parent], name)
             if file is None:
                 raise InputError(f"{first.parent / name}: is not there; fetch CIFAR-10 again")
-            batches.append(_checked(content(file), file))
+            batches.append(_checked(content(file, _MOST_BYTES), file))
         return batches
     for folder in folders(root):
         if (folder / ARCHIVE).is_file():
@@ -92,7 +93,7 @@ def _from_archive(archive: Path, split: SplitName) -> list[bytes]:
                 member = tar.extractfile(f"{_FOLDER}/{name}")
                 if member is None:
                     raise KeyError(f"{name} is no plain file")
-                batches.append(_checked(member.read(), archive))
+                batches.append(_checked(member.read(_MOST_BYTES + 1), archive))
     except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError) as reason:
         text = str(reason).strip("\"'")
         raise InputError(
@@ -103,6 +104,11 @@ def _from_archive(archive: Path, split: SplitName) -> list[bytes]:
 
 
 def _checked(data: bytes, place: Path) -> bytes:
+    if len(data) > _MOST_BYTES:
+        raise InputError(
+            f"{place}: a file of CIFAR-10's binary version has {_MOST_BYTES:,} bytes and one of"
+            " these has more; fetch it again"
+        )
     labels = np.frombuffer(data, dtype=np.uint8)[::_RECORD]
     if not data or len(data) % _RECORD or labels.max() > 9:
         raise InputError(

@@ -29,10 +29,11 @@ _WAIT = (http.client.HTTPException, OSError)  # URLError and timeouts are OSErro
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to fetch. ``md5``: of the file as served. ``urls``: mirrors, asked in order."""
+    """A file to fetch. ``md5``, ``size`` [bytes]: as served. ``urls``: mirrors, asked in order."""
 
     name: str
     md5: str
+    size: int
     urls: tuple[str, ...]
 
 
@@ -48,39 +49,41 @@ class Transfer:
 Show = Callable[[Transfer], None]
 
 
-def _idx_files(mirrors: tuple[str, ...], md5s: dict[str, str]) -> tuple[Remote, ...]:
+def _idx_files(mirrors: tuple[str, ...], files: dict[str, tuple[str, int]]) -> tuple[Remote, ...]:
     return tuple(
-        Remote(name, md5, tuple(f"{mirror}{name}" for mirror in mirrors))
-        for name, md5 in md5s.items()
+        Remote(name, md5, size, tuple(f"{mirror}{name}" for mirror in mirrors))
+        for name, (md5, size) in files.items()
     )
 
 
 # Mirrors and checksums of MNIST and Fashion-MNIST: torchvision 0.28, datasets/mnist.py (those of
 # Fashion-MNIST are also in the README of its authors, github.com/zalandoresearch/fashion-mnist).
 # CIFAR-10's checksum: the download table of https://www.cs.toronto.edu/~kriz/cifar.html.
+# Sizes: tensorflow/datasets, url_checksums/{mnist,fashion_mnist,cifar10}.txt.
 REMOTE: dict[str, tuple[Remote, ...]] = {
     "mnist": _idx_files(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
         {
-            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+            "train-images-idx3-ubyte.gz": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+            "train-labels-idx1-ubyte.gz": ("d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+            "t10k-images-idx3-ubyte.gz": ("9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+            "t10k-labels-idx1-ubyte.gz": ("ec29112dd5afa0611ce80d1b7f02629c", 4_542),
         },
     ),
     "fashion-mnist": _idx_files(
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
         {
-            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+            "train-images-idx3-ubyte.gz": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
+            "train-labels-idx1-ubyte.gz": ("25c81989df183df01b3e8a0aad5dffbe", 29_515),
+            "t10k-images-idx3-ubyte.gz": ("bef4ecab320f06d8554ea6380940ec79", 4_422_102),
+            "t10k-labels-idx1-ubyte.gz": ("bb300cfdad3c16e7a12a480ee83cd310", 5_148),
         },
     ),
     "cifar10": (
         Remote(
             cifar.ARCHIVE,
             "c32a1d4ab5d03f1284b67883e8d87530",
+            170_052_171,
             (f"https://www.cs.toronto.edu/~kriz/{cifar.ARCHIVE}",),
         ),
     ),
@@ -120,6 +123,9 @@ def download(name: str, root: Path | None = None, show: Show | None = None) -> l
 def fetch(remote: Remote, folder: Path, show: Show) -> Path:
     """One file: as it is if its checksum is right, else from the first mirror that has it."""
     file, part = folder / remote.name, folder / f"{remote.name}.part"
+    for one in (file, part):
+        if one.is_dir():
+            raise InputError(f"{one}: is a folder where the file is to go; move it away")
     if file.is_file():
         if _md5(file) == remote.md5:
             size = file.stat().st_size
@@ -133,11 +139,11 @@ def fetch(remote: Remote, folder: Path, show: Show) -> Path:
     for url in remote.urls:
         resumed = part.is_file()
         try:
-            _transfer(url, part, remote.name, show)
+            _transfer(url, part, remote, show)
             if _md5(part) != remote.md5 and resumed:
                 # What was there before may be of another file: once more from the beginning.
                 part.unlink()
-                _transfer(url, part, remote.name, show)
+                _transfer(url, part, remote, show)
         except _WAIT as error:
             reasons.append(f"{url}: {_why(error, folder)}")
             continue
@@ -153,21 +159,30 @@ def fetch(remote: Remote, folder: Path, show: Show) -> Path:
     )
 
 
-def _transfer(url: str, part: Path, name: str, show: Show) -> None:
-    """Append to ``part`` what is missing of it, or begin again where the server cannot resume."""
+def _transfer(url: str, part: Path, remote: Remote, show: Show) -> None:
+    """Append to ``part`` what is missing of it, or begin again where the server cannot resume.
+
+    No more than the official size is written, whatever the server offers.
+    """
+    name, most = remote.name, remote.size
     there = part.stat().st_size if part.is_file() else 0
     with _answer(url, there) as answer:
         if there and answer.status != http.client.PARTIAL_CONTENT:
             there = 0
         length = answer.headers.get("Content-Length")
         total = there + int(length) if length and length.isdecimal() else None
-        _check_room(part.parent, 0 if total is None else total - there, name)
+        if total is not None and total > most:
+            raise OSError(f"offers {total:,} bytes, more than the {most:,} of the official file")
+        _check_room(part.parent, (most if total is None else total) - there, name)
         with part.open("ab" if there else "wb") as file:
             done = there
             show(Transfer(name, done, total))
             while chunk := answer.read(_CHUNK):
-                file.write(chunk)
                 done += len(chunk)
+                if done > most:
+                    part.unlink()
+                    raise OSError(f"sends more than the {most:,} bytes of the official file")
+                file.write(chunk)
                 show(Transfer(name, done, total))
     if total is not None and done < total:
         raise OSError(f"the connection broke off after {done:,} of {total:,} bytes")

@@ -25,12 +25,12 @@ def image_folder(
 ) -> Collection:
     """All pictures of a folder and its sub-folders, sorted by path.
 
-    ``size`` [H, W], at most 1024 a side: see `read_picture`; without it all pictures must be of
-    one size. A picture is a test image by the hash of its pixels as used (cropped, resized), so
-    about ``test_share`` of them are, copies are never on both sides, and adding pictures moves none. Pictures of one person or
-    scene may well be on both sides. Labels: the position of the first sub-folder in sorted order;
-    none where the folder has no sub-folders. Hidden files, read-me and licence files are ignored;
-    other files that are no pictures, and links to folders, are refused.
+    ``size`` [H, W], at most 1024 a side: see `read_picture`; without it all pictures must be of one
+    size. A picture is a test image by the hash of its pixels as used (cropped, resized), so about
+    ``test_share`` of them are, copies are never on both sides, and adding pictures moves none.
+    Pictures of one person or scene may well be on both sides. Labels: the position of the first
+    sub-folder in sorted order; none where the folder has no sub-folders. Hidden files, read-me and
+    licence files are ignored; other files that are no pictures, and links to folders, are refused.
     """
     check_size(str(folder), size)
     files = _files(folder)

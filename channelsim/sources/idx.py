@@ -19,6 +19,7 @@ from channelsim.sources.root import content, data_root, found, missing
 
 _SIDE = 28
 _STEM: dict[SplitName, str] = {"train": "train", "test": "t10k"}
+_MOST_IMAGES = 60_000
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_digits(name: str, root: Path | None, split: SplitName) -> Digits:
 
 
 def _read_images(file: Path) -> Pixels:
-    data = content(file)
+    data = content(file, 16 + _MOST_IMAGES * _SIDE**2)
     header = np.frombuffer(data[:16], dtype=">i4") if len(data) >= 16 else np.zeros(0)
     count = (len(data) - 16) // _SIDE**2
     if header.tolist() != [2051, count, _SIDE, _SIDE] or len(data) != 16 + count * _SIDE**2:
@@ -95,7 +96,7 @@ def _read_images(file: Path) -> Pixels:
 
 
 def _read_labels(file: Path, count: int) -> Ints:
-    data = content(file)
+    data = content(file, 8 + _MOST_IMAGES)
     header = np.frombuffer(data[:8], dtype=">i4") if len(data) >= 8 else np.zeros(0)
     if header.tolist() != [2049, count] or len(data) != 8 + count:
         raise InputError(f"{file}: not a complete IDX file of {count:,} labels; fetch it again")

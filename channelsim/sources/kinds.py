@@ -40,7 +40,8 @@ class Dataset(ImageSource):
     images; test: the official 10,000), fashion-mnist, cifar10, cifar10-subset, celeba. ``split``:
     which images are sent; calibration always uses train. ``count``: how many messages, default all
     images of the split; ``repeat`` allows more: message i carries image i mod n. ``size`` [H, W]:
-    of celeba, default 64 × 64. ``arrivals``: once, periodic or poisson. Defaults are ours.
+    of celeba, default 64 × 64, at most 1024 a side. ``arrivals``: once, periodic or poisson.
+    Defaults are ours.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -68,10 +69,10 @@ class ImageFolder(ImageSource):
     """Messages that carry the pictures of a folder (PNG, JPEG, PGM, …), sorted by path.
 
     ``path``: the folder; one of its sub-folders is one class. ``size`` [H, W]: the largest centred
-    rectangle of that shape is cut out and resized; without it all pictures must be of one size.
-    ``grey``: one channel instead of three. ``test_share``: about this share of the pictures is the
-    test split, chosen by content. ``split``, ``count``, ``repeat``, ``arrivals``: as for dataset.
-    Defaults are ours.
+    rectangle of that shape is cut out and resized (at most 1024 a side); without it all pictures
+    must be of one size. ``grey``: one channel instead of three. ``test_share``: about this share of
+    the pictures is the test split, chosen by content. ``split``, ``count``, ``repeat``,
+    ``arrivals``: as for dataset. Defaults are ours.
     """
 
     kind: Literal["images"] = "images"

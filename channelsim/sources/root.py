@@ -43,10 +43,18 @@ def missing(data_set: str, root: Path, name: str, otherwise: str) -> InputError:
     )
 
 
-def content(file: Path) -> bytes:
-    """What a file holds, unpacked where its name ends in ``.gz``."""
+def content(file: Path, most: int) -> bytes:
+    """What a file holds, unpacked where its name ends in ``.gz``; refused beyond ``most`` bytes.
+
+    No more than that is unpacked: a small .gz may hold more than the memory does.
+    """
     try:
-        raw = file.read_bytes()
-        return gzip.decompress(raw) if file.suffix == ".gz" else raw
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+            data = opened.read(most + 1)
     except (OSError, EOFError, zlib.error) as reason:
         raise InputError(f"{file}: cannot be read ({reason}); fetch it again") from reason
+    if len(data) > most:
+        raise InputError(
+            f"{file}: holds more than the {most:,} bytes of the official file; fetch it again"
+        )
+    return data
