@@ -77,7 +77,9 @@ def write(
     data = save(plain, metadata=header)
     sha256 = hashlib.sha256(data).hexdigest()
     told = {**card, "sha256": sha256, **(remarks or {})}
-    text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(
+        told, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
     # The weights last: once they are there, all is there.
     _replace(card_path(path), text.encode())
     _replace(path, data)

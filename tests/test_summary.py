@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from known_ledger import EPSILON, add_arm, add_attempts, created, sweep
 
 from channelsim.ledger import Ledger
 from channelsim.records import ArmRecord
-from channelsim.robustness import areas, intervals
+from channelsim.robustness import areas, findings, intervals
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import mean_interval
 from channelsim.robustness.scales import damage_metric
@@ -417,3 +418,23 @@ def test_repeats_beyond_the_number_of_cells_share_their_image_s_cell(
 
 def ends(interval: intervals.Interval) -> tuple[float, float, float]:
     return interval.value, interval.low, interval.high
+
+
+def test_a_warning_names_exactly_the_points_it_is_about():
+    """Dots stand for every point between, so that no warning touches a point it does not mean."""
+    epsilons = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    points = [
+        SimpleNamespace(arm=number, receiver="kld", swept={"m.budget.epsilon": value})
+        for number, value in enumerate(epsilons)
+    ]
+    summary = SimpleNamespace(
+        swept_keys=["m.budget.epsilon"], points=points, epsilon_key="m.budget.epsilon",
+        epsilon_in_db=False,
+    )  # fmt: skip
+
+    def said(*numbers: int) -> str:
+        return findings._places(summary, [points[number] for number in numbers])
+
+    assert said(0, 1, 5) == " at ε = 0.1, 0.2, 0.6"
+    assert said(0, 1, 2, 3, 4, 5) == " at ε = 0.1 … 0.6"
+    assert said(0, 2, 3, 4) == " at ε = 0.1, 0.3 … 0.5"

@@ -3,6 +3,7 @@
 from channelsim.catalog.catalog import (
     CONTRACTS,
     TABLES,
+    described,
     dotted_fields,
     listing,
     part_schema,
@@ -13,6 +14,7 @@ from channelsim.catalog.catalog import (
 __all__ = [
     "CONTRACTS",
     "TABLES",
+    "described",
     "dotted_fields",
     "listing",
     "part_schema",

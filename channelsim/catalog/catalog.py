@@ -87,13 +87,14 @@ def dotted_fields(cls: Any) -> tuple[str, ...]:
 def listing() -> dict[str, list[str]]:
     """Shelf (sources, codecs, …) → lines: each part, what it is, its keys with their defaults."""
     shelves = {
-        shelf: [line for kind, cls in table.items() for line in _lines(kind, cls)]
+        shelf: [line for kind, cls in table.items() for line in described(kind, cls)]
         for shelf, table in _SHELVES.items()
     }
     return shelves | {"zoo": [line for name in zoo_names() for line in _zoo_lines(name)]}
 
 
-def _lines(kind: str, cls: type) -> list[str]:
+def described(kind: str, cls: type) -> list[str]:
+    """A part under its name: what it is, its keys with their defaults."""
     keys = [f"{name}: {default}" for name, default in _defaults(cls).items()]
     said = textwrap.wrap(", ".join(keys) or "takes no keys", 84, break_on_hyphens=False)
     return [f"{kind:<16}{_summary(cls)}", *(" " * 16 + line for line in said)]

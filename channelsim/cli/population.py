@@ -53,3 +53,12 @@ def population(*, folder: Path, figure: str, weights: Path | None, data_root: Pa
         f" ({told.normalisation}; weights {told.weights}, SHA-256 {told.sha256[:12]}…)."
     )
     page.line(Text(text), 2)
+    features = {"fdd": 128, "fid": 2048}[chosen]
+    if told.images < 2 * features:
+        page.line(
+            Text(
+                f"warning: {told.images} images say little about a distribution of {features}"
+                " features; the figures are biased upwards and serve to compare arms alone."
+            ),
+            2,
+        )

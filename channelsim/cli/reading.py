@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,14 @@ if TYPE_CHECKING:
 
 
 def list_parts(*, kind: str | None) -> None:
-    """What a scenario may name, shelf by shelf, with its keys."""
+    """What a scenario may name, and what a recipe may say, shelf by shelf, with the keys."""
     from channelsim import catalog
+    from channelsim.training.recipe import KEYS, Recipe
 
-    listing = catalog.listing()
+    fields = textwrap.wrap(", ".join(field.name for field in dataclasses.fields(Recipe)), 84)
+    recipes = [f"{word:<16}{line}" for word, line in zip(["keys", ""], fields, strict=False)]
+    recipes += [line for key, cls in KEYS.items() for line in catalog.described(key, cls)]
+    listing = catalog.listing() | {"recipes": recipes}
     plurals = {
         plural.removesuffix("s").replace("adversarie", "adversary"): plural for plural in listing
     }

@@ -50,11 +50,11 @@ def _done(card: Mapping[str, Any], already: bool) -> Iterator[str]:
     yield "This recipe was trained already." if already else f"Trained {card['name']}."
     for key, value in card.items():
         if isinstance(value, float):
-            yield f"  {key:<24} {value:.6g}"
+            yield f"  {key:<33} {value:.6g}"
     for group in ("generation", "disentanglement"):
         for key, value in (card.get(group) or {}).items():
             if isinstance(value, float):
-                yield f"  {group + ' ' + key:<24} {value:.6g}"
+                yield f"  {f'{group}: {key}':<33} {value:.6g}"
 
 
 @contextmanager

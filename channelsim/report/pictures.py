@@ -112,7 +112,16 @@ def _legend(summary: Summary) -> list[Any]:
 
 
 def _colour(rank: int) -> str:
-    return COLOURS[rank % len(COLOURS)]
+    """The palette's colours, then the same ones darker, then lighter."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    turn, place = divmod(rank, len(COLOURS))
+    if turn == 0:
+        return COLOURS[place]
+    red, green, blue = to_rgb(COLOURS[place])
+    if turn % 2 == 1:
+        return to_hex((0.5 * red, 0.5 * green, 0.5 * blue))
+    return to_hex((0.45 + 0.55 * red, 0.45 + 0.55 * green, 0.45 + 0.55 * blue))
 
 
 def _axis(summary: Summary) -> str | None:

@@ -289,14 +289,23 @@ def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list
 
 
 def _places(summary: Summary, points: Sequence[Point]) -> str:
-    """Return `` at ε = 0.1, 0.2``; long lists are shortened, two swept keys are counted."""
+    """Return `` at ε = 0.1, 0.3 … 0.6``; the dots stand for every point between, and no other."""
     if not summary.swept_keys:
         return ""
     if len(summary.swept_keys) > 1:
         listed = [f"({place(summary, point.swept)})" for point in points]
-    else:
-        listed = [number(next(iter(point.swept.values()))) for point in points]
-    if len(listed) > 4:
-        listed = [*listed[:2], "…", listed[-1]]
-    label = f"{labels(summary)[summary.swept_keys[0]]} = " if len(summary.swept_keys) == 1 else ""
-    return f" at {label}{', '.join(listed).replace(', …,', ' …')}"
+        if len(listed) > 4:
+            return f" at {len(listed)} points, among them {', '.join(listed[:3])}"
+        return f" at {', '.join(listed)}"
+    own = [point.arm for point in summary.points if point.receiver == points[0].receiver]
+    runs: list[list[Point]] = []
+    for point in points:
+        if runs and own.index(point.arm) == own.index(runs[-1][-1].arm) + 1:
+            runs[-1].append(point)
+        else:
+            runs.append([point])
+    listed = []
+    for run in runs:
+        values = [number(next(iter(point.swept.values()))) for point in run]
+        listed += values if len(run) < 3 else [f"{values[0]} … {values[-1]}"]
+    return f" at {labels(summary)[summary.swept_keys[0]]} = {', '.join(listed)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -16,7 +17,13 @@ from channelsim.training.defences import (
     EarlyStopRecipe,
     MixupRecipe,
 )
-from channelsim.training.objectives import KldRecipe, Objective, SwtRecipe
+from channelsim.training.objectives import (
+    KldRecipe,
+    MmdRecipe,
+    Objective,
+    SwtRecipe,
+    TcRecipe,
+)
 
 
 @part
@@ -191,3 +198,18 @@ class PcaRecipe:
     codec: PcaCodecRecipe
     data: DataRecipe
     store: Literal["float32", "float16"] = "float32"
+
+
+# What a recipe may say, by the key under which it says it.
+KEYS: Mapping[str, type] = {
+    "codec": CodecRecipe,
+    "data": DataRecipe,
+    "objective kld": KldRecipe,
+    "objective mmd": MmdRecipe,
+    "objective swt": SwtRecipe,
+    "objective tc": TcRecipe,
+    "adversarial": AdversarialRecipe,
+    "mixup": MixupRecipe,
+    "channel": ChannelRecipe,
+    "early_stop": EarlyStopRecipe,
+}

@@ -16,6 +16,7 @@ from typing import Any
 from channelsim.codecs.trained import ZOO_FOLDER, Zoo, zoo_names
 from channelsim.errors import InputError, MachineError
 from channelsim.training.objectives import KldRecipe, MmdRecipe, SwtRecipe
+from channelsim.training.progress import make_folder
 from channelsim.training.reading import read_recipe
 from channelsim.training.recipe import PcaRecipe, Recipe
 from channelsim.training.recipe_file import read_document
@@ -103,8 +104,8 @@ def defence_of(recipe: Recipe | PcaRecipe) -> str:
     if recipe.adversarial is not None:
         attack = recipe.adversarial
         how = "" if attack.algorithm == "equal-compute" else f", ε = {attack.epsilon:g}"
-        frozen = ", encoder frozen" if attack.encoder == "frozen" else ""
-        found.append(f"{attack.algorithm}{how}{frozen}")
+        frozen = ", frozen encoder" if attack.encoder == "frozen" else ""
+        found.append(f"{attack.algorithm}{frozen}{how}")
     if recipe.mixup is not None:
         found.append(f"mixup ({recipe.mixup.pairing})")
     if recipe.channel is not None:
@@ -221,7 +222,7 @@ def _train(file: Path, out: Path, data_root: Path | None, stop: threading.Event)
     command = [sys.executable, "-P", "-m", "channelsim", "train", str(file), "--out", str(folder)]
     # A process each, with one thread: bits depend on the number of threads.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with (out / f"{file.stem}.log").open("w") as log:
         code = subprocess.run(
             [*command, *root], env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
