@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import channelsim
+from channelsim.adversaries.goals import loss_card
 from channelsim.parts import Adversary
 from channelsim.scenario import Scenario
 
@@ -87,6 +88,12 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         for stage in arm.path
         if isinstance(stage, Adversary)
     )
+    losses = _told_apart(
+        (stage.label, arm.number, dict(card))
+        for arm in scenario.arms
+        for stage in arm.path
+        if isinstance(stage, Adversary) and (card := loss_card(stage))
+    )
     return {
         "title": scenario.title,
         "seed": scenario.seed,
@@ -97,6 +104,7 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
         "metrics": [metric.kind for metric in scenario.metrics],
         "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
+        "loss_cards": losses,  # what the adversaries' losses look through
         "control": scenario.control,
         "swept_keys": list(scenario.swept_keys),
         "receivers": list(scenario.receivers),

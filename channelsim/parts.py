@@ -338,6 +338,9 @@ class Metric(Part, ABC):
         """
         return {}
 
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """Raise an `InputError` where images of shape (C, H, W) cannot be measured."""
+
     @final
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N] for images and references [N, C, H, W] in [0, 1]."""

@@ -22,6 +22,7 @@ from channelsim import records, units
 from channelsim.adversaries.control import matched_control
 from channelsim.adversaries.goals import TargetImage
 from channelsim.channels.power import Power, Scaled
+from channelsim.metrics.memory import remembering
 from channelsim.parts import Adversary, Codec, Detector, Metric, Stage
 from channelsim.records import Batch, Ints, Knowledge, Outcome, Rows
 from channelsim.sources import as_float
@@ -141,7 +142,8 @@ class SignalPath:
         n = len(batch)
         rest = np.minimum(np.arange(self.block_rows), n - 1)  # padding repeats the last row
         full = Batch(batch.arm[rest], batch.message[rest], batch.attempt[rest], batch.lost[rest])
-        columns, accepted, images = self._cross(full)
+        with remembering():
+            columns, accepted, images = self._cross(full)
         outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
         if keep is None or not keep.any():
             return outcome, {}

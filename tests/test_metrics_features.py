@@ -17,9 +17,14 @@ from torch.nn import functional
 from channelsim import sources
 from channelsim.adversaries.goals import distance
 from channelsim.errors import InputError
-from channelsim.metrics import METRICS, DatasetFeatureDistance, LabelKept, RandomFeatureDistance
+from channelsim.metrics import (
+    METRICS,
+    DatasetFeatureDistance,
+    LabelKept,
+    RandomFeatureDistance,
+    memory,
+)
 from channelsim.metrics.classifier import SmallConv, load_classifier, save_classifier
-from channelsim.metrics.features import Memory
 
 DFD, RFD, LABEL = DatasetFeatureDistance(), RandomFeatureDistance(), LabelKept()
 DISTANCES = [DFD, RFD]
@@ -230,33 +235,58 @@ def test_an_attack_on_the_features_moves_them_more_than_noise_does():
 # --- memory of features -------------------------------------------------------------------------
 
 
-def test_features_are_remembered_for_living_unchanged_tensors_only():
+def test_features_are_remembered_for_living_unchanged_tensors_of_one_block_only(monkeypatch):
     asked: list[int] = []
 
     def compute(images: Tensor) -> Tensor:
         asked.append(1)
         return images * 2
 
-    memory = Memory()
+    def of(images: Tensor) -> Tensor:
+        return memory.remembered(DFD, images, compute)
+
     x = torch.ones(2)
-    assert memory.of(x, compute) is memory.of(x, compute)
-    assert len(asked) == 1
-    x.add_(1)
-    assert torch.equal(memory.of(x, compute), torch.full((2,), 4.0))
-    leaf = torch.ones(2, requires_grad=True)
-    assert memory.of(leaf, compute).requires_grad
-    assert memory.of(leaf, compute) is not memory.of(leaf, compute)
-    with torch.inference_mode():
-        memory.of(x, compute)
-        memory.of(torch.ones(2), compute)
-    many = [torch.full((1,), float(i)) for i in range(30)]
-    for value in many:
-        assert memory.of(value, compute).item() == 2 * value.item()
-    assert len(memory._known) <= 8
-    del many, value
-    gc.collect()
-    assert not memory._known
-    assert copy.deepcopy(DFD)(digits(1), digits(1)).item() == 0
+    assert of(x) is not of(x)
+    with memory.remembering():
+        assert of(x) is of(x)
+        assert len(asked) == 3
+        assert memory.remembered(RFD, x, lambda images: images * 3)[0] == 3.0
+        x.add_(1)
+        assert torch.equal(of(x), torch.full((2,), 4.0))
+        leaf = torch.ones(2, requires_grad=True)
+        assert of(leaf).requires_grad
+        assert of(leaf) is not of(leaf)
+        with torch.inference_mode():
+            of(x)
+            of(torch.ones(2))
+        block = memory._OPEN.get()
+        assert block is not None
+        del block.entries[id(RFD), id(x)]
+        monkeypatch.setattr(memory, "MOST_BYTES", 5 * 4)  # five numbers
+        many = [torch.full((1,), float(i)) for i in range(30)]
+        for value in many:
+            assert of(value).item() == 2 * value.item()
+        assert len(block.entries) == 5
+        asked.clear()
+        large = torch.zeros(6)
+        assert of(large) is not of(large)
+        del many, value, x, large
+        gc.collect()
+        assert not block.entries
+    assert memory._OPEN.get() is None
+
+
+@pytest.mark.parametrize("metric", DISTANCES, ids=lambda m: m.kind)
+def test_writing_to_a_batch_behind_torchs_back_shows_in_the_next_value(metric):
+    images, others = digits(2), digits(2).roll(1, dims=0)
+    before = metric(images, others)
+    images.data.copy_(others)
+    assert torch.equal(metric(images, others), torch.zeros(2))
+    shared = digits(2).numpy()
+    same = torch.from_numpy(shared)
+    assert torch.equal(metric(same, others), before)
+    shared[:] = others.numpy()
+    assert torch.equal(metric(same, others), torch.zeros(2))
 
 
 def test_values_do_not_depend_on_what_was_measured_before():
@@ -265,8 +295,10 @@ def test_values_do_not_depend_on_what_was_measured_before():
     again = DatasetFeatureDistance()(images.clone(), others.clone())
     assert torch.equal(first, DFD(images, others))
     assert torch.equal(first, again)
-    images.zero_()
-    assert torch.equal(DFD(images, others), DFD(torch.zeros_like(images), others))
+    with memory.remembering():
+        assert torch.equal(first, DFD(images, others))
+        images.zero_()
+        assert torch.equal(DFD(images, others), DFD(torch.zeros_like(images), others))
 
 
 # --- names, cards, refusals ---------------------------------------------------------------------
@@ -294,6 +326,8 @@ def test_rfd_needs_five_seeds_and_both_say_what_images_they_take():
 
     with pytest.raises(ValidationError, match="seeds"):
         RandomFeatureDistance(seeds=(0, 1, 2, 3))
+    with pytest.raises(ValidationError, match="1 is in the list twice"):
+        RandomFeatureDistance(seeds=(1, 1, 1, 1, 1))
     with pytest.raises(InputError, match=r"rfd: images of 7×32 pixels are too small"):
         RFD(torch.zeros(1, 1, 7, 32), torch.zeros(1, 1, 7, 32))
     for metric in (DFD, LABEL):

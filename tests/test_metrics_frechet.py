@@ -75,6 +75,14 @@ def test_moments_divide_by_one_less_and_one_image_has_none():
 # --- fdd and fid --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_features_that_are_no_numbers_are_said_in_a_sentence(broken):
+    features = torch.ones(5, 3)
+    features[2:4, 1] = broken
+    with pytest.raises(InputError, match=r"of 5 images: features of 2 of them are NaN or infinite"):
+        moments(features)
+
+
 def test_fdd_grows_as_images_turn_to_noise_and_says_what_it_is():
     images = sources.mnist5k("test").images
     noise = torch.randn(images[:500].shape, generator=torch.Generator().manual_seed(0))

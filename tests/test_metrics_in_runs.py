@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import channelsim
+from channelsim.adversaries import goals
 from channelsim.catalog.catalog import listing
 from channelsim.errors import InputError
 from channelsim.fingerprint import header
 from channelsim.ledger import Ledger, differences
+from channelsim.metrics import DatasetFeatureDistance
 from channelsim.metrics.classifier import SmallConv, load_classifier, save_classifier
 from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.scenario import Scenario
@@ -50,6 +53,78 @@ def test_other_weights_under_the_same_name_are_another_scenario(tmp_path):
     assert load("mse", "dfd").hash != first.hash
 
 
+def attack(loss: str) -> dict[str, object]:
+    return {
+        "kind": "pgd",
+        "name": "mallory",
+        "goal": {"kind": "damage", "loss": loss},
+        "budget": {"norm": "l2", "epsilon": 1.0},
+        "steps": 5,
+        "step_size": 0.5,
+        "start": "sphere",
+    }
+
+
+def attacked(loss: str) -> Scenario:
+    return Scenario.load({**SCENARIO, "path": [attack(loss)], "metrics": ["mse"]})
+
+
+def test_the_header_says_which_weights_an_adversarys_loss_looked_through():
+    card = header(attacked("dfd"), {})["loss_cards"]["mallory"]
+    assert (card["loss"], card["sha256"]) == ("dfd", load_classifier().sha256)
+    assert header(attacked("rfd"), {})["loss_cards"]["mallory"]["seeds"] == [0, 1, 2, 3, 4]
+    assert header(attacked("mse"), {})["loss_cards"] == {}
+
+
+def test_another_trunk_behind_an_adversarys_loss_is_another_scenario(tmp_path, monkeypatch):
+    first = {loss: attacked(loss).hash for loss in ("mse", "dfd")}
+    assert attacked("dfd").hash == first["dfd"]
+    remade = DatasetFeatureDistance(weights=a_classifier(tmp_path, 0))
+    monkeypatch.setattr(goals, "_LOSSES", {**goals._LOSSES, "dfd": remade})
+    assert attacked("dfd").hash != first["dfd"]
+    assert attacked("mse").hash == first["mse"]
+
+
+def test_metrics_and_losses_that_do_not_fit_the_images_are_said_with_their_place(tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "colour.npz", images=images)
+    scenario = {
+        **SCENARIO,
+        "source": {"kind": "npz", "path": str(tmp_path / "colour.npz")},
+        "path": [attack("dfd")],
+        "receivers": {"plain": {"codec": {"kind": "linear", "image_shape": [3, 32, 32]}}},
+        "metrics": ["mse", "ms_ssim", "dfd"],
+    }
+    with pytest.raises(InputError) as raised:
+        Scenario.load(scenario)
+    text = str(raised.value)
+    assert "metrics[1]: metric ms_ssim: images of 32×32 pixels are too small for scales: 5" in text
+    assert "metrics[2]: metric dfd: images of shape [3, 32, 32]" in text
+    assert "path[0].goal.loss: loss dfd: images of shape [3, 32, 32]" in text
+    assert "trained on [1, 32, 32]; use rfd, mse or ssim" in text
+
+
+def test_within_a_block_every_batch_goes_through_the_trunk_once(tmp_path, monkeypatch):
+    seen: list[int] = []
+    features = DatasetFeatureDistance._features
+
+    def counted(self: DatasetFeatureDistance, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return features(self, images)
+
+    monkeypatch.setattr(DatasetFeatureDistance, "_features", counted)
+    scenario = {
+        **SCENARIO,
+        "path": [attack("mse")],
+        "metrics": ["dfd"],
+        "control": True,
+        "block_rows": 32,
+    }
+    channelsim.run(scenario, out=tmp_path / "run")
+    # Source, clean, passive, received and control; the seven comparisons would take 14.
+    assert seen.count(32) == 5
+
+
 def test_missing_weights_are_said_when_the_scenario_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(InputError) as raised:
@@ -85,16 +160,7 @@ def test_the_list_describes_them_by_their_first_sentence():
 
 @pytest.mark.parametrize("loss", ["dfd", "rfd"])
 def test_an_adversary_that_follows_a_feature_distance_moves_it_further_than_noise(loss, tmp_path):
-    attack = {
-        "kind": "pgd",
-        "name": "mallory",
-        "goal": {"kind": "damage", "loss": loss},
-        "budget": {"norm": "l2", "epsilon": 1.0},
-        "steps": 5,
-        "step_size": 0.5,
-        "start": "sphere",
-    }
-    scenario = {**SCENARIO, "path": [attack], "metrics": [loss], "control": True}
+    scenario = {**SCENARIO, "path": [attack(loss)], "metrics": [loss], "control": True}
     channelsim.run(scenario, out=tmp_path / "run")
     with Ledger.open(tmp_path / "run" / "ledger.sqlite") as ledger:
         query = f"SELECT verdict, {loss}_clean, control_{loss}_clean FROM attempt"

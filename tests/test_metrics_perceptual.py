@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -239,6 +240,32 @@ def test_files_that_hold_something_else_are_refused_in_a_sentence(package, hub, 
     torch.save(trunk, path)
     with pytest.raises(InputError, match=r"features\.3\.bias is missing"):
         _ = LPIPS(weights=path).card
+
+
+def test_a_file_of_weights_damaged_anywhere_is_refused_in_a_sentence(tmp_path):
+    """The reader stumbles in many ways (IndexError, struct.error…); users see one."""
+    from channelsim.metrics import imagenet
+
+    path = tmp_path / "own.pth"
+    random = np.random.default_rng(4)
+    for old_format in (False, True):
+        torch.save(
+            {"a": torch.ones(3), "b": torch.zeros(2, 2)},
+            path,
+            _use_new_zipfile_serialization=not old_format,
+        )
+        whole = path.read_bytes()
+        said = 0
+        for _ in range(150):
+            data = bytearray(whole)
+            for place in random.integers(min(len(whole), 300), size=3):
+                data[place] = random.integers(256)
+            path.write_bytes(data[: random.integers(1, len(whole) + 1)])
+            try:
+                imagenet.find("lpips", "alex", path, "dfd")
+            except InputError as error:
+                said += str(path) in error.message
+        assert said > 50
 
 
 def test_images_too_small_or_of_odd_colours_are_refused_in_words(hub):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from channelsim.adversaries.image_file import read_image
 from channelsim.errors import InputError
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
-from channelsim.parts import InputFile, Metric, part
+from channelsim.parts import Adversary, InputFile, Metric, part
 from channelsim.records import Knowledge, Rows
 
 Loss = Literal["mse", "ssim", "dfd", "rfd"]
@@ -27,12 +27,50 @@ _LOSSES: Mapping[str, Metric] = {
     "rfd": RandomFeatureDistance(),
 }
 
+_REPLACEMENTS: tuple[Loss, ...] = ("rfd", "mse", "ssim")  # for a loss that does not fit
+
 
 def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
     """D ≥ 0, 0 at equality, per row [N]: MSE, 1 − SSIM, or a feature distance; differentiable."""
     metric = _LOSSES[loss]
     value = metric.measure(images, references)
     return 1.0 - value if metric.higher_is_better else value
+
+
+def _loss_of(adversary: Adversary) -> tuple[str, Metric] | None:
+    """Name and metric of the loss that an adversary's goal follows; None without one of these."""
+    loss = getattr(getattr(adversary, "goal", None), "loss", None)
+    return (loss, _LOSSES[loss]) if isinstance(loss, str) and loss in _LOSSES else None
+
+
+def loss_card(adversary: Adversary) -> dict[str, Any]:
+    """What decides the values of an adversary's loss, as a metric's card does: weights, seeds…
+
+    Empty for a loss that its name says all about, and for an adversary without one.
+    """
+    match _loss_of(adversary):
+        case str(loss), Metric(card=card) if card:
+            return {"loss": loss, **card}
+    return {}
+
+
+def check_loss(adversary: Adversary, image_shape: tuple[int, ...]) -> None:
+    """Raise an `InputError` where an adversary's loss cannot compare images (C, H, W)."""
+    found = _loss_of(adversary)
+    reason = found and _unfit(found[1], image_shape)
+    if found and reason:
+        *others, last = [n for n in _REPLACEMENTS if not _unfit(_LOSSES[n], image_shape)]
+        fix = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"loss {found[0]}: {reason}; use {fix}")
+
+
+def _unfit(metric: Metric, image_shape: tuple[int, ...]) -> str:
+    """Why a metric cannot measure images of this shape, without its advice; empty if it can."""
+    try:
+        metric.check_shape(image_shape)
+    except InputError as error:
+        return error.message.removeprefix(f"metric {metric.kind}: ").partition(";")[0]
+    return ""
 
 
 @part
@@ -65,9 +103,10 @@ class TargetImage:
 
     ``target``: all ``black`` or ``white``; ``inverse``, 1 − g(z), the reversed colours of the clean
     reconstruction (Lu & Chen 2023); ``random``, uniform pixels drawn per message; ``message``,
-    another message of the run, drawn per message and never itself, ``of`` which the ``source``
-    image (default, ours) or the clean ``reconstruction`` is wanted; ``file``, a picture or .npy
-    array [H, W] or [C, H, W] in [0, 1]. ``loss``: D, as in `Damage`.
+    another message of the run, drawn per message and never itself (though it may carry the same
+    image, where the source repeats its images), ``of`` which the ``source`` image (default, ours)
+    or the clean ``reconstruction`` is wanted; ``file``, a picture or .npy array [H, W] or
+    [C, H, W] in [0, 1]. ``loss``: D, as in `Damage`.
     """
 
     sign: ClassVar[float] = -1.0

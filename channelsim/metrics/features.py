@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import functools
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional
 
 from channelsim import seeds
 from channelsim.errors import InputError
 from channelsim.metrics.classifier import Classifier, load_classifier
+from channelsim.metrics.memory import remembered
 from channelsim.parts import InputFile, Metric, Whole, part
 
 _TINY = 1e-8  # added to a squared norm: a feature of length 1e-4 has half its direction left
-_REMEMBERED = 8  # batches: source, clean, passive, received and control of one block, and some
 
 
 def unit_features(layers: Sequence[Tensor]) -> Tensor:
@@ -39,46 +38,9 @@ def unit_features(layers: Sequence[Tensor]) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-class Memory:
-    """Features of the last few batches, for as long as the batches themselves live.
-
-    A run measures one batch against three references, and those against each other: without this,
-    each would go through the trunk again for every pair. Tensors that carry a gradient are never
-    remembered.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
-
-    def of(self, images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """``compute(images)``, or what it answered for these very images before."""
-        if images.requires_grad or images.is_inference():
-            return compute(images)
-        key = id(images)
-        known = self._known.get(key)
-        if known is not None and known[0]() is images and known[1] == images._version:
-            return known[2]
-        found = compute(images)
-        if found.is_inference():
-            return found
-        while len(self._known) >= _REMEMBERED:
-            self._known.pop(next(iter(self._known)), None)
-        forget = functools.partial(self._forget, key)
-        self._known[key] = (weakref.ref(images, forget), images._version, found)
-        return found
-
-    def _forget(self, key: int, gone: weakref.ref[Tensor]) -> None:
-        known = self._known.get(key)
-        if known is not None and known[0] is gone:
-            del self._known[key]
-
-    def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
-        return Memory, ()  # a copy begins with nothing
-
-
-def check_size(metric: str, classifier: Classifier, images: Tensor) -> None:
-    """Refuse images that the classifier was not trained on the like of."""
-    wanted, found = classifier.network.image_shape, tuple(images.shape[1:])
+def check_size(metric: str, classifier: Classifier, image_shape: tuple[int, ...]) -> None:
+    """Refuse images [C, H, W] that the classifier was not trained on the like of."""
+    wanted, found = classifier.network.image_shape, tuple(image_shape)
     if found != wanted:
         raise InputError(
             f"metric {metric}: images of shape {list(found)}, but the classifier"
@@ -132,15 +94,15 @@ class DatasetFeatureDistance(Metric):
         """Which trunk: file, SHA-256, data, seed, accuracy."""
         return classifier_card(self.classifier)
 
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """Only the shape that the trunk was trained on."""
+        check_size(self.kind, self.classifier, image_shape)
+
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N]; differentiable. Computed in float32, whatever autocast says."""
-        check_size(self.kind, self.classifier, images)
-        a, b = (self._memory.of(given, self._features) for given in (images, references))
+        self.check_shape(images.shape[1:])
+        a, b = (remembered(self, given, self._features) for given in (images, references))
         return (a - b).square().sum(dim=1)
-
-    @functools.cached_property
-    def _memory(self) -> Memory:
-        return Memory()
 
     def _features(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
@@ -159,8 +121,8 @@ class RandomFeatureDistance(Metric):
     trained ones (Zhang et al. 2018). It needs no weights, works for any number of colours and sizes
     from 8×8, and has no ``limit``.
 
-    ``seeds``: which trunks, at least five; default 0 to 4 (ours). `per_seed` gives the values of
-    each, whose spread says how much a figure depends on the draw.
+    ``seeds``: which trunks, at least five and all different; default 0 to 4 (ours). `per_seed`
+    gives the values of each, whose spread says how much a figure depends on the draw.
     """
 
     kind: ClassVar[str] = "rfd"
@@ -168,6 +130,17 @@ class RandomFeatureDistance(Metric):
     perfect: ClassVar[float | None] = 0.0
 
     seeds: tuple[Whole, ...] = Field(default=(0, 1, 2, 3, 4), min_length=5)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        twice = [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]
+        if twice:
+            raise ValueError(
+                f"{twice[0]} is in the list twice, and the same trunk again says nothing new;"
+                " name different seeds"
+            )
+        return seeds
 
     @property
     def card(self) -> Mapping[str, Any]:
@@ -186,19 +159,20 @@ class RandomFeatureDistance(Metric):
         first, *others = self.per_seed(images, references)
         return sum(others, first) / len(self.seeds)
 
-    def per_seed(self, images: Tensor, references: Tensor) -> Tensor:
-        """Values of every trunk, [seeds, N]."""
-        if min(images.shape[-2:]) < 8:
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """At least 8×8 pixels."""
+        height, width = image_shape[-2:]
+        if min(height, width) < 8:
             raise InputError(
-                f"metric rfd: images of {images.shape[-2]}×{images.shape[-1]} pixels are too small"
+                f"metric rfd: images of {height}×{width} pixels are too small"
                 " for three halvings; use mse or psnr, or images of at least 8 pixels each way"
             )
-        a, b = (self._memory.of(given, self._features) for given in (images, references))
-        return (a - b).square().sum(dim=-1)
 
-    @functools.cached_property
-    def _memory(self) -> Memory:
-        return Memory()
+    def per_seed(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values of every trunk, [seeds, N]."""
+        self.check_shape(images.shape[1:])
+        a, b = (remembered(self, given, self._features) for given in (images, references))
+        return (a - b).square().sum(dim=-1)
 
     def _features(self, images: Tensor) -> Tensor:
         """Unit features of every trunk, [seeds, N, F]."""
@@ -267,9 +241,13 @@ class LabelKept(Metric):
         """Which classifier: file, SHA-256, data, seed, accuracy."""
         return classifier_card(self.classifier)
 
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """Only the shape that the classifier was trained on."""
+        check_size(self.kind, self.classifier, image_shape)
+
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N], 0 or 1; no gradient."""
-        check_size(self.kind, self.classifier, images)
+        self.check_shape(images.shape[1:])
         network = self.classifier.on(images.device)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             answers = network(images.float()).argmax(dim=1)

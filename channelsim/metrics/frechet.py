@@ -77,6 +77,12 @@ def moments(features: Tensor) -> tuple[Floats, Floats]:
             " sensible figures many more than there are features"
         )
     values = features.double().cpu().numpy()
+    if not np.isfinite(values).all():
+        broken = int((~np.isfinite(values)).any(axis=1).sum())
+        raise InputError(
+            f"a Fréchet distance of {len(values)} images: features of {broken} of them are NaN or"
+            " infinite; look for NaN in the images, or for overflow in the weights"
+        )
     return values.mean(axis=0), np.atleast_2d(np.cov(values, rowvar=False))
 
 
@@ -146,7 +152,7 @@ def dataset_features(weights: Path | None = None) -> Extractor:
     data = (classifier.card.get("data") or {}).get("name")
 
     def apply(images: Tensor) -> Tensor:
-        check_size("fdd", classifier, images)
+        check_size("fdd", classifier, images.shape[1:])
         return classifier.on(images.device).features(images.float())
 
     return Extractor(

@@ -64,10 +64,12 @@ class LPIPS(Metric):
             "input_range": "[0, 1], mapped to [-1, 1]",
         }
 
-    def measure(self, images: Tensor, references: Tensor) -> Tensor:
-        """Values [N]; differentiable. Computed in float32, whatever autocast says."""
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """Large enough for the trunk; one colour or three."""
         least = _LEAST[self.net]
-        height, width = images.shape[-2:]
+        colours, height, width = image_shape
+        if colours not in (1, 3):
+            raise InputError(f"metric lpips: images have {colours} channels; allowed are 1 and 3")
         if min(height, width) < least:
             others = [net for net, size in _LEAST.items() if min(height, width) >= size]
             fix = f"net: {' or '.join(others)}, or " if others else ""
@@ -75,6 +77,10 @@ class LPIPS(Metric):
                 f"metric lpips: net {self.net} needs images of at least {least} pixels each way,"
                 f" these have {height}×{width}; use {fix}dfd or rfd, or pad the images"
             )
+
+    def measure(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values [N]; differentiable. Computed in float32, whatever autocast says."""
+        self.check_shape(images.shape[1:])
         network = self.network.to(images.device)
         with torch.autocast(images.device.type, enabled=False):
             distance: Tensor = network(_prepared(images), _prepared(references))
@@ -82,9 +88,6 @@ class LPIPS(Metric):
 
 
 def _prepared(images: Tensor) -> Tensor:
-    colours = images.shape[1]
-    if colours not in (1, 3):
-        raise InputError(f"metric lpips: images have {colours} channels; allowed are 1 and 3")
     return 2.0 * images.float().expand(-1, 3, -1, -1) - 1.0
 
 

@@ -42,7 +42,7 @@ class MSSSIM(Metric):
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N]; differentiable where no scale's mean is 0."""
-        self._check(int(images.shape[-2]), int(images.shape[-1]))
+        self.check_shape(images.shape[1:])
         weights = self._exponents
         with torch.autocast(images.device.type, enabled=False):
             dtype = torch.promote_types(images.dtype, torch.float32)
@@ -68,7 +68,9 @@ class MSSSIM(Metric):
         first = _WEIGHTS[: self.scales]
         return tuple(weight / sum(first) for weight in first)
 
-    def _check(self, height: int, width: int) -> None:
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """Large enough for the window at the coarsest scale."""
+        height, width = image_shape[-2:]
         least = WIDTH * 2 ** (self.scales - 1)
         if min(height, width) >= least:
             return

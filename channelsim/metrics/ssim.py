@@ -62,8 +62,19 @@ class SSIM(Metric):
 
     border: Border = "valid"
 
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """At least as large as the window."""
+        height, width = image_shape[-2:]
+        if min(height, width) < WIDTH:
+            raise InputError(
+                f"metric ssim: images of {height}×{width} pixels are smaller than its"
+                f" {WIDTH}×{WIDTH} window; use mse or psnr, or pad the images to at least"
+                f" {WIDTH} pixels each way"
+            )
+
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N]; differentiable. Computed in float32 at least, whatever autocast says."""
+        self.check_shape(images.shape[1:])
         with torch.autocast(images.device.type, enabled=False):
             dtype = torch.promote_types(images.dtype, torch.float32)
             found = local_moments(images.to(dtype), references.to(dtype), self.border)
@@ -92,14 +103,11 @@ class LocalMoments(NamedTuple):
 
 
 def local_moments(images: Tensor, references: Tensor, border: Border) -> LocalMoments:
-    """Slide the window over images and references [N, C, H, W] of float32 or float64."""
+    """Slide the window over images and references [N, C, H, W] of float32 or float64.
+
+    Callers make sure that height and width are at least `WIDTH`.
+    """
     height, width = images.shape[-2:]
-    if min(height, width) < WIDTH:
-        raise InputError(
-            f"metric ssim: images of {height}×{width} pixels are smaller than its"
-            f" {WIDTH}×{WIDTH} window; use mse or psnr, or pad the images to at least"
-            f" {WIDTH} pixels each way"
-        )
     a, b = images, references
     down = _band(height, border, a.dtype, a.device)
     across = _band(width, border, a.dtype, a.device)

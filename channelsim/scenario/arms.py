@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from channelsim.adversaries.goals import check_loss
 from channelsim.catalog import admission
 from channelsim.channels.power import Power
 from channelsim.defences.receiver import Receiver
@@ -252,6 +253,8 @@ class ArmBuilder:
             if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
                 with self._reporting(("path", index), ("goal",), choice):
                     _aim(stage, codec, self.messages)
+                with self._reporting(("path", index), ("goal", "loss"), choice):
+                    check_loss(stage, codec.image_shape)
 
     def _first(self, question: tuple[Any, ...]) -> bool:
         """Whether a question was not asked before."""

@@ -105,7 +105,18 @@ class Workshop:
             return self._zoo(given)
         arguments = {key: value for key, value in mapping.items() if key != "kind"}
         built = validated(TABLES[slot][kind], arguments, self.folder, self.data_root)
-        return _opened(built) if slot in ("codec", "metric") else built
+        if slot == "metric":
+            return self._fitting(_opened(built))
+        return _opened(built) if slot == "codec" else built
+
+    def _fitting(self, built: Built) -> Built:
+        """A metric that cannot measure the source's images is said here, not in the run."""
+        if built.part is not None and self.source is not None:
+            try:
+                built.part.check_shape(self.source.image_shape)
+            except InputError as error:
+                return _wrong(error.message)
+        return built
 
     def _zoo(self, name: str) -> Built:
         """A codec named by a word: errors speak of the word, not of keys that are not there."""

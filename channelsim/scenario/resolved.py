@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from channelsim.parts import Codec, Metric
+from channelsim.adversaries.goals import loss_card
+from channelsim.parts import Adversary, Codec, Metric
 from channelsim.problems import Where
 from channelsim.scenario.arms import Arm, Choice, Swept
 from channelsim.scenario.assembly import Built, adapter
@@ -139,6 +140,8 @@ class Resolver:
             found["\0weights"] = part.card.get("sha256")  # only the hash looks at it
         elif isinstance(part, Metric) and "sha256" in part.card:
             found["\0weights"] = part.card["sha256"]
+        elif isinstance(part, Adversary) and "sha256" in (card := loss_card(part)):
+            found["\0weights"] = card["sha256"]
         self._described[id(part)] = found
         return found
 
