@@ -653,3 +653,10 @@ def test_the_official_mnist_has_no_training_image_in_either_test_set():
         pytest.skip("CHANNELSIM_TEST_MNIST does not name a data root with MNIST")
     found = idx.mnist(Path(base))
     assert (len(found.train), found.left_out, len(found.test)) == (59_000, 0, 10_000)
+
+
+def test_classes_take_turns_each_in_its_own_order():
+    images = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1)
+    held = collection.taking_turns(collection.Held(images, np.array([0, 0, 0, 1, 1, 2])))
+    assert held.labels.tolist() == [0, 1, 2, 0, 1, 0]
+    assert held.images.flatten().tolist() == [0, 3, 5, 1, 4, 2]
