@@ -660,3 +660,27 @@ def test_garbage_text_is_a_scenario_file_nobody_crashes_on(tmp_path: Path, text:
     answer = outcome(write(tmp_path, text))
     assert isinstance(answer, str)  # it names no source
     assert answer.startswith(str(tmp_path / "study.yaml"))
+
+
+def test_what_a_card_tells_does_not_decide_about_results_but_what_acts_does(tmp_path, monkeypatch):
+    """A new title or a new figure of quality must not make yesterday's runs unrepeatable."""
+    from channelsim.codecs.trained import Zoo
+
+    plain = {
+        "title": "cards",
+        "seed": 1,
+        "source": {"kind": "dataset", "name": "mnist5k", "count": 4},
+        "receivers": {"kld": {"codec": "kld-vae"}},
+        "metrics": ["mse"],
+    }
+    known = Scenario.load(plain).hash
+    card = dict(Zoo(name="kld-vae").card)
+
+    def with_card(**changes):
+        with monkeypatch.context() as patched:
+            patched.setattr(Zoo, "card", property(lambda codec: {**card, **changes}))
+            return Scenario.load(plain).hash
+
+    assert with_card(title="another", test_mse=1.0, sha256="0" * 64) == known
+    assert with_card(transmit_power=2.0) != known
+    assert with_card(content_sha256="0" * 64) != known

@@ -705,7 +705,7 @@ def test_a_tiny_recipe_learns(tmp_path):
 def test_a_card_tells_what_an_independent_look_finds(tmp_path, few_images):
     done = train(write(tmp_path, PLAIN), tmp_path / "out")
     codec, card = Trained(weights=done.weights), done.card
-    assert card == codec.card
+    assert card == {key: value for key, value in codec.card.items() if key != "content_sha256"}
     images, train_images = few_images.test_images, few_images.images
     decoded = codec.decode(codec.encode(images))
     error = float((decoded - images).square().mean())

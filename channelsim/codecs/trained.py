@@ -212,8 +212,8 @@ class _FromFile(Codec):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What was measured when it was trained, and the SHA-256 of the weights file."""
-        return self._read.card
+        """What was measured when it was trained, and the SHA-256 of the file and of its content."""
+        return {**self._read.card, "content_sha256": self._read.content_sha256}
 
 
 @part

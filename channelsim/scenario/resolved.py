@@ -137,13 +137,20 @@ class Resolver:
         if isinstance(part, Source):
             found = _files_known(found) | {"\0content": part.content()}
         if kind and isinstance(part, Codec):
-            found["\0weights"] = part.card.get("sha256")  # only the hash looks at it
+            found["\0weights"] = [part.card.get(fact) for fact in _DECISIVE]  # for the hash alone
         elif isinstance(part, Metric) and "sha256" in part.card:
             found["\0weights"] = part.card["sha256"]
         elif isinstance(part, Adversary) and "sha256" in (card := loss_card(part)):
             found["\0weights"] = card["sha256"]
         self._described[id(part)] = found
         return found
+
+
+# What of a codec's card decides about results; titles and measured quality do not.
+_DECISIVE = (
+    *("content_sha256", "transmit_power", "transmit_power_sample"),
+    *("latent_mean", "latent_covariance", "prior"),
+)
 
 
 def loadable(value: Any) -> Any:
