@@ -167,7 +167,7 @@ def test_training_is_repeatable_to_the_byte_and_an_interruption_changes_nothing(
 
     def stopped_at_step_7(self):
         loss = take_step(self)
-        if self.step == 7:
+        if self.standing.step == 7:
             os.kill(os.getpid(), signal.SIGINT)
         return loss
 

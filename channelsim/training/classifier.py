@@ -7,8 +7,6 @@ that goes on equals one that was never interrupted, at equal thread count.
 from __future__ import annotations
 
 import math
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from channelsim import seeds, sources
-from channelsim.errors import InputError, Interrupted
+from channelsim.errors import InputError
 from channelsim.metrics.classifier import (
     ARCHITECTURES,
     Classifier,
@@ -28,7 +26,7 @@ from channelsim.metrics.classifier import (
     save_classifier,
 )
 from channelsim.parts import Count, Positive, Whole, part
-from channelsim.training import checkpoint, measure
+from channelsim.training import checkpoint, loop, measure
 from channelsim.training.progress import (
     Meter,
     OnProgress,
@@ -130,9 +128,9 @@ def train_classifier(
     _check_labels(reading, data)
     make_folder(folder)
     trainer = _Trainer(reading, data, folder)
-    begun = trainer.step
+    begun = trainer.standing.step
     with stop_signals() as stop:
-        trainer.run(stop, on_progress, checkpoint_s)
+        loop.run(trainer, stop, on_progress, checkpoint_s)
     written = trainer.finish(weights)
     checkpoint.clear(folder)
     return TrainedResult(written.path, written.card, begun)
@@ -174,8 +172,8 @@ class _Trainer:
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.recipe.learning_rate)
         self.epoch_steps = -(-len(data.images) // self.recipe.batch_size)
         self.steps_total = self.epoch_steps * self.recipe.epochs
-        standing, _ = checkpoint.restore(folder, reading.hash, self.network, [self.optimiser])
-        self.step, self.seconds = standing.step, standing.seconds
+        self.meter = Meter(self.recipe.epochs, self.epoch_steps, self.recipe.batch_size)
+        self.standing, _ = checkpoint.restore(folder, reading.hash, self.network, [self.optimiser])
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def _initial(self) -> SmallConv:
@@ -202,7 +200,7 @@ class _Trainer:
         return low | high << 32
 
     def _rows(self) -> Tensor:
-        epoch, position = divmod(self.step, self.epoch_steps)
+        epoch, position = divmod(self.standing.step, self.epoch_steps)
         if self._order[0] != epoch:
             shuffle = np.random.Generator(np.random.Philox(key=self._seed(f"order|{epoch}")))
             order = torch.from_numpy(shuffle.permutation(len(self.data.images)))
@@ -213,50 +211,39 @@ class _Trainer:
     def take_step(self) -> float:
         """One step of Adam on the cross-entropy of one batch; the loss."""
         rows = self._rows()
-        progress = self.step / self.steps_total
+        progress = self.standing.step / self.steps_total
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
         loss = functional.cross_entropy(self.network(self.data.batch(rows)), self.labels[rows])
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         self.optimiser.step()
-        self.step += 1
+        self.standing.step += 1
         return float(loss.detach())
 
-    def run(
-        self, stop: threading.Event, on_progress: OnProgress | None, checkpoint_s: float
-    ) -> None:
-        """Take all remaining steps."""
-        meter = Meter(self.recipe.epochs, self.epoch_steps, self.recipe.batch_size)
-        saved = begun = time.monotonic()
-        before = self.seconds
-        while self.step < self.steps_total:
-            loss = self.take_step()
-            if not np.isfinite(loss):
-                raise InputError(
-                    f"recipe {self.reading.path}: the loss is {loss} after {self.step:,} steps;"
-                    f" lower learning_rate (it is {self.recipe.learning_rate:g})"
-                )
-            meter.add({"loss": loss})
-            now = time.monotonic()
-            self.seconds = before + now - begun
-            if on_progress is not None and (meter.due(now) or self.step == self.steps_total):
-                on_progress(meter.read(self.step, now))
-            if stop.is_set():
-                self._save()
-                raise Interrupted(
-                    f"training stopped at step {self.step:,} of {self.steps_total:,} and kept in"
-                    f" {self.folder}; the same command goes on from there"
-                )
-            if now - saved >= checkpoint_s:
-                self._save()
-                saved = now
-        self._save()  # measuring takes a while, too
+    @property
+    def done(self) -> bool:
+        """Whether no step is left to take."""
+        return self.standing.step >= self.steps_total
 
-    def _save(self) -> None:
-        standing = checkpoint.Standing(self.step, self.seconds)
+    def advance(self) -> dict[str, float]:
+        """One step."""
+        loss = self.take_step()
+        if not np.isfinite(loss):
+            raise self.diverged("loss", loss)
+        return {"loss": loss}
+
+    def diverged(self, what: str, value: float) -> InputError:
+        """What to say where a loss is no number any more."""
+        return InputError(
+            f"recipe {self.reading.path}: the {what} is {value} after {self.standing.step:,} steps;"
+            f" lower learning_rate (it is {self.recipe.learning_rate:g})"
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint."""
         checkpoint.save(
-            self.folder, self.reading.hash, standing, self.network, [self.optimiser], best={}
+            self.folder, self.reading.hash, self.standing, self.network, [self.optimiser], best={}
         )
 
     def finish(self, weights: Path) -> Classifier:
@@ -282,14 +269,14 @@ class _Trainer:
             },
             "test_accuracy": accuracy(stored, data),
             "epochs": recipe.epochs,
-            "steps": self.step,
+            "steps": self.standing.step,
             "seed": recipe.seed,
             "recipe": self.reading.resolved,
             "recipe_hash": self.reading.hash,
         }
         remarks = {
             "versions": measure.versions(),
-            "training_s": round(self.seconds, 1),
+            "training_s": round(self.standing.seconds, 1),
             "threads": torch.get_num_threads(),
         }
         name = recipe.classifier.architecture

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,11 @@ from torch import Tensor
 from channelsim import seeds, sources
 from channelsim.codecs.lu_chen import LuChen
 from channelsim.codecs.trained import load_weights
-from channelsim.errors import InputError, Interrupted
-from channelsim.training import checkpoint
+from channelsim.errors import InputError
+from channelsim.training import checkpoint, loop
 from channelsim.training.loss import batch_loss, hardening_loss
 from channelsim.training.objectives import Draw, Encoded
-from channelsim.training.progress import Meter, OnProgress, Progress
+from channelsim.training.progress import Meter, OnProgress
 from channelsim.training.reading import Reading
 from channelsim.training.recipe import Recipe
 
@@ -50,6 +49,7 @@ class Trainer:
         self.optimisers = [self.optimiser, self.decoder_optimiser]
         self.epoch_steps = len(self.images) // self.recipe.batch_size
         self.steps_total = self.epoch_steps * self.recipe.epochs
+        self.meter = Meter(self.recipe.epochs, self.epoch_steps, self.recipe.batch_size)
         self.standing, self.best = checkpoint.restore(
             folder, reading.hash, self.network, self.optimisers
         )
@@ -204,7 +204,7 @@ class Trainer:
             return
         loss = self.held_out_loss()
         if not np.isfinite(loss):
-            raise self._diverged("held-out loss", loss)
+            raise self.diverged("held-out loss", loss)
         self.standing.validation.append(loss)
         if self.best_epoch == len(self.standing.validation):
             self.best = {
@@ -220,46 +220,27 @@ class Trainer:
         checkpoint_s: float,
     ) -> None:
         """Take all remaining steps; leave the network as it was at its best."""
-        meter = Meter(self.recipe.epochs, self.epoch_steps, self.recipe.batch_size)
-        saved = begun = time.monotonic()
-        before = self.standing.seconds
-        while not self.done:
-            losses = self.take_step()
-            losses.pop("penalty")  # for the loss; its terms say more
-            meter.add({name: float(value) for name, value in losses.items()})
-            self._look_at_epoch()
-            now = time.monotonic()
-            self.standing.seconds = before + now - begun
-            if meter.due(now) or self.done:
-                seen = self.standing.validation
-                self._report(meter.read(self.step, now, seen[-1] if seen else None), on_progress)
-            if stop.is_set():
-                self._save()
-                raise Interrupted(
-                    f"training stopped at step {self.step:,} of {self.steps_total:,} and kept in"
-                    f" {self.folder}; the same command goes on from there"
-                )
-            if now - saved >= checkpoint_s:
-                self._save()
-                saved = now
-        self._save()  # measuring takes a while, too
+        loop.run(self, stop, on_progress, checkpoint_s)
         if self.best:
             self.network.load_state_dict(self.best)
         self.network.eval()
 
-    def _report(self, progress: Progress, on_progress: OnProgress | None) -> None:
-        if not np.isfinite(progress.losses["loss"]):
-            raise self._diverged("loss", progress.losses["loss"])
-        if on_progress is not None:
-            on_progress(progress)
+    def advance(self) -> dict[str, float]:
+        """One step, and at the end of an epoch a look at the held-out images."""
+        losses = self.take_step()
+        losses.pop("penalty")  # for the loss; its terms say more
+        self._look_at_epoch()
+        return {name: float(value) for name, value in losses.items()}
 
-    def _diverged(self, what: str, value: float) -> InputError:
+    def diverged(self, what: str, value: float) -> InputError:
+        """What to say where a loss is no number any more."""
         return InputError(
             f"recipe {self.reading.path}: the {what} is {value} after {self.step:,} steps; lower"
             f" learning_rate (it is {self.recipe.learning_rate:g})"
         )
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint."""
         checkpoint.save(
             self.folder,
             self.reading.hash,
