@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,16 @@ class TrainingSet:
     test_images: Tensor = field(default_factory=lambda: torch.empty(0, 1, 32, 32))
     test_labels: Tensor | None = None
     test_name: str = ""
+
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 (hex) of all images and labels."""
+        digest = hashlib.sha256()
+        for tensor in (self.images, self.labels, self.test_images, self.test_labels):
+            if tensor is not None:
+                digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def batch(self, rows: Tensor | slice) -> Tensor:
         """Some training images as float32 [n, C, H, W] in [0, 1]."""

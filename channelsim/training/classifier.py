@@ -7,7 +7,7 @@ that goes on equals one that was never interrupted, at equal thread count.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -77,6 +77,7 @@ class ClassifierReading:
 
     path: Path
     recipe: ClassifierRecipe
+    data_sha256: str | None = None
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -85,8 +86,8 @@ class ClassifierReading:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over all but the title."""
-        return hash_of(self.resolved)
+        """SHA-256 over all but the title, and over images that lie at a path."""
+        return hash_of(self.resolved, *([self.data_sha256] if self.data_sha256 else []))
 
 
 def read_classifier_recipe(path: Path) -> ClassifierReading:
@@ -114,12 +115,16 @@ def train_classifier(
     name = reading.path.stem
     folder = Path(out) if out is not None else Path("runs") / f"train-{name}"
     weights = folder / f"{name}.safetensors"
-    if not resume and folder.exists() and any(folder.iterdir()):
+    if not resume and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: not empty; choose another folder, or allow it to go on")
+    lies_at_a_path = reading.recipe.data.path is not None
+    if weights.is_file() and not lies_at_a_path:
+        return _finished(reading, weights)
+    data = reading.recipe.data.load(Path(data_root) if data_root is not None else None)
+    if lies_at_a_path:
+        reading = replace(reading, data_sha256=data.content_sha256)
     if weights.is_file():
         return _finished(reading, weights)
-    root = Path(data_root) if data_root is not None else None
-    data = reading.recipe.data.load(root)
     if data.labels is None or data.test_labels is None:
         raise InputError(
             f"recipe {reading.path}: the data set {data.name} comes without labels, and a"
