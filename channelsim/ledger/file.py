@@ -36,7 +36,8 @@ def locked(path: Path) -> sqlite3.Connection:
     """
     beside = path.with_name(path.name + ".lock")
     with explained(path):
-        lock = sqlite3.connect(beside, isolation_level=None, timeout=0)
+        # A view that asks whether somebody writes holds the lock for a moment, hence the patience.
+        lock = sqlite3.connect(beside, isolation_level=None, timeout=0.25)
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:

@@ -2,7 +2,9 @@
 
 One SQLite file in WAL mode: one writer, readable while it grows. Rows are keyed by numbers computed
 from arm, message and attempt, so writing a row twice changes nothing, and the ledger serves as its
-own memo when a run is resumed. Nothing here keeps rows in memory.
+own memo when a run is resumed. Nothing here keeps rows in memory. The table `block` says which keys
+came with which event, so that a view can follow a run at the cost of what is new; it tells of
+schedule only (a resumed run lists transmissions again that were there), and is never compared.
 
 A commit falls only *between* computed blocks (before an `AttemptsDone`, or at a `Ticked`,
 `ArmDone` or `Finished`), about once a second: an attempt and its thumbnails enter together or not
@@ -34,6 +36,7 @@ from channelsim.ledger.tables import (
     insert,
     json_items,
     now,
+    packed,
     plain,
     quoted,
     schema,
@@ -41,6 +44,7 @@ from channelsim.ledger.tables import (
 from channelsim.records import ArmRecord, LogEvent, Started
 
 COMMIT_SECONDS = 1.0  # ours: about as much work as a killed process may lose
+_LEAVE_TRIES, _LEAVE_WAIT_S = 10, 0.03  # ours: patience with readers when the file is closed
 
 
 class Ledger:
@@ -144,14 +148,23 @@ class Ledger:
         self.rollback()
         if self._lock is not None:
             # Without WAL a ledger is one file that also opens on read-only media. Where somebody
-            # is reading just now, SQLite refuses and the ledger stays as it is, equally valid.
-            with suppress(sqlite3.Error):
-                self.connection.execute("PRAGMA busy_timeout = 0")
-                self.connection.execute("PRAGMA journal_mode = DELETE")
+            # is reading just now, SQLite refuses; a view reads for moments only, so that we wait
+            # a little; after that the ledger stays as it is, equally valid.
+            self._leave_wal()
         self.connection.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _leave_wal(self) -> None:
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA busy_timeout = 0")
+        for _ in range(_LEAVE_TRIES):
+            with suppress(sqlite3.Error):
+                mode = self.connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+                if mode is None or mode[0] != "wal":
+                    return
+            time.sleep(_LEAVE_WAIT_S)
 
     def __enter__(self) -> Ledger:
         return self
@@ -227,8 +240,15 @@ class Ledger:
                 f"ledger: rows come with exactly the declared columns; differing: {odd}"
             )
         rows = zip(*(plain(columns[name]) for name in names), strict=True)
-        self._begin().executemany(statement, rows)
+        connection = self._begin()
+        before = connection.total_changes
+        connection.executemany(statement, rows)
+        if connection.total_changes > before:
+            self._note_block(connection, names[0], columns[names[0]])
         self._unsaved = True
+
+    def _note_block(self, connection: sqlite3.Connection, kind: str, keys: Sequence[int]) -> None:
+        connection.execute("INSERT INTO block (kind, keys) VALUES (?, ?)", (kind, packed(keys)))
 
     # --- reading --------------------------------------------------------------------------------
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channelsim import records
 from channelsim.errors import InputError
@@ -60,6 +62,8 @@ def schema(started: Started) -> Iterator[str]:
         "CREATE TABLE event (event INTEGER PRIMARY KEY, level TEXT, text TEXT, sim_s REAL,"
         " arm INTEGER)"
     )
+    # Keys come in no order, so whoever reads along needs to be told what is new.
+    yield "CREATE TABLE block (block INTEGER PRIMARY KEY, kind TEXT, keys BLOB)"
     # SQLite holds every NULL for different, and a note about the whole run names no arm.
     yield "CREATE UNIQUE INDEX event_once ON event (level, text, sim_s, ifnull(arm, -1))"
     names = flat_columns(header)
@@ -89,6 +93,16 @@ def fill(connection: sqlite3.Connection, started: Started) -> None:
         swept = [_cell(arm.swept.get(key)) for key in keys]
         values = [int(arm.arm), arm.receiver, dumps(dict(arm.swept)), RUNNING, None, *swept]
         connection.execute(f"INSERT INTO arm VALUES ({marks})", values)
+
+
+def packed(keys: Sequence[int]) -> bytes:
+    """Keys of a block as a cell: little-endian int64, deflated to about a fifth."""
+    return zlib.compress(np.asarray(keys, dtype="<i8").tobytes(), 1)
+
+
+def unpacked(cell: bytes) -> NDArray[np.int64]:
+    """Return the keys that `packed` put in a cell."""
+    return np.frombuffer(zlib.decompress(cell), dtype="<i8").astype(np.int64)
 
 
 def insert(table: str, columns: Sequence[str]) -> str:
