@@ -1,24 +1,60 @@
-"""The link between transmitter and receiver, as the event plane sees it: time and loss."""
+"""The link between transmitters and receiver, as the event plane sees it: time, turns and loss."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Strict, model_validator
 
 from channelsim.parts import Count, Fraction, NonNegative, Part, Positive, part
 
 
 @part
 class Link(Part):
-    """One transmitter, one receiver, first come first served.
+    """Transmitters, one receiver, and the medium between them. All defaults are ours.
 
-    A codeword of K real values is ⌈K/2⌉ complex symbols and occupies the link for that many symbol
-    times; a message that finds it busy waits. ``latency_s`` [s]: propagation, each way.
+    **Time and loss.** A codeword of K real values is ⌈K/2⌉ complex symbols and occupies the medium
+    for that many symbol times; a message that finds its transmitter or its medium busy waits.
+    ``latency_s`` [s]: propagation, each way, the same between any two stations.
     ``symbol_rate_hz`` [symbols/s]. ``loss``: probability that an attempt never arrives, independent
     of everything else. ``max_attempts``: crossings per message; above 1 the receiver asks again
     after a rejection (the request takes ``latency_s``), and the transmitter repeats after
     ``timeout_s`` [s] of silence, counted from the end of sending (default: there and back again,
-    plus the receiver's latency). All defaults are ours.
+    plus the receiver's latency, plus the answer's own time where the link is half duplex). While a
+    message waits for its answer, its transmitter goes on with the next.
+
+    **Stations.** ``transmitters``: how many; messages are dealt in turn, message i to transmitter
+    i mod ``transmitters``. ``priorities``: one whole number per transmitter, lower goes first, as
+    in simpy (default: all 0); who has begun is not interrupted, equals go in order of asking. They
+    order the turns of ``access: queue`` on a shared medium and nothing else. ``medium``:
+    ``shared``, one for all; ``own``, one for each transmitter.
+
+    **Answers.** ``duplex: full`` (default): answers return on a channel of their own and disturb
+    nobody. ``duplex: half``: they occupy the medium for ``answer_symbols`` (default 4) symbol times
+    like everything else: the request to send again after a rejection, and an acknowledgement of
+    what was accepted. Only what could be repeated is answered: nothing where ``max_attempts``
+    is 1, and not the last attempt. Answers escape ``loss``. One that waits for the medium is waited
+    for; one that was destroyed is silence, and what is repeated needlessly after a destroyed
+    acknowledgement takes its time on the medium but is not decoded again.
+
+    **Access.** Two that leave in overlapping times on one medium destroy each other.
+
+    * ``queue`` (default): turns are given in order, by somebody who knows all who wait, and nobody
+      overlaps; on a half-duplex link a turn the other way begins ``latency_s`` after the last.
+    * ``aloha``: everyone sends at once (Abramson 1970).
+    * ``slotted_aloha``: everyone sends at the next slot (Roberts 1975); a slot is as long as a
+      codeword, or as an answer where that is longer and the link is half duplex.
+    * ``csma``: a station listens and sends if it hears nobody, else listens again after a random
+      backoff (non-persistent: Kleinrock & Tobagi 1975). It hears a signal ``latency_s`` after it
+      began, and until ``latency_s`` after its end: whoever begins within ``latency_s`` of another
+      is not heard in time. After each codeword a transmitter pauses for a backoff as after its
+      first attempt, or it would keep the medium for as long as it has something to say.
+
+    Every station has a queue of its own and never overlaps itself. But for ``queue``, silence is
+    followed by a random backoff: uniform over 2^min(n, 10) codewords after the n-th attempt (whole
+    slots for ``slotted_aloha``; for ``csma`` a codeword counts with its ``latency_s``, and hearing
+    somebody n times in a row doubles the backoff likewise).
     """
 
     kind: ClassVar[str] = "link"
@@ -28,13 +64,73 @@ class Link(Part):
     loss: Fraction = 0.0
     max_attempts: Count = 1
     timeout_s: Positive | None = None
+    transmitters: Count = 1
+    priorities: tuple[Annotated[int, Strict()], ...] | None = None
+    medium: Literal["shared", "own"] = "shared"
+    duplex: Literal["full", "half"] = "full"
+    answer_symbols: Count = 4
+    access: Literal["queue", "aloha", "slotted_aloha", "csma"] = "queue"
+
+    @model_validator(mode="after")
+    def _one_priority_each(self) -> Link:
+        if self.priorities is not None and len(self.priorities) != self.transmitters:
+            raise ValueError(
+                f"priorities must be one number per transmitter, and {len(self.priorities)} are"
+                f" given for transmitters: {self.transmitters}; name {self.transmitters}, or leave"
+                " priorities out for first come, first served"
+            )
+        return self
+
+    @property
+    def answers(self) -> bool:
+        """Whether the receiver's answers take turns on the medium."""
+        return self.duplex == "half" and self.max_attempts > 1
+
+    @property
+    def contended(self) -> bool:
+        """Whether codewords may destroy each other."""
+        meets = self.answers or (self.medium == "shared" and self.transmitters > 1)
+        return self.access != "queue" and meets
 
     def airtime_s(self, latent_size: int) -> float:
         """How long one codeword of K real values occupies the link."""
         return math.ceil(latent_size / 2) / self.symbol_rate_hz
 
+    @property
+    def answer_s(self) -> float:
+        """How long an answer occupies the medium: nothing on a full-duplex link."""
+        return self.answer_symbols / self.symbol_rate_hz if self.duplex == "half" else 0.0
+
     def silence_s(self, receiver_latency_s: float) -> float:
         """How long after sending the transmitter waits for an answer before it repeats."""
         if self.timeout_s is not None:
             return self.timeout_s
-        return 2 * self.latency_s + receiver_latency_s
+        return 2 * self.latency_s + receiver_latency_s + self.answer_s
+
+    def notices(self, latent_size: int) -> tuple[str, ...]:
+        """What the user should know about keys that change nothing, or less than one may think."""
+        found = []
+        ordered = self.priorities is not None and len(set(self.priorities)) > 1
+        if self.access != "queue" and not self.contended:
+            found.append(
+                f"link: with access: {self.access} nobody meets anybody here; contention needs"
+                " medium: shared with several transmitters, or duplex: half with max_attempts"
+                " above 1"
+            )
+        if ordered and (self.access != "queue" or self.medium == "own"):
+            why = "on a medium of its own" if self.medium == "own" else f"with access {self.access}"
+            found.append(f"link: priorities order a shared queue; {why} nobody goes first")
+        if self.duplex == "half" and self.max_attempts == 1:
+            found.append(
+                "link: duplex: half changes nothing while max_attempts is 1: nothing is ever asked"
+                " for again, so nobody answers"
+            )
+        if self.access == "csma" and self.contended:
+            codewords = self.latency_s / self.airtime_s(latent_size)
+            if codewords > 1:
+                found.append(
+                    f"link: with access: csma a codeword is heard {self.latency_s:g} s after it"
+                    f" began, which is {codewords:.3g} times as long as it lasts: listening avoids"
+                    " few collisions"
+                )
+        return tuple(found)
