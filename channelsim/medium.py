@@ -1,7 +1,7 @@
 """Who may send when: the medium between transmitters and receiver, in simulated time.
 
 A medium carries codewords one way and, where the link is half duplex, the receiver's answers the
-other way; `Link` states the rules. What is sent comes back as a `Crossing`. Nothing here knows what
+other way; `Link` states the rules. What is sent comes back as a `Passage`. Nothing here knows what
 a codeword says: times and numbers only, and random numbers that belong to a message and an attempt.
 """
 
@@ -31,7 +31,7 @@ _ROUNDING = 1e-6  # of a codeword or slot: times that differ by less are the sam
 _BLOCK = 256  # messages whose draws are made at once
 
 
-class Crossing(NamedTuple):
+class Passage(NamedTuple):
     """What became of one codeword or answer.
 
     ``began_s``, ``ended_s`` [s]: when its first and its last symbol left. ``destroyed``: whether
@@ -43,7 +43,7 @@ class Crossing(NamedTuple):
     destroyed: bool
 
 
-Sending = Generator[simpy.Event, Any, Crossing]
+Sending = Generator[simpy.Event, Any, Passage]
 Waiting = Generator[simpy.Event, Any, None]
 
 
@@ -102,7 +102,7 @@ class Medium(ABC):
     def _returned(self) -> Sending:
         now = self.env.now
         yield self.env.timeout(self.latency_s)
-        return Crossing(now, now, False)
+        return Passage(now, now, False)
 
     def backoff_s(self, message: int, attempt: int) -> float:  # noqa: ARG002
         """How long the transmitter waits beyond the silence that followed this attempt."""
@@ -141,7 +141,7 @@ class Queue(Medium):
         began_s = max(env.now, self._free_at_s)
         ended_s = self._free_at_s = began_s + length_s
         yield env.timeout(ended_s + self.latency_s - env.now)
-        return Crossing(began_s, ended_s, False)
+        return Passage(began_s, ended_s, False)
 
 
 class PriorityQueue(Medium):
@@ -169,7 +169,7 @@ class PriorityQueue(Medium):
         yield self._until(ended_s)
         self._turns.free()
         yield self._until(ended_s + self.latency_s)
-        return Crossing(began_s, ended_s, False)
+        return Passage(began_s, ended_s, False)
 
 
 class Turns:
@@ -267,7 +267,7 @@ class Contention(Medium):
         yield self._until(signal.ended_s)
         self._rest(station, message, attempt)
         yield self._until(signal.ended_s + self.latency_s)
-        return Crossing(signal.began_s, signal.ended_s, signal.destroyed)
+        return Passage(signal.began_s, signal.ended_s, signal.destroyed)
 
     def _until_it_may_begin(self, station: int, message: int, attempt: int) -> Waiting:  # noqa: ARG002
         """Wait for whatever the rules ask for before a station sends."""

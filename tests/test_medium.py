@@ -13,7 +13,7 @@ import simpy
 from channelsim import seeds
 from channelsim.errors import InputError
 from channelsim.link import Link
-from channelsim.medium import Crossing, Turns, media
+from channelsim.medium import Passage, Turns, media
 from channelsim.scenario import Scenario
 
 # One symbol a codeword and one symbol a second: times count in codewords.
@@ -28,11 +28,11 @@ STUDY: dict[str, Any] = {
 }
 
 
-def crossings(link: Link, times: Sequence[tuple[float, int]], seed: int = 0) -> dict[int, Crossing]:
+def passages(link: Link, times: Sequence[tuple[float, int]], seed: int = 0) -> dict[int, Passage]:
     """Send (time, message) pairs once each, without repeats; what became of every message."""
     env = simpy.Environment()
     every = media(env, link, LATENT, seed)
-    found: dict[int, Crossing] = {}
+    found: dict[int, Passage] = {}
 
     def one(message: int) -> Any:
         assert message not in found
@@ -61,9 +61,9 @@ def mean_and_error(values: np.ndarray, batches: int = 50) -> tuple[float, float]
     return float(values.mean()), float(means.std(ddof=1) / batches**0.5)
 
 
-def busy(found: dict[int, Crossing]) -> np.ndarray:
+def busy(found: dict[int, Passage]) -> np.ndarray:
     """[N, 2] times of sending, in order of beginning."""
-    return np.array(sorted((crossing.began_s, crossing.ended_s) for crossing in found.values()))
+    return np.array(sorted((passage.began_s, passage.ended_s) for passage in found.values()))
 
 
 # --- turns in order -----------------------------------------------------------------------------
@@ -75,13 +75,13 @@ def test_the_mean_wait_of_a_queue_is_that_of_pollaczek_and_khinchine(load: float
     count = 100_000
     times = poisson(load, count, "queue")
     link = Link(**ONE, transmitters=4)
-    found = crossings(link, [(time, i) for i, time in enumerate(times)])
+    found = passages(link, [(time, i) for i, time in enumerate(times)])
     waits = np.array([found[i].began_s for i in range(count)]) - times
     mean, error = mean_and_error(waits)
     expected = load / (2 * (1 - load))
     assert error < 0.05 * expected, "too few messages to tell a factor of two"
     assert mean == pytest.approx(expected, abs=3.5 * error)
-    assert not any(crossing.destroyed for crossing in found.values())
+    assert not any(passage.destroyed for passage in found.values())
 
 
 def test_who_has_priority_waits_as_long_as_cobham_says() -> None:
@@ -93,7 +93,7 @@ def test_who_has_priority_waits_as_long_as_cobham_says() -> None:
     }
     link = Link(**ONE, transmitters=2, priorities=(-1, 5))
     times = [(time, message) for k in sent for message, time in sent[k].items()]
-    found = crossings(link, times)
+    found = passages(link, times)
     whole = sum(loads)
     for k, messages in sent.items():
         waits = np.array([found[message].began_s - time for message, time in messages.items()])
@@ -108,18 +108,18 @@ def test_who_has_priority_waits_as_long_as_cobham_says() -> None:
 
 def test_equal_priorities_are_first_come_first_served_whichever_way_they_are_written() -> None:
     times = [(time, i) for i, time in enumerate(poisson(0.8, 500, "equal"))]
-    plain = crossings(Link(**ONE, transmitters=3), times)
-    equal = crossings(Link(**ONE, transmitters=3, priorities=(7, 7, 7)), times)
+    plain = passages(Link(**ONE, transmitters=3), times)
+    equal = passages(Link(**ONE, transmitters=3, priorities=(7, 7, 7)), times)
     assert plain == equal
     # Two classes of which one is never used: the general queue must keep the same order and times.
-    general = crossings(Link(**ONE, transmitters=600, priorities=(7,) * 599 + (8,)), times)
+    general = passages(Link(**ONE, transmitters=600, priorities=(7,) * 599 + (8,)), times)
     for i in range(500):
         assert general[i].began_s == pytest.approx(plain[i].began_s, abs=1e-6)
 
 
 def test_of_those_who_ask_at_once_the_first_in_priority_goes_first() -> None:
     link = Link(**ONE, transmitters=3, priorities=(2, 1, 0))
-    found = crossings(link, [(0.0, i) for i in range(6)])
+    found = passages(link, [(0.0, i) for i in range(6)])
     assert sorted(found, key=lambda i: found[i].began_s) == [2, 5, 1, 4, 0, 3]
     assert busy(found).tolist() == [[i, i + 1] for i in range(6)]
 
@@ -144,10 +144,10 @@ def test_a_turn_that_ends_as_somebody_asks_goes_to_the_lower_number() -> None:
 def test_on_media_of_their_own_transmitters_do_not_wait_for_each_other() -> None:
     for access in ("queue", "aloha", "csma"):
         link = Link(**ONE, transmitters=3, medium="own", access=access)
-        found = crossings(link, [(0.0, i) for i in range(3)])
+        found = passages(link, [(0.0, i) for i in range(3)])
         assert busy(found).tolist() == [[0, 1]] * 3
-        assert not any(crossing.destroyed for crossing in found.values())
-    shared = crossings(Link(**ONE, transmitters=3), [(0.0, i) for i in range(3)])
+        assert not any(passage.destroyed for passage in found.values())
+    shared = passages(Link(**ONE, transmitters=3), [(0.0, i) for i in range(3)])
     assert busy(shared).tolist() == [[0, 1], [1, 2], [2, 3]]
 
 
@@ -161,7 +161,7 @@ def throughput(access: str, load: float, count: int) -> tuple[float, float]:
     """
     times = poisson(load, count, access)
     link = Link(**ONE, transmitters=count, access=access)
-    found = crossings(link, [(time, i) for i, time in enumerate(times)])
+    found = passages(link, [(time, i) for i, time in enumerate(times)])
     through = np.array([not found[i].destroyed for i in range(count)], dtype=float)
     mean, error = mean_and_error(through)
     return load * mean, load * error
@@ -187,8 +187,8 @@ def test_slots_of_a_length_that_binary_numbers_cannot_hold_do_not_overlap() -> N
     # 0.3 s a codeword: sums and products of it differ in the last bit.
     link = Link(latency_s=0.0, symbol_rate_hz=1 / 0.3, transmitters=2, access="slotted_aloha")
     times = [(0.3 * i, i) for i in range(5000)]  # turn by turn, each exactly on its slot
-    found = crossings(link, times)
-    assert not any(crossing.destroyed for crossing in found.values())
+    found = passages(link, times)
+    assert not any(passage.destroyed for passage in found.values())
     slots = np.array([found[i].began_s for i in range(5000)]) / 0.3
     assert slots == pytest.approx(np.arange(5000), abs=1e-6)
 
@@ -196,10 +196,10 @@ def test_slots_of_a_length_that_binary_numbers_cannot_hold_do_not_overlap() -> N
 @pytest.mark.parametrize("access", ["aloha", "slotted_aloha", "csma"])
 def test_a_transmitter_never_overlaps_itself(access: str) -> None:
     link = Link(**ONE, transmitters=1, access=access)
-    found = crossings(link, [(0.1 * i, i) for i in range(300)])
+    found = passages(link, [(0.1 * i, i) for i in range(300)])
     times = busy(found)
     assert (times[1:, 0] - times[:-1, 1]).min() > -1e-6
-    assert not any(crossing.destroyed for crossing in found.values())
+    assert not any(passage.destroyed for passage in found.values())
     # A transmitter's own messages leave in order of asking.
     assert [found[i].began_s for i in range(300)] == sorted(times[:, 0])
 
@@ -207,13 +207,13 @@ def test_a_transmitter_never_overlaps_itself(access: str) -> None:
 def test_a_station_does_not_mistake_its_own_signal_for_somebody_elses() -> None:
     # Its pauses are shorter than the time for which others still hear its last codeword.
     link = Link(symbol_rate_hz=1.0, latency_s=5.0, access="csma")
-    times = busy(crossings(link, [(0.0, i) for i in range(200)]))
+    times = busy(passages(link, [(0.0, i) for i in range(200)]))
     pauses = times[1:, 0] - times[:-1, 1]
     assert 0 < pauses.min() < 5.0
     assert pauses.max() < 2 * (1 + 5.0)
 
 
-def overlapping_pairs(found: dict[int, Crossing]) -> list[tuple[int, int]]:
+def overlapping_pairs(found: dict[int, Passage]) -> list[tuple[int, int]]:
     """All pairs of messages that were on the medium at once, found by comparing every two."""
     return [
         (a, b)
@@ -227,19 +227,19 @@ def test_destroyed_are_exactly_those_that_overlap(access: str) -> None:
     # Four transmitters with queues and a carrier that is heard late.
     link = Link(symbol_rate_hz=1.0, latency_s=0.4, transmitters=4, access=access)
     times = [(time, i) for i, time in enumerate(poisson(0.6, 400, "overlap"))]
-    found = crossings(link, times)
+    found = passages(link, times)
     pairs = overlapping_pairs(found)
     assert pairs
     met = set(itertools.chain.from_iterable(pairs))
-    assert met == {message for message, crossing in found.items() if crossing.destroyed}
+    assert met == {message for message, passage in found.items() if passage.destroyed}
     assert all(a % 4 != b % 4 for a, b in pairs)
 
 
 def test_who_hears_at_once_never_collides() -> None:
     link = Link(**ONE, transmitters=5, access="csma")
     times = [(time, i) for i, time in enumerate(poisson(0.9, 1000, "csma"))]
-    found = crossings(link, [*times, *((0.0, i) for i in range(1000, 1010))])
-    assert not any(crossing.destroyed for crossing in found.values())
+    found = passages(link, [*times, *((0.0, i) for i in range(1000, 1010))])
+    assert not any(passage.destroyed for passage in found.values())
     assert overlapping_pairs(found) == []
 
 
@@ -247,13 +247,13 @@ def test_who_hears_at_once_never_collides() -> None:
 def test_carrier_sense_collides_only_inside_the_vulnerable_time(latency_s: float) -> None:
     link = Link(symbol_rate_hz=1.0, latency_s=latency_s, transmitters=2, access="csma")
     times = [(time, i) for i, time in enumerate(poisson(0.6, 1000, "vulnerable"))]
-    found = crossings(link, times)
+    found = passages(link, times)
     pairs = overlapping_pairs(found)
     apart = [abs(found[a].began_s - found[b].began_s) for a, b in pairs]
     assert len(apart) > 10
     assert max(apart) < min(1.0, latency_s) + 1e-6
     # Without listening some would have met further apart than that.
-    deaf = crossings(Link(**ONE, transmitters=2, access="aloha"), times)
+    deaf = passages(Link(**ONE, transmitters=2, access="aloha"), times)
     assert max(abs(deaf[a].began_s - deaf[b].began_s) for a, b in overlapping_pairs(deaf)) > 0.9
 
 
@@ -261,9 +261,9 @@ def test_one_who_has_much_to_say_does_not_keep_a_sensed_medium() -> None:
     # Transmitter 0 has a thousand messages at once; transmitter 1 gets its own through beside it.
     link = Link(**ONE, transmitters=2, access="csma")
     backlog = [(0.0, 2 * i) for i in range(1000)]
-    found = crossings(link, [*backlog, *((10.0 * i, 2 * i + 1) for i in range(20))])
+    found = passages(link, [*backlog, *((10.0 * i, 2 * i + 1) for i in range(20))])
     last = max(found[2 * i + 1].ended_s for i in range(20))
-    assert last < 400 < max(crossing.ended_s for crossing in found.values())
+    assert last < 400 < max(passage.ended_s for passage in found.values())
 
 
 def test_backoffs_are_uniform_double_each_time_and_belong_to_message_and_attempt() -> None:
@@ -284,12 +284,12 @@ def test_backoffs_are_uniform_double_each_time_and_belong_to_message_and_attempt
 # --- half duplex --------------------------------------------------------------------------------
 
 
-def conversation(link: Link, count: int, load: float) -> tuple[list[Crossing], list[Crossing]]:
+def conversation(link: Link, count: int, load: float) -> tuple[list[Passage], list[Passage]]:
     """Every codeword that arrives is answered: all codewords sent and all answers."""
     env = simpy.Environment()
     every = media(env, link, LATENT, 1)
-    data: list[Crossing] = []
-    answers: list[Crossing] = []
+    data: list[Passage] = []
+    answers: list[Passage] = []
 
     def one(message: int) -> Any:
         medium = every.of(message)
@@ -319,11 +319,11 @@ def test_answers_and_codewords_take_turns(latency_s: float, priorities: Any) -> 
     data, answers = conversation(link, 400, 0.4)
     assert len(data) == len(answers) == 400
     marked = sorted(
-        (crossing.began_s, crossing.ended_s, outward)
+        (passage.began_s, passage.ended_s, outward)
         for outward, kind in ((True, data), (False, answers))
-        for crossing in kind
+        for passage in kind
     )
-    assert not any(crossing.destroyed for crossing in (*data, *answers))
+    assert not any(passage.destroyed for passage in (*data, *answers))
     gaps = [
         (begins - ended, outward != before)
         for (_, ended, before), (begins, _, outward) in itertools.pairwise(marked)
@@ -340,23 +340,23 @@ def test_a_sensed_medium_without_delay_never_lets_answers_meet_codewords() -> No
     assert len(answers) == 400
     found = dict(enumerate([*data, *answers]))
     assert overlapping_pairs(found) == []
-    assert not any(crossing.destroyed for crossing in found.values())
+    assert not any(passage.destroyed for passage in found.values())
 
 
 def test_answers_of_who_does_not_listen_are_destroyed_like_codewords() -> None:
     data, answers = conversation(Link(**ONE, **HALF, access="aloha"), 1000, 0.3)
     found = dict(enumerate([*data, *answers]))
     met = set(itertools.chain.from_iterable(overlapping_pairs(found)))
-    assert met == {i for i, crossing in found.items() if crossing.destroyed}
+    assert met == {i for i, passage in found.items() if passage.destroyed}
     assert {i >= len(data) for i in met} == {False, True}
 
 
 def test_full_duplex_answers_disturb_nobody() -> None:
     link = Link(symbol_rate_hz=1.0, latency_s=0.3, **HALF | {"duplex": "full"})
     data, answers = conversation(link, 400, 0.4)
-    silent = crossings(link, [(t, i) for i, t in enumerate(poisson(0.4, 400, "conversation"))])
+    silent = passages(link, [(t, i) for i, t in enumerate(poisson(0.4, 400, "conversation"))])
     assert sorted(data) == sorted(silent.values())
-    assert {crossing.ended_s - crossing.began_s for crossing in answers} == {0.0}
+    assert {passage.ended_s - passage.began_s for passage in answers} == {0.0}
 
 
 # --- what a scenario file may say ---------------------------------------------------------------
