@@ -43,12 +43,18 @@ class _Pending:
     arm: list[int] = field(default_factory=list)
     message: list[int] = field(default_factory=list)
     attempt: list[int] = field(default_factory=list)
-    lost: list[bool] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    began_s: list[float] = field(default_factory=list)
     arrived_s: list[float] = field(default_factory=list)
+    allowance: list[float] = field(default_factory=list)
+    replayed: list[int] = field(default_factory=list)
     checked: int = 0  # how many of the first were looked up in the memo already
 
     def columns(self) -> tuple[list[Any], ...]:
-        return self.arm, self.message, self.attempt, self.lost, self.arrived_s
+        return (
+            *(self.arm, self.message, self.attempt, self.lost),
+            *(self.began_s, self.arrived_s, self.allowance, self.replayed),
+        )
 
     def keep(self, chosen: Sequence[int]) -> None:
         for column in self.columns():
@@ -87,15 +93,28 @@ class Batcher:
         return sum(len(group.arm) for group in self._pending)
 
     def submit(
-        self, group: int, arm: int, message: int, attempt: int, lost: bool, arrived_s: float
+        self,
+        group: int,
+        arm: int,
+        message: int,
+        attempt: int,
+        *,
+        lost: int,
+        began_s: float,
+        arrived_s: float,
+        allowance: float,
+        replayed: int,
     ) -> None:
-        """Hand in one attempt; its inputs are frozen from here on."""
+        """Hand in one attempt (see `Batch`); its inputs are frozen from here on."""
         pending = self._pending[group]
         pending.arm.append(arm)
         pending.message.append(message)
         pending.attempt.append(attempt)
         pending.lost.append(lost)
+        pending.began_s.append(began_s)
         pending.arrived_s.append(arrived_s)
+        pending.allowance.append(allowance)
+        pending.replayed.append(replayed)
         if len(pending.arm) >= self._max_pending:
             self._drop_known(group)
             if len(pending.arm) >= self._max_pending:
@@ -153,11 +172,14 @@ class Batcher:
             np.array(pending.arm, dtype=np.int64),
             np.array(pending.message, dtype=np.int64),
             np.array(pending.attempt, dtype=np.int64),
-            np.array(pending.lost, dtype=np.bool_),
+            np.array(pending.lost, dtype=np.int64),
+            np.array(pending.began_s, dtype=np.float64),
+            np.array(pending.allowance, dtype=np.float64),
+            np.array(pending.replayed, dtype=np.int64),
         )
         for start in range(0, len(keys), path.block_rows):
             part = slice(start, start + path.block_rows)
-            rows = Batch(*(getattr(batch, name)[part] for name in Batch.__slots__))
+            rows = batch[part]
             keep = rows.message < self._thumbnails
             outcome, images = path.run(rows, keep)
             accepted = outcome.accepted.tolist()
@@ -168,8 +190,11 @@ class Batcher:
             columns = {
                 "attempt": keys[part],
                 "transmission": [key // self._max_attempts for key in keys[part]],
+                "began_s": pending.began_s[part],
                 "arrived_s": pending.arrived_s[part],
-                "lost": [int(lost) for lost in pending.lost[part]],
+                "lost": pending.lost[part],
+                "allowance": pending.allowance[part],
+                "replayed": [None if one < 0 else one for one in pending.replayed[part]],
                 "accepted": [int(yes) for yes in accepted],
                 **{name: values.tolist() for name, values in outcome.columns.items()},
             }

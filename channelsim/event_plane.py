@@ -15,8 +15,10 @@ import simpy
 from channelsim import fingerprint, seeds
 from channelsim.batcher import Batcher, Memo, NoMemo
 from channelsim.calibration import Paths, calibrate
+from channelsim.interference import UNTOUCHED, Crossing, Interference
 from channelsim.records import (
     DELIVERED,
+    DROPPED,
     LOST,
     REJECTED,
     ArmRecord,
@@ -106,12 +108,14 @@ def life(
     attempt = 0
     while True:
         # First come first served: the link is free again when the last one booked is through.
-        sent_by = max(env.now, world.free_at_s) + world.airtime_s
+        began = max(env.now, world.free_at_s)
+        sent_by = began + world.airtime_s
         world.free_at_s = sent_by
-        yield env.timeout(sent_by + world.latency_s - env.now)
+        crossing = world.crossing(message, began) if world.watched else UNTOUCHED
+        yield env.timeout(sent_by + world.latency_s + crossing.delay_s - env.now)
 
-        lost = world.loss > 0.0 and world.loses(message, attempt)
-        world.submit(message, attempt, lost, env.now)
+        lost = DROPPED if world.loss > 0.0 and world.loses(message, attempt) else 0
+        world.submit(message, attempt, lost, began, env.now, crossing)
         if not world.waits:
             verdict = LOST if lost else DELIVERED
             done_s = env.now + world.receiver_latency_s
@@ -143,6 +147,7 @@ class _World:
         "_batcher",
         "_draws",
         "_group",
+        "_interference",
         "_key",
         "_messages",
         "airtime_s",
@@ -156,6 +161,7 @@ class _World:
         "settled",
         "silence_s",
         "waits",
+        "watched",
     )
 
     def __init__(
@@ -178,6 +184,9 @@ class _World:
         self._key = seeds.stream_key(scenario.seed, "link", "loss")
         self._messages = scenario.source.messages
         self._draws: dict[int, list[float]] = {}
+        path = paths.paths[self._group]
+        self._interference = Interference(arm, path.setting)
+        self.watched = self._interference.acts
 
     def loses(self, message: int, attempt: int) -> bool:
         """Whether the link drops this attempt; the same draw in every arm."""
@@ -189,8 +198,30 @@ class _World:
             self._draws[attempt] = draws.tolist()
         return self._draws[attempt][message] < self.loss
 
-    def submit(self, message: int, attempt: int, lost: bool, now_s: float) -> None:
-        self._batcher.submit(self._group, self.number, message, attempt, lost, now_s)
+    def crossing(self, message: int, began_s: float) -> Crossing:
+        """What adversaries do to a codeword that begins now; called in the order of time."""
+        return self._interference.crossing(message, began_s)
+
+    def submit(
+        self,
+        message: int,
+        attempt: int,
+        lost: int,
+        began_s: float,
+        now_s: float,
+        crossing: Crossing,
+    ) -> None:
+        self._batcher.submit(
+            self._group,
+            self.number,
+            message,
+            attempt,
+            lost=lost,
+            began_s=began_s,
+            arrived_s=now_s,
+            allowance=crossing.allowance,
+            replayed=crossing.replayed,
+        )
 
     def accepts(self, message: int, attempt: int) -> bool:
         return self._batcher.answer(self._group, self.number, message, attempt)

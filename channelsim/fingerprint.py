@@ -11,8 +11,8 @@ from typing import Any
 
 import channelsim
 from channelsim.adversaries.goals import loss_card
-from channelsim.parts import Adversary
 from channelsim.scenario import Scenario
+from channelsim.threat import Adversary
 
 
 def fingerprint(block_rows: int) -> dict[str, Any]:
@@ -106,6 +106,7 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
         "loss_cards": losses,  # what the adversaries' losses look through
         "control": scenario.control,
+        "judged": any(arm.receiver.detector is not None for arm in scenario.arms),
         "swept_keys": list(scenario.swept_keys),
         "receivers": list(scenario.receivers),
         "block_rows": scenario.block_rows,

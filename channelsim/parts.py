@@ -4,15 +4,17 @@ A part is configuration: a frozen, keyword-only dataclass, validated once, whose
 keys a scenario file may use. Its public call is final and lives here (shape, dtype, finiteness,
 budget); an author writes the one method that is abstract. Values that may differ from row to row
 are declared in ``columns`` (column name → field, dotted if nested) and read as ``rows[name]``;
-all other fields must be equal for rows to share a batch.
+all other fields must be equal for rows to share a batch. Adversaries have a page of their own:
+`threat`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform, final
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, final
 
 import numpy as np
 import torch
@@ -24,14 +26,13 @@ from pydantic import (
     Field,
     Strict,
     ValidationInfo,
-    model_validator,
 )
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from torch import Tensor, nn
 
-from channelsim import records, units
+from channelsim import units
 from channelsim.errors import InputError
-from channelsim.records import Knowledge, Perturbation, Rows
+from channelsim.rows import Channel, Rows
 
 # Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
 Decibels = Annotated[float, Strict(), AllowInfNan(False), Ge(-300), Le(300)]
@@ -115,10 +116,13 @@ class Codec(Part, ABC):
 
     @final
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean [N, K] and, for a variational codec, standard deviation [N, K]."""
+        """Mean [N, K] and, for a variational codec, standard deviation [N, K].
+
+        Differentiable where the images ask for gradients.
+        """
         shape = (len(images), *self.image_shape)
         _expect(self, "encode", "images", images, shape)
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
             answer = self.network.encode(images)  # type: ignore[operator]
         mean, std = answer if isinstance(answer, tuple) else (answer, None)
         _answered(self, "encode", mean, (len(images), self.latent_size))
@@ -201,97 +205,21 @@ class Stage(Part, ABC):
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """Author's method: the signal after this stage."""
 
+    def foresee(self, signal: Tensor, rows: Rows) -> Tensor:
+        """What ``rows.view`` expects this stage to do, [N, K]; differentiable.
 
-@part
-class Budget:
-    """How much an adversary may add to one codeword, enforced outside the attack.
+        Default: nothing, or where the view imagines draws, what the stage does with those.
+        """
+        if rows.view is None or rows.view.draw is None:
+            return signal
+        return self.cross(signal, rows.imagined())
 
-    ``norm: linf``, |δ_j| ≤ ε for all j; ``norm: l2``, ‖δ‖₂ ≤ ε, both in latent units where δ is
-    injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power.
-    ε = 0 (for ``psr_db``: −inf) switches the adversary off.
-    """
-
-    norm: Literal["linf", "l2", "psr_db"] = "linf"
-    epsilon: Annotated[float, Strict()]
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Budget:
-        if np.isnan(self.epsilon) or self.epsilon == np.inf:
-            raise ValueError(f"epsilon must be a number, not {self.epsilon}")
-        if self.norm != "psr_db" and self.epsilon < 0:
-            raise ValueError(
-                f"epsilon must not be negative for norm {self.norm}, not {self.epsilon:g}"
-            )
-        return self
-
-    @property
-    def off(self) -> bool:
-        """Whether nothing may be injected."""
-        return self.epsilon == (-np.inf if self.norm == "psr_db" else 0.0)
-
-    @property
-    def ball(self) -> Literal["linf", "l2"]:
-        """The shape of the feasible set."""
-        return "linf" if self.norm == "linf" else "l2"
-
-    def radius(self, epsilon: Tensor, power: float, latent_size: int) -> Tensor:
-        """Radius [N] of the ball in latent units for per-row values of epsilon [N]."""
-        return units.psr_radius(power, latent_size, epsilon) if self.norm == "psr_db" else epsilon
-
-    def project(self, delta: Tensor, radius: Tensor) -> Tensor:
-        """Nearest point of the ball, [N, K]; idempotent, and never outside by a rounding error."""
-        bound = radius[:, None]
-        if self.ball == "linf":
-            return torch.maximum(torch.minimum(delta, bound), -bound)
-        norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
-        # A hair under 1, so that the norm of the rounded product stays within the radius.
-        shrink = bound * (1 - 3e-7) / norm.clamp_min(torch.finfo(delta.dtype).tiny)
-        return torch.where(norm > bound, delta * shrink, delta)
-
-
-class Adversary(Stage, ABC):
-    """A stage with a goal and a budget that is enforced here, whatever its author returns."""
-
-    budget: Budget
-
-    @property
-    def threat(self) -> Mapping[str, Any]:
-        """Place, knowledge, causality and effort (THREATS), recorded in the run's header."""
-        return {}
-
-    @final
-    def cross(self, signal: Tensor, rows: Rows) -> Tensor:
-        """Add the perturbation."""
-        return signal + self.attack(signal, rows).delta
-
-    @final
-    def attack(self, signal: Tensor, rows: Rows) -> Perturbation:
-        """The perturbation for a signal [N, K], clipped to the budget, with a verdict per row."""
-        assert rows.knowledge is not None, "an adversary needs rows.knowledge"
-        latent_size = signal.shape[1]
-        radius = self.budget.radius(rows["epsilon"], rows.knowledge.power, latent_size)
-        delta, verdict = self.perturb(signal.detach(), radius, rows, rows.knowledge)
-        delta = delta.detach()
-        if delta.shape != signal.shape:
-            raise InputError(
-                f"adversary {self.label}: must return a perturbation of shape"
-                f" {_shape(signal.shape)}, returned {_shape(delta.shape)}"
-            )
-        verdict = np.array(verdict, dtype=object)
-        broken = ~torch.isfinite(delta).all(dim=1)
-        delta = torch.where(broken[:, None], torch.zeros_like(delta), delta)
-        delta = self.budget.project(delta, radius)
-        still = (delta == 0).all(dim=1).cpu().numpy()
-        verdict[still & (verdict == records.OK)] = records.NOT_MOVED
-        verdict[broken.cpu().numpy()] = records.NONFINITE
-        verdict[(radius == 0).cpu().numpy()] = records.OFF
-        return Perturbation(delta, verdict)
-
-    @abstractmethod
-    def perturb(
-        self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
-    ) -> tuple[Tensor, np.ndarray]:
-        """Author's method: δ [N, K] and verdicts [N]; ``radius`` [N] is the budget's ball."""
+    def leaves(self, rows: Rows) -> Channel:
+        """The channel behind this stage, for those that come after; default: its noise added."""
+        if "snr_db" not in rows.columns:
+            return rows.channel
+        noise, before = units.from_db(-rows["snr_db"].double()), rows.channel.noise
+        return replace(rows.channel, noise=noise if before is None else before + noise)
 
 
 # --- receivers ----------------------------------------------------------------------------------

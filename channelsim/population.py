@@ -85,16 +85,17 @@ def populations(
 
 
 def _last_attempts(ledger: Ledger, header: Mapping[str, Any], arm: int) -> np.ndarray:
-    """Message, number of its last attempt, and whether the link dropped that one: int64 [n, 3]."""
+    """Message, number of its last attempt, and what `Batch.RECORDED` of it: float64 [n, 6]."""
     count, most = header["count"], header["max_attempts"]
+    recorded = ", ".join(f"attempt.{name}" for name in Batch.RECORDED)
     query = (
-        "SELECT transmission.message, transmission.attempts - 1, attempt.lost FROM transmission"
+        f"SELECT transmission.message, transmission.attempts - 1, {recorded} FROM transmission"
         " JOIN attempt ON attempt.attempt ="
         " transmission.transmission * ? + transmission.attempts - 1"
         " WHERE transmission.transmission BETWEEN ? AND ? ORDER BY transmission.transmission"
     )
     rows = ledger.rows(query, (most, arm * count, (arm + 1) * count - 1))
-    return np.array(list(rows), dtype=np.int64).reshape(-1, 3)
+    return np.array(list(rows), dtype=np.float64).reshape(-1, 2 + len(Batch.RECORDED))
 
 
 def _features(
@@ -102,9 +103,9 @@ def _features(
 ) -> dict[str, torch.Tensor]:
     found: dict[str, list[torch.Tensor]] = {role: [] for role in _ROLES}
     for start in range(0, len(attempts), path.block_rows):
-        message, attempt, lost = attempts[start : start + path.block_rows].T
-        batch = Batch(np.full(len(message), arm), message, attempt, lost.astype(bool))
-        _, images = path.run(batch, np.ones(len(message), dtype=bool))
+        stored = attempts[start : start + path.block_rows]
+        batch = Batch.recorded(arm, stored[:, 2:], stored[:, 0], stored[:, 1])
+        _, images, _ = path.look(batch)
         for role in _ROLES:
             found[role].append(extractor.features(images[role]))
     return {role: torch.cat(parts) for role, parts in found.items()}

@@ -1,30 +1,27 @@
 """What travels between the planes, and what a run leaves behind.
 
 The event plane hands over a `Batch` of ids; the signal plane answers with an `Outcome` of columns.
-A stage sees its batch through `Rows`. A run is a stream of `LogEvent`s, which the ledger stores
+A run is a stream of `LogEvent`s, which the ledger stores
 and a display shows; rows come as whole columns, never one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-
-from channelsim import seeds
 
 Ints = NDArray[np.int64]
-Images = Callable[[Ints], Tensor]
+Floats = NDArray[np.float64]
 
 # --- verdicts -----------------------------------------------------------------------------------
 
 OK = "ok"
 OFF = "off"
+IDLE = "idle"
 NOT_MOVED = "not_moved"
 ZERO_GRADIENT = "zero_gradient"
 NONFINITE = "nonfinite"
@@ -37,6 +34,7 @@ FAILED = frozenset({NOT_MOVED, ZERO_GRADIENT, NONFINITE})
 VERDICTS: Mapping[str, str] = {
     OK: "the attack moved the codeword and its objective",
     OFF: "the budget is zero: nothing was injected",
+    IDLE: "the adversary let this codeword pass: not its time, not its choice, or its energy spent",
     NOT_MOVED: "the attack returned no perturbation; try another start or step size",
     ZERO_GRADIENT: "the first gradient was zero up to rounding, so the first step had no direction;"
     " start at random or along an eigenvector",
@@ -50,8 +48,12 @@ VERDICTS: Mapping[str, str] = {
 ATTEMPT_COLUMNS: tuple[str, ...] = (
     "attempt",  # INTEGER PRIMARY KEY: transmission * max_attempts + number
     "transmission",  # arm * count + message
+    "began_s",  # simulated time at which its first symbol was sent
     "arrived_s",  # simulated time at which the receiver had (or missed) it
-    "lost",  # 1: the link dropped it
+    "lost",  # 1: the link dropped it; 2: it collided with another
+    "allowance",  # what the adversary's energy account let it spend, ‖δ‖²; NULL without an account
+    "replayed",  # the message whose recorded codeword was at the adversary's hand; NULL without
+    "stand_in",  # attempt whose image the user saw instead; NULL where it saw this one's, or none
     "accepted",  # 1: delivered to the user; 0: lost or rejected
     "score",  # detector score, NULL without a detector; higher is more suspicious
     "snr_db",  # nominal: of the stages that state an SNR, NULL without one
@@ -59,11 +61,14 @@ ATTEMPT_COLUMNS: tuple[str, ...] = (
     # impulses, quantisation, rotation; NULL where it did nothing
     "snr_measured_db",
     "snr_row_db",  # this row's own power over the nominal noise power
+    "gain_db",  # |h|² of the fading, averaged over the codeword's symbols; NULL without fading
+    "erased",  # how many real values never arrived; NULL where nothing erases
     "delta_linf",
     "delta_l2",
     "psr_db",  # against P, at the injection point; NULL where nothing was injected
     "psr_row_db",  # against this row's own power
     "psr_received_db",  # referred to the receiver's input
+    "flipped_bits",  # by an adversary on the digital link; NULL elsewhere
     "verdict",
 )
 
@@ -88,19 +93,23 @@ FLAT_TAIL: tuple[str, ...] = (
 )
 
 DELIVERED, LOST, REJECTED = "yes", "lost", "rejected"
+DROPPED, COLLIDED = 1, 2  # why an attempt is lost
 
 
-def metric_columns(metrics: Sequence[str], control: bool) -> list[str]:
+def metric_columns(metrics: Sequence[str], control: bool, judged: bool = False) -> list[str]:
     """Names of the metric columns of an attempt, in ledger order.
 
     ``<metric>_source``, ``_clean``, ``_passive`` (THREATS: References), ``_target`` (the image that
     the adversary wants to be seen; NULL where its goal is damage), the same with ``control_`` where
-    a matched-noise control ran.
+    a matched-noise control ran. ``decoded_<metric>_source`` where a detector ``judged``: of the
+    decoded image, whatever the decision was.
     """
     suffixes = ("source", "clean", "passive", "target")
     names = [f"{metric}_{suffix}" for metric in metrics for suffix in suffixes]
     if control:
         names += [f"control_{metric}_{suffix}" for metric in metrics for suffix in suffixes]
+    if judged:
+        names += [f"decoded_{metric}_source" for metric in metrics]
     return names
 
 
@@ -114,15 +123,46 @@ def quality_columns(metrics: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Ids of attempts that cross one signal path together; all arrays have shape [N]."""
+    """Attempts that cross one signal path together, as the event plane knows them; arrays [N].
+
+    ``lost``: 0 arrived, else why not. ``began_s``: simulated time of the first symbol.
+    ``allowance``: energy ‖δ‖² that an adversary with an account may spend, NaN without an account.
+    ``replayed``: message whose codeword an adversary recorded earlier and holds now, -1 for none.
+    """
+
+    RECORDED: ClassVar[tuple[str, ...]] = ("lost", "began_s", "allowance", "replayed")
 
     arm: Ints
     message: Ints
     attempt: Ints
-    lost: NDArray[np.bool_]
+    lost: Ints
+    began_s: Floats
+    allowance: Floats
+    replayed: Ints
 
     def __len__(self) -> int:
         return len(self.arm)
+
+    @classmethod
+    def recorded(
+        cls, arm: int, stored: Iterable[Iterable[Any]], message: Any, attempt: Any
+    ) -> Batch:
+        """Attempts of one arm from what the ledger stored of each: the columns `RECORDED`."""
+        columns = [np.array(column, dtype=np.float64) for column in zip(*stored, strict=True)]
+        lost, began_s, allowance, replayed = columns
+        n = len(lost)
+        return cls(
+            np.full(n, arm, dtype=np.int64),
+            np.broadcast_to(np.asarray(message, dtype=np.int64), (n,)),
+            np.broadcast_to(np.asarray(attempt, dtype=np.int64), (n,)),
+            lost.astype(np.int64),
+            began_s,
+            allowance,
+            np.where(np.isnan(replayed), -1, replayed).astype(np.int64),
+        )
+
+    def __getitem__(self, rows: slice | Ints) -> Batch:
+        return Batch(*(getattr(self, name)[rows] for name in Batch.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,76 +171,6 @@ class Outcome:
 
     accepted: NDArray[np.bool_]
     columns: dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What an adversary on the wire may use; everything refers to the rows of one batch.
-
-    ``decode``: wire [N, K] → image [N, C, H, W], as the receiver would (its scale undone), and
-    differentiable. ``source``: x. ``clean``: g(z). ``power``: P per real value on the wire.
-    ``source_of`` / ``clean_of``: the same two for other messages of the run, by message number.
-    ``messages``: how many messages the run has.
-    """
-
-    decode: Callable[[Tensor], Tensor]
-    source: Tensor
-    clean: Tensor
-    power: float
-    source_of: Images
-    clean_of: Images
-    messages: int
-
-
-@dataclass
-class Rows:
-    """One stage's view of a batch: its own columns, its own random numbers.
-
-    ``rows["snr_db"]`` is a float tensor of shape [N]. ``message`` and ``attempt`` are int64 arrays
-    [N]. Draws are keyed by the run's seed, the stage's name, message and attempt (see `seeds`),
-    and remembered, so that the attacked, the passive and the control signal meet the same channel.
-    """
-
-    name: str
-    seed: int
-    message: Ints
-    attempt: Ints
-    columns: Mapping[str, Tensor]
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    knowledge: Knowledge | None = None
-    power: float = 1.0
-    _drawn: dict[tuple[str, str, int, int], Tensor] = field(default_factory=dict, repr=False)
-
-    def __getitem__(self, column: str) -> Tensor:
-        return self.columns[column]
-
-    def __len__(self) -> int:
-        return len(self.message)
-
-    def normal(self, width: int, draw: str = "", index: int = 0) -> Tensor:
-        """Standard normal draws, float32 [N, width]; ``index`` counts restarts and the like."""
-        return self._draw("normal", width, draw, index)
-
-    def uniform(self, width: int, draw: str = "", index: int = 0) -> Tensor:
-        """Uniform draws in (0, 1), float32 [N, width]."""
-        return self._draw("uniform", width, draw, index)
-
-    def _draw(self, law: str, width: int, draw: str, index: int) -> Tensor:
-        known = (law, draw, width, index)
-        if known not in self._drawn:
-            key = seeds.stream_key(self.seed, self.name, draw)
-            sample = seeds.normals if law == "normal" else seeds.uniforms
-            values = sample(key, self.message, self.attempt, width, index)
-            self._drawn[known] = torch.from_numpy(values.astype(np.float32)).to(self.device)
-        return self._drawn[known]
-
-
-@dataclass(frozen=True, slots=True)
-class Perturbation:
-    """What an adversary injected: ``delta`` [N, K] within its budget, ``verdict`` [N] words."""
-
-    delta: Tensor
-    verdict: NDArray[np.object_]
 
 
 # --- the stream of a run ------------------------------------------------------------------------

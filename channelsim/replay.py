@@ -26,7 +26,7 @@ from channelsim.scenario import Scenario
 TOLERANCE = 1e-4
 
 # The event plane's columns: replay takes them from the ledger instead of computing them.
-_GIVEN = ("attempt", "transmission", "arrived_s", "lost")
+_GIVEN = ("attempt", "transmission", "arrived_s", "lost", "began_s", "allowance", "replayed")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Replay:
     """A recomputed attempt: its columns beside the ledger's, and its images by role.
 
     ``exact``: whether agreement was required bit for bit (same platform) or within 1e-4.
-    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1].
+    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1]. ``latents``: sent,
+    passive, received, each [K], as the receiver's decoder would be given them.
     """
 
     transmission: int
@@ -55,6 +56,7 @@ class Replay:
     exact: bool
     columns: tuple[Compared, ...]
     images: Mapping[str, Tensor]
+    latents: Mapping[str, Tensor]
 
     @property
     def flips(self) -> tuple[Compared, ...]:
@@ -84,13 +86,8 @@ def replay(
         )
     paths = calibrate(scenario)
     path = paths.paths[paths.of_arm[number]]
-    batch = Batch(
-        np.array([number]),
-        np.array([message]),
-        np.array([tried]),
-        np.array([bool(stored["lost"])]),
-    )
-    outcome, images = path.run(batch, np.array([True]))
+    batch = Batch.recorded(number, [[stored[name] for name in Batch.RECORDED]], message, tried)
+    outcome, images, latents = path.look(batch)
     same = fingerprint(scenario.block_rows) == header["fingerprint"]
     exact = same and "mixed" not in header  # of a mixed run nobody knows which row is whose
     recomputed = {"accepted": int(outcome.accepted[0])} | {
@@ -109,6 +106,7 @@ def replay(
             if name not in _GIVEN
         ),
         images={role: pictures[0] for role, pictures in images.items()},
+        latents={role: latent[0] for role, latent in latents.items()},
     )
 
 

@@ -12,6 +12,7 @@ k-th value of a row never depends on how many values were asked for.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +84,17 @@ def normals(
 def exponentials(key: tuple[int, int], message: Ints) -> Floats:
     """Exponential draws of mean 1, shape [N] (gaps between Poisson arrivals)."""
     return -np.log(uniforms(key, message, 0, 1)[:, 0])
+
+
+def at_slots(
+    sample: Callable[..., Floats], key: tuple[int, int], slots: Ints, width: int
+) -> Floats:
+    """Draws of `uniforms` or `normals` that belong to slots of time, [*slots.shape, width].
+
+    A slot is any whole number, also a negative one (before the run began), below 2⁶³ in size. Each
+    is drawn once however often it is asked for.
+    """
+    known, where = np.unique(slots, return_inverse=True)
+    words = known.astype(np.int64).view(np.uint64)
+    drawn = sample(key, words & _LOW, words >> _SHIFT, width)
+    return drawn[where.reshape(slots.shape)]

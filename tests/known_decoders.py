@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from channelsim.parts import Adversary
-from channelsim.records import Knowledge, Rows
+from channelsim.rows import Knowledge, Rows
+from channelsim.threat import Adversary
 
 Decode = Callable[[Tensor], Tensor]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from channelsim import units
 from channelsim.channels import AWGN, CHANNELS, Power
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 
 def wire(rows: int, snr_db: float | Tensor, power: float = 1.0, message=None, **fields) -> Rows:

@@ -22,7 +22,7 @@ from channelsim.display.summary import print_summary
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger, differences
 from channelsim.parts import Stage
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 SCENARIO = Path(__file__).parent.parent / "scenarios" / "quantised_link.yaml"
 

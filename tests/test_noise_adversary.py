@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from channelsim import records
 from channelsim.adversaries import ADVERSARIES, PGD, Noise, matched_control
-from channelsim.parts import Budget
+from channelsim.threat import Budget
 
 DECODE = LinearDecoder((3.0, 1.5, 1.0, 0.5))
 N, K = 4000, 4

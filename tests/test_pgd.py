@@ -21,7 +21,7 @@ from channelsim import records
 from channelsim.adversaries import ADVERSARIES, PGD, Noise, ascend
 from channelsim.adversaries.goals import distance
 from channelsim.errors import InputError
-from channelsim.parts import Budget
+from channelsim.threat import Budget
 
 SINGULAR = (3.0, 1.5, 1.0, 0.5, 0.25)
 PARSE = TypeAdapter(PGD)

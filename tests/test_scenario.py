@@ -367,7 +367,8 @@ BAD: list[tuple[str, str, str]] = [
      ":3  link.latency_s: must be at least 0, was given -1"),
     ("latency_s: 0.02", "los: 0.1",
      ":3  link.los: unknown field for link (known: latency_s, symbol_rate_hz, loss,"
-     " max_attempts, timeout_s). Did you mean loss?"),
+     " max_attempts, timeout_s, transmitters, priorities, medium, duplex,"
+     " answer_symbols, access). Did you mean loss?"),
     ("latency_s: 0.02", "loss: 2", ":3  link.loss: must be at most 1, was given 2"),
     ("count: 20", "count: 0", ":2  source.count: must be at least 1, was given 0"),
     ("count: 20", "count: 2.5",

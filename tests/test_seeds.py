@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from channelsim import seeds
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 KEY = seeds.stream_key(7, "awgn", "noise")
 

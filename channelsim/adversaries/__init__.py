@@ -8,7 +8,7 @@ from channelsim.adversaries.ascent import Ascent, ascend
 from channelsim.adversaries.control import matched_control
 from channelsim.adversaries.noise import Noise
 from channelsim.adversaries.pgd import PGD
-from channelsim.parts import Adversary
+from channelsim.threat import Adversary
 
 ADVERSARIES: Mapping[str, type[Adversary]] = {part.kind: part for part in (PGD, Noise)}
 

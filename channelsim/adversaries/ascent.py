@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.draws import Ball
-from channelsim.parts import Budget
+from channelsim.threat import Budget
 
 Objective = Callable[[Tensor], Tensor]
 

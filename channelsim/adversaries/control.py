@@ -6,19 +6,26 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.draws import Ball, on_sphere, signs
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 
-def matched_control(delta: Tensor, ball: Ball, rows: Rows) -> Tensor:
+def matched_control(delta: Tensor, ball: Ball, rows: Rows, reach: Tensor | None = None) -> Tensor:
     """Random perturbation [N, K] whose L2 norm equals, row by row, that of ``delta`` [N, K].
 
     For an L2 (or PSR) budget: a uniform direction scaled to ‖δ‖₂. For an L∞ budget: random signs of
-    magnitude ‖δ‖₂/√K, which is ±ε where the attack sits on the corners, and never outside the box.
-    ``rows``: the adversary's own view, so that the draws are keyed by its name. A row that injects
-    nothing is matched by nothing.
+    equal magnitude, ‖δ‖₂/√K, which is ±ε where the attack sits on the corners, and never outside
+    the box. ``reach``, bool [N, K]: where the attack could inject (None: everywhere); so can the
+    control. ``rows``: the adversary's own view, so that the draws are keyed by its name. A row that
+    injects nothing is matched by nothing.
     """
     width = delta.shape[1]
     norm = torch.linalg.vector_norm(delta, dim=1)
-    if ball == "linf":
-        return signs(rows, norm / width**0.5, width, "control")
-    return on_sphere(rows, norm, width, "control")
+    if reach is None:
+        if ball == "linf":
+            return signs(rows, norm / width**0.5, width, "control")
+        return on_sphere(rows, norm, width, "control")
+    unit = torch.ones_like(norm)
+    noise = signs(rows, unit, width, "control") if ball == "linf" else rows.normal(width, "control")
+    noise = torch.where(reach, noise, torch.zeros_like(noise))
+    found = torch.linalg.vector_norm(noise, dim=1).clamp_min(torch.finfo(noise.dtype).tiny)
+    return noise * (norm / found)[:, None]

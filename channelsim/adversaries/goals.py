@@ -15,8 +15,9 @@ from torch import Tensor
 from channelsim.adversaries.image_file import read_image
 from channelsim.errors import InputError
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
-from channelsim.parts import Adversary, InputFile, Metric, part
-from channelsim.records import Knowledge, Rows
+from channelsim.parts import InputFile, Metric, part
+from channelsim.rows import Knowledge, Rows
+from channelsim.threat import Adversary
 
 Loss = Literal["mse", "ssim", "dfd", "rfd"]
 

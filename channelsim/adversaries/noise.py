@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
 
 from channelsim import records
+from channelsim.access import Access, Activity
 from channelsim.adversaries.draws import in_ball, on_sphere, signs
-from channelsim.parts import Adversary, Budget, part
-from channelsim.records import Knowledge, Rows
+from channelsim.parts import part
+from channelsim.rows import Knowledge, Rows
+from channelsim.threat import Adversary, Budget
 
 
 @part
@@ -30,16 +32,18 @@ class Noise(Adversary):
     name: str = ""
     law: Literal["gaussian", "uniform", "signs"] = "gaussian"
     budget: Budget
+    access: Access = Access(place="over_the_air")
+    activity: Activity = Activity()
 
     @property
-    def threat(self) -> Mapping[str, Any]:
-        """Place, knowledge, causality, effort."""
-        return {
-            "place": "on the wire",
-            "knowledge": [],
-            "causality": "over the air: nothing it sends depends on the message",
-            "effort": {"gradients": 0, "queries": 0},
-        }
+    def knows(self) -> Sequence[str]:
+        """Nothing."""
+        return ()
+
+    @property
+    def effort(self) -> Mapping[str, Any]:
+        """None."""
+        return {"gradients": 0, "queries": 0}
 
     def perturb(
         self,

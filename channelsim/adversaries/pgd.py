@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +12,13 @@ from pydantic import model_validator
 from torch import Tensor
 
 from channelsim import records
+from channelsim.access import Access, Activity
 from channelsim.adversaries.ascent import Objective, ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
 from channelsim.adversaries.goals import Goal, Loss, distance
-from channelsim.parts import Adversary, Budget, Count, Flag, Positive, part
-from channelsim.records import Knowledge, Rows
+from channelsim.parts import Count, Flag, Positive, part
+from channelsim.rows import Knowledge, Rows
+from channelsim.threat import Adversary, Budget
 
 # What `literal` means beside a step of 1 in latent units: the attack as Lu & Chen print it.
 _LITERAL: Mapping[str, Any] = {
@@ -68,6 +70,10 @@ class PGD(Adversary):
     each from its own start; the best counts. ``keep_best`` (default, ours) injects the best iterate
     rather than the last.
 
+    ``access``, ``activity``: where it stands, what it knows of the channel, and when it acts; see
+    `Access` and `Activity`. With ``access.expectation`` J is averaged over that many imagined draws
+    of the channel, for as many times the effort.
+
     ``literal``: the attack as Lu & Chen (2023, eq. 6) print it: start at zero, sign steps of α = 1
     in latent units, K = 10, the last iterate, one start. A steps or step size that is given stands;
     any other field that contradicts is an error.
@@ -96,6 +102,8 @@ class PGD(Adversary):
     restarts: Count = 1
     keep_best: Flag | None = None
     literal: Flag = False
+    access: Access = Access()
+    activity: Activity = Activity()
 
     @model_validator(mode="after")
     def _consistent(self) -> PGD:
@@ -138,17 +146,17 @@ class PGD(Adversary):
         return torch.where(torch.isnan(step_size), usual, step_size)
 
     @property
-    def threat(self) -> Mapping[str, Any]:
-        """Place, knowledge, causality, effort."""
+    def knows(self) -> Sequence[str]:
+        """What it uses."""
+        return ("codeword", "receiver weights", *self.goal.needs())
+
+    @property
+    def effort(self) -> Mapping[str, Any]:
+        """Per codeword, and per imagined draw where it averages over some."""
         return {
-            "place": "on the wire",
-            "knowledge": ["codeword", "receiver weights", *self.goal.needs()],
-            "causality": "relay: holds the codeword, knows it, then sends",
-            "effort": {
-                "steps": self.steps,
-                "restarts": self.restarts,
-                "gradients": self.steps * self.restarts,
-            },
+            "steps": self.steps,
+            "restarts": self.restarts,
+            "gradients": self.steps * self.restarts * max(1, self.access.expectation),
         }
 
     def perturb(
@@ -162,7 +170,7 @@ class PGD(Adversary):
             signal, radius = _usable(signal), _usable(radius)
             objective = self._objective(signal, rows, knowledge)
             step_size = self._step_size(rows["step_size"], radius)
-            found = self._search(objective, signal, radius, step_size, rows, knowledge.power)
+            found = self._search(objective, signal, radius, step_size, rows, knowledge)
             unperturbed = found.unperturbed
             if unperturbed is None:
                 with torch.enable_grad():
@@ -179,9 +187,13 @@ class PGD(Adversary):
     def _objective(self, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
         reference = _usable(self.goal.image(rows, knowledge)).detach()
         sign, loss = self.goal.sign, self.goal.loss
+        views = knowledge.views()
 
         def objective(delta: Tensor) -> Tensor:
-            return sign * distance(loss, knowledge.decode(signal + delta), reference)
+            found = [
+                distance(loss, view.decode(signal + view.carry(delta)), reference) for view in views
+            ]
+            return sign * (found[0] if len(found) == 1 else torch.stack(found).mean(dim=0))
 
         return objective
 
@@ -192,11 +204,11 @@ class PGD(Adversary):
         radius: Tensor,
         step_size: Tensor,
         rows: Rows,
-        power: float,
+        knowledge: Knowledge,
     ) -> _Found:
         """The best of all restarts, row by row."""
         ball, width = self.budget.ball, signal.shape[1]
-        rms = power**0.5
+        rms = knowledge.power**0.5
         best: _Found | None = None
         for index in range(self.restarts):
             if self._start == "uniform":
@@ -205,6 +217,8 @@ class PGD(Adversary):
                 start = on_sphere(rows, radius, width, "start", index)
             else:
                 start = torch.zeros_like(signal)
+            if knowledge.reach is not None:
+                start = torch.where(knowledge.reach, start, torch.zeros_like(start))
             found = ascend(
                 objective,
                 start.to(signal),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from channelsim import units
 from channelsim.parts import Decibels, Stage, part
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 
 @part

@@ -11,7 +11,7 @@ from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
 from channelsim.parts import Stage, part
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 # Beyond, a phase is uniform on the circle for all purposes.
 Degrees = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(180)]

@@ -11,7 +11,7 @@ from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
 from channelsim.parts import Fraction, Stage, part
-from channelsim.records import Rows
+from channelsim.rows import Rows
 
 Bits = Annotated[int, Strict(), Ge(1), Le(16)]
 Range = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-3), Le(1e3)]

@@ -16,11 +16,14 @@ from channelsim import records
 from channelsim.errors import InputError
 from channelsim.records import Started
 
-LEDGER_VERSION = 2  # 2: every metric also against the adversary's target
+LEDGER_VERSION = 3  # 3: attempts tell when they began and what the channel did to them
 TRANSMISSION_COLUMNS = ("transmission", "sent_s", "done_s", "attempts", "delivered")
 RUNNING, DONE = "running", "done"
 
-_INTEGERS = {"attempt", "transmission", "lost", "accepted", "attempts"}
+_INTEGERS = {
+    *("attempt", "transmission", "lost", "accepted", "attempts"),
+    *("replayed", "stand_in", "erased", "flipped_bits"),
+}
 _TEXTS = {"verdict", "delivered"}
 _PLAIN_TYPES = {int, float, str, bool, type(None)}
 
@@ -29,7 +32,8 @@ def attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns of the attempt table for a run's header."""
     metrics, control = header["metrics"], header["control"]
     quality = records.quality_columns(metrics)
-    return (*records.ATTEMPT_COLUMNS, *quality, *records.metric_columns(metrics, control))
+    measured = records.metric_columns(metrics, control, header.get("judged", False))
+    return (*records.ATTEMPT_COLUMNS, *quality, *measured)
 
 
 def flat_columns(header: Mapping[str, Any]) -> tuple[str, ...]:

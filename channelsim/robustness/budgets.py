@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from channelsim.errors import MachineError
-from channelsim.parts import Adversary
 from channelsim.scenario import Arm
+from channelsim.threat import Adversary
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -37,6 +37,16 @@ def assert_budgets(ledger: Ledger, arms: tuple[Arm, ...], calibration: Mapping[s
         )
         bounds = (arm.number * span, (arm.number + 1) * span)
         linf, l2 = (float(found or 0.0) for found in next(ledger.rows(query, bounds)))
+        if adversaries[0].access.place == "before_encoder":
+            power, size = calibration["pixel_power"], math.prod(arm.receiver.codec.image_shape)
+        account = next((one.activity.energy for one in adversaries if one.activity.energy), None)
+        if account is not None:
+            query = (
+                "SELECT TOTAL(delta_l2 * delta_l2) FROM attempt WHERE attempt >= ? AND attempt < ?"
+            )
+            spent = float(next(ledger.rows(query, bounds))[0])
+            if spent > account * power * size * (1 + _ROUNDING):
+                raise MachineError(_broken(arm, "total energy", spent, account * power * size))
         allowed = sum(_l2_radius(stage, power, size) for stage in adversaries)
         if l2 > allowed * (1 + _ROUNDING):
             raise MachineError(_broken(arm, "L2", l2, allowed))

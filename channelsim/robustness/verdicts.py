@@ -34,8 +34,10 @@ def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
         return None
     if set(rows) == {records.OFF}:
         return records.OFF
-    if set(rows) <= records.FAILED:
-        return max(rows, key=lambda word: rows[word])
+    if set(rows) <= {records.OFF, records.IDLE}:
+        return records.IDLE
+    if set(rows) - {records.IDLE} <= records.FAILED:
+        return max(set(rows) - {records.IDLE}, key=lambda word: rows[word])
     return records.BEATEN_BY_NOISE if lost_to_noise else records.OK
 
 

@@ -17,13 +17,16 @@ from channelsim.catalog import admission
 from channelsim.channels.power import Power
 from channelsim.defences.receiver import Receiver
 from channelsim.errors import InputError
+from channelsim.fading import symbol_count
 from channelsim.link import Link
-from channelsim.parts import Adversary, Codec, Metric, Stage
+from channelsim.parts import Codec, Metric, Stage
 from channelsim.problems import Fault, Problems, Where, shown
-from channelsim.records import Knowledge, Rows
+from channelsim.rows import Knowledge, Rows
 from channelsim.scenario.assembly import Built, Workshop, validated
+from channelsim.scenario.company import check_company
 from channelsim.scenario.keys import Keys, put
 from channelsim.scenario.skeleton import Skeleton
+from channelsim.threat import Adversary
 
 MOST_ARMS = 100_000  # ours
 
@@ -150,6 +153,7 @@ class ArmBuilder:
         if receiver is None or None in stages or None in parts.values():
             return None
         self._try_path(name, receiver.codec, stages, choice)
+        self._try_threats(receiver.codec, parts["link"], stages, choice)
         return Arm(
             number=number,
             receiver_name=name,
@@ -255,6 +259,19 @@ class ArmBuilder:
                     _aim(stage, codec, self.messages)
                 with self._reporting(("path", index), ("goal", "loss"), choice):
                     check_loss(stage, codec.image_shape)
+
+    def _try_threats(self, codec: Codec, link: Link, stages: list[Stage], choice: Choice) -> None:
+        """What no adversary can do: be in two places, know too early, choose what has no name."""
+        symbols = symbol_count(codec.latent_size)
+        for index, stage in enumerate(stages):
+            if not isinstance(stage, Adversary):
+                continue
+            if self._first((id(stage), symbols, link.symbol_rate_hz)):
+                with self._reporting(("path", index), ("access",), choice):
+                    stage.check_causality(symbols, 1.0 / link.symbol_rate_hz)
+            if self._first((id(stage), *map(id, stages[:index]))):
+                with self._reporting(("path", index), (), choice):
+                    check_company(stage, stages[:index], self.workshop.source)
 
     def _first(self, question: tuple[Any, ...]) -> bool:
         """Whether a question was not asked before."""

@@ -1,0 +1,308 @@
+"""What is fitted before the first message: powers, detectors, fallbacks, universal attacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim import seeds
+from channelsim.channels.power import Power
+from channelsim.defences.detector import threshold
+from channelsim.errors import InputError
+from channelsim.parts import Codec
+from channelsim.records import Ints
+from channelsim.rows import Channel, Knowledge, Rows
+from channelsim.scenario import Arm, Scenario
+from channelsim.signal_path import Defence, Latents, Transmitter
+from channelsim.sources import as_float
+from channelsim.threat import Adversary
+
+_CHUNK = 500  # rows of the training split encoded at a time
+
+
+def adversaries_of(arm: Arm) -> list[Adversary]:
+    """The adversaries on an arm's path."""
+    return [stage for stage in arm.path if isinstance(stage, Adversary)]
+
+
+def benign_key(arm: Arm) -> tuple[Any, ...]:
+    """Equal for arms whose undisturbed channel is the same, columns included."""
+    return tuple(
+        (type(stage), stage.label, frozen(stage, set()))
+        for stage in arm.path
+        if not isinstance(stage, Adversary)
+    )
+
+
+def frozen(value: Any, without: set[str], path: str = "") -> Any:
+    """A part as nested tuples of its fields, leaving out the dotted fields in ``without``."""
+    if not dataclasses.is_dataclass(value):
+        return repr(value)
+    fields = []
+    for field in dataclasses.fields(value):
+        dotted = f"{path}.{field.name}" if path else field.name
+        if dotted not in without:
+            fields.append((field.name, frozen(getattr(value, field.name), without, dotted)))
+    return (type(value).__name__, *fields)
+
+
+class Fitting:
+    """Fits once per distinct question and remembers the answers."""
+
+    def __init__(self, scenario: Scenario, device: torch.device) -> None:
+        self.scenario = scenario
+        self.device = device
+        self.report: dict[str, Any] = {"power": {}, "threshold": {}}
+        self._train: Tensor | None = None
+        self._transmitters: dict[Any, Transmitter] = {}
+        self._defences: dict[Any, tuple[Defence, Tensor]] = {}
+        self.fitted: dict[str, Tensor] = {}
+        self._fitted: dict[Any, Tensor] = {}
+
+    @property
+    def train(self) -> Tensor:
+        """Images of the training split [n, C, H, W], bytes or float32 in [0, 1]."""
+        if self._train is None:
+            self._train = self.scenario.source.calibration().images.to(self.device)
+        return self._train
+
+    @functools.cached_property
+    def mean_image(self) -> Tensor:
+        """Mean of the training images, float32 [C, H, W]."""
+        if self.train.dtype != torch.uint8:
+            return self.train.mean(dim=0)
+        total = torch.zeros(self.train.shape[1:], dtype=torch.float64, device=self.device)
+        for chunk in torch.split(self.train, _CHUNK):
+            total += chunk.double().sum(dim=0)
+        return (total / (255.0 * len(self.train))).float()
+
+    @functools.cached_property
+    def pixel_power(self) -> float:
+        """Mean square of the training images' pixels."""
+        total = 0.0
+        for chunk in torch.split(self.train, _CHUNK):
+            total += float(as_float(chunk).double().square().sum())
+        self.report["pixel_power"] = total / self.train.numel()
+        return float(self.report["pixel_power"])
+
+    def adversaries(self, arm: Arm, transmitter: Transmitter) -> None:
+        """Let the arm's adversaries fit what they fit, once per distinct question."""
+        for stage in adversaries_of(arm):
+            if not stage.fits or stage.budget.off:
+                continue
+            key = (id(arm.receiver.codec), arm.transmit, arm.power, frozen(stage, set()))
+            if key not in self._fitted:
+                size = arm.receiver.codec.latent_size
+                epsilon = torch.tensor([stage.budget.epsilon], dtype=torch.float64)
+                radius = float(stage.budget.radius(epsilon, transmitter.wire_power, size))
+                self._fitted[key] = stage.fit(
+                    radius,
+                    len(self.train),
+                    functools.partial(self._codewords, stage, transmitter),
+                ).detach()
+            found = self._fitted[key]
+            table = self.fitted.setdefault(
+                stage.label,
+                torch.zeros(len(self.scenario.arms), *found.shape, device=self.device),
+            )
+            table[arm.number] = found
+            told = self.report.setdefault("fitted", {}).setdefault(stage.label, {})
+            told[str(arm.number)] = found.cpu().tolist()
+
+    def _codewords(
+        self, stage: Adversary, sender: Transmitter, numbers: Ints
+    ) -> tuple[Tensor, Rows]:
+        """Training codewords [n, K] for an adversary that fits, with what it knows of them."""
+        codec = sender.codec
+        images = as_float(self.train[torch.from_numpy(numbers).to(self.device)])
+        with torch.no_grad():
+            sent = self._rows("transmitter", numbers, {}, sender)
+            latent, scaled = sender.send(images, sent)
+            clean = codec.decode(latent)
+
+        def some(other: Ints) -> Tensor:
+            return as_float(self.train[torch.from_numpy(other).to(self.device)])
+
+        rows = self._rows(stage.label, numbers, stage.column_values(), sender)
+        rows.knowledge = Knowledge(
+            decode=lambda wire: codec.decode(scaled.undo(wire)),
+            source=images,
+            clean=clean,
+            power=sender.wire_power,
+            source_of=some,
+            clean_of=lambda other: codec.decode(codec.encode(some(other))),
+            messages=len(self.train),
+        )
+        return scaled.wire, rows
+
+    def latents(self, arm: Arm) -> Latents:
+        """What the arm's codewords are drawn from."""
+        codec = arm.receiver.codec
+        try:
+            found = Latents.of_card(codec.card, codec.latent_size, self.device)
+        except ValueError as reason:
+            raise InputError(
+                f"receiver {arm.receiver_name}: its codec's card says prior: fitted, but {reason};"
+                " train the codec again, or use another source"
+            ) from None
+        self.report.setdefault("prior", {})[str(arm.number)] = found.name
+        return found
+
+    def transmitter(self, arm: Arm) -> Transmitter:
+        """The arm's transmitter, its codec's power from the card or measured."""
+        codec = arm.receiver.codec
+        key = (id(codec), arm.transmit, arm.power)
+        if key not in self._transmitters:
+            codec.network.to(self.device)
+            power, mean = self._codec_power(codec, arm.transmit, arm.power)
+            self._transmitters[key] = Transmitter(codec, arm.transmit, arm.power, power, mean)
+        sender = self._transmitters[key]
+        self.report["power"][str(arm.number)] = {
+            "codec": sender.codec_power,
+            "wire": sender.wire_power,
+            "latent_size": codec.latent_size,
+        }
+        return sender
+
+    def _codec_power(self, codec: Codec, transmit: str, power: Power) -> tuple[float, Tensor]:
+        card = codec.card
+        name = "transmit_power" if transmit == "mean" else "transmit_power_sample"
+        if name in card and "latent_mean" in card:
+            mean = torch.tensor(card["latent_mean"], dtype=torch.float32, device=self.device)
+            total = float(card[name])
+        else:
+            latents, spread = self._latents(codec)
+            mean = latents.mean(dim=0)
+            total = float(latents.double().square().mean())
+            if transmit == "sample":
+                total += spread
+        if power.centred:
+            total -= float(mean.double().square().mean())
+        if not total > 0:
+            raise InputError(
+                f"codec {codec.kind}: its latents have no power on the training split,"
+                " so no SNR can be set; check its encoder"
+            )
+        return total, mean
+
+    def _latents(self, codec: Codec) -> tuple[Tensor, float]:
+        """Mean latents of the training split [n, K], and the mean variance added by sampling."""
+        means, variance = [], 0.0
+        for chunk in torch.split(self.train, _CHUNK):
+            mean, std = codec.posterior(as_float(chunk))
+            means.append(mean)
+            if std is not None:
+                variance += float(std.double().square().sum())
+        latents = torch.cat(means)
+        return latents, variance / latents.numel()
+
+    def defence(self, arm: Arm, transmitter: Transmitter) -> tuple[Defence, float]:
+        """The arm's fitted detector with its threshold (NaN without one), and its fallback."""
+        receiver = arm.receiver
+        detector = receiver.detector
+        fallback = self._fallback(receiver.fallback, receiver.codec.image_shape)
+        if detector is None:
+            return Defence(None, {}, fallback), float("nan")
+        key = (
+            id(receiver.codec),
+            arm.transmit,
+            arm.power,
+            receiver.fallback,
+            frozen(detector, {"false_alarm"}),
+            benign_key(arm),
+        )
+        if key not in self._defences:
+            received = self._benign(arm, transmitter)
+            # Fitted on one half and thresholded on the other, so that the false-alarm rate holds
+            # for rows that the fit has not seen.
+            fitted, held_out = self._halves(len(received))
+            state = detector.fit(received[fitted])
+            scores = detector.score(received[held_out], state).double()
+            self._defences[key] = Defence(detector, state, fallback), scores
+        defence, scores = self._defences[key]
+        limit = threshold(scores, detector.false_alarm)
+        self.report["threshold"][str(arm.number)] = limit
+        return defence, limit
+
+    def _halves(self, count: int) -> tuple[Tensor, Tensor]:
+        """Two random halves of the training rows.
+
+        Not every other row: images come class by class in turn, and a detector fitted to the even
+        digits would take its threshold from the odd ones.
+        """
+        key = seeds.stream_key(self.scenario.seed, "calibration", "halves")
+        order = np.argsort(seeds.uniforms(key, np.arange(count), 0, 1)[:, 0], kind="stable")
+        rows = torch.from_numpy(order).to(self.device)
+        return rows[: count - count // 2], rows[count - count // 2 :]
+
+    @torch.no_grad()
+    def constant_image(self, images: Tensor, index: Ints) -> dict[str, float]:
+        """What a receiver that always shows the training split's mean image would score.
+
+        The sanity row of every table: a codec that says nothing cannot be disturbed.
+        """
+        rows, times = np.unique(index, return_counts=True)
+        scores = {}
+        for metric in self.scenario.metrics:
+            values = [
+                metric(self.mean_image.expand_as(chunk), as_float(chunk))
+                for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK)
+            ]
+            additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
+            mean = np.average(additive, weights=times, keepdims=True)
+            scores[metric.kind] = float(metric.from_additive(mean)[0])
+        return scores
+
+    def _fallback(self, name: str, shape: tuple[int, int, int]) -> Tensor:
+        if name == "black":
+            return torch.zeros(shape, device=self.device)
+        return self.mean_image
+
+    @torch.no_grad()
+    def _benign(self, arm: Arm, transmitter: Transmitter) -> Tensor:
+        """The training split as this arm's receiver gets it without adversary, [n, K]."""
+        received = []
+        numbers = np.arange(len(self.train))
+        for rows, chunk in zip(
+            np.array_split(numbers, range(_CHUNK, len(numbers), _CHUNK)),
+            torch.split(self.train, _CHUNK),
+            strict=True,
+        ):
+            # Streams of their own: calibration never meets the noise that messages will meet.
+            _, scaled = transmitter.send(
+                as_float(chunk), self._rows("transmitter", rows, {}, transmitter)
+            )
+            signal, channel = scaled.wire, Channel()
+            for stage in arm.path:
+                if not isinstance(stage, Adversary):
+                    seen = self._rows(stage.label, rows, stage.column_values(), transmitter)
+                    # Far apart in time, so that each meets a channel of its own.
+                    seen.began_s = 1e6 + 1e4 * rows.astype(np.float64)
+                    seen.symbol_s = np.full(len(rows), 1.0 / arm.link.symbol_rate_hz)
+                    seen.channel = channel
+                    signal = stage.apply(signal, seen)
+                    channel = stage.leaves(seen)
+            received.append(scaled.undo(signal))
+        return torch.cat(received)
+
+    def _rows(
+        self, label: str, numbers: np.ndarray, values: Mapping[str, float], sender: Transmitter
+    ) -> Rows:
+        return Rows(
+            name=f"calibration/{label}",
+            seed=self.scenario.seed,
+            message=numbers,
+            attempt=np.zeros_like(numbers),
+            columns={
+                name: torch.full((len(numbers),), value, device=self.device)
+                for name, value in values.items()
+            },
+            device=self.device,
+            power=sender.wire_power,
+        )

@@ -1,0 +1,53 @@
+"""What adversaries and their surroundings must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from channelsim.errors import InputError
+from channelsim.parts import Stage
+from channelsim.sources import ImageSource, Source
+from channelsim.threat import Adversary
+
+
+def check_company(stage: Adversary, earlier: Sequence[Stage], source: Source | None) -> None:
+    """Raise an `InputError` where an adversary cannot stand behind ``earlier`` stages."""
+    others = [one for one in earlier if isinstance(one, Adversary)]
+    before = stage.access.place == "before_encoder"
+    if before and len(others) < len(earlier):
+        raise InputError(
+            f"{stage.label} acts before the encoder and so meets the signal first; move it to the"
+            " front of the path"
+        )
+    if any((one.access.place == "before_encoder") != before for one in others):
+        raise InputError(
+            f"{others[0].label} and {stage.label} act one before the encoder and one on the wire,"
+            " where budgets have different units; study them in two scenarios, or remove one"
+        )
+    if before and not isinstance(source, ImageSource | None):
+        raise InputError(
+            f"{stage.label} acts before the encoder, but this source draws codewords and has no"
+            " images to change; use another source, or place: relay"
+        )
+    if stage.activity.energy is not None and any(one.activity.energy for one in others):
+        raise InputError(
+            f"{stage.label}: another adversary of this path has an energy account already; the"
+            " ledger keeps one"
+        )
+    if stage.activity.classes and source is not None:
+        _check_classes(stage, source)
+
+
+def _check_classes(stage: Adversary, source: Source) -> None:
+    labels = source.sent().labels if isinstance(source, ImageSource) else None
+    if labels is None:
+        raise InputError(
+            f"{stage.label} chooses by class, but the source has no labels; remove classes, or"
+            " choose by every"
+        )
+    there = sorted({int(one) for one in labels})
+    if odd := [one for one in stage.activity.classes if one not in there]:
+        raise InputError(
+            f"{stage.label}: class {odd[0]} is not among the images that are sent"
+            f" ({', '.join(map(str, there))})"
+        )

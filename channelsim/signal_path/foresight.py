@@ -1,0 +1,145 @@
+"""What an adversary sees, believes and reaches, by its `Access` and `Activity`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim import units
+from channelsim.fading import amplified, symbol_count
+from channelsim.parts import Stage
+from channelsim.records import Batch
+from channelsim.rows import Channel, Knowledge, Rows, View
+from channelsim.signal_path.injection import row_energy
+from channelsim.signal_path.setting import Setting
+from channelsim.threat import Adversary
+
+BEFORE_ALL = -1  # the place of an adversary before the encoder
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """One adversary on one batch. ``place``: its index among the stages."""
+
+    setting: Setting
+    place: int
+    stage: Adversary
+    batch: Batch
+
+    def aim(
+        self, signal: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> tuple[Tensor, Tensor | None, Knowledge]:
+        """The signal [N, K] that it believes in, its reach (None: everywhere), and its knowledge.
+
+        ``signal``: what is really there. ``knowledge``: of somebody at the end of the wire.
+        """
+        reach = self.reach(signal, rows)
+        if self.stage.access.place == "over_the_air":
+            signal = self._heard(signal)
+            if self.stage.knows:
+                clean = self.knows(reach, knowledge).decode(signal).detach()
+                knowledge = replace(knowledge, clean=clean, source=clean)
+        return signal, reach, self.knows(reach, knowledge)
+
+    def reach(self, signal: Tensor, rows: Rows) -> Tensor | None:
+        """Where it may inject into a signal [N, ·] (pixels: all or none); None: everywhere."""
+        stage, size, width = self.stage, len(self.setting.mean), signal.shape[1]
+        if not stage.restricted:
+            return None
+        assert rows.symbol_s is not None
+        labels = self.setting.labels
+        reach = stage.reach(
+            rows.times_s(symbol_count(size)),
+            rows.symbol_s,
+            rows.message,
+            None if labels is None else labels[rows.message],
+        )
+        if stage.activity.louder_than_db is not None:
+            heard = signal[:, : 2 * stage.access.listen_symbols or width]
+            power = row_energy(heard) / heard.shape[1] / self.setting.power
+            reach &= (power > units.from_db(stage.activity.louder_than_db))[:, None]
+        if self.place == BEFORE_ALL:
+            values = np.repeat(reach[:, :1], width, axis=1)
+        else:
+            values = np.repeat(reach, 2, axis=1)[:, :width]
+        return torch.from_numpy(values).to(signal.device)
+
+    def knows(
+        self, reach: Tensor | None, knowledge: Knowledge, draw: int | None = None
+    ) -> Knowledge:
+        """The knowledge of somebody at the end of the wire, as it is at this place."""
+        behind = self.behind(draw)
+        gains = self._own_gains(draw)
+
+        def decode(signal: Tensor) -> Tensor:
+            return knowledge.decode(self.through(signal, behind))
+
+        def carry(delta: Tensor) -> Tensor:
+            inside = delta if reach is None else torch.where(reach, delta, torch.zeros_like(delta))
+            return inside if gains is None else amplified(inside, gains)
+
+        return replace(
+            knowledge,
+            decode=decode if behind else knowledge.decode,
+            carry=carry,
+            reach=reach,
+            draws=self.stage.access.expectation,
+            imagine=lambda index: self.knows(reach, knowledge, index),
+        )
+
+    def behind(self, draw: int | None) -> list[tuple[Stage, Rows]]:
+        """The stages behind its place of which it expects something, as it sees them."""
+        stages = self.setting.stages[self.place + 1 :]
+        if draw is None and all(type(one).foresee is Stage.foresee for one in stages):
+            return []
+        seen = self._seen(draw)
+        return seen[len(seen) - sum(not isinstance(one, Adversary) for one in stages) :]
+
+    @staticmethod
+    def through(signal: Tensor, stages: list[tuple[Stage, Rows]]) -> Tensor:
+        """A signal behind some stages, as it expects it."""
+        for stage, rows in stages:
+            signal = stage.foresee(signal, rows)
+        return signal
+
+    def _view(self, draw: int | None) -> View:
+        access = self.stage.access
+        return View(self.stage.label, access.channel, access.stale_s or 0.0, draw)
+
+    def _seen(self, draw: int | None) -> list[tuple[Stage, Rows]]:
+        """All impairments of the path, as it sees them."""
+        channel, view = Channel(), self._view(draw)
+        seen: list[tuple[Stage, Rows]] = []
+        for one in self.setting.stages:
+            if not isinstance(one, Adversary):
+                rows = self.setting.rows(one.label, self.batch, channel=channel, view=view)
+                seen.append((one, rows))
+                channel = one.leaves(rows)
+        return seen
+
+    def _heard(self, signal: Tensor) -> Tensor:
+        """What an adversary over the air believes: what it heard, else the mean codeword."""
+        before = [
+            one for one in self.setting.stages[: self.place] if not isinstance(one, Adversary)
+        ]
+        believed = self.setting.mean.expand_as(signal)
+        if before:
+            believed = self.through(believed, self._seen(None)[: len(before)])
+        heard = 2 * self.stage.access.listen_symbols
+        return torch.cat([signal[:, :heard], believed[:, heard:]], dim=1) if heard else believed
+
+    def _own_gains(self, draw: int | None) -> Tensor | None:
+        own = self.stage.access.own_path
+        if own is None:
+            return None
+        rows = self.setting.rows(self.stage.label, self.batch, view=self._view(draw))
+        return own.gains(rows, symbol_count(len(self.setting.mean)))
+
+
+def carried(stage: Adversary, delta: Tensor, rows: Rows) -> Tensor:
+    """δ as it really joins the signal."""
+    own = stage.access.own_path
+    return delta if own is None else amplified(delta, own.gains(rows, symbol_count(delta.shape[1])))

@@ -1,0 +1,249 @@
+"""The signal plane: what happens to the tensors of one batch.
+
+    encode ─► power ─► path stages (noise, adversary, …) ─► defence ─► decode ─► metrics
+
+One `SignalPath` serves all arms that differ only in columns. It is a pure function of its batch:
+three signals cross the path side by side and meet the same channel draws: the *passive* one (no
+adversary), the *attacked* one and the *control* (matched noise in place of the adversary).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.adversaries.goals import TargetImage
+from channelsim.channels.power import Scaled
+from channelsim.metrics.memory import remembering
+from channelsim.parts import Detector, Metric
+from channelsim.records import Batch, Ints, Outcome
+from channelsim.rows import Knowledge, Rows
+from channelsim.signal_path.injection import Column, column_of
+from channelsim.signal_path.setting import Setting
+from channelsim.signal_path.tampering import tamper
+from channelsim.signal_path.transmitter import Latents, Transmitter
+from channelsim.signal_path.wire import ROLES, cross
+from channelsim.sources import as_float
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A receiver's run-time part: a fitted detector (or none) and the fallback image [C, H, W]."""
+
+    detector: Detector | None
+    state: Mapping[str, Tensor]
+    fallback: Tensor
+
+
+@dataclass(frozen=True)
+class SignalPath:
+    """The path of a group of arms.
+
+    ``images``: the source [n, C, H, W], bytes or float32 in [0, 1]; ``index`` maps a message number
+    to its row there; ``pixel_power``: the mean square of the training images' pixels. ``latents``:
+    where codewords are drawn instead, and images are what the clean receiver makes of them.
+    ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
+    """
+
+    transmitter: Transmitter
+    setting: Setting
+    defence: Defence
+    metrics: Sequence[Metric]
+    count: int
+    images: Tensor
+    index: Ints
+    pixel_power: float
+    thresholds: Column
+    judged: bool
+    block_rows: int
+    latents: Latents | None = None
+
+    def run(self, batch: Batch, keep: Column | None = None) -> tuple[Outcome, dict[str, Tensor]]:
+        """Send at most ``block_rows`` attempts through the path, padded to that many.
+
+        Returns what was measured and, for the rows that ``keep`` marks, the images by role.
+        """
+        outcome, images, _ = self.look(batch)
+        if keep is None or not keep.any():
+            return outcome, {}
+        chosen = torch.from_numpy(np.flatnonzero(keep))
+        return outcome, {role: picture[chosen] for role, picture in images.items()}
+
+    @torch.no_grad()
+    def look(self, batch: Batch) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
+        """The same with all images [N, C, H, W] and latents [N, K] by role.
+
+        Latents are what the receiver's decoder is given: ``sent`` (undisturbed), ``passive``,
+        ``received``.
+        """
+        n = len(batch)
+        full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row
+        with remembering():
+            columns, accepted, images, latents = self._cross(full)
+        outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
+        return (
+            outcome,
+            {role: picture[:n] for role, picture in images.items()},
+            {role: latent[:n] for role, latent in latents.items()},
+        )
+
+    def _cross(
+        self, batch: Batch
+    ) -> tuple[dict[str, Column], Column, dict[str, Tensor], dict[str, Tensor]]:
+        codec = self.transmitter.codec
+        source, scaled, clean = self._sent(batch.message)
+        sent = dict.fromkeys(ROLES, scaled)
+        knowledge = Knowledge(
+            decode=codec.decode,  # of a latent; on the wire, what undoes its scale comes first
+            source=source,
+            clean=clean,
+            power=self.setting.power,
+            source_of=self._source,
+            clean_of=self._clean,
+            messages=self.count,
+            sent_of=lambda message: self._sent(message)[1].wire,
+            encode=lambda images: self.transmitter.scaled(codec.encode(images)).wire,
+        )
+        before = None
+        if self.setting.tampering and self.latents is None:
+            images, before = tamper(
+                self.setting,
+                source,
+                self.pixel_power,
+                batch,
+                knowledge,
+                lambda pixels: self._encoded(pixels, batch.message)[1],
+            )
+            sent |= {
+                role: self._encoded(image, batch.message)[1]
+                for role, image in images.items()
+                if image is not source
+            }
+        on_the_wire = replace(
+            knowledge, decode=lambda wire: codec.decode(sent["attacked"].undo(wire))
+        )
+        wires = {role: one.wire for role, one in sent.items()}
+        signals, log = cross(self.setting, wires, batch, on_the_wire, before)
+
+        received: dict[str, Tensor] = {}
+        decoded: dict[str, Tensor] = {}
+        for role, signal in signals.items():
+            twin = next((other for other in decoded if signals[other] is signal), None)
+            if twin is None:
+                received[role] = sent[role].undo(signal)
+                decoded[role] = codec.decode(received[role])
+            else:  # signals that never parted share one decoding
+                received[role], decoded[role] = received[twin], decoded[twin]
+
+        lost = torch.from_numpy(batch.lost > 0).to(source.device)
+        accepted, score = self._judge(received["attacked"], batch.arm)
+        shown = self._show(decoded["attacked"], accepted & ~lost)
+        log["score"] = score
+        references = {"source": source, "clean": clean, "passive": decoded["passive"]}
+        compared = {**references, "target": self._target(batch, knowledge)}
+        for metric in self.metrics:
+            log[f"quality_{metric.kind}"] = column_of(metric(clean, source))
+        self._measure(log, "", shown, compared)
+        if self.control:
+            allowed, _ = self._judge(received["control"], batch.arm)
+            stand_in = self._show(decoded["control"], allowed & ~lost)
+            self._measure(log, "control_", stand_in, compared)
+        if self.judged:
+            for metric in self.metrics:
+                name = f"{metric.kind}_source"
+                known = shown is decoded["attacked"]
+                log[f"decoded_{name}"] = (
+                    log[name] if known else column_of(metric(decoded["attacked"], source))
+                )
+        log["stand_in"] = np.full(len(batch), None, dtype=object)
+        latents = {"sent": scaled.undo(scaled.wire), "passive": received["passive"]}
+        latents["received"] = received["attacked"]
+        kept = {**references, "received": shown}
+        return log, (accepted & ~lost).cpu().numpy(), kept, latents
+
+    @property
+    def control(self) -> bool:
+        """Whether matched noise runs beside every attack."""
+        return self.setting.control
+
+    # --- the stations, in order -----------------------------------------------------------------
+
+    def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
+        """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
+        if self.latents is not None:
+            latent = self.latents.draw(self._first(message))
+            clean = self.transmitter.codec.decode(latent)
+            return clean, self.transmitter.scaled(latent), clean
+        source = as_float(self.images[torch.from_numpy(self.index[message])])
+        latent, scaled = self._encoded(source, message)
+        return source, scaled, self.transmitter.codec.decode(latent)
+
+    def _encoded(self, images: Tensor, message: Ints) -> tuple[Tensor, Scaled]:
+        return self.transmitter.send(images, self._first(message))
+
+    def _first(self, message: Ints) -> Rows:
+        """The transmitter's rows; a codeword is the same at every attempt and in every arm."""
+        nothing = np.zeros_like(message)
+        return Rows(
+            name="transmitter",
+            seed=self.setting.seed,
+            message=message,
+            attempt=nothing,
+            columns={},
+            device=self.images.device,
+        )
+
+    def _source(self, message: Ints) -> Tensor:
+        if self.latents is not None:
+            return self._clean(message)
+        return as_float(self.images[torch.from_numpy(self.index[message])])
+
+    def _clean(self, message: Ints) -> Tensor:
+        return self._sent(message)[2]
+
+    def _target(self, batch: Batch, knowledge: Knowledge) -> Tensor | None:
+        """What the first adversary with an image as its goal wants to be seen, off or not."""
+        for stage in self.setting.stages:
+            goal = getattr(stage, "goal", None)
+            if isinstance(goal, TargetImage):
+                rows = self.setting.rows(stage.label, batch, knowledge)
+                return goal.image(rows, knowledge)
+        return None
+
+    def _judge(self, latent: Tensor, arm: Ints) -> tuple[Tensor, Column]:
+        """Detector: accepted [N] and scores [N] (NaN without a detector)."""
+        detector = self.defence.detector
+        if detector is None:
+            return torch.ones(len(latent), dtype=torch.bool, device=latent.device), np.full(
+                len(latent), np.nan
+            )
+        score = column_of(detector.score(latent, self.defence.state))
+        return torch.from_numpy(score <= self.thresholds[arm]).to(latent.device), score
+
+    def _show(self, decoded: Tensor, accepted: Tensor) -> Tensor:
+        """What the user sees: the decoded image, or the fallback where it was not accepted."""
+        if bool(accepted.all()):
+            return decoded
+        return torch.where(accepted[:, None, None, None], decoded, self.defence.fallback)
+
+    def _measure(
+        self,
+        log: dict[str, Column],
+        prefix: str,
+        shown: Tensor,
+        references: Mapping[str, Tensor | None],
+    ) -> None:
+        for metric in self.metrics:
+            done: list[tuple[Tensor, Column]] = []
+            for suffix, reference in references.items():
+                if reference is None:
+                    log[f"{prefix}{metric.kind}_{suffix}"] = np.full(len(shown), np.nan)
+                    continue
+                known = next((values for seen, values in done if seen is reference), None)
+                values = column_of(metric(shown, reference)) if known is None else known
+                done.append((reference, values))
+                log[f"{prefix}{metric.kind}_{suffix}"] = values

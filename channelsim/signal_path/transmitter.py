@@ -1,0 +1,86 @@
+"""What sends: images to codewords on the wire, or codewords drawn from a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from channelsim.channels.power import Power, Scaled
+from channelsim.parts import Codec
+from channelsim.rows import Rows
+
+
+@dataclass(frozen=True)
+class Transmitter:
+    """What sends: a codec, whether it sends means or samples, and its calibrated power."""
+
+    codec: Codec
+    transmit: str
+    power: Power
+    codec_power: float  # P of the codec (centred if the power mode says so)
+    latent_mean: Tensor  # [K]
+
+    @property
+    def wire_power(self) -> float:
+        """P per real value on the wire."""
+        return self.power.wire_power(self.codec_power)
+
+    @property
+    def mean_codeword(self) -> Tensor:
+        """The mean latent as it would be sent, [K]."""
+        return self.scaled(self.latent_mean[None]).wire[0]
+
+    def send(self, images: Tensor, rows: Rows) -> tuple[Tensor, Scaled]:
+        """Latents z [N, K] and their scaled wire signal."""
+        mean, std = self.codec.posterior(images)
+        latent = mean
+        if self.transmit == "sample" and std is not None:
+            latent = mean + std * rows.normal(self.codec.latent_size, "posterior")
+        return latent, self.scaled(latent)
+
+    def scaled(self, latent: Tensor) -> Scaled:
+        """The wire signal of latents [N, K]."""
+        return self.power.scale(latent, self.codec_power, self.latent_mean)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A normal distribution from which codewords are drawn, N(mean, root²) or N(0, I).
+
+    ``name``: "standard normal" or "fitted". ``mean``: [K]. ``root``: the symmetric square root of
+    the covariance, [K, K]; both None for the standard normal distribution.
+    """
+
+    name: str
+    size: int
+    mean: Tensor | None = None
+    root: Tensor | None = None
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any], size: int, device: torch.device) -> Latents:
+        """What a codec's card says; ValueError where it says ``prior: fitted`` and not to what."""
+        if card.get("prior") != "fitted":
+            return cls("standard normal", size)
+        mean = torch.tensor(card.get("latent_mean", ()), dtype=torch.float64)
+        covariance = torch.tensor(card.get("latent_covariance", ()), dtype=torch.float64)
+        if mean.shape != (size,) or covariance.shape != (size, size):
+            raise ValueError(
+                f"it does not hold latent_mean [{size}] and latent_covariance [{size}, {size}]"
+            )
+        values, vectors = torch.linalg.eigh(covariance)
+        if not bool(torch.isfinite(values).all()) or float(values[0]) < -1e-6 * float(values[-1]):
+            raise ValueError("its latent_covariance is not a covariance (a negative variance)")
+        # The symmetric root is unique, so no sign that LAPACK chooses shows in a result.
+        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+        return cls("fitted", size, mean.float().to(device), root.float().to(device))
+
+    def draw(self, rows: Rows) -> Tensor:
+        """Codewords [N, K]; ``rows`` of attempt 0, named so that every receiver has the same ξ."""
+        noise = rows.normal(self.size, "prior")
+        if self.mean is None or self.root is None:
+            return noise
+        return self.mean + noise @ self.root

@@ -1,0 +1,259 @@
+"""The contract of adversaries: what they may add, where they stand, what they see, and when.
+
+Everything that limits an adversary is enforced here and by the wire, outside the attack: the budget
+per codeword, the energy over time, the symbols that it can still reach, and what it knows.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+import torch
+from pydantic import Strict, model_validator
+from torch import Tensor
+
+from channelsim import records, units
+from channelsim.access import Access, Activity, Bools
+from channelsim.errors import InputError
+from channelsim.parts import Stage, part
+from channelsim.records import Floats, Ints
+from channelsim.rows import Knowledge, Perturbation, Rows
+
+
+@part
+class Budget:
+    """How much an adversary may add to one codeword, enforced outside the attack.
+
+    ``norm: linf``, |δ_j| ≤ ε for all j; ``norm: l2``, ‖δ‖₂ ≤ ε, both in latent units where δ is
+    injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power.
+    ε = 0 (for ``psr_db``: −inf) switches the adversary off.
+    """
+
+    norm: Literal["linf", "l2", "psr_db"] = "linf"
+    epsilon: Annotated[float, Strict()]
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Budget:
+        if np.isnan(self.epsilon) or self.epsilon == np.inf:
+            raise ValueError(f"epsilon must be a number, not {self.epsilon}")
+        if self.norm != "psr_db" and self.epsilon < 0:
+            raise ValueError(
+                f"epsilon must not be negative for norm {self.norm}, not {self.epsilon:g}"
+            )
+        return self
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing may be injected."""
+        return self.epsilon == (-np.inf if self.norm == "psr_db" else 0.0)
+
+    @property
+    def ball(self) -> Literal["linf", "l2"]:
+        """The shape of the feasible set."""
+        return "linf" if self.norm == "linf" else "l2"
+
+    def radius(self, epsilon: Tensor, power: float, latent_size: int) -> Tensor:
+        """Radius [N] of the ball in latent units for per-row values of epsilon [N]."""
+        return units.psr_radius(power, latent_size, epsilon) if self.norm == "psr_db" else epsilon
+
+    def project(self, delta: Tensor, radius: Tensor) -> Tensor:
+        """Nearest point of the ball, [N, K]; idempotent, and never outside by a rounding error."""
+        bound = radius[:, None]
+        if self.ball == "linf":
+            return torch.maximum(torch.minimum(delta, bound), -bound)
+        norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
+        # A hair under 1, so that the norm of the rounded product stays within the radius.
+        shrink = bound * (1 - 3e-7) / norm.clamp_min(torch.finfo(delta.dtype).tiny)
+        return torch.where(norm > bound, delta * shrink, delta)
+
+
+class Adversary(Stage, ABC):
+    """A stage with a goal and a budget that is enforced here, whatever its author returns.
+
+    ``access`` and ``activity`` are fields of those whose author declares them; ``recall``: how many
+    transmissions back it remembers the codewords it heard (0: none).
+    """
+
+    budget: Budget
+    access = Access()
+    activity = Activity()
+    recall = 0
+
+    @property
+    def knows(self) -> Sequence[str]:
+        """What it uses: ``codeword``, ``source``, ``receiver weights``… Default: the codeword."""
+        return ("codeword",)
+
+    @property
+    def effort(self) -> Mapping[str, Any]:
+        """Gradients, restarts, queries: what an attack on one codeword costs."""
+        return {}
+
+    @property
+    def threat(self) -> Mapping[str, Any]:
+        """Place, knowledge, causality and effort (THREATS), recorded in the run's header."""
+        access = self.access
+        places = {"relay": "on the wire", "over_the_air": "on the wire, over the air"}
+        known = access.channel + (f" ({access.stale_s:g} s)" if access.stale_s else "")
+        return {
+            "place": places.get(access.place, "before the encoder"),
+            "knowledge": list(self.knows),
+            "channel": known,
+            "causality": self._causality,
+            "effort": dict(self.effort)
+            | ({"imagined draws": access.expectation} if access.expectation else {}),
+        }
+
+    @property
+    def _causality(self) -> str:
+        access = self.access
+        if access.place == "relay":
+            return f"relay: holds the codeword, knows it, sends it on {access.reaction_s:g} s later"
+        if access.place == "before_encoder":
+            return "before the encoder: has the image before anything is sent"
+        if not access.listen_symbols:
+            return "over the air: nothing it sends depends on the message"
+        return (
+            f"over the air: hears {access.listen_symbols} symbols, reacts {access.reaction_s:g} s"
+            " later, adds to what is left"
+        )
+
+    @final
+    def check_causality(self, symbols: int, symbol_s: float) -> None:
+        """Raise an `InputError` where it would need what it cannot have when it acts."""
+        access, uses = self.access, set(self.knows)
+        if access.place != "over_the_air":
+            return
+        loud = self.activity.louder_than_db is not None
+        if "source" in uses:
+            raise InputError(
+                "an adversary over the air never sees the source image; use reference: clean, or"
+                " place: relay"
+            )
+        if not access.listen_symbols and ("codeword" in uses or loud):
+            what = "louder_than_db" if loud and "codeword" not in uses else f"{self.kind}"
+            raise InputError(
+                f"{what} needs the codeword, and over the air nobody has seen it before its symbols"
+                " are sent; use place: relay, a universal attack, or listen_symbols"
+            )
+        deaf = int(access.deaf_symbols(np.array([symbol_s]))[0])
+        if access.listen_symbols and deaf >= symbols:
+            raise InputError(
+                f"it hears {access.listen_symbols} of {symbols} symbols and reacts"
+                f" {access.reaction_s:g} s later, when all {symbols} are sent"
+                f" ({symbols * symbol_s:g} s of airtime); listen to fewer, react faster, or use"
+                " place: relay"
+            )
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it lets some codewords, or symbols, pass."""
+        return self.activity != Activity() or self.access.listen_symbols > 0
+
+    @final
+    def reach(self, times_s: Floats, symbol_s: Floats, message: Ints, labels: Ints | None) -> Bools:
+        """Which symbols it can touch, and would by its plan, bool [N, symbols].
+
+        ``times_s`` [N, symbols]: when symbols are sent; ``symbol_s`` [N]: how long they take.
+        """
+        if self.access.place == "over_the_air":
+            on = self.activity.on(times_s)
+            deaf = self.access.deaf_symbols(symbol_s)
+            on &= np.arange(times_s.shape[1]) >= deaf[:, None]
+        else:
+            on = np.repeat(self.activity.on(times_s[:, :1]), times_s.shape[1], axis=1)
+        on &= self.activity.takes(message, labels)[:, None]
+        return on
+
+    def most_energy(self, epsilon: float, power: float, latent_size: int) -> float:
+        """The largest ‖δ‖² that the budget allows on one codeword."""
+        radius = float(self.budget.radius(torch.tensor([epsilon]).double(), power, latent_size))
+        return radius**2 * (latent_size if self.budget.ball == "linf" else 1)
+
+    fits = False  # whether it fits something to training codewords, in calibration
+
+    def fit(  # pragma: no cover - for those that do
+        self, radius: float, size: int, draw: Callable[[Ints], tuple[Tensor, Rows]]
+    ) -> Tensor:
+        """Author's method where ``fits``: what ``rows.fitted`` holds later, [K] or any shape.
+
+        ``radius`` of the budget's ball; ``size``: how many training codewords there are; ``draw``:
+        numbers of some of them → the codewords [n, K] and rows with knowledge of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says that it fits, but does not")
+
+    @final
+    def cross(self, signal: Tensor, rows: Rows) -> Tensor:
+        """Add the perturbation."""
+        return signal + self.attack(signal, rows).delta
+
+    @final
+    def attack(self, signal: Tensor, rows: Rows, reach: Tensor | None = None) -> Perturbation:
+        """The perturbation for a signal [N, K], within the budget, with a verdict per row.
+
+        ``reach``: where it may inject, bool [N, K]; None: everywhere.
+        """
+        assert rows.knowledge is not None, "an adversary needs rows.knowledge"
+        latent_size = signal.shape[1]
+        radius = self.budget.radius(rows["epsilon"], rows.knowledge.power, latent_size)
+        delta, verdict = self.perturb(signal.detach(), radius, rows, rows.knowledge)
+        delta = delta.detach()
+        if delta.shape != signal.shape:
+            raise InputError(
+                f"adversary {self.label}: must return a perturbation of shape"
+                f" {list(signal.shape)}, returned {list(delta.shape)}"
+            )
+        verdict = np.array(verdict, dtype=object)
+        broken = ~torch.isfinite(delta).all(dim=1)
+        delta = torch.where(broken[:, None], torch.zeros_like(delta), delta)
+        delta, flipped = self.confined(signal, delta, radius, rows)
+        idle = torch.zeros_like(broken)
+        if reach is not None:
+            delta = torch.where(reach, delta, torch.zeros_like(delta))
+            idle = ~reach.any(dim=1)
+        if rows.allowance is not None:
+            delta, spent = _within(delta, rows.allowance)
+            idle = idle | spent
+        still = (delta == 0).all(dim=1).cpu().numpy()
+        verdict[still & (verdict == records.OK)] = records.NOT_MOVED
+        verdict[broken.cpu().numpy()] = records.NONFINITE
+        verdict[idle.cpu().numpy()] = records.IDLE
+        verdict[(radius == 0).cpu().numpy()] = records.OFF
+        return Perturbation(delta, verdict, flipped)
+
+    def confined(
+        self,
+        signal: Tensor,  # noqa: ARG002  what a budget in bits is counted on
+        delta: Tensor,
+        radius: Tensor,
+        rows: Rows,  # noqa: ARG002
+    ) -> tuple[Tensor, Floats | None]:
+        """δ inside the budget, and how many bits it flips where that is the budget."""
+        return self.budget.project(delta, radius), None
+
+    def control(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:  # noqa: ARG002
+        """Its control's perturbation [N, K] where matched noise would not be like it; else None."""
+        return None
+
+    @abstractmethod
+    def perturb(
+        self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> tuple[Tensor, np.ndarray]:
+        """Author's method: δ [N, K] and verdicts [N]; ``radius`` [N] is the budget's ball.
+
+        ``signal``: what the adversary believes to be sent; where it hears nothing, the mean.
+        """
+
+
+def _within(delta: Tensor, allowance: Floats) -> tuple[Tensor, Tensor]:
+    """δ scaled down to an energy ‖δ‖² it may spend, and the rows that may spend none, [N]."""
+    allowed = torch.from_numpy(np.nan_to_num(allowance, nan=math.inf)).to(delta.device)
+    energy = delta.double().square().sum(dim=1)
+    # A hair under 1, so that the energy of the rounded product stays within.
+    scale = torch.sqrt(allowed * (1 - 6e-7) / energy.clamp_min(torch.finfo(torch.float64).tiny))
+    scaled = torch.where((energy > allowed)[:, None], delta * scale[:, None].float(), delta)
+    return scaled, allowed <= 0
