@@ -16,7 +16,10 @@ from channelsim import fingerprint, seeds
 from channelsim.batcher import Batcher, Memo, NoMemo
 from channelsim.calibration import Paths, calibrate
 from channelsim.interference import UNTOUCHED, Crossing, Interference
+from channelsim.medium import Passage, media
 from channelsim.records import (
+    ARRIVED,
+    COLLIDED,
     DELIVERED,
     DROPPED,
     LOST,
@@ -61,7 +64,7 @@ def simulate(
     )
     env = simpy.Environment()
     settled = _Settled(count)
-    worlds = [_World(arm, scenario, paths, batcher, settled) for arm in scenario.arms]
+    worlds = [_World(env, arm, scenario, paths, batcher, settled) for arm in scenario.arms]
     env.process(arrivals(env, scenario.source.arrival_times(scenario.seed).tolist(), worlds))
 
     step, events_left = env.step, True
@@ -103,19 +106,21 @@ def arrivals(
 def life(
     env: simpy.Environment, world: _World, message: int, arrival_s: float
 ) -> Generator[simpy.Event, Any, None]:
-    """One message in one arm: wait for the link, cross it, be judged, perhaps try again."""
+    """One message in one arm: wait for the medium, cross it, be judged, perhaps try again."""
+    medium = world.media.of(message)
     last = world.max_attempts - 1
     attempt = 0
     while True:
-        # First come first served: the link is free again when the last one booked is through.
-        began = max(env.now, world.free_at_s)
-        sent_by = began + world.airtime_s
-        world.free_at_s = sent_by
-        crossing = world.crossing(message, began) if world.watched else UNTOUCHED
-        yield env.timeout(sent_by + world.latency_s + crossing.delay_s - env.now)
+        passage = yield from medium.send(message, attempt)
+        crossing = UNTOUCHED
+        if world.watched:
+            # Asked as codewords arrive, all equally late: in the order in which they began.
+            crossing = world.crossing(message, passage.began_s)
+            if crossing.delay_s > 0:
+                yield env.timeout(crossing.delay_s)
 
-        lost = DROPPED if world.loss > 0.0 and world.loses(message, attempt) else 0
-        world.submit(message, attempt, lost, began, env.now, crossing)
+        lost = world.fate(passage, message, attempt)
+        world.submit(message, attempt, lost, passage.began_s, env.now, crossing)
         if not world.waits:
             verdict = LOST if lost else DELIVERED
             done_s = env.now + world.receiver_latency_s
@@ -125,7 +130,7 @@ def life(
             verdict = LOST
             if attempt == last:
                 break
-            yield env.timeout(max(0.0, sent_by + world.silence_s - env.now))
+            yield world.silence(passage, message, attempt)
         else:
             yield env.timeout(world.receiver_latency_s)
             done_s = env.now
@@ -135,9 +140,33 @@ def life(
             verdict = REJECTED
             if attempt == last:
                 break
-            yield env.timeout(world.latency_s)  # the request to send again travels back
+            request = yield from medium.answer(message, attempt)
+            if request.destroyed:
+                yield world.silence(passage, message, attempt)
         attempt += 1
     world.settled.add(world.number, message, arrival_s, done_s, attempt + 1, verdict)
+    if world.acknowledges and verdict == DELIVERED:
+        yield from acknowledge(world, passage, message, attempt)
+
+
+def acknowledge(
+    world: _World, passage: Passage, message: int, attempt: int
+) -> Generator[simpy.Event, Any, None]:
+    """What a delivered message still costs the medium: its answer, and repeats until it is heard.
+
+    The receiver has what it wanted: repeats are not decoded, and adversaries let them pass.
+    """
+    medium = world.media.of(message)
+    lost = ARRIVED
+    while attempt < world.max_attempts - 1:
+        if not lost and not (yield from medium.answer(message, attempt)).destroyed:
+            return
+        yield world.silence(passage, message, attempt)
+        attempt += 1
+        passage = yield from medium.send(message, attempt)
+        lost = world.fate(passage, message, attempt)
+        if not lost:
+            yield world.env.timeout(world.receiver_latency_s)
 
 
 class _World:
@@ -150,12 +179,12 @@ class _World:
         "_interference",
         "_key",
         "_messages",
-        "airtime_s",
-        "free_at_s",
+        "acknowledges",
+        "env",
         "judged",
-        "latency_s",
         "loss",
         "max_attempts",
+        "media",
         "number",
         "receiver_latency_s",
         "settled",
@@ -165,19 +194,26 @@ class _World:
     )
 
     def __init__(
-        self, arm: Arm, scenario: Scenario, paths: Paths, batcher: Batcher, settled: _Settled
+        self,
+        env: simpy.Environment,
+        arm: Arm,
+        scenario: Scenario,
+        paths: Paths,
+        batcher: Batcher,
+        settled: _Settled,
     ) -> None:
         link, receiver = arm.link, arm.receiver
+        self.env = env
         self.number = arm.number
-        self.airtime_s = link.airtime_s(receiver.codec.latent_size)
-        self.latency_s, self.loss = link.latency_s, link.loss
-        self.max_attempts = link.max_attempts
+        self.media = media(env, link, receiver.codec.latent_size, scenario.seed)
+        self.loss, self.max_attempts = link.loss, link.max_attempts
         self.silence_s = link.silence_s(receiver.latency_s)
         self.receiver_latency_s = receiver.latency_s
         # Only where a decision depends on content, or a silence on the link, does anybody wait.
         self.judged = receiver.detector is not None
-        self.waits = self.judged or (link.loss > 0 and link.max_attempts > 1)
-        self.free_at_s = 0.0
+        self.acknowledges = link.answers
+        silences = link.loss > 0 or link.contended
+        self.waits = self.judged or self.acknowledges or (silences and link.max_attempts > 1)
         self.settled = settled
         self._batcher = batcher
         self._group = paths.of_arm[arm.number]
@@ -188,7 +224,19 @@ class _World:
         self._interference = Interference(arm, path.setting)
         self.watched = self._interference.acts
 
-    def loses(self, message: int, attempt: int) -> bool:
+    def fate(self, passage: Passage, message: int, attempt: int) -> int:
+        """`ARRIVED`, or why not."""
+        if passage.destroyed:
+            return COLLIDED
+        return DROPPED if self.loss > 0.0 and self._loses(message, attempt) else ARRIVED
+
+    def silence(self, passage: Passage, message: int, attempt: int) -> simpy.Event:
+        """The time in which a transmitter hears no answer, up to its next attempt."""
+        until_s = passage.ended_s + self.silence_s
+        backoff_s = self.media.of(message).backoff_s(message, attempt)
+        return self.env.timeout(max(0.0, until_s - self.env.now) + backoff_s)
+
+    def _loses(self, message: int, attempt: int) -> bool:
         """Whether the link drops this attempt; the same draw in every arm."""
         if attempt not in self._draws:
             import numpy as np
@@ -199,7 +247,7 @@ class _World:
         return self._draws[attempt][message] < self.loss
 
     def crossing(self, message: int, began_s: float) -> Crossing:
-        """What adversaries do to a codeword that begins now; called in the order of time."""
+        """What adversaries do to a codeword; called in the order in which codewords began."""
         return self._interference.crossing(message, began_s)
 
     def submit(

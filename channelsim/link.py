@@ -52,9 +52,10 @@ class Link(Part):
       first attempt, or it would keep the medium for as long as it has something to say.
 
     Every station has a queue of its own and never overlaps itself. But for ``queue``, silence is
-    followed by a random backoff: uniform over 2^min(n, 10) codewords after the n-th attempt (whole
-    slots for ``slotted_aloha``; for ``csma`` a codeword counts with its ``latency_s``, and hearing
-    somebody n times in a row doubles the backoff likewise).
+    followed by a random backoff: after the n-th attempt uniform over 2^min(n, 10) times the
+    codeword's vulnerable time, which is two codewords for ``aloha`` and a slot for
+    ``slotted_aloha`` (whole slots), and for ``csma`` over as many times a codeword with its
+    ``latency_s``; who hears somebody before its n-th attempt waits as long to listen again.
     """
 
     kind: ClassVar[str] = "link"

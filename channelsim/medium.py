@@ -28,7 +28,7 @@ RECEIVER = -1  # the receiver's number among the stations; transmitters count fr
 _LARGEST_WINDOW = 10  # backoffs stop doubling here, as Ethernet's do
 _LATE = EventPriority(2)  # after everything else of the same moment
 _ROUNDING = 1e-6  # of a codeword or slot: times that differ by less are the same
-_BLOCK = 256  # messages whose draws are made at once
+_MESSAGES, _INDICES = 32, 8  # whose draws are made at once
 
 
 class Passage(NamedTuple):
@@ -233,28 +233,30 @@ class Contention(Medium):
     """Stations that send without being told to; signals that overlap destroy each other.
 
     Every station has its own queue. ``_on_air``: signals that one who begins now could meet or
-    hear, as many as there are stations at most (and those of the last ``latency_s``).
+    hear, as many as there are stations at most (and those of the last ``carrier_s``, for which a
+    signal matters after it has left). ``unit_s``: of backoffs.
     """
-
-    carrier_s = 0.0  # how long after it left, a signal may still matter to those who listen
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
         super().__init__(env, link, latent_size)
+        self.unit_s = self.airtime_s
+        self.carrier_s = 0.0
         self._seed = seed
         self._stations: dict[int, Turns] = {}
         self._on_air: list[_Signal] = []
 
     def backoff_s(self, message: int, attempt: int) -> float:
-        """Uniform over 2^n codewords after the n-th silence of this message."""
-        return self._window(attempt + 1) * self._draw("backoff", message, attempt)
+        """Uniform over 2^n units after the n-th attempt (attempts count from 0)."""
+        return self._window(attempt) * self._draw("backoff", message, attempt)
 
-    def _window(self, doublings: int) -> float:
-        return 2.0 ** min(doublings, _LARGEST_WINDOW) * self.airtime_s
+    def _window(self, attempt: int) -> float:
+        return 2 ** min(attempt + 1, _LARGEST_WINDOW) * self.unit_s
 
     def _draw(self, what: str, message: int, attempt: int, index: int = 0) -> float:
         """A uniform number in (0, 1), the same in every arm."""
-        block, place = divmod(message, _BLOCK)
-        return _draws(_key(self._seed, what), block, attempt, index)[place]
+        block, place = divmod(message, _MESSAGES)
+        page, column = divmod(index, _INDICES)
+        return _draws(_key(self._seed, what), block, attempt, page)[place][column]
 
     def _cross(self, station: int, length_s: float, message: int, attempt: int) -> Sending:
         if station not in self._stations:
@@ -298,18 +300,21 @@ class Contention(Medium):
 class Aloha(Contention):
     """Everyone sends at once."""
 
+    def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
+        super().__init__(env, link, latent_size, seed)
+        self.unit_s = 2 * self.airtime_s  # who begins within it, centred on me, destroys me
+
 
 class SlottedAloha(Contention):
     """Everyone sends at the next slot; slot k begins at k·``slot_s``."""
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
         super().__init__(env, link, latent_size, seed)
-        self.slot_s = max(self.airtime_s, self.answer_s if link.answers else 0.0)
+        self.unit_s = self.slot_s = max(self.airtime_s, self.answer_s if link.answers else 0.0)
 
     def backoff_s(self, message: int, attempt: int) -> float:
-        """Whole slots, uniform from 0 to 2^n − 1 after the n-th silence of this message."""
-        slots = 2 ** min(attempt + 1, _LARGEST_WINDOW)
-        return int(slots * self._draw("backoff", message, attempt)) * self.slot_s
+        """Whole slots, uniform from 0 to 2^n − 1 after the n-th attempt."""
+        return math.floor(super().backoff_s(message, attempt) / self.slot_s) * self.slot_s
 
     def _until_it_may_begin(self, station: int, message: int, attempt: int) -> Waiting:  # noqa: ARG002
         wait_s = self._beginning_s() - self.env.now
@@ -328,9 +333,7 @@ class Csma(Contention):
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
         super().__init__(env, link, latent_size, seed)
         self.carrier_s = self.latency_s
-
-    def _window(self, doublings: int) -> float:
-        return 2.0 ** min(doublings, _LARGEST_WINDOW) * (self.airtime_s + self.latency_s)
+        self.unit_s = self.airtime_s + self.latency_s
 
     def _until_it_may_begin(self, station: int, message: int, attempt: int) -> Waiting:
         what = "listening to answer" if station == RECEIVER else "listening"
@@ -338,7 +341,7 @@ class Csma(Contention):
         while self._hears(station):
             share = self._draw(what, message, attempt, heard)
             heard += 1
-            yield self.env.timeout(self._window(heard) * share)
+            yield self.env.timeout(self._window(attempt) * share)
 
     def _hears(self, station: int) -> bool:
         """Whether somebody else's signal is passing by this station now."""
@@ -352,7 +355,7 @@ class Csma(Contention):
         if station == RECEIVER:  # it speaks only when it is asked to
             self._free(station)
             return
-        pause_s = self._window(1) * self._draw("pause", message, attempt)
+        pause_s = self._window(0) * self._draw("pause", message, attempt)
         self.env.timeout(pause_s).callbacks.append(lambda _: self._free(station))
 
 
@@ -370,6 +373,6 @@ def _key(seed: int, what: str) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=512)
-def _draws(key: tuple[int, int], block: int, attempt: int, index: int) -> list[float]:
-    messages = np.arange(block * _BLOCK, (block + 1) * _BLOCK, dtype=np.int64)
-    return seeds.uniforms(key, messages, attempt, 1, index)[:, 0].tolist()
+def _draws(key: tuple[int, int], block: int, attempt: int, page: int) -> list[list[float]]:
+    messages = np.arange(block * _MESSAGES, (block + 1) * _MESSAGES, dtype=np.int64)
+    return seeds.uniforms(key, messages, attempt, _INDICES, page).tolist()

@@ -93,7 +93,7 @@ FLAT_TAIL: tuple[str, ...] = (
 )
 
 DELIVERED, LOST, REJECTED = "yes", "lost", "rejected"
-DROPPED, COLLIDED = 1, 2  # why an attempt is lost
+ARRIVED, DROPPED, COLLIDED = 0, 1, 2  # an attempt's `lost`
 
 
 def metric_columns(metrics: Sequence[str], control: bool, judged: bool = False) -> list[str]:

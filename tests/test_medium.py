@@ -269,7 +269,7 @@ def test_one_who_has_much_to_say_does_not_keep_a_sensed_medium() -> None:
 def test_backoffs_are_uniform_double_each_time_and_belong_to_message_and_attempt() -> None:
     env = simpy.Environment()
     medium = media(env, Link(**ONE, transmitters=2, access="aloha"), LATENT, 3).of(0)
-    for attempt, window in ((0, 2), (2, 8), (30, 1024)):
+    for attempt, window in ((0, 4), (2, 16), (30, 2048)):
         waits = np.array([medium.backoff_s(i, attempt) for i in range(4000)]) / window
         assert 0 < waits.min() < waits.max() < 1
         assert waits.mean() == pytest.approx(0.5, abs=4 / (12 * 4000) ** 0.5)

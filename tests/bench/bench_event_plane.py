@@ -9,6 +9,8 @@ from typing import Any
 import simpy
 
 from channelsim.event_plane import arrivals
+from channelsim.link import Link
+from channelsim.medium import media
 
 MESSAGES = 100_000
 
@@ -29,22 +31,21 @@ def bare_timeout_s() -> float:
 
 def transmission_s(judged: bool) -> float:
     """Seconds per transmission through `arrivals` and `life`; Batcher and ledger are out."""
+    env = simpy.Environment()
     world = SimpleNamespace(
         number=0,
-        airtime_s=2.5e-4,
-        latency_s=0.02,
-        loss=0.0,
+        media=media(env, Link(), latent_size=10, seed=0),
         max_attempts=1,
-        silence_s=0.06,
         receiver_latency_s=0.02,
         waits=judged,
         judged=judged,
-        free_at_s=0.0,
+        watched=False,
+        acknowledges=False,
+        fate=lambda *_: 0,
         submit=lambda *_: None,
         accepts=lambda *_: True,
         settled=SimpleNamespace(add=lambda *_: None),
     )
-    env = simpy.Environment()
     env.process(arrivals(env, [message / 200 for message in range(MESSAGES)], [world]))
     start = time.perf_counter()
     env.run()
