@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Strict, model_validator
@@ -108,30 +109,43 @@ class Link(Part):
             return self.timeout_s
         return 2 * self.latency_s + receiver_latency_s + self.answer_s
 
-    def notices(self, latent_size: int) -> tuple[str, ...]:
-        """What the user should know about keys that change nothing, or less than one may think."""
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Keys that are given and change nothing here, a sentence each."""
         found = []
-        ordered = self.priorities is not None and len(set(self.priorities)) > 1
         if self.access != "queue" and not self.contended:
             found.append(
-                f"link: with access: {self.access} nobody meets anybody here; contention needs"
+                "link: access changes little while nobody meets anybody; contention needs"
                 " medium: shared with several transmitters, or duplex: half with max_attempts"
                 " above 1"
             )
+        ordered = self.priorities is not None and len(set(self.priorities)) > 1
         if ordered and (self.access != "queue" or self.medium == "own"):
-            why = "on a medium of its own" if self.medium == "own" else f"with access {self.access}"
-            found.append(f"link: priorities order a shared queue; {why} nobody goes first")
+            found.append(
+                "link: priorities change nothing; they order the turns of access: queue on"
+                " medium: shared"
+            )
         if self.duplex == "half" and self.max_attempts == 1:
             found.append(
                 "link: duplex: half changes nothing while max_attempts is 1: nothing is ever asked"
                 " for again, so nobody answers"
             )
-        if self.access == "csma" and self.contended:
-            codewords = self.latency_s / self.airtime_s(latent_size)
-            if codewords > 1:
-                found.append(
-                    f"link: with access: csma a codeword is heard {self.latency_s:g} s after it"
-                    f" began, which is {codewords:.3g} times as long as it lasts: listening avoids"
-                    " few collisions"
-                )
         return tuple(found)
+
+
+def notices(links: Sequence[tuple[Link, int]]) -> tuple[str, ...]:
+    """What the user should know about the links of all arms, each with its latent size K."""
+    # A key that matters in one arm of a sweep is there for a reason.
+    found = [text for text in links[0][0].idle if all(text in link.idle for link, _ in links)]
+    late = [
+        (link.latency_s / link.airtime_s(latent_size), link.latency_s)
+        for link, latent_size in links
+        if link.access == "csma" and link.contended
+    ]
+    codewords, latency_s = max(late, default=(0.0, 0.0))
+    if codewords > 1:
+        found.append(
+            f"link: with access: csma a codeword is heard {latency_s:g} s after it began, which is"
+            f" {codewords:.3g} times as long as it lasts: listening avoids few collisions"
+        )
+    return tuple(found)

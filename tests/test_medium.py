@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ import simpy
 
 from channelsim import seeds
 from channelsim.errors import InputError
+from channelsim.event_plane import simulate
 from channelsim.link import Link
 from channelsim.medium import Passage, Turns, media
+from channelsim.records import COLLIDED, AttemptsDone, TransmissionsDone
 from channelsim.scenario import Scenario
 
 # One symbol a codeword and one symbol a second: times count in codewords.
@@ -387,33 +390,25 @@ def test_nonsense_is_refused_in_one_sentence(keys: dict[str, Any], said: str) ->
     assert str(refusal.value) == said
 
 
+NOBODY = "link: access changes little while nobody meets anybody"
+RANKS = "link: priorities change nothing; they order the turns of access: queue on medium: shared"
+UNASKED = "link: duplex: half changes nothing while max_attempts is 1"
+DEAF = "link: with access: csma a codeword is heard 0.02 s after it began, which is 5 times as long"
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"access": "csma"}, "link: with access: csma nobody meets anybody here"),
-        (
-            {"access": "aloha", "transmitters": 4, "medium": "own"},
-            "link: with access: aloha nobody meets anybody here",
-        ),
-        ({"duplex": "half"}, "link: duplex: half changes nothing while max_attempts is 1"),
-        (
-            {"transmitters": 2, "priorities": [0, 1], "access": "aloha"},
-            "link: priorities order a shared queue; with access aloha nobody goes first",
-        ),
-        (
-            {"transmitters": 2, "priorities": [0, 1], "medium": "own"},
-            "link: priorities order a shared queue; on a medium of its own nobody goes first",
-        ),
-        (
-            {"transmitters": 2, "access": "csma", "latency_s": 0.02, "symbol_rate_hz": 1000},
-            "link: with access: csma a codeword is heard 0.02 s after it began, which is 5 times"
-            " as long as it lasts: listening avoids few collisions",
-        ),
+        ({"access": "csma"}, NOBODY),
+        ({"access": "aloha", "transmitters": 4, "medium": "own"}, NOBODY),
+        ({"duplex": "half"}, UNASKED),
+        ({"transmitters": 2, "priorities": [0, 1], "access": "aloha"}, RANKS),
+        ({"transmitters": 2, "priorities": [0, 1], "medium": "own"}, RANKS),
+        ({"transmitters": 2, "access": "csma", "symbol_rate_hz": 1000.0}, DEAF),
     ],
 )
 def test_keys_that_change_nothing_are_said(keys: dict[str, Any], said: str) -> None:
-    link = Link(**keys)
-    (notice,) = link.notices(latent_size=8)
+    (notice,) = Scenario.load(STUDY | {"link": keys}).notices
     assert notice.startswith(said)
 
 
@@ -426,4 +421,129 @@ def test_links_whose_keys_all_matter_have_nothing_to_say() -> None:
         {"access": "csma", **half, "latency_s": 1e-6},
         half,
     ):
-        assert Link(**keys).notices(latent_size=8) == (), keys
+        assert Scenario.load(STUDY | {"link": keys}).notices == (), keys
+
+
+def test_a_key_that_matters_at_one_point_of_a_sweep_is_there_for_a_reason() -> None:
+    link = {"transmitters": 2, "priorities": [0, 1], "latency_s": 1e-5}
+    for accesses, said in ((["queue", "aloha"], []), (["aloha", "csma"], [RANKS])):
+        study = Scenario.load(STUDY | {"link": link, "sweep": {"link.access": accesses}})
+        assert list(study.notices) == said
+
+
+# --- whole runs ---------------------------------------------------------------------------------
+
+BUSY: dict[str, Any] = {
+    **{"transmitters": 3, "priorities": [0, 1, 1], "max_attempts": 3, "loss": 0.1},
+    **{"latency_s": 0.02, "symbol_rate_hz": 200.0},
+}
+
+
+def tables(**changes: Any) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Attempts and transmissions of a run as columns, in no order that anybody promises."""
+    found: tuple[dict[str, list[Any]], dict[str, list[Any]]] = ({}, {})
+    for event in simulate(Scenario.load(STUDY | changes)):
+        if isinstance(event, AttemptsDone | TransmissionsDone):
+            into = found[isinstance(event, TransmissionsDone)]
+            for name, values in event.columns.items():
+                into.setdefault(name, []).extend(values)
+    return found
+
+
+@pytest.mark.parametrize("medium", ["shared", "own"])
+@pytest.mark.parametrize("duplex", ["full", "half"])
+def test_whatever_the_rules_every_message_is_settled_once(medium: str, duplex: str) -> None:
+    accesses = ["queue", "aloha", "slotted_aloha", "csma"]
+    source = {"kind": "dataset", "count": 60, "arrivals": {"kind": "poisson", "rate_hz": 40.0}}
+    detector = {"kind": "norm", "false_alarm": 0.2}  # so that requests to send again are made
+    codec = {"kind": "linear", "latent_size": 8}
+    attempts, settled = tables(
+        link={**BUSY, "medium": medium, "duplex": duplex},
+        source=source,
+        receivers={"plain": {"codec": codec}, "wary": {"codec": codec, "detector": detector}},
+        sweep={"link.access": accesses},
+    )
+    assert sorted(settled["transmission"]) == list(range(60 * 8))
+    assert sorted(set(attempts["transmission"])) == list(range(60 * 8))
+    made = Counter(attempts["transmission"])
+    last = dict(zip(settled["transmission"], settled["attempts"], strict=True))
+    assert made == last
+    assert {"yes", "rejected"} <= set(settled["delivered"])
+    # How the last attempt ended is how the message ended, and nothing was sent again after a yes.
+    rows = zip(*(attempts[name] for name in ("attempt", "lost", "accepted")), strict=True)
+    outcome = {key: (lost, accepted) for key, lost, accepted in rows}
+    for transmission, tries, delivered in zip(
+        *(settled[name] for name in ("transmission", "attempts", "delivered")), strict=True
+    ):
+        ends = [outcome[3 * transmission + number] for number in range(tries)]
+        assert all(accepted == 0 for _, accepted in ends[:-1])
+        lost, accepted = ends[-1]
+        assert delivered == ("lost" if lost else "yes" if accepted else "rejected")
+    collided = {key // 3 // 60 % 4 for key, (lost, _) in outcome.items() if lost == COLLIDED}
+    contended = {1, 2, 3} if medium == "shared" else set()
+    assert collided >= contended
+    assert 0 not in collided
+
+
+def test_a_collision_is_followed_by_silence_and_a_backoff() -> None:
+    # Two at once on a medium for one: both are lost, and leave again after their own backoffs.
+    link = {"latency_s": 0.5, "symbol_rate_hz": 4.0, "transmitters": 2, "access": "aloha"}
+    source = {"kind": "dataset", "count": 2, "arrivals": {"kind": "once"}}
+    receivers = {"plain": {"codec": {"kind": "linear", "latent_size": 8}, "latency_s": 0.25}}
+    attempts, settled = tables(
+        link=link | {"max_attempts": 2}, source=source, receivers=receivers, seed=3
+    )
+    rows = zip(*(attempts[name] for name in ("attempt", "lost", "began_s")), strict=True)
+    by_key = {key: (lost, began_s) for key, lost, began_s in rows}
+    assert by_key[0] == by_key[2] == (COLLIDED, 0.0)
+    # On the air for 1 s, silence for 2·0.5 + 0.25 s, and up to two vulnerable times of 2 s.
+    link_part = Link(**link)
+    medium = media(simpy.Environment(), link_part, 8, 3).of(0)
+    for message in (0, 1):
+        _, began_s = by_key[2 * message + 1]
+        assert began_s == pytest.approx(2.25 + medium.backoff_s(message, 0))
+        assert 2.25 < began_s < 2.25 + 4.0
+    apart = abs(by_key[1][1] - by_key[3][1])
+    assert (apart < 1.0) == (by_key[1][0] == COLLIDED) == (settled["delivered"][0] == "lost")
+
+
+def test_priorities_of_a_run_let_the_urgent_transmitter_pass() -> None:
+    source = {"kind": "dataset", "count": 20, "arrivals": {"kind": "once"}}
+    link = {"transmitters": 4, "priorities": [1, 1, 0, 1], "symbol_rate_hz": 4.0, "latency_s": 0.0}
+    _, settled = tables(link=link, source=source)
+    order = sorted(range(20), key=lambda i: settled["done_s"][settled["transmission"].index(i)])
+    assert order == [2, 6, 10, 14, 18, *(i for i in range(20) if i % 4 != 2)]
+
+
+def test_an_unheard_acknowledgement_costs_the_medium_and_no_row() -> None:
+    # ALOHA in both directions: repeats of what was accepted get in others' way, and leave no row.
+    source = {"kind": "dataset", "count": 200, "arrivals": {"kind": "poisson", "rate_hz": 20.0}}
+    link = {**BUSY, "loss": 0.0, "access": "aloha", "answer_symbols": 8}
+    heard, _ = tables(source=source, link=link)
+    unheard, settled = tables(source=source, link=link | {"duplex": "half"})
+    assert sum(map(bool, unheard["lost"])) > sum(map(bool, heard["lost"]))
+    assert sorted(settled["transmission"]) == list(range(200))
+    # Nobody is lost but by collision, since the link itself drops nothing.
+    assert set(unheard["lost"]) == {0, COLLIDED}
+
+
+@pytest.mark.parametrize("duplex", ["full", "half"])
+@pytest.mark.parametrize("access", ["queue", "slotted_aloha", "csma"])
+def test_how_much_may_wait_changes_no_bit_of_a_contended_run(access: str, duplex: str) -> None:
+    detector = {"kind": "norm", "false_alarm": 0.3}
+    codec = {"kind": "linear", "latent_size": 8}
+    changes = {
+        "link": {**BUSY, "access": access, "duplex": duplex},
+        "source": {"kind": "dataset", "count": 30, "arrivals": {"kind": "once"}},
+        "path": [{"kind": "awgn", "snr_db": 10.0}],
+        "receivers": {"wary": {"codec": codec, "detector": detector}},
+        "images": 0,
+    }
+    one, many = (tables(**changes, max_pending=pending) for pending in (1, 64))
+    for left, right, key in zip(one, many, ("attempt", "transmission"), strict=True):
+        rows = [
+            dict(zip(columns[key], zip(*columns.values(), strict=True), strict=True))
+            for columns in (left, right)
+        ]
+        assert str(rows[0]) == str({number: rows[1][number] for number in rows[0]})
+        assert len(rows[0]) == len(rows[1])

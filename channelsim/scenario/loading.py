@@ -11,9 +11,10 @@ import numpy as np
 import yaml
 
 from channelsim.errors import InputError
+from channelsim.link import notices
 from channelsim.parts import Metric
 from channelsim.problems import Origins, Problems, Where
-from channelsim.scenario.arms import ArmBuilder, read_sweep
+from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
 from channelsim.scenario.assembly import Workshop
 from channelsim.scenario.keys import RESERVED, Keys, labels_of
 from channelsim.scenario.resolved import Resolver, digest, loadable
@@ -83,8 +84,12 @@ def load(
         "resolved": resolved,
         "hash": digest(described),
         "path": path,
-        "notices": tuple(workshop.notices),
+        "notices": (*workshop.notices, *_link_notices(numbered)),
     }
+
+
+def _link_notices(arms: list[Arm]) -> tuple[str, ...]:
+    return notices([(arm.link, arm.receiver.codec.latent_size) for arm in arms])
 
 
 def _text(path: Path) -> str:
