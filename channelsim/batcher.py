@@ -19,6 +19,7 @@ from torch import Tensor
 
 from channelsim.records import AttemptsDone, Batch, ImageSaved, LogEvent
 from channelsim.signal_path import SignalPath
+from channelsim.stand_ins import LastAccepted
 
 
 class Memo(Protocol):
@@ -56,6 +57,17 @@ class _Pending:
             *(self.began_s, self.arrived_s, self.allowance, self.replayed),
         )
 
+    def batch(self) -> Batch:
+        return Batch(
+            np.array(self.arm, dtype=np.int64),
+            np.array(self.message, dtype=np.int64),
+            np.array(self.attempt, dtype=np.int64),
+            np.array(self.lost, dtype=np.int64),
+            np.array(self.began_s, dtype=np.float64),
+            np.array(self.allowance, dtype=np.float64),
+            np.array(self.replayed, dtype=np.int64),
+        )
+
     def keep(self, chosen: Sequence[int]) -> None:
         for column in self.columns():
             column[:] = [column[i] for i in chosen]
@@ -86,6 +98,7 @@ class Batcher:
         self._memo, self._emit = memo, emit
         self._pending = [_Pending() for _ in paths]
         self._answers: dict[int, bool] = {}
+        self._last = [_memory(path) for path in paths]
 
     @property
     def waiting(self) -> int:
@@ -155,6 +168,7 @@ class Batcher:
         known = self._memo.known(keys) if keys else {}
         if known:
             self._remember(group, known)
+            self._recall(group, start, keys, known)
             fresh = [start + i for i, key in enumerate(keys) if key not in known]
             pending.keep([*range(start), *fresh])
         pending.checked = len(pending.arm)
@@ -164,24 +178,27 @@ class Batcher:
         if self._paths[group].defence.detector is not None:
             self._answers.update(accepted)
 
+    def _recall(self, group: int, start: int, keys: Sequence[int], known: dict[int, bool]) -> None:
+        """Tell a receiver's memory what an earlier run accepted."""
+        memory = self._last[group]
+        if memory is None:
+            return
+        batch = self._pending[group].batch()
+        for row, key in enumerate(keys, start):
+            if known.get(key, False):
+                memory.known(key, batch[row : row + 1])
+
     def _run(self, group: int) -> None:
         pending, self._pending[group] = self._pending[group], _Pending()
-        path = self._paths[group]
+        path, memory = self._paths[group], self._last[group]
         keys = self._keys(pending)
-        batch = Batch(
-            np.array(pending.arm, dtype=np.int64),
-            np.array(pending.message, dtype=np.int64),
-            np.array(pending.attempt, dtype=np.int64),
-            np.array(pending.lost, dtype=np.int64),
-            np.array(pending.began_s, dtype=np.float64),
-            np.array(pending.allowance, dtype=np.float64),
-            np.array(pending.replayed, dtype=np.int64),
-        )
+        batch = pending.batch()
         for start in range(0, len(keys), path.block_rows):
             part = slice(start, start + path.block_rows)
             rows = batch[part]
             keep = rows.message < self._thumbnails
-            outcome, images = path.run(rows, keep)
+            stand_ins = None if memory is None else memory.of(rows, keys[part])
+            outcome, images = path.run(rows, keep, stand_ins)
             accepted = outcome.accepted.tolist()
             arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
@@ -205,6 +222,12 @@ class Batcher:
             for key, picture in zip(keys, pictures, strict=True):
                 transmission, attempt = divmod(key, self._max_attempts)
                 self._emit(ImageSaved(transmission, attempt, role, png(picture)))
+
+
+def _memory(path: SignalPath) -> LastAccepted | None:
+    if not path.defence.last:
+        return None
+    return LastAccepted(path.defence.fallback, lambda row: path.look(row)[1]["received"][0])
 
 
 def png(picture: Tensor) -> bytes:

@@ -208,7 +208,7 @@ class Fitting:
         detector = receiver.detector
         fallback = self._fallback(receiver.fallback, receiver.codec.image_shape)
         if detector is None:
-            return Defence(None, {}, fallback), float("nan")
+            return Defence(None, {}, fallback, receiver.fallback == "last"), float("nan")
         key = (
             id(receiver.codec),
             arm.transmit,
@@ -224,7 +224,8 @@ class Fitting:
             fitted, held_out = self._halves(len(received))
             state = detector.fit(received[fitted])
             scores = detector.score(received[held_out], state).double()
-            self._defences[key] = Defence(detector, state, fallback), scores
+            last = receiver.fallback == "last"
+            self._defences[key] = Defence(detector, state, fallback, last), scores
         defence, scores = self._defences[key]
         limit = threshold(scores, detector.false_alarm)
         self.report["threshold"][str(arm.number)] = limit

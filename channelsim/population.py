@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
-from channelsim.calibration import calibrate
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
 from channelsim.metrics.frechet import Extractor, Frechet, dataset_features, inception_features
-from channelsim.records import Batch
-from channelsim.scenario import Scenario
+from channelsim.recompute import Recomputation
 
 _ROLES = ("source", "clean", "received")
 
@@ -65,17 +62,10 @@ def populations(
             what = f"arm {odd[0]} is not complete" if odd else "no arm is complete"
             raise InputError(f"{folder}: {what}; let the run finish, or choose among its arms")
         last = {arm: _last_attempts(ledger, header, arm) for arm in chosen}
-    scenario = Scenario.load(header["scenario"], data_root=data_root)
-    if scenario.hash != header["scenario_hash"]:
-        raise InputError(
-            f"{folder}: the files this scenario refers to (weights, code, targets) are not those of"
-            " the run any more; put them back to compute it again"
-        )
-    paths = calibrate(scenario)
+    again = Recomputation(folder, data_root)
     found = []
     for arm in chosen:
-        path = paths.paths[paths.of_arm[arm]]
-        features = _features(path, arm, last[arm], extractor)
+        features = _features(again, arm, last[arm], extractor)
         received = extractor.between(features["received"], features["source"])
         clean = extractor.between(features["clean"], features["source"])
         found.append(ArmPopulation(arm, known[arm].receiver, known[arm].swept, received, clean))
@@ -84,28 +74,23 @@ def populations(
     return found
 
 
-def _last_attempts(ledger: Ledger, header: Mapping[str, Any], arm: int) -> np.ndarray:
-    """Message, number of its last attempt, and what `Batch.RECORDED` of it: float64 [n, 6]."""
+def _last_attempts(ledger: Ledger, header: Mapping[str, Any], arm: int) -> list[int]:
+    """Keys of the last attempts of an arm's transmissions."""
     count, most = header["count"], header["max_attempts"]
-    recorded = ", ".join(f"attempt.{name}" for name in Batch.RECORDED)
     query = (
-        f"SELECT transmission.message, transmission.attempts - 1, {recorded} FROM transmission"
-        " JOIN attempt ON attempt.attempt ="
-        " transmission.transmission * ? + transmission.attempts - 1"
-        " WHERE transmission.transmission BETWEEN ? AND ? ORDER BY transmission.transmission"
+        "SELECT transmission * ? + attempts - 1 FROM transmission"
+        " WHERE transmission BETWEEN ? AND ? ORDER BY transmission"
     )
-    rows = ledger.rows(query, (most, arm * count, (arm + 1) * count - 1))
-    return np.array(list(rows), dtype=np.float64).reshape(-1, 2 + len(Batch.RECORDED))
+    return [key for (key,) in ledger.rows(query, (most, arm * count, (arm + 1) * count - 1))]
 
 
 def _features(
-    path: Any, arm: int, attempts: np.ndarray, extractor: Extractor
+    again: Recomputation, arm: int, attempts: list[int], extractor: Extractor
 ) -> dict[str, torch.Tensor]:
     found: dict[str, list[torch.Tensor]] = {role: [] for role in _ROLES}
-    for start in range(0, len(attempts), path.block_rows):
-        stored = attempts[start : start + path.block_rows]
-        batch = Batch.recorded(arm, stored[:, 2:], stored[:, 0], stored[:, 1])
-        _, images, _ = path.look(batch)
+    rows = again.path(arm).block_rows
+    for start in range(0, len(attempts), rows):
+        _, images, _ = again.look(arm, attempts[start : start + rows])
         for role in _ROLES:
             found[role].append(extractor.features(images[role]))
     return {role: torch.cat(parts) for role, parts in found.items()}

@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from channelsim.calibration import calibrate
 from channelsim.errors import InputError
 from channelsim.fingerprint import fingerprint
 from channelsim.ledger import Ledger
-from channelsim.records import Batch
-from channelsim.scenario import Scenario
+from channelsim.recompute import Recomputation
 
 TOLERANCE = 1e-4
 
@@ -77,18 +75,9 @@ def replay(
         stored = _stored(ledger, header, transmission, attempt)
     number, message = divmod(transmission, header["count"])
     tried = stored["attempt"] - transmission * header["max_attempts"]
-
-    scenario = Scenario.load(header["scenario"], data_root=data_root)
-    if scenario.hash != header["scenario_hash"]:
-        raise InputError(
-            f"{folder}: the files this scenario refers to (weights, code, targets) are not those of"
-            " the run any more; put them back to replay it"
-        )
-    paths = calibrate(scenario)
-    path = paths.paths[paths.of_arm[number]]
-    batch = Batch.recorded(number, [[stored[name] for name in Batch.RECORDED]], message, tried)
-    outcome, images, latents = path.look(batch)
-    same = fingerprint(scenario.block_rows) == header["fingerprint"]
+    again = Recomputation(folder, data_root)
+    outcome, images, latents = again.look(number, [stored["attempt"]])
+    same = fingerprint(again.scenario.block_rows) == header["fingerprint"]
     exact = same and "mixed" not in header  # of a mixed run nobody knows which row is whose
     recomputed = {"accepted": int(outcome.accepted[0])} | {
         name: values[0] for name, values in outcome.columns.items()

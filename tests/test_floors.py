@@ -54,7 +54,10 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "ledger": {"ledger", "export"},
         },
     ),
-    ("5, upper half", {"signal_path": {"signal_path", "batcher", "calibration", "fitting"}}),
+    (
+        "5, upper half",
+        {"signal_path": {"signal_path", "batcher", "calibration", "fitting", "stand_ins"}},
+    ),
     (
         "6",
         {
@@ -63,6 +66,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "interference",
                 "medium",
                 "fingerprint",
+                "recompute",
                 "replay",
                 "population",
             },

@@ -13,7 +13,8 @@ class Receiver(Part):
 
     ``codec``: also gives the transmitter its encoder. ``latency_s`` [s]: from arrival to decision;
     it is the Batcher's window. ``fallback``: the image that stands in for a message that was lost
-    or rejected: the data set's ``mean`` image or ``black``. Defaults are ours.
+    or rejected: the data set's ``mean`` image, ``black``, or the ``last`` one that this receiver
+    accepted before (until there is one, the mean). Defaults are ours.
     """
 
     kind: ClassVar[str] = "receiver"
@@ -21,4 +22,4 @@ class Receiver(Part):
     codec: Codec
     detector: Detector | None = None
     latency_s: NonNegative = 0.02
-    fallback: Literal["mean", "black"] = "mean"
+    fallback: Literal["mean", "black", "last"] = "mean"

@@ -47,7 +47,7 @@ def _receiver() -> dict[str, Any]:
             "codec": {"$ref": "#/$defs/codec"},
             "detector": {"anyOf": [{"$ref": "#/$defs/detector"}, {"type": "null"}]},
             "latency_s": {"type": "number", "minimum": 0, "default": fields["latency_s"].default},
-            "fallback": {"enum": ["mean", "black"], "default": fields["fallback"].default},
+            "fallback": {"enum": ["mean", "black", "last"], "default": fields["fallback"].default},
         },
         "required": ["codec"],
         "additionalProperties": False,

@@ -28,15 +28,20 @@ from channelsim.signal_path.tampering import tamper
 from channelsim.signal_path.transmitter import Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
 from channelsim.sources import as_float
+from channelsim.stand_ins import StandIns
 
 
 @dataclass(frozen=True)
 class Defence:
-    """A receiver's run-time part: a fitted detector (or none) and the fallback image [C, H, W]."""
+    """A receiver's run-time part: a fitted detector (or none) and the fallback image [C, H, W].
+
+    ``last``: whether the last accepted image goes before the fallback.
+    """
 
     detector: Detector | None
     state: Mapping[str, Tensor]
     fallback: Tensor
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,24 @@ class SignalPath:
     block_rows: int
     latents: Latents | None = None
 
-    def run(self, batch: Batch, keep: Column | None = None) -> tuple[Outcome, dict[str, Tensor]]:
+    def run(
+        self, batch: Batch, keep: Column | None = None, stand_ins: StandIns | None = None
+    ) -> tuple[Outcome, dict[str, Tensor]]:
         """Send at most ``block_rows`` attempts through the path, padded to that many.
 
-        Returns what was measured and, for the rows that ``keep`` marks, the images by role.
+        ``stand_ins``: what is shown for rows that are not accepted (default: the fallback). Returns
+        what was measured and, for the rows that ``keep`` marks, the images by role.
         """
-        outcome, images, _ = self.look(batch)
+        outcome, images, _ = self.look(batch, stand_ins)
         if keep is None or not keep.any():
             return outcome, {}
         chosen = torch.from_numpy(np.flatnonzero(keep))
         return outcome, {role: picture[chosen] for role, picture in images.items()}
 
     @torch.no_grad()
-    def look(self, batch: Batch) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
+    def look(
+        self, batch: Batch, stand_ins: StandIns | None = None
+    ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
         """The same with all images [N, C, H, W] and latents [N, K] by role.
 
         Latents are what the receiver's decoder is given: ``sent`` (undisturbed), ``passive``,
@@ -83,7 +93,7 @@ class SignalPath:
         n = len(batch)
         full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row
         with remembering():
-            columns, accepted, images, latents = self._cross(full)
+            columns, accepted, images, latents = self._cross(full, stand_ins)
         outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
         return (
             outcome,
@@ -92,7 +102,7 @@ class SignalPath:
         )
 
     def _cross(
-        self, batch: Batch
+        self, batch: Batch, stand_ins: StandIns | None
     ) -> tuple[dict[str, Column], Column, dict[str, Tensor], dict[str, Tensor]]:
         codec = self.transmitter.codec
         source, scaled, clean = self._sent(batch.message)
@@ -141,7 +151,12 @@ class SignalPath:
 
         lost = torch.from_numpy(batch.lost > 0).to(source.device)
         accepted, score = self._judge(received["attacked"], batch.arm)
-        shown = self._show(decoded["attacked"], accepted & ~lost)
+        arrived = accepted & ~lost
+        fallback = self.defence.fallback
+        log["stand_in"] = np.full(len(batch), None, dtype=object)
+        if stand_ins is not None:
+            log["stand_in"], fallback = stand_ins.choose(arrived.cpu().numpy(), decoded["attacked"])
+        shown = _shown(decoded["attacked"], arrived, fallback)
         log["score"] = score
         references = {"source": source, "clean": clean, "passive": decoded["passive"]}
         compared = {**references, "target": self._target(batch, knowledge)}
@@ -150,7 +165,7 @@ class SignalPath:
         self._measure(log, "", shown, compared)
         if self.control:
             allowed, _ = self._judge(received["control"], batch.arm)
-            stand_in = self._show(decoded["control"], allowed & ~lost)
+            stand_in = _shown(decoded["control"], allowed & ~lost, fallback)
             self._measure(log, "control_", stand_in, compared)
         if self.judged:
             for metric in self.metrics:
@@ -159,11 +174,10 @@ class SignalPath:
                 log[f"decoded_{name}"] = (
                     log[name] if known else column_of(metric(decoded["attacked"], source))
                 )
-        log["stand_in"] = np.full(len(batch), None, dtype=object)
         latents = {"sent": scaled.undo(scaled.wire), "passive": received["passive"]}
         latents["received"] = received["attacked"]
         kept = {**references, "received": shown}
-        return log, (accepted & ~lost).cpu().numpy(), kept, latents
+        return log, arrived.cpu().numpy(), kept, latents
 
     @property
     def control(self) -> bool:
@@ -224,12 +238,6 @@ class SignalPath:
         score = column_of(detector.score(latent, self.defence.state))
         return torch.from_numpy(score <= self.thresholds[arm]).to(latent.device), score
 
-    def _show(self, decoded: Tensor, accepted: Tensor) -> Tensor:
-        """What the user sees: the decoded image, or the fallback where it was not accepted."""
-        if bool(accepted.all()):
-            return decoded
-        return torch.where(accepted[:, None, None, None], decoded, self.defence.fallback)
-
     def _measure(
         self,
         log: dict[str, Column],
@@ -247,3 +255,10 @@ class SignalPath:
                 values = column_of(metric(shown, reference)) if known is None else known
                 done.append((reference, values))
                 log[f"{prefix}{metric.kind}_{suffix}"] = values
+
+
+def _shown(decoded: Tensor, accepted: Tensor, fallback: Tensor) -> Tensor:
+    """What the user sees: the decoded image, or the fallback where it was not accepted."""
+    if bool(accepted.all()):
+        return decoded
+    return torch.where(accepted[:, None, None, None], decoded, fallback)
