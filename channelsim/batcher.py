@@ -10,7 +10,7 @@ is scheduling only.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,12 +98,13 @@ class Batcher:
         self._memo, self._emit = memo, emit
         self._pending = [_Pending() for _ in paths]
         self._answers: dict[int, bool] = {}
+        self._computing = 0  # rows of the group at work that are still to come
         self._last = [_memory(path) for path in paths]
 
     @property
     def waiting(self) -> int:
         """How many attempts have been submitted and not yet computed."""
-        return sum(len(group.arm) for group in self._pending)
+        return self._computing + sum(len(group.arm) for group in self._pending)
 
     def submit(
         self,
@@ -143,13 +144,13 @@ class Batcher:
     def flush(self, group: int) -> None:
         """Run everything pending in one group."""
         self._drop_known(group)
-        if self._pending[group].arm:
-            self._run(group)
+        self._run(group)
 
-    def flush_all(self) -> None:
-        """Run everything pending."""
+    def drain(self) -> Iterator[None]:
+        """Run everything pending, and pause after every block."""
         for group in range(len(self._paths)):
-            self.flush(group)
+            self._drop_known(group)
+            yield from self._blocks(group)
 
     def _keys(self, pending: _Pending, start: int = 0) -> list[int]:
         count, most = self._count, self._max_attempts
@@ -189,12 +190,18 @@ class Batcher:
                 memory.known(key, batch[row : row + 1])
 
     def _run(self, group: int) -> None:
+        for _ in self._blocks(group):
+            pass
+
+    def _blocks(self, group: int) -> Iterator[None]:
         pending, self._pending[group] = self._pending[group], _Pending()
         path, memory = self._paths[group], self._last[group]
         keys = self._keys(pending)
         batch = pending.batch()
+        self._computing = len(keys)
         for start in range(0, len(keys), path.block_rows):
             part = slice(start, start + path.block_rows)
+            self._computing = max(0, len(keys) - part.stop)
             rows = batch[part]
             keep = rows.message < self._thumbnails
             stand_ins = None if memory is None else memory.of(rows, keys[part])
@@ -216,6 +223,7 @@ class Batcher:
                 **{name: values.tolist() for name, values in outcome.columns.items()},
             }
             self._emit(AttemptsDone(columns))
+            yield
 
     def _thumbs(self, keys: list[int], images: dict[str, Tensor]) -> None:
         for role, pictures in images.items():

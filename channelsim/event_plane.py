@@ -76,7 +76,12 @@ def simulate(
                     break
         except simpy.core.EmptySchedule:
             events_left = False
-            batcher.flush_all()
+            for _ in batcher.drain():
+                yield from outbox
+                outbox.clear()
+                yield Ticked(env.now, settled.total - batcher.waiting, total)
+                if stop is not None and stop():
+                    return
         computed = bool(outbox)
         yield from outbox
         outbox.clear()
