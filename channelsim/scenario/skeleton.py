@@ -26,7 +26,9 @@ class Skeleton(BaseModel):
         "mean", description="Whether a variational encoder sends its mean or a sample."
     )
     power: Any = Field(default_factory=dict, description="Power mode: average, codeword, or keys.")
-    link: Any = Field(default_factory=dict, description="Latency, symbol rate, loss, attempts.")
+    link: Any = Field(
+        default_factory=dict, description="Time, loss, attempts, and how transmitters share."
+    )
     path: list[Any] = Field(
         default_factory=list, description="What the signal meets between the two, in order."
     )
