@@ -22,9 +22,10 @@ def started(
     control: bool = True,
     max_attempts: int = 1,
     seed: int = 7,
+    judged: bool = False,
     **more: Any,
 ) -> Started:
-    """Return the first event of a run over these arms."""
+    """Return the first event of a run over these arms; ``judged``: a receiver has a detector."""
     header = {
         "title": "A run with known numbers",
         "seed": seed,
@@ -35,6 +36,7 @@ def started(
         "max_attempts": max_attempts,
         "metrics": list(metrics),
         "control": control,
+        "judged": judged,
         "swept_keys": list(arms[0].swept),
         "receivers": list(dict.fromkeys(arm.receiver for arm in arms)),
         "block_rows": 8,
@@ -57,19 +59,21 @@ def add_arm(
     """
     header = ledger.header()
     numbers = np.arange(header["count"]) if messages is None else np.asarray(messages)
-    names = records.quality_columns(header["metrics"])
-    names += records.metric_columns(header["metrics"], header["control"])
+    names = _measured(header)
     transmission = arm * header["count"] + numbers
     attempts = np.broadcast_to(columns.pop("attempts", 1), numbers.shape)
     delivered = np.broadcast_to(columns.pop("delivered", "yes"), numbers.shape)
     settled = {
         "transmission": transmission.tolist(),
-        "sent_s": (0.01 * numbers).tolist(),
-        "done_s": (0.01 * numbers + 0.05).tolist(),
+        "sent_s": np.broadcast_to(columns.pop("sent_s", 0.01 * numbers), numbers.shape).tolist(),
+        "done_s": np.broadcast_to(
+            columns.pop("done_s", 0.01 * numbers + 0.05), numbers.shape
+        ).tolist(),
         "attempts": attempts.tolist(),
         "delivered": delivered.tolist(),
     }
     values: dict[str, Any] = {
+        **dict.fromkeys(records.ATTEMPT_COLUMNS),
         "attempt": transmission * header["max_attempts"] + attempts - 1,
         "transmission": transmission,
         "arrived_s": 0.01 * numbers + 0.03,
@@ -95,13 +99,18 @@ def add_arm(
 def add_attempts(ledger: Ledger, attempts: Sequence[int], **columns: Any) -> None:
     """Record further attempts by their keys, with harmless values in unnamed columns."""
     header = ledger.header()
-    names = records.quality_columns(header["metrics"])
-    names += records.metric_columns(header["metrics"], header["control"])
+    names = _measured(header)
     keys = np.asarray(attempts)
     values: dict[str, Any] = dict.fromkeys((*records.ATTEMPT_COLUMNS, *names))
     values |= {"attempt": keys, "transmission": keys // header["max_attempts"]}
     values |= {"arrived_s": 0.0, "lost": 0, "accepted": 0, "delta_l2": 1.0} | columns
     ledger.write(AttemptsDone(_spread(values, len(keys))))
+
+
+def _measured(header: Mapping[str, Any]) -> list[str]:
+    metrics = header["metrics"]
+    measured = records.metric_columns(metrics, header["control"], header["judged"])
+    return records.quality_columns(metrics) + measured
 
 
 def _spread(values: Mapping[str, Any], n: int) -> dict[str, list[Any]]:

@@ -249,6 +249,7 @@ def warnings(summary: Summary) -> list[str]:
         texts = _about_noise(summary, points)
         for word in _ALARMING:
             texts += _about_verdict(summary, points, word)
+        texts += _about_alarms(summary, receiver)
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
@@ -274,6 +275,23 @@ def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
     if unsure := [point for point in points if undecided(point.gain_db)]:
         where = _places(summary, unsure)
         found.append(f"{where}: the gain over noise may be chance (its interval holds 0 dB).")
+    return found
+
+
+def _about_alarms(summary: Summary, receiver: str) -> list[str]:
+    points = {point.arm: point for point in summary.of(receiver)}
+    found = []
+    for one in summary.coverages:
+        alarms = one.false_alarms
+        if one.receiver != receiver or alarms is None or one.stated is None:
+            continue
+        if alarms.low > one.stated:
+            share = alarms.map(lambda value: 100 * value)
+            where = _places(summary, [points[one.arm]])
+            found.append(
+                f"{where}: the detector rejects {spread(share, 1)} % of the codewords in which"
+                f" nothing was injected, more than the stated {100 * one.stated:g} %."
+            )
     return found
 
 

@@ -52,23 +52,35 @@ class Interval:
         return Interval(float(ends[0]), low, high)
 
 
-def cell_of(message: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Which cell each message (by its image) is in, [N]; its own cell up to `CELLS` images.
+def ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    """An interval as three cells of a flat row: ``name``, ``name_low``, ``name_high``."""
+    found = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
 
-    Beyond that a message goes to one of `CELLS` cells by a hash (splitmix64, Steele et al. 2014),
+
+def cell_of(
+    message: NDArray[np.int64], count: int, seed: int, most: int | None = None
+) -> NDArray[np.int64]:
+    """Which cell each message (by its image) is in, [N]; its own cell up to ``most`` images.
+
+    Beyond that (`CELLS` where ``most`` is None) a message goes to one of as many cells by a hash,
     and whole cells are resampled: the same interval, since the messages of a cell are a random
     sample, at a cost that no longer grows with the run. Consecutive messages would not do, for
     images come ordered by class.
     """
-    if count <= CELLS:
-        return message
-    first, second = seeds.stream_key(seed, "bootstrap", "cells")
+    most = CELLS if most is None else most
+    return message if count <= most else scattered(message, most, seed, "cells")
+
+
+def scattered(numbers: NDArray[np.int64], places: int, seed: int, draw: str) -> NDArray[np.int64]:
+    """Send each number to one of ``places`` by a hash (splitmix64, Steele et al. 2014), [N]."""
+    first, second = seeds.stream_key(seed, "bootstrap", draw)
     with np.errstate(over="ignore"):
-        mixed = message.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         mixed += np.uint64(first << 32 | second)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(CELLS)).astype(np.int64)
+    return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(places)).astype(np.int64)
 
 
 class Resampler:
@@ -250,3 +262,15 @@ def mean_interval(values: Floats, seed: int, resamples: int = RESAMPLES) -> Inte
     column = np.asarray(values, dtype=np.float64)[:, None]
     found = means(column, np.ones_like(column), Resampler(len(column), seed, resamples))
     return intervals(found)[0]
+
+
+def binomial(hits: int, trials: int) -> Interval | None:
+    """A share with its exact 95 % interval (Clopper & Pearson 1934); None without a trial."""
+    if trials == 0:
+        return None
+    from scipy.special import betaincinv
+
+    tail = (1 - LEVEL) / 2
+    low = float(betaincinv(hits, trials - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, trials - hits, 1 - tail)) if hits < trials else 1.0
+    return Interval(hits / trials, low, high)

@@ -48,6 +48,15 @@ class Scale:
         changed = self.from_additive is not _as_it_is
         return not self.higher_is_better or self.perfect is not None or changed
 
+    @property
+    def damage_name(self) -> str:
+        """What `damage` is a mean of: ``mse`` for PSNR, ``1 − ssim``, else the metric itself."""
+        if self.name == "psnr":
+            return "mse"
+        return (
+            f"1 − {self.name}" if self.higher_is_better and self.perfect is not None else self.name
+        )
+
 
 def scale_of(name: str) -> Scale:
     """Return the scale of a metric by name; unknown names get a neutral one."""

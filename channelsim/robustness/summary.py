@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from channelsim import records, units
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, read_arm
+from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, areas_of, epsilon_key_of, in_decibels
 from channelsim.robustness.gain import adversarial_gain, beaten
-from channelsim.robustness.intervals import Interval, Means, Resampler, intervals
+from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.scales import damage_metric, scale_of
+from channelsim.robustness.timeline import Timeline, timelines
 from channelsim.robustness.verdicts import arm_verdict
 
 if TYPE_CHECKING:
@@ -88,10 +90,11 @@ class Summary:
 
     ``points`` in arm order; ``areas`` at equal ε where exactly one swept key is a budget's epsilon
     (``epsilon_key``), and then ``comparisons``: the same at equal PSR, and the receivers' order
-    under both readings. ``constant_image``: what a receiver scores that always shows the data set's
-    mean image, per metric against the source; the sanity row of every table. Intervals are BCa
-    bootstrap intervals over messages, seeded by the run's seed: the same ledger always gives the
-    same summary.
+    under both readings. ``coverages``: what detectors are worth, per arm that has one;
+    ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
+    always shows the data set's mean image, per metric against the source; the sanity row of every
+    table. Intervals are BCa bootstrap intervals over messages, seeded by the run's seed: the same
+    ledger always gives the same summary.
     """
 
     title: str
@@ -108,6 +111,8 @@ class Summary:
     areas: tuple[Area, ...] = field(default_factory=tuple)
     comparisons: tuple[Comparison, ...] = field(default_factory=tuple)
     constant_image: Mapping[str, float] = field(default_factory=dict)
+    coverages: tuple[Coverage, ...] = field(default_factory=tuple)
+    timelines: tuple[Timeline, ...] = field(default_factory=tuple)
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -130,6 +135,14 @@ class Summary:
         rows = [("epsilon", area) for area in self.areas]
         rows += [("psr", area) for one in self.comparisons for area in one.areas]
         return [_flat_area(at, area) for at, area in rows]
+
+    def coverage_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per arm with a detector: its errors, areas and risks."""
+        return [one.row() for one in self.coverages]
+
+    def timeline_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per arm and bin of simulated time."""
+        return [row for one in self.timelines for row in one.rows()]
 
 
 def summarise(ledger: Ledger, clip: bool = False) -> Summary:
@@ -163,6 +176,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
         comparisons=compared,
+        coverages=coverages(ledger, header, arms, _resamplers(int(header["seed"]))),
+        timelines=timelines(ledger, header, arms),
     )
 
 
@@ -180,7 +195,7 @@ def _point(
     tally = cells.tally
     gain, lost_to_noise = None, False
     power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
-    attacked = bool(set(tally.verdicts) - {records.OFF})
+    attacked = bool(set(tally.verdicts) - {records.OFF, records.IDLE})
     gauge = damage_metric(metrics) if header["control"] else None
     if found is not None and gauge is not None and attacked:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
@@ -282,7 +297,7 @@ def _flat(point: Point) -> dict[str, Any]:
             (f"control_{metric}_target", reading.control_target),
         ]
     for name, interval in spread:
-        row |= _ends(name, interval)
+        row |= ends(name, interval)
     return row
 
 
@@ -290,9 +305,4 @@ def _flat_area(at: str, area: Area) -> dict[str, Any]:
     row: dict[str, Any] = {"at": at, "receiver": area.receiver, "metric": area.metric}
     row |= {**area.fixed, "line": area.line, "start": area.start, "end": area.end}
     row |= {"points": area.points, "flags": "; ".join(area.flags)}
-    return row | _ends("aaddc", area.raw) | _ends("naaddc", area.normalised)
-
-
-def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
-    ends = (interval.value, interval.low, interval.high) if interval else (None, None, None)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+    return row | ends("aaddc", area.raw) | ends("naaddc", area.normalised)
