@@ -58,13 +58,20 @@ def run(
 
 
 def _pictures(done: Run, summary: Summary) -> list[Path]:
+    from channelsim.report.coverage import coverage
     from channelsim.report.gallery import gallery
     from channelsim.report.pictures import curves
+    from channelsim.report.timeline import timeline
 
-    curve, images = done.folder / "curves.png", done.folder / "gallery.png"
-    curves(summary, curve)
+    made = [done.folder / "curves.png"]
+    curves(summary, made[0])
+    for name, draw in (("coverage.png", coverage), ("timeline.png", timeline)):
+        path = done.folder / name
+        if draw(summary, path):
+            made.append(path)
+    images = done.folder / "gallery.png"
     with done.ledger() as ledger:
-        return [curve, images] if gallery(ledger, images) else [curve]
+        return [*made, images] if gallery(ledger, images) else made
 
 
 def _what_next(done: Run, pictures: list[Path]) -> list[str]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from channelsim.robustness.findings import fixed, spread
+from channelsim.display.tables import Column
+from channelsim.robustness.coverage import Coverage
+from channelsim.robustness.findings import fixed, labels, number, spread
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.summary import Summary
+from channelsim.robustness.timeline import Timeline
 
 NONE = "–"
 UNITS = {"psnr": "psnr [dB]"}
@@ -35,3 +39,14 @@ def range_cell(values: Sequence[float], digits: int) -> str:
     """``0.8``, or ``0.8 to 0.9``."""
     low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
     return low if low == high else f"{low} to {high}"
+
+
+def places(summary: Summary, rows: Sequence[Coverage] | Sequence[Timeline]) -> list[Column]:
+    """Leading columns of a table over arms: the receiver where it changes, and the swept values."""
+    names = [row.receiver for row in rows]
+    again = [name == before for before, name in zip(["", *names], names, strict=False)]
+    shown = ["" if same else name for same, name in zip(again, names, strict=True)]
+    columns = [Column("", shown, left=True)]
+    for key, short in labels(summary).items():
+        columns.append(Column(short, [number(row.swept[key]) for row in rows]))
+    return columns

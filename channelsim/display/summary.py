@@ -18,8 +18,10 @@ from channelsim.display.cells import (
     spread_cell,
     value_cell,
 )
+from channelsim.display.detectors import print_detectors
 from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
+from channelsim.display.timeline import print_timelines
 from channelsim.robustness.findings import (
     decimals,
     labels,
@@ -29,6 +31,7 @@ from channelsim.robustness.findings import (
     warnings,
 )
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.refusals import detection
 from channelsim.robustness.summary import Point, Reading, Summary
 
 _VERDICT_STYLES = {
@@ -45,6 +48,8 @@ def print_summary(console: Console, summary: Summary) -> None:
     page.line(Text(_scope(summary), style="dim"))
     for receiver in summary.receivers:
         _receiver(page, summary, receiver)
+    print_detectors(page, summary)
+    print_timelines(page, summary)
     print_readings(page, summary)
     if summary.constant_image:
         page.line(Text(_constant(summary), style="dim"))
@@ -52,8 +57,9 @@ def print_summary(console: Console, summary: Summary) -> None:
     for receiver in summary.receivers:
         page.line(Text(sentence(summary, receiver)))
     for receiver in summary.receivers:
-        if (text := towards_target(summary, receiver)) is not None:
-            page.line(Text(text))
+        for text in (detection(summary, receiver), towards_target(summary, receiver)):
+            if text is not None:
+                page.line(Text(text))
     found = warnings(summary)
     if found:
         page.blank()

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+SPARKS = "▁▂▃▄▅▆▇█"  # a sparkline's letters, from nothing to the most
 _GAP = 2  # characters between columns
 _INDENT = 2
 _ASCII = {
@@ -24,15 +25,20 @@ _ASCII = {
     "≤": "<=",
     "≈": "~",
     "√": "sqrt",
+    "→": "->",
+    **dict(zip(SPARKS, "_.,-=+*#", strict=True)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of text: a header (lines), a cell per row, a style for all or for single cells."""
+    """One column of text: a header (lines), a cell per row, a style for all or for single cells.
+
+    A cell may be a `Text` with styles of its own.
+    """
 
     header: str
-    cells: Sequence[str]
+    cells: Sequence[str | Text]
     style: str = ""
     left: bool = False
     styles: Sequence[str] = field(default_factory=tuple)
@@ -40,7 +46,8 @@ class Column:
     @property
     def width(self) -> int:
         """Characters it needs."""
-        return max(cell_len(line) for line in [*self.header.split("\n"), *self.cells])
+        lines = [*self.header.split("\n"), *(str(cell) for cell in self.cells)]
+        return max(cell_len(line) for line in lines)
 
 
 def pack(
@@ -111,8 +118,8 @@ class Page:
             self.blank()
 
     def _cell(self, column: Column, place: int) -> Text:
-        style = column.styles[place] if column.styles else column.style
-        return self._spoken(Text(column.cells[place], style=style))
+        style, cell = column.styles[place] if column.styles else column.style, column.cells[place]
+        return self._spoken(cell if isinstance(cell, Text) else Text(cell, style=style))
 
     def _spoken(self, text: Text) -> Text:
         if not self._ascii:

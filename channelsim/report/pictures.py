@@ -31,7 +31,7 @@ __all__ = ["curves", "gallery"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _UNITS = {"psnr": " [dB]"}
 _MOST_ROWS = 9  # of panels: beyond that nobody looks
-_DPI = 150
+DPI = 150
 
 _KINDS = ("source", "clean")
 _OVER_PSR = "over psr"
@@ -52,7 +52,7 @@ def curves(summary: Summary, path: Path) -> None:
     a grey line ends the range that all receivers share. With further swept keys the panels repeat
     for each of their values (at most nine rows).
     """
-    figure_of(summary).savefig(path, dpi=_DPI, format="png")
+    figure_of(summary).savefig(path, dpi=DPI, format="png")
 
 
 def figure_of(summary: Summary) -> Figure:
@@ -96,7 +96,7 @@ def _legend(summary: Summary) -> list[Any]:
     from matplotlib.lines import Line2D
 
     keys = [
-        Line2D([], [], color=_colour(rank), linewidth=2, label=plain_text(receiver))
+        Line2D([], [], color=colour(rank), linewidth=2, label=plain_text(receiver))
         for rank, receiver in enumerate(summary.receivers)
     ]
     alone = len(summary.points) == len(summary.receivers)
@@ -111,8 +111,8 @@ def _legend(summary: Summary) -> list[Any]:
     return keys
 
 
-def _colour(rank: int) -> str:
-    """The palette's colours, then the same ones darker, then lighter."""
+def colour(rank: int) -> str:
+    """A receiver's colour: the palette's, then the same ones darker, then lighter."""
     from matplotlib.colors import to_hex, to_rgb
 
     turn, place = divmod(rank, len(COLOURS))
@@ -172,7 +172,7 @@ def _panel(
             shift = 0.5 * ((rank + 0.5) / len(summary.receivers) - 0.5)
             where = np.array([every.index(_value(point, key)) + shift for point in own])
         readings = [point.metrics[metric] for point in own]
-        draw = functools.partial(_line, panel, where, colour=_colour(rank))
+        draw = functools.partial(_line, panel, where, colour=colour(rank))
         draw([readers[kind](reading) for reading in readings], style="-")
         draw([readers[f"control_{kind}"](reading) for reading in readings], style="--")
         if kind == "source":
@@ -184,7 +184,7 @@ def _panel(
     panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
     if kind == "clean" and summary.epsilon_key is not None:
         _limit_line(panel, metric)
-    _tidy(panel)
+    tidy(panel)
 
 
 def _psr_panel(
@@ -196,7 +196,7 @@ def _psr_panel(
         own.sort(key=_amplitude)
         where = np.array([_amplitude(point) for point in own])
         readings = [point.metrics[metric] for point in own]
-        draw = functools.partial(_line, panel, where, colour=_colour(rank))
+        draw = functools.partial(_line, panel, where, colour=colour(rank))
         draw([reading.clean for reading in readings], style="-")
         draw([reading.control_clean for reading in readings], style="--")
     if end is not None:
@@ -208,7 +208,7 @@ def _psr_panel(
     panel.set_xlabel("PSR [dB], linear in amplitude", fontsize=9)
     panel.set_ylabel(f"{metric.upper()} against clean g(z){_UNITS.get(metric, '')}", fontsize=8)
     _limit_line(panel, metric)
-    _tidy(panel)
+    tidy(panel)
 
 
 def _amplitude(point: Point) -> float:
@@ -225,7 +225,8 @@ def _limit_line(panel: Axes, metric: str) -> None:
         )  # fmt: skip
 
 
-def _tidy(panel: Axes) -> None:
+def tidy(panel: Axes) -> None:
+    """The look of every panel: a light grid, small labels, no frame."""
     panel.grid(color="0.92")
     panel.set_axisbelow(True)
     panel.tick_params(labelsize=8)
