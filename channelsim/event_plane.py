@@ -1,8 +1,8 @@
 """The event plane: when and whether; ids, times and floats only.
 
 One generator per message tells its story from arrival to decision. One simpy Environment serves
-all arms: each arm is a world of its own (its own transmitter, link and receiver) in which the same
-messages arrive at the same times.
+all arms: each arm is a world of its own (its own transmitters, medium and receiver) in which the
+same messages arrive at the same times.
 """
 
 from __future__ import annotations
