@@ -74,6 +74,7 @@ def calibrate(scenario: Scenario) -> Paths:
                         fitted=fitting.fitted,  # shared, and complete when the loop ends
                         power=transmitter.wire_power,
                         mean=transmitter.mean_codeword,
+                        pixel_power=fitting.pixel_power if _tampers(arm) else 1.0,
                         labels=labels,
                         active=not _all_off(arm),
                         control=scenario.control,
@@ -84,7 +85,6 @@ def calibrate(scenario: Scenario) -> Paths:
                     count=source.messages,
                     images=images,
                     index=index,
-                    pixel_power=fitting.pixel_power if _tampers(arm) else 1.0,
                     thresholds=thresholds,  # shared, and complete when the loop ends
                     judged=judged,
                     block_rows=scenario.block_rows,

@@ -31,12 +31,15 @@ UNTOUCHED = Crossing()
 
 
 class Interference:
-    """The adversaries of one arm, as the event plane sees them. ``acts``: whether it must ask."""
+    """The adversaries of one arm, as the event plane sees them. ``acts``: whether it must ask.
+
+    Who records codewords records all of them, whatever its budget, so that arms differ in nothing
+    else; who has a budget of zero delays nothing and spends nothing.
+    """
 
     def __init__(self, arm: Arm, setting: Setting) -> None:
-        present = [
-            stage for stage in arm.path if isinstance(stage, Adversary) and not stage.budget.off
-        ]
+        everybody = [stage for stage in arm.path if isinstance(stage, Adversary)]
+        present = [stage for stage in everybody if not stage.budget.off]
         size = arm.receiver.codec.latent_size
         self._setting = setting
         self._symbol_s = 1.0 / arm.link.symbol_rate_hz
@@ -44,13 +47,15 @@ class Interference:
         self._relays = [one for one in present if one.access.reaction_s and _holds(one)]
         self._account = next((one for one in present if one.activity.energy is not None), None)
         if self._account is not None and self._account.activity.energy is not None:
+            power = setting.power
+            if self._account.access.place == "before_encoder":
+                power, size = setting.pixel_power, math.prod(arm.receiver.codec.image_shape)
             epsilon = self._account.budget.epsilon
-            self._left = self._account.activity.energy * size * setting.power
-            self._most = self._account.most_energy(epsilon, setting.power, size)
-        recall = max((one.recall for one in present), default=0)
-        self._heard: deque[int] = deque(maxlen=recall)
-        self._recall = recall
-        self.acts = bool(self._relays or self._account is not None or recall)
+            self._left = self._account.activity.energy * size * power
+            self._most = self._account.most_energy(epsilon, power, size)
+        self._recall = max((one.recall for one in everybody), default=0)
+        self._heard: deque[int] = deque(maxlen=self._recall)
+        self.acts = bool(self._relays or self._account is not None or self._recall)
 
     def crossing(self, message: int, began_s: float) -> Crossing:
         """What happens to the codeword of a message that begins now."""

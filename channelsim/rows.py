@@ -13,6 +13,7 @@ from torch import Tensor
 
 from channelsim import seeds
 from channelsim.records import Floats, Ints
+from channelsim.words import Words
 
 Images = Callable[[Ints], Tensor]
 
@@ -32,8 +33,10 @@ class Knowledge:
     ``imagine(k)``: the same knowledge with the k-th realisation that it imagines of what it does
     not know; ``draws``: over how many it averages, 0 for none. ``source``: x. ``clean``: g(z).
     ``power``: P per real value at that place. ``source_of`` / ``clean_of``: the same two for other
-    messages of the run, by message number. ``sent_of``: their codewords on the wire. ``encode``:
-    image → codeword on the wire. ``messages``: how many messages the run has.
+    messages of the run, by message number. ``sent_of``: their codewords as they were sent;
+    ``encode``: image → codeword; both as it expects them to arrive at its place. ``inside``: δ →
+    the nearest δ with which the signal is one that can be sent (pixels in [0, 1]). ``messages``:
+    how many messages the run has.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -49,6 +52,7 @@ class Knowledge:
     draws: int = 0
     sent_of: Images | None = None
     encode: Callable[[Tensor], Tensor] | None = None
+    inside: Callable[[Tensor], Tensor] = _whole
 
     def views(self) -> list[Knowledge]:
         """What to average over: as many imagined realisations as it is willing to, or this."""
@@ -64,13 +68,14 @@ class Channel:
     ``gain``: complex amplitude per symbol [N, ⌈K/2⌉] that nobody has undone yet; None for 1.
     ``noise``: N₀/P so far, [N]; None for 0. ``erased``: values that never arrived, bool [N, K];
     None for none. ``faded``: the mean of |h|² over symbols, [N], of all fading so far, undone or
-    not; None without.
+    not; None without. ``words``: what the values are made of behind a quantiser; None before any.
     """
 
     gain: Tensor | None = None
     noise: Tensor | None = None
     erased: Tensor | None = None
     faded: Tensor | None = None
+    words: Words | None = None
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,8 @@ class Rows:
     arrays [N]; what happens on the air at a time is drawn by the time (`uniform_at`), so that every
     codeword then on the air meets it. ``channel``: what the stages before this one left.
     ``power``: P per real value here. ``view``: whose imagination this is; None for what happens.
-    ``fitted``: what the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see
-    `Batch`.
+    ``mean``: the mean codeword on the wire, [K]; None where nobody measured it. ``fitted``: what
+    the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`.
     """
 
     name: str
@@ -111,6 +116,7 @@ class Rows:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     knowledge: Knowledge | None = None
     power: float = 1.0
+    mean: Tensor | None = None
     began_s: Floats | None = None
     symbol_s: Floats | None = None
     channel: Channel = field(default_factory=Channel)
@@ -119,12 +125,19 @@ class Rows:
     allowance: Floats | None = None
     replayed: Ints | None = None
     _drawn: dict[tuple[str, str, int, int], Tensor] = field(default_factory=dict, repr=False)
+    _imagined: list[Rows] = field(default_factory=list, repr=False)
 
     def __getitem__(self, column: str) -> Tensor:
         return self.columns[column]
 
     def __len__(self) -> int:
         return len(self.message)
+
+    @property
+    def latent_size(self) -> int:
+        """K, the number of real values of a codeword."""
+        assert self.mean is not None, "these rows were made without a mean codeword"
+        return len(self.mean)
 
     def times_s(self, symbols: int) -> Floats:
         """Simulated time at which each symbol of a codeword begins, float64 [N, symbols]."""
@@ -153,8 +166,20 @@ class Rows:
     def imagined(self) -> Rows:
         """The same rows with the random numbers that the view imagines, never the real ones."""
         assert self.view is not None, "only a view imagines"
-        name = f"{self.view.name} imagines {self.name}/{self.view.draw}"
-        return replace(self, name=name, _drawn={})
+        if not self._imagined:
+            name = f"{self.view.name} imagines {self.name}/{self.view.draw}"
+            self._imagined.append(replace(self, name=name, _drawn={}, _imagined=[]))
+        return self._imagined[0]
+
+    def once(self, what: str, make: Callable[[], Tensor]) -> Tensor:
+        """What a stage makes of its draws and its columns, made once and remembered like them.
+
+        The three signals of a batch, and every step of an attack, ask for the same.
+        """
+        known = ("made", what, 0, 0)
+        if known not in self._drawn:
+            self._drawn[known] = make()
+        return self._drawn[known]
 
     def _draw(self, law: str, width: int, draw: str, index: int) -> Tensor:
         known = (law, draw, width, index)

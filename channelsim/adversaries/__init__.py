@@ -8,8 +8,20 @@ from channelsim.adversaries.ascent import Ascent, ascend
 from channelsim.adversaries.control import matched_control
 from channelsim.adversaries.noise import Noise
 from channelsim.adversaries.pgd import PGD
+from channelsim.adversaries.substitute import Replay, Substitute
 from channelsim.threat import Adversary
 
-ADVERSARIES: Mapping[str, type[Adversary]] = {part.kind: part for part in (PGD, Noise)}
+ADVERSARIES: Mapping[str, type[Adversary]] = {
+    part.kind: part for part in (PGD, Noise, Replay, Substitute)
+}
 
-__all__ = ["ADVERSARIES", "PGD", "Ascent", "Noise", "ascend", "matched_control"]
+__all__ = [
+    "ADVERSARIES",
+    "PGD",
+    "Ascent",
+    "Noise",
+    "Replay",
+    "Substitute",
+    "ascend",
+    "matched_control",
+]

@@ -46,13 +46,16 @@ def ascend(
     step: Literal["sign", "l2"] = "sign",
     steps: int = 10,
     keep_best: bool = True,
+    inside: Callable[[Tensor], Tensor] | None = None,
 ) -> Ascent:
     """Maximise a row-wise objective over a ball around 0: δ ← Π(δ + α·sign ∇J) or Π(δ + α·∇J/‖∇J‖).
 
     ``objective``: δ [N, K] → J [N], differentiable, with no coupling between rows. ``start``
     [N, K], projected first. ``radius`` [N] and ``step_size`` α [N], both in units of δ.
     ``keep_best`` returns for each row the best of all iterates, the start and the last included;
-    otherwise the last one. Costs ``steps`` gradients and one forward pass.
+    otherwise the last one. ``inside``: what follows every projection where not all of the ball is
+    allowed: δ → a point that is, no longer in any coordinate. Costs ``steps`` gradients and one
+    forward pass.
 
     The next iterate is a function of the current one. So once every row repeats its last iterate,
     or the one before it, nothing new can come: the loop stops there, and returns to the bit what it
@@ -60,7 +63,12 @@ def ascend(
 
     Works under ``no_grad``; computes no parameter gradients. Source: Lu & Chen 2023, eq. 6.
     """
-    project = _BALLS[ball].project
+    into_ball = _BALLS[ball].project
+
+    def project(delta: Tensor, radius: Tensor) -> Tensor:
+        within = into_ball(delta, radius)
+        return within if inside is None else inside(within)
+
     alpha = step_size[:, None]
     delta = project(start.detach(), radius)
     best, best_value = torch.full_like(delta, torch.nan), None
@@ -82,7 +90,7 @@ def ascend(
         gradients += 1
         if slope is None:
             slope = torch.linalg.vector_norm(gradient, dim=1)
-        new = project(delta + alpha * _direction(gradient, step), radius)
+        new = project(delta + alpha * direction(gradient, step), radius)
         again = (new == delta).all(dim=1)
         back = again if previous is None else (new == previous).all(dim=1)
         if bool((again | back).all()):
@@ -107,7 +115,7 @@ def _better(
     return torch.where(improved[:, None], delta, best), torch.where(improved, value, best_value)
 
 
-def _direction(gradient: Tensor, step: str) -> Tensor:
+def direction(gradient: Tensor, step: str) -> Tensor:
     """The sign of the gradient, or the gradient at unit length; 0 where the gradient is 0."""
     if step == "sign":
         return gradient.sign()

@@ -59,7 +59,8 @@ class Foresight:
         )
         if stage.activity.louder_than_db is not None:
             heard = signal[:, : 2 * stage.access.listen_symbols or width]
-            power = row_energy(heard) / heard.shape[1] / self.setting.power
+            usual = self.setting.pixel_power if self.place == BEFORE_ALL else self.setting.power
+            power = row_energy(heard) / heard.shape[1] / usual
             reach &= (power > units.from_db(stage.activity.louder_than_db))[:, None]
         if self.place == BEFORE_ALL:
             values = np.repeat(reach[:, :1], width, axis=1)
@@ -73,6 +74,7 @@ class Foresight:
         """The knowledge of somebody at the end of the wire, as it is at this place."""
         behind = self.behind(draw)
         gains = self._own_gains(draw)
+        sent_of, encode = knowledge.sent_of, knowledge.encode
 
         def decode(signal: Tensor) -> Tensor:
             return knowledge.decode(self.through(signal, behind))
@@ -87,6 +89,8 @@ class Foresight:
             carry=carry,
             reach=reach,
             draws=self.stage.access.expectation,
+            sent_of=sent_of and (lambda message: self._arriving(sent_of(message))),
+            encode=encode and (lambda images: self._arriving(encode(images))),
             imagine=lambda index: self.knows(reach, knowledge, index),
         )
 
@@ -122,14 +126,16 @@ class Foresight:
 
     def _heard(self, signal: Tensor) -> Tensor:
         """What an adversary over the air believes: what it heard, else the mean codeword."""
-        before = [
-            one for one in self.setting.stages[: self.place] if not isinstance(one, Adversary)
-        ]
-        believed = self.setting.mean.expand_as(signal)
-        if before:
-            believed = self.through(believed, self._seen(None)[: len(before)])
+        believed = self._arriving(self.setting.mean.expand_as(signal))
         heard = 2 * self.stage.access.listen_symbols
         return torch.cat([signal[:, :heard], believed[:, heard:]], dim=1) if heard else believed
+
+    def _arriving(self, sent: Tensor) -> Tensor:
+        """A codeword as it expects it to arrive at its place."""
+        before = sum(
+            not isinstance(one, Adversary) for one in self.setting.stages[: max(0, self.place)]
+        )
+        return self.through(sent, self._seen(None)[:before]) if before else sent
 
     def _own_gains(self, draw: int | None) -> Tensor | None:
         own = self.stage.access.own_path

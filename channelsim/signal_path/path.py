@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.goals import TargetImage
+from channelsim.adversaries.substitute import Replay
 from channelsim.channels.power import Scaled
 from channelsim.metrics.memory import remembering
 from channelsim.parts import Detector, Metric
@@ -49,8 +50,8 @@ class SignalPath:
     """The path of a group of arms.
 
     ``images``: the source [n, C, H, W], bytes or float32 in [0, 1]; ``index`` maps a message number
-    to its row there; ``pixel_power``: the mean square of the training images' pixels. ``latents``:
-    where codewords are drawn instead, and images are what the clean receiver makes of them.
+    to its row there. ``latents``: where codewords are drawn instead, and images are what the clean
+    receiver makes of them.
     ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
     """
 
@@ -61,7 +62,6 @@ class SignalPath:
     count: int
     images: Tensor
     index: Ints
-    pixel_power: float
     thresholds: Column
     judged: bool
     block_rows: int
@@ -123,7 +123,6 @@ class SignalPath:
             images, before = tamper(
                 self.setting,
                 source,
-                self.pixel_power,
                 batch,
                 knowledge,
                 lambda pixels: self._encoded(pixels, batch.message)[1],
@@ -159,7 +158,8 @@ class SignalPath:
         shown = _shown(decoded["attacked"], arrived, fallback)
         log["score"] = score
         references = {"source": source, "clean": clean, "passive": decoded["passive"]}
-        compared = {**references, "target": self._target(batch, knowledge)}
+        target, wanted = self._target(batch, knowledge)
+        compared = {**references, "target": target}
         for metric in self.metrics:
             log[f"quality_{metric.kind}"] = column_of(metric(clean, source))
         self._measure(log, "", shown, compared)
@@ -167,6 +167,9 @@ class SignalPath:
             allowed, _ = self._judge(received["control"], batch.arm)
             stand_in = _shown(decoded["control"], allowed & ~lost, fallback)
             self._measure(log, "control_", stand_in, compared)
+        if not wanted.all():
+            targets = [name for name in log if name.endswith("_target")]
+            log |= {name: np.where(wanted, log[name], np.nan) for name in targets}
         if self.judged:
             for metric in self.metrics:
                 name = f"{metric.kind}_source"
@@ -219,14 +222,19 @@ class SignalPath:
     def _clean(self, message: Ints) -> Tensor:
         return self._sent(message)[2]
 
-    def _target(self, batch: Batch, knowledge: Knowledge) -> Tensor | None:
-        """What the first adversary with an image as its goal wants to be seen, off or not."""
+    def _target(self, batch: Batch, knowledge: Knowledge) -> tuple[Tensor | None, Column]:
+        """What the first adversary with an image as its goal wants to be seen, off or not.
+
+        And of which rows, bool [N]: who replays wants nothing before something is recorded.
+        """
         for stage in self.setting.stages:
             goal = getattr(stage, "goal", None)
             if isinstance(goal, TargetImage):
                 rows = self.setting.rows(stage.label, batch, knowledge)
-                return goal.image(rows, knowledge)
-        return None
+                return goal.image(rows, knowledge), np.ones(len(batch), dtype=bool)
+            if isinstance(stage, Replay):
+                return stage.wanted(batch.replayed, knowledge), batch.replayed >= 0
+        return None, np.ones(len(batch), dtype=bool)
 
     def _judge(self, latent: Tensor, arm: Ints) -> tuple[Tensor, Column]:
         """Detector: accepted [N] and scores [N] (NaN without a detector)."""

@@ -23,9 +23,10 @@ class Setting:
     ``columns``: per stage label, per column, the value of every arm of the run, shape [arms];
     ``symbol_s`` [arms]: how long a complex symbol takes. ``fitted``: per stage label, what it
     fitted in calibration, [arms, …]. ``power``: P per real value on the wire; ``mean`` [K]: the
-    mean codeword there. ``labels``: class of every message, where there are classes. ``active``:
-    whether adversaries do anything in these arms (a budget of zero is its own group: nothing is
-    computed for it). ``control``: whether a control runs.
+    mean codeword there. ``pixel_power``: the mean square of the training images' pixels (1 where
+    nobody acts before the encoder). ``labels``: class of every message, where there are classes.
+    ``active``: whether adversaries do anything in these arms (a budget of zero is its own group:
+    nothing is computed for it). ``control``: whether a control runs.
     """
 
     stages: Sequence[Stage]
@@ -34,6 +35,7 @@ class Setting:
     fitted: Mapping[str, Tensor]
     power: float
     mean: Tensor
+    pixel_power: float
     labels: Ints | None
     active: bool
     control: bool
@@ -64,6 +66,7 @@ class Setting:
             device=device,
             knowledge=knowledge,
             power=self.power,
+            mean=self.mean,
             began_s=batch.began_s,
             symbol_s=self.symbol_s[batch.arm],
             channel=Channel() if channel is None else channel,

@@ -64,15 +64,16 @@ def cross(
             foresight = Foresight(setting, place, stage, batch)
             believed, reach, rows.knowledge = foresight.aim(attacked, rows, knowledge)
             found = stage.attack(believed, rows, reach)
-            attacked = attacked + carried(stage, found.delta, rows)
+            # A δ of double precision may replace a codeword to the last bit.
+            attacked = (attacked + carried(stage, found.delta, rows)).to(clean.dtype)
             delta = delta + found.delta
             verdict = worse(verdict, found.verdict)
             flipped = total(flipped, found.flipped_bits)
             if setting.control:
-                shadow = stage.control(believed, found, rows)
+                shadow = stage.control(control, found, rows)
                 if shadow is None:
                     shadow = matched_control(found.delta, stage.budget.ball, rows, reach)
-                control = control + carried(stage, shadow, rows)
+                control = (control + carried(stage, shadow, rows)).to(clean.dtype)
             continue
         rows = setting.rows(stage.label, batch, channel=channel)
         met = passive

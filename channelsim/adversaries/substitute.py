@@ -1,0 +1,151 @@
+"""Adversaries that send another codeword in place of the one they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from channelsim import records
+from channelsim.access import Access, Activity
+from channelsim.adversaries.goals import TargetImage
+from channelsim.parts import Count, part
+from channelsim.records import Ints
+from channelsim.rows import Knowledge, Rows
+from channelsim.threat import Adversary, Budget
+
+
+class _Substitution(Adversary):
+    """Sends something else: δ = what it would send − what it holds, within its budget."""
+
+    columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
+
+    @property
+    def effort(self) -> Mapping[str, Any]:
+        """None: it plans nothing."""
+        return {"gradients": 0, "queries": 0}
+
+    def _in_place_of(self, signal: Tensor, wanted: Tensor) -> tuple[Tensor, np.ndarray]:
+        """δ [N, K] from a signal to another, and verdicts: idle where the two are the same."""
+        # In double precision, so that signal + δ is the wanted codeword to the last bit.
+        delta = wanted.double() - signal.double()
+        same = (delta == 0).all(dim=1).cpu().numpy()
+        return delta, np.where(same, records.IDLE, records.OK).astype(object)
+
+
+def _on_the_wire(stage: Adversary, why: str) -> None:
+    if stage.access.place == "before_encoder":
+        raise ValueError(f"{stage.kind} {why}, so it stands on the wire; use place: relay")
+
+
+@part
+class Replay(_Substitution):
+    """A relay that sends an old codeword in place of the one it holds: δ = recorded − held.
+
+    ``back`` ≥ 1, default 1: it sends the codeword that is so many older: of all transmissions of
+    this link and arm, repeats included, in the order of simulated time in which they began. It
+    records them all, those too that its ``activity`` lets pass and those that the link loses. Where
+    nothing is that old yet, or the old one is this one's own earlier attempt, the row's verdict is
+    ``idle``. The ledger's column ``replayed`` says whose codeword it was, and ``_target`` metrics
+    hold what was shown against what that message would show undisturbed.
+
+    A codeword is recorded *as it was sent*: the recorder does not tire the recording with the noise
+    that it heard it in, and where the path fades in front of the adversary it sends what it expects
+    today's fading to make of it. An amplitude that the receiver knows (power mode ``codeword``)
+    stays that of the message it was meant for.
+
+    ``budget``: as for every adversary; too small a one leaves δ its direction (L2, PSR) and cuts
+    its length. One surely leaves the codeword whole where 10^(ε/10) ≥ (a + b)² for codewords of a
+    and b times the amplitude √(K·P): 6.1 dB in power mode ``codeword``, without noise in front of
+    the adversary; ``psr_db: 20`` as long as none has 25 times the mean energy.
+    ``access``, ``activity``: see `Access` and `Activity`. The defaults are ours.
+    """
+
+    kind: ClassVar[str] = "replay"
+    columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "back": "back"}
+
+    name: str = ""
+    back: Count = 1
+    budget: Budget
+    access: Access = Access()
+    activity: Activity = Activity()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Replay:
+        _on_the_wire(self, "sends codewords that it recorded")
+        return self
+
+    @property
+    def recall(self) -> int:
+        """How many transmissions back it remembers."""
+        return self.back
+
+    @property
+    def knows(self) -> Sequence[str]:
+        """What it uses."""
+        return ("codeword", "earlier codewords")
+
+    def wanted(self, replayed: Ints, knowledge: Knowledge) -> Tensor:
+        """The image that it wants to be seen, [N, C, H, W]; of no meaning where it has none."""
+        return knowledge.clean_of(np.maximum(replayed, 0))
+
+    def perturb(
+        self,
+        signal: Tensor,
+        radius: Tensor,  # noqa: ARG002  what is too long is cut outside
+        rows: Rows,
+        knowledge: Knowledge,
+    ) -> tuple[Tensor, np.ndarray]:
+        """The old codeword minus the held one."""
+        assert knowledge.sent_of is not None
+        replayed = rows.replayed
+        if replayed is None or (replayed < 0).all():
+            return torch.zeros_like(signal), np.full(len(signal), records.IDLE, dtype=object)
+        recorded = knowledge.sent_of(np.maximum(replayed, 0))
+        there = torch.from_numpy((replayed >= 0) & (replayed != rows.message)).to(signal.device)
+        return self._in_place_of(signal, torch.where(there[:, None], recorded, signal))
+
+
+@part
+class Substitute(_Substitution):
+    """A relay that sends the codeword of an image of its choice, by the transmitter's encoder.
+
+    δ = E(target) − held, with the codec's mean codeword where it sends samples. ``goal``: which
+    image, see `TargetImage` (nothing is minimised, so ``loss`` has no effect). ``budget``: what it
+    takes to leave the codeword whole is said at `Replay`. ``access``, ``activity``: see `Access`
+    and `Activity`.
+    """
+
+    kind: ClassVar[str] = "substitute"
+
+    name: str = ""
+    goal: TargetImage
+    budget: Budget
+    access: Access = Access()
+    activity: Activity = Activity()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Substitute:
+        _on_the_wire(self, "sends codewords of its own")
+        return self
+
+    @property
+    def knows(self) -> Sequence[str]:
+        """What it uses."""
+        return ("codeword", "encoder", *self.goal.needs())
+
+    def perturb(
+        self,
+        signal: Tensor,
+        radius: Tensor,  # noqa: ARG002  what is too long is cut outside
+        rows: Rows,
+        knowledge: Knowledge,
+    ) -> tuple[Tensor, np.ndarray]:
+        """The codeword of the target minus the held one."""
+        assert knowledge.encode is not None
+        target = self.goal.image(rows, knowledge).clamp(0.0, 1.0)
+        return self._in_place_of(signal, knowledge.encode(target))
