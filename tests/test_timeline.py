@@ -13,7 +13,7 @@ from known_ledger import EPSILON, add_arm, add_attempts, created, sweep
 from rich.console import Console
 
 from channelsim.display.summary import print_summary
-from channelsim.records import ArmRecord
+from channelsim.records import COLLIDED, DROPPED, ArmRecord
 from channelsim.report.timeline import figure_of
 from channelsim.report.timeline import timeline as draw
 from channelsim.robustness import timeline as module
@@ -142,6 +142,14 @@ def test_attempts_are_counted_when_they_arrived(tmp_path: Path):
     assert first.refused_share is None  # nothing arrived
     assert line.telling  # something was repeated
     assert line.offered_hz is None  # all came at once
+
+
+def test_collisions_are_told_from_losses_on_the_link(tmp_path: Path):
+    fate = np.array([COLLIDED, DROPPED, 0, 0] * 10)
+    summary = told(tmp_path, 40, lost=fate, delivered=np.where(fate > 0, "lost", "yes"))
+    whole = summary.timelines[0].whole
+    assert (whole.collided_share, whole.lost_share, whole.refused_share) == (0.25, 0.5, 0.0)
+    assert "collided" in shown(summary, 100)
 
 
 @pytest.mark.parametrize(("n", "bins"), [(1, 1), (19, 1), (60, 60 // PER_BIN), (5000, BINS)])

@@ -47,6 +47,8 @@ def _totals(found: Sequence[Timeline]) -> list[Column]:
         Column("latency\nms", [milliseconds(one.latency_s) for one in whole]),
         Column("95 %\nms", [milliseconds(one.latency_p95_s) for one in whole]),
     ]
+    if any(one.collided_share for one in whole):
+        columns.append(Column("collided", [percent_cell(one.collided_share) for one in whole]))
     if any(one.lost_share for one in whole):
         columns.append(Column("lost", [percent_cell(one.lost_share) for one in whole]))
     if any(one.rejected_share for one in whole):

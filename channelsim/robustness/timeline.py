@@ -45,8 +45,8 @@ class Traffic:
     ``latency_s``, ``latency_p95_s`` [s]: mean and 95th percentile of done − sent over delivered
     messages. ``rejected_share``, ``lost_share``: of the settled. ``attempts`` arrived or were
     missed; ``refused_share``: of the attempts that arrived; ``false_alarm_share``: of those with
-    nothing injected; ``attacked_share``: attempts with something injected, of all. Shares and means
-    of nothing are None.
+    nothing injected; ``collided_share``, ``attacked_share``: of all attempts, those that collided
+    on the medium, and those with something injected. Shares and means of nothing are None.
     """
 
     start_s: float
@@ -62,6 +62,7 @@ class Traffic:
     attempts: int
     refused_share: float | None
     false_alarm_share: float | None
+    collided_share: float | None
     attacked_share: float | None
 
 
@@ -132,9 +133,9 @@ class _Story:
         self.edges, self.latent_size = edges, latent_size
         self.bins = len(edges) - 1
         self.sent_s, self.done_s = (np.inf, -np.inf), -np.inf
-        # Settled, delivered, rejected, lost; attempts, arrived, refused, benign, alarms, attacked.
         self.settled, self.delivered, self.rejected, self.lost = np.zeros((4, self.bins))
-        self.attempts = np.zeros((6, self.bins))
+        # Attempts: all, arrived, refused, benign, false alarms, collided, attacked.
+        self.attempts = np.zeros((7, self.bins))
         self.latencies = np.zeros((self.bins, _BUCKETS))
         self.seconds = np.zeros((self.bins, _BUCKETS))
 
@@ -149,9 +150,9 @@ class _Story:
             self._transmissions(np.array(chunk, dtype=np.float64))
         span = count * most
         attempts = ledger.rows(
-            "SELECT arrived_s, lost = 0, lost = 0 AND accepted = 0, COALESCE(delta_l2, 0) > 0"
-            " FROM attempt WHERE attempt >= ? AND attempt < ?",
-            (arm * span, (arm + 1) * span),
+            "SELECT arrived_s, lost = 0, lost = 0 AND accepted = 0, lost = ?,"
+            " COALESCE(delta_l2, 0) > 0 FROM attempt WHERE attempt >= ? AND attempt < ?",
+            (records.COLLIDED, arm * span, (arm + 1) * span),
         )
         while chunk := list(islice(attempts, _CHUNK)):
             self._attempts(np.array(chunk, dtype=np.float64))
@@ -180,10 +181,10 @@ class _Story:
         )
 
     def _attempts(self, rows: Floats) -> None:
-        when, arrived, refused, attacked = rows.T
-        benign = arrived * (1 - attacked)
+        when, arrived, refused, collided, attacked = rows.T
+        every, benign = np.ones(len(when)), arrived * (1 - attacked)
         place = self._place(when)
-        counted = (np.ones(len(when)), arrived, refused, benign, refused * benign, attacked)
+        counted = (every, arrived, refused, benign, refused * benign, collided, attacked)
         for tally, values in zip(self.attempts, counted, strict=True):
             tally += np.bincount(place, weights=values, minlength=self.bins)
 
@@ -206,7 +207,8 @@ class _Story:
 
     def _traffic(self, bins: slice, start_s: float, end_s: float) -> Traffic:
         settled, delivered = self.settled[bins].sum(), self.delivered[bins].sum()
-        attempts, arrived, refused, benign, alarms, attacked = self.attempts[:, bins].sum(axis=1)
+        counted = self.attempts[:, bins].sum(axis=1)
+        attempts, arrived, refused, benign, alarms, collided, attacked = counted
         latencies, seconds = self.latencies[bins].sum(axis=0), self.seconds[bins].sum(axis=0)
         goodput = _over(delivered, end_s - start_s)
         values = self.latent_size
@@ -224,6 +226,7 @@ class _Story:
             attempts=int(attempts),
             refused_share=_over(refused, arrived),
             false_alarm_share=_over(alarms, benign),
+            collided_share=_over(collided, attempts),
             attacked_share=_over(attacked, attempts),
         )
 
