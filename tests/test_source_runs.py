@@ -119,7 +119,7 @@ def test_a_run_goes_on_only_with_the_images_it_began_with(tmp_path, monkeypatch)
     np.savez("a.npz", train_images=images[:40], test_images=images[40:])
     with pytest.raises(InputError, match=r"a file it refers to"):
         run(given, out="here", resume=True)
-    with pytest.raises(InputError, match=r"put them back to replay"):
+    with pytest.raises(InputError, match=r"put them back to compute it again"):
         replay("here", 3)
     Path("a.npz").write_bytes(before)
     Path("moved").mkdir()
