@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -11,7 +12,8 @@ from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
 from channelsim.parts import Fraction, Stage, part
-from channelsim.rows import Rows
+from channelsim.rows import Channel, Rows
+from channelsim.words import Code, Words
 
 Bits = Annotated[int, Strict(), Ge(1), Le(16)]
 Range = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-3), Le(1e3)]
@@ -42,10 +44,10 @@ class Quantiser(Stage):
     injected before it becomes at the receiver (``psr_received_db``) is the difference of the two
     signals that crossed with the same flips: nothing (empty) where it moved no value over a
     threshold, and more with flips than without, since flips no longer let the bits in which two
-    neighbouring words differ cancel. No gradient passes and none is asked for: an adversary
-    differentiates the receiver's decoder where it injects, never a stage, and so does not foresee
-    what a quantiser behind it will do. Source: Jayant and Noll, "Digital Coding of Waveforms",
-    1984, chapter 4.
+    neighbouring words differ cancel. An adversary in front of it foresees the levels, and flips
+    where it imagines draws; it takes the gradient as if the stage were not there (straight-through:
+    Bengio, Léonard and Courville, arXiv:1308.3432, 2013). Source: Jayant and Noll, "Digital Coding
+    of Waveforms", 1984, chapter 4.
     """
 
     kind: ClassVar[str] = "quantiser"
@@ -59,34 +61,37 @@ class Quantiser(Stage):
     bits: Bits
     range: Range = 4.0
     bit_error: Fraction = 0.0
-    code: Literal["natural", "gray"] = "natural"
+    code: Code = "natural"
 
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """The levels that the receiver reads, [N, K]."""
-        bits = rows["bits"].long()[:, None]
-        levels = 2 ** bits.double()
-        # In double precision, so that no level of 16 bits lies near a threshold by rounding.
-        limit = (rows["range"].double() * rows.power**0.5)[:, None]
-        step = 2 * limit / levels
-        place = torch.floor((signal.double() + limit) / step).clamp_min(0)
-        sent = torch.minimum(place, levels - 1).long()
-        read = self._read(sent, bits, rows)
-        return ((read.double() + 0.5) * step - limit).to(signal.dtype)
+        return self._levels(signal, rows, flips=True)
 
-    def _read(self, sent: Tensor, bits: Tensor, rows: Rows) -> Tensor:
-        """Numbers of levels [N, K] after the binary symmetric channel."""
+    def foresee(self, signal: Tensor, rows: Rows) -> Tensor:
+        """The levels, bits flipped only where the view imagines; the gradient of the identity."""
+        imagines = rows.view is not None and rows.view.draw is not None
+        with torch.no_grad():
+            seen = rows.imagined() if imagines else rows
+            moved = self._levels(signal, seen, flips=imagines) - signal
+        return signal + moved
+
+    def _levels(self, signal: Tensor, rows: Rows, flips: bool) -> Tensor:
+        words = self._words(rows)
+        sent = words.read(signal)
         bit_error = rows["bit_error"][:, None]
-        if not bool((bit_error > 0).any()):
-            return sent
-        flips = torch.zeros_like(sent)
-        for place in range(int(bits.max())):  # 0: the most significant bit
-            # Draws are above 0, and may round to 1: with ≤, p = 0 is never and p = 1 is always.
-            flipped = rows.uniform(sent.shape[1], "flips", place) <= bit_error
-            weight = (bits - 1 - place).clamp_min(0)
-            flips |= (flipped & (place < bits)).long() << weight
-        if self.code == "natural":
-            return sent ^ flips
-        word = sent ^ (sent >> 1) ^ flips
-        for shift in (1, 2, 4, 8):  # from Gray back: each bit is the parity of those above it
-            word = word ^ (word >> shift)
-        return word
+        if flips and bool((bit_error > 0).any()):
+            errors = torch.zeros_like(sent)
+            for place in range(int(words.bits.max())):
+                # Draws are above 0, and may round to 1: with ≤, p = 0 is never and p = 1 is always.
+                flipped = rows.uniform(sent.shape[1], "flips", place) <= bit_error
+                errors |= flipped * words.weight(place)
+            sent = words.flipped(sent, errors)
+        return words.level(sent).to(signal.dtype)
+
+    def leaves(self, rows: Rows) -> Channel:
+        """The channel behind this stage: values are words now."""
+        return replace(rows.channel, words=self._words(rows))
+
+    def _words(self, rows: Rows) -> Words:
+        limit = (rows["range"].double() * rows.power**0.5)[:, None]
+        return Words(rows["bits"].long()[:, None], limit, self.code)
