@@ -40,7 +40,7 @@ class Interference:
     def __init__(self, arm: Arm, setting: Setting) -> None:
         everybody = [stage for stage in arm.path if isinstance(stage, Adversary)]
         present = [stage for stage in everybody if not stage.budget.off]
-        size = arm.receiver.codec.latent_size
+        self._size = size = arm.receiver.codec.latent_size
         self._setting = setting
         self._symbol_s = 1.0 / arm.link.symbol_rate_hz
         self._symbols = symbol_count(size)
@@ -84,7 +84,8 @@ class Interference:
         taken = stage.reach(
             times[None], np.array([self._symbol_s]), np.array([message], dtype=np.int64), label
         )
-        return float(taken.mean())
+        values = np.repeat(taken[0], 2)[: self._size]  # the last value of an odd K has a symbol
+        return float(values.mean())
 
 
 def _holds(stage: Adversary) -> bool:
