@@ -109,7 +109,7 @@ def test_noise_without_budget_is_off(norm):
 def test_noise_needs_no_knowledge_and_its_law_is_checked():
     assert noise("signs", "linf").threat["knowledge"] == []
     assert ADVERSARIES["noise"] is Noise
-    with pytest.raises(ValidationError, match="'gaussian', 'uniform' or 'signs'"):
+    with pytest.raises(ValidationError, match="'gaussian', 'uniform', 'signs' or 'tone'"):
         TypeAdapter(Noise).validate_python(
             {"law": "pink", "budget": {"norm": "l2", "epsilon": 1.0}}
         )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import torch
+from annotated_types import Ge, Le
+from pydantic import AllowInfNan, Strict, model_validator
 from torch import Tensor
 
 from channelsim import records
-from channelsim.access import Access, Activity
-from channelsim.adversaries.draws import in_ball, on_sphere, signs
+from channelsim.access import Access, Activity, OnTheAir
+from channelsim.adversaries.draws import Ball, in_ball, signs
+from channelsim.fading import symbol_count
 from channelsim.parts import part
 from channelsim.rows import Knowledge, Rows
 from channelsim.threat import Adversary, Budget
+
+Offset = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(0.5)]
 
 
 @part
@@ -23,17 +29,33 @@ class Noise(Adversary):
     ``law: gaussian``: a Gaussian vector scaled onto the surface of the budget's ball (for L2 and
     PSR budgets ‖δ‖₂ equals the radius, for L∞ the largest |δ_j| equals ε). ``uniform``: a uniform
     point inside the ball. ``signs``: ±ε in every coordinate for an L∞ budget, ±radius/√K otherwise.
-    ``budget``: as for every adversary. ``name``: keys the draws. The default law is ours.
+    ``tone``: a complex exponential e^{j(2π·f·n + φ)} over the codeword's symbols n, scaled onto the
+    ball's surface; φ is uniform and drawn per codeword, and the last value of an odd K gets the
+    real part.
+
+    ``offset``: f of a tone, in cycles per symbol, 0 to 0.5: how far it lies from the carrier, as a
+    share of the symbol rate. At 0 (default) every symbol is moved by the same complex number, at
+    0.5 the next one by its negative; beyond, samples at symbol times look like a tone below the
+    carrier. ``budget``: as for every adversary; it bounds a whole codeword, also where ``activity``
+    lets the jammer touch a part of one: a duty cycle of D leaves D of the energy on average.
+    ``access``: over the air unless a place is given. ``name``: keys the draws. Defaults are ours.
     """
 
     kind: ClassVar[str] = "noise"
-    columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
+    columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "offset": "offset"}
 
     name: str = ""
-    law: Literal["gaussian", "uniform", "signs"] = "gaussian"
+    law: Literal["gaussian", "uniform", "signs", "tone"] = "gaussian"
+    offset: Offset | None = None
     budget: Budget
-    access: Access = Access(place="over_the_air")
+    access: OnTheAir = Access(place="over_the_air")
     activity: Activity = Activity()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Noise:
+        if self.offset is not None and self.law != "tone":
+            raise ValueError(f"offset is for law: tone, but law is {self.law}; remove one of them")
+        return self
 
     @property
     def knows(self) -> Sequence[str]:
@@ -59,9 +81,26 @@ class Noise(Adversary):
         elif self.law == "signs":
             size = radius if ball == "linf" else radius / width**0.5
             delta = signs(rows, size, width, "noise")
-        elif ball == "linf":
-            direction = rows.normal(width, "noise")
-            delta = direction * (radius / direction.abs().amax(dim=1))[:, None]
+        elif self.law == "tone":
+            delta = _on_surface(_tone(rows, width), radius, ball)
         else:
-            delta = on_sphere(rows, radius, width, "noise")
+            delta = _on_surface(rows.normal(width, "noise"), radius, ball)
         return delta.to(signal.dtype), np.full(len(signal), records.OK, dtype=object)
+
+
+def _tone(rows: Rows, width: int) -> Tensor:
+    """A complex exponential of its own phase per row as real values, float32 [N, width]."""
+    symbols = torch.arange(symbol_count(width), device=rows.device, dtype=torch.float64)
+    offset = rows["offset"].double().nan_to_num(0.0)
+    turns = offset[:, None] * symbols + rows.uniform(1, "phase").double()
+    angle = 2 * torch.pi * torch.remainder(turns, 1.0)
+    return torch.stack([angle.cos(), angle.sin()], dim=2).flatten(1)[:, :width].float()
+
+
+def _on_surface(direction: Tensor, radius: Tensor, ball: Ball) -> Tensor:
+    """Directions [N, K] at the length that the ball allows, whatever their own is."""
+    if ball == "linf":
+        length = direction.abs().amax(dim=1)
+    else:
+        length = torch.linalg.vector_norm(direction, dim=1)
+    return direction * (radius / length)[:, None]
