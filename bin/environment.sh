@@ -91,7 +91,8 @@ from channelsim.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()
 import matplotlib.pyplot, mlxtend.data, pandas, pydantic, safetensors.torch, scipy.special
-import rich.console, rich.progress, rich.table, simpy, torch, torchmetrics.image, typer, yaml
+import rich.console, rich.progress, rich.table, simpy, textual.app, textual.pilot, textual.widgets
+import torch, torchmetrics.image, typer, yaml
 PYTHON
     stop "the packages were installed but do not load: see the end of .venv/install.log"
 }

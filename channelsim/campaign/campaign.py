@@ -82,6 +82,7 @@ def run(
     data_root: Path | str | None = None,
     on_event: Callable[[LogEvent], None] | None = None,
     mixed: bool = False,
+    on_folder: Callable[[Path], None] | None = None,
 ) -> Run:
     """Simulate a scenario and record it in a folder.
 
@@ -89,7 +90,8 @@ def run(
     ``out``: the folder (default: ``runs/<scenario>-<seed>-<n>``, the first free n). ``resume``: go
     on with the run in ``out`` (default: the newest of this scenario), computing only what is
     missing; a run that is finished is returned as it is. ``data_root``: where data sets lie.
-    ``on_event``: is shown every event. ``mixed``: let a run go on although another kind of machine
+    ``on_event``: is shown every event. ``on_folder``: is told the folder, before the first of them.
+    ``mixed``: let a run go on although another kind of machine
     or other versions began it.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
@@ -98,6 +100,8 @@ def run(
     loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
     existed = out is not None and Path(out).exists()
     folder = chosen_folder(loaded, None if out is None else Path(out), resume)
+    if on_folder is not None:
+        on_folder(folder)
     path = folder / LEDGER
     if path.exists():
         with Ledger.open(path) as ledger:

@@ -88,6 +88,13 @@ def run(
         typer.Option(help="Folder of the run; without it runs/SCENARIO-SEED-N.", metavar="DIR"),
     ] = None,
     data_root: DataRoot = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Watch it in a full-screen view; q leaves the view, Ctrl-C stops the run.",
+        ),
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines of text (the default).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the run is.")] = False,
     resume: Annotated[
@@ -96,18 +103,48 @@ def run(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Resume what another kind of machine began.")
     ] = False,
+    folder_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Simulate a scenario and write its ledger.
 
     [dim]Example:[/] channelsim run scenarios/black_target.yaml --set source.count=100 --out tried
     """
-    if plain and quiet:
-        raise typer.BadParameter("--plain and --quiet exclude each other")
+    chosen = [name for name, on in (("--live", live), ("--plain", plain), ("--quiet", quiet)) if on]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
+    if live:
+        _do(
+            "running", "run_live", out,
+            scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
+            resume=resume, mixed=mixed,
+        )  # fmt: skip
     _do(
         "running", "run", out,
         scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-        quiet=quiet, resume=resume, mixed=mixed,
+        quiet=quiet, resume=resume, mixed=mixed, folder_file=folder_file,
     )  # fmt: skip
+
+
+@app.command()
+def watch(
+    run: Folder,
+    data_root: DataRoot = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", help="Write a picture of the screen there.", metavar="FILE"),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="Size of that picture.", metavar="COLUMNSxROWS")
+    ] = "160x50",
+    press: Annotated[
+        str, typer.Option(help="Keys to press before it, e.g. w,i.", metavar="KEYS")
+    ] = "",
+) -> None:
+    """See a run as it happens, or play back one that is over; leaving never touches it.
+
+    [dim]Example:[/] channelsim watch runs/black_target-7-1
+    """
+    _do("watching", "watch", folder=run, data_root=data_root, svg=svg, size=size, press=press)
 
 
 @app.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from channelsim.cli.inputs import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from channelsim.campaign import Run
     from channelsim.display.plain import Display
     from channelsim.robustness.summary import Summary
@@ -24,12 +26,16 @@ def run(
     quiet: bool,
     resume: bool,
     mixed: bool,
+    folder_file: Path | None,
 ) -> None:
-    """Simulate, show progress on standard error, and what was found on standard output."""
+    """Simulate, show progress on standard error, and what was found on standard output.
+
+    ``folder_file``: where to write the name of the run's folder, for whoever watches it.
+    """
     from rich.console import Console
 
     from channelsim import campaign
-    from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
+    from channelsim.display.plain import PlainDisplay, QuietDisplay
 
     progress = Console(stderr=True, highlight=False)
     display: Display = QuietDisplay(progress) if quiet else PlainDisplay(progress)
@@ -43,13 +49,66 @@ def run(
             data_root=data_root,
             on_event=display.show,
             mixed=mixed,
+            on_folder=None if folder_file is None else _telling(folder_file),
         )
     finally:
         display.close()
-    console = Console(highlight=False)
     if quiet:  # for scripts: they will ask for what they want
+        console = Console(highlight=False)
         console.print(str(done.folder), markup=False, soft_wrap=True)
         return
+    _report(done)
+
+
+def run_live(
+    *,
+    scenario: str,
+    settings: list[str],
+    seed: int | None,
+    out: Path | None,
+    data_root: Path | None,
+    resume: bool,
+    mixed: bool,
+) -> None:
+    """The same with the live view, where there is a terminal for it: the run is a child of ours."""
+    from channelsim.cli import watching
+
+    if not watching.on_a_terminal():
+        return run(
+            scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
+            quiet=False, resume=resume, mixed=mixed, folder_file=None,
+        )  # fmt: skip
+    words = [scenario]
+    for setting in settings:
+        words += ["--set", setting]
+    for option, value in (("--seed", seed), ("--out", out), ("--data-root", data_root)):
+        words += [] if value is None else [option, str(value)]
+    words += ["--resume"] if resume else []
+    words += ["--mixed"] if mixed else []
+    folder = watching.run_live(words, data_root)
+
+    from channelsim.campaign import Run
+
+    return _report(Run.open(folder))
+
+
+def _telling(file: Path) -> Callable[[Path], None]:
+    """Write a folder's name into a file, all at once."""
+
+    def tell(folder: Path) -> None:
+        part = file.with_name(file.name + ".part")
+        part.write_text(str(folder), encoding="utf-8")
+        part.replace(file)
+
+    return tell
+
+
+def _report(done: Run) -> None:
+    from rich.console import Console
+
+    from channelsim.display.plain import print_summary
+
+    console = Console(highlight=False)
     summary = done.summary()
     print_summary(console, summary)
     console.print()

@@ -1,0 +1,202 @@
+"""``channelsim watch``, and ``run --live``: a run as it happens, in another process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from channelsim.cli.inputs import existing_run
+from channelsim.errors import ChannelsimError, InputError, Interrupted
+
+if TYPE_CHECKING:
+    from channelsim.display.live.app import LiveApp
+    from channelsim.display.live.model import Model
+
+
+def watch(*, folder: Path, data_root: Path | None, svg: Path | None, size: str, press: str) -> None:
+    """Show a run, whoever writes it or wrote it; plain lines where there is no terminal."""
+    from channelsim.display.live.model import Model
+    from channelsim.display.live.reader import Reader
+
+    model = Model(Reader(existing_run(folder)), data_root)
+    if svg is not None:
+        from channelsim.display.live.screenshot import parsed_size, save, svg_of
+
+        keys = [key.strip() for key in press.split(",") if key.strip()]
+        save(svg_of(_app(lambda: model), parsed_size(size), keys), svg)
+        sys.stdout.write(f"picture: {svg}\n")
+        return
+    if press:
+        raise InputError("--press: only for the picture of --svg; add it, or press the keys")
+    if not on_a_terminal():
+        from rich.console import Console
+
+        from channelsim.display.live.plain import watch_plainly
+
+        watch_plainly(model, Console(highlight=False))
+        return
+    app = _app(lambda: model)
+    app.run()
+    _raise_failure(app)
+    sys.stdout.write(f"{_told(model, folder)}\n")
+
+
+def on_a_terminal() -> bool:
+    """Whether there is a terminal that can show more than lines, to write to and to read from."""
+    both = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    return both and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+
+
+def _app(opened: Callable[[], Model | None], **options: Any) -> LiveApp:
+    from channelsim.display.live.app import LiveApp
+
+    return LiveApp(opened, colour=not os.environ.get("NO_COLOR"), **options)
+
+
+def _raise_failure(app: LiveApp) -> None:
+    if app.failure is not None:
+        raise app.failure
+
+
+def _told(model: Model, folder: Path) -> str:
+    """One sentence for the shell: how the run stands now that nobody looks."""
+    from channelsim.display.live.plain import progress
+
+    return f"{folder}: {progress(model)}"
+
+
+# --- run --live ---------------------------------------------------------------------------------
+
+
+class LiveRun:
+    """A run in a process of its own, in a session of its own: a terminal's Ctrl-C is not for it.
+
+    ``arguments``: of ``channelsim run``. What it writes to standard error is kept.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._files = tempfile.TemporaryDirectory(prefix="channelsim-live-")
+        self._folder_file = Path(self._files.name) / "folder"
+        self._errors = Path(self._files.name) / "stderr"
+        words = [sys.executable, "-P", "-m", "channelsim", "run", *arguments, "--quiet"]
+        words += ["--folder-file", str(self._folder_file)]
+        with self._errors.open("w", encoding="utf-8") as errors:
+            self.child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, as soon as its ledger exists."""
+        if not self._folder_file.is_file():
+            return None
+        return Path(self._folder_file.read_text(encoding="utf-8"))
+
+    @property
+    def over(self) -> bool:
+        """Whether the process has ended."""
+        return self.child.poll() is not None
+
+    def stop(self) -> None:
+        """Ask it to stop with everything recorded."""
+        if not self.over:
+            self.child.send_signal(signal.SIGINT)
+
+    def wait(self) -> int:
+        """Wait for its end; asked to stop meanwhile (Ctrl-C), it is asked to."""
+        while True:
+            try:
+                return self.child.wait()
+            except KeyboardInterrupt:
+                self.stop()
+
+    def said(self) -> str:
+        """What it wrote to standard error."""
+        return self._errors.read_text(encoding="utf-8").strip()
+
+    def close(self) -> None:
+        """Remove what was kept."""
+        self._files.cleanup()
+
+
+def run_live(arguments: list[str], data_root: Path | None) -> Path:
+    """Run and show; return the folder of the finished run.
+
+    Leaving the view lets the run go on, with plain lines; Ctrl-C stops it, and raises
+    `Interrupted` with the command that goes on.
+    """
+    from channelsim.display.live.app import STOP
+
+    live = LiveRun(arguments)
+    try:
+        app = _app(lambda: _opened(live, data_root), ended=lambda: live.over, owned=True)
+        if app.run() == STOP:
+            sys.stderr.write("stopping, once everything computed is recorded …\n")
+            live.stop()
+        elif not live.over and app.failure is None:
+            _go_on(live, app.model)
+        code = live.wait()
+        if code == 0 and live.folder is not None:
+            if warnings := live.said():
+                sys.stderr.write(warnings + "\n")
+            return live.folder
+        if code == 0:
+            raise InputError("the run ended without saying where it is (a bug)")
+        raise _fault(code, live.said())
+    except BaseException:
+        live.stop()
+        live.wait()
+        raise
+    finally:
+        live.close()
+
+
+def _opened(live: LiveRun, data_root: Path | None) -> Model | None:
+    from channelsim.display.live.model import Model
+    from channelsim.display.live.reader import Reader
+
+    if live.folder is None or not (live.folder / "ledger.sqlite").is_file():
+        return None
+    return Model(Reader(live.folder / "ledger.sqlite"), data_root)
+
+
+def _go_on(live: LiveRun, model: Model | None) -> None:
+    """Plain lines on standard error until the run's process ends."""
+    from channelsim.display.live.plain import EVERY_S, progress
+
+    sys.stderr.write("the run goes on; Ctrl-C stops it, with everything recorded\n")
+    said_at = 0.0
+    try:
+        while not live.over:
+            if model is not None and time.monotonic() - said_at >= EVERY_S:
+                model.paused = False
+                model.stop_playing()
+                while model.tick(0.5):
+                    pass
+                sys.stderr.write(progress(model) + "\n")
+                said_at = time.monotonic()
+            elif model is None:
+                model = _opened(live, None)
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        live.stop()
+
+
+def _fault(code: int, said: str) -> ChannelsimError:
+    """The child's own sentence with its own exit code."""
+    if code == Interrupted.exit_code:
+        return Interrupted(said)
+    fault = ChannelsimError(said or f"the run's process ended with exit code {code}")
+    fault.exit_code = code if code > 0 else 1
+    return fault

@@ -1,0 +1,389 @@
+"""The application on the terminal: panels, keys, and the clock that keeps them true."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from channelsim.display.live import overview, tables
+from channelsim.display.live.detail import Recomputed
+from channelsim.display.live.frames import PANELS, Frames, arranged, narrow
+from channelsim.display.live.model import FINISHED, NEWEST, WORST, Filter, Model
+from channelsim.display.live.recompute import Recomputer
+from channelsim.display.live.screens import HELP, FilterScreen, TextScreen
+from channelsim.display.live.style import DIM, Look
+from channelsim.display.live.widgets import Panel, TablePanel
+from channelsim.errors import ChannelsimError
+
+FRAME_S = 0.25  # 4 frames a second
+_READ_S = 0.05  # between two bouts of reading while there is a backlog
+_BUDGET_S = 0.06  # of reading within a frame
+LEAVE, STOP = "leave", "stop"
+
+
+class LiveApp(App[str]):
+    """The view of one run; `run` returns `LEAVE` or `STOP`.
+
+    ``opened`` is asked in every frame until it returns a `Model` (a run that is only just starting
+    has no ledger yet); ``ended`` is asked whether the run's process is gone, which matters only as
+    long as there is no model. ``owned``: the view started the run, so Ctrl-C stops it.
+    """
+
+    TITLE = "channelsim"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    Screen { layout: vertical; }
+    #status { height: 2; border: none; }
+    #tabs, #keys { height: 1; border: none; padding: 0 1; }
+    #keys { background: $surface; }
+    #top { height: auto; }
+    #path { width: 1fr; height: 100%; }
+    #aside { width: 54; height: 100%; }
+    #middle { height: 3fr; }
+    #bottom { height: 4fr; }
+    #arms { width: 3fr; height: 1fr; }
+    #charts { width: 2fr; height: 1fr; }
+    #curves { height: 1fr; }
+    #list { width: 40; height: 1fr; }
+    #detail { width: 1fr; height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,ctrl+q", "leave", "leave", priority=True),
+        Binding("ctrl+c", "stop", show=False, priority=True),
+        Binding("question_mark,f1", "help", "help"),
+        Binding("w", "list('worst')", "worst"),
+        Binding("n", "list('newest')", "newest"),
+        Binding("i", "recompute", "images"),
+        Binding("r", "replay", "replay"),
+        Binding("f", "filter", "filter"),
+        Binding("x,escape", "clear", show=False),
+        Binding("s", "sort", "sort"),
+        Binding("m", "metric", "metric"),
+        Binding("space", "pause", "pause"),
+        Binding("full_stop", "step", "step"),
+        Binding("p", "play", "play"),
+        Binding("plus,equals_sign", "speed(1)", show=False),
+        Binding("minus", "speed(-1)", show=False),
+        *[Binding(str(n + 1), f"only({n})", show=False) for n in range(len(PANELS))],
+        Binding("0", "only(-1)", show=False),
+    ]
+
+    def __init__(
+        self,
+        opened: Callable[[], Model | None],
+        *,
+        ended: Callable[[], bool] = lambda: False,
+        owned: bool = False,
+        colour: bool = True,
+    ) -> None:
+        super().__init__(ansi_color=not colour)
+        self.frames = Frames(Look(colour), owned)
+        self.recomputer: Recomputer | None = None
+        self.failure: ChannelsimError | None = None
+        self._opened, self._ended, self._owned = opened, ended, owned
+        self._behind = False
+
+    # --- putting it together --------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """All panels; `_arrange` says which of them are seen."""
+        frames = self.frames
+        yield Panel(frames.status, id="status")
+        yield Panel(frames.tabs, id="tabs")
+        with Horizontal(id="top"):
+            yield Panel(frames.path, id="path")
+            yield Panel(frames.times, id="aside")
+        with Horizontal(id="middle"):
+            yield TablePanel(frames.arms, id="arms")
+            with Vertical(id="charts"):
+                yield Panel(frames.curves, id="curves", focusable=True)
+                yield Panel(frames.times, id="times")
+        with Horizontal(id="bottom"):
+            yield TablePanel(frames.transmissions, id="list")
+            yield Panel(frames.detail, id="detail", focusable=True)
+        yield Panel(frames.warnings, id="warnings", focusable=True)
+        yield Panel(frames.keys, id="keys")
+
+    def on_mount(self) -> None:
+        """Begin to look at the run; listen to those who end processes."""
+        self._arrange()
+        self.query_one("#list").focus()
+        self._frame()
+        self.set_interval(FRAME_S, self._frame)
+        self.set_interval(_READ_S, self._catch_up)
+        if not self.is_headless:
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    asyncio.get_running_loop().add_signal_handler(number, self.action_stop)
+
+    def on_unmount(self) -> None:
+        """Leave no child behind."""
+        if self.recomputer is not None:
+            self.recomputer.close()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Find a place for everything, or for what fits."""
+        self._arrange(event.size.width, event.size.height)
+
+    @property
+    def model(self) -> Model | None:
+        """What is watched, as soon as there is something."""
+        return self.frames.model
+
+    def _arrange(self, width: int = 0, height: int = 0) -> None:
+        width, height = width or self.size.width, height or self.size.height
+        frames, model = self.frames, self.model
+        frames.small = narrow(width, height)
+        found = arranged(width, height, frames.tab, frames.only)
+        for name, seen in found.seen.items():
+            self.query_one(f"#{name}").display = seen
+        for name in PANELS:
+            self.query_one(f"#{name}").set_class(found.bare, "bare")
+        tall = overview.path_height(model, width - 4 - 54 * found.seen["aside"]) if model else 4
+        self.query_one("#top").styles.height = "1fr" if found.single else tall + 2
+        self.query_one("#warnings").styles.height = "1fr" if found.single else 4
+        both = found.seen["list"] and found.seen["detail"]
+        needed = tables.list_width(model) + 4 if model else 40
+        self.query_one("#list").styles.width = min(needed, width // 2) if both else "1fr"
+        receivers = len(model.info.receivers) if model else 1
+        each = receivers if frames.look.colour else 2 * receivers
+        self.query_one("#times").styles.height = min(each + 3, height // 2 if frames.small else 8)
+        self.call_after_refresh(self._draw)
+
+    # --- the clock ------------------------------------------------------------------------------
+
+    def _frame(self) -> None:
+        try:
+            if self.model is None:
+                self._open()
+            if self.model is not None:
+                self._behind = self.model.tick(_BUDGET_S)
+                self._collect()
+                if not self.query_one("#list", TablePanel).led:
+                    self.model.select_first()
+            elif self._ended():
+                self.exit(LEAVE)
+            self._draw()
+        except ChannelsimError as error:
+            self._fail(error)
+
+    def _catch_up(self) -> None:
+        if self._behind and self.model is not None:
+            try:
+                self._behind = self.model.tick(_BUDGET_S / 2)
+            except ChannelsimError as error:
+                self._fail(error)
+
+    def _open(self) -> None:
+        model = self._opened()
+        if model is not None:
+            self.frames.show(model)
+            self.recomputer = Recomputer(model.reader.path.parent, model.data_root)
+            self._arrange()
+
+    def _fail(self, error: ChannelsimError) -> None:
+        self.failure = error
+        self.exit(LEAVE)
+
+    def _collect(self) -> None:
+        assert self.recomputer is not None
+        assert self.frames.details is not None
+        for transmission, answer in self.recomputer.answers():
+            self.frames.details.remember(transmission, answer)
+
+    def _draw(self) -> None:
+        try:
+            for panel in self.query(Panel):
+                if panel.display and panel.is_on_screen:
+                    panel.redraw()
+            self._titles()
+        except ChannelsimError as error:
+            self._fail(error)
+
+    def _titles(self) -> None:
+        for name, title in self.frames.titles().items():
+            self.query_one(f"#{name}", Panel).titled(title)
+
+    # --- what keys do ---------------------------------------------------------------------------
+
+    def on_table_panel_moved(self, message: TablePanel.Moved) -> None:
+        """The cursor of the list chooses the transmission that is shown beside it."""
+        if message.panel.id == "list" and self.model is not None:
+            self.model.selected = message.key
+            panel = self.query_one("#detail", Panel)
+            panel.top = 0
+            panel.redraw()
+            self._titles()
+
+    def on_table_panel_chosen(self, message: TablePanel.Chosen) -> None:
+        """Enter on an arm shows its transmissions; on a transmission, all about it."""
+        if self.model is None:
+            return
+        if message.panel.id == "arms":
+            arm = self.model.info.arms[message.key]
+            self.model.filter.receiver = arm.receiver
+            self.model.filter.swept = dict(arm.swept)
+            self.say(f"only {self.model.filter.said(self.model.info)}; x shows everything")
+            self.query_one("#list", TablePanel).follow()
+            self._show(3)
+        else:
+            self._show(4, alone=True)
+
+    def action_only(self, place: int) -> None:
+        """Give one panel the screen; all of them again with 0."""
+        if place < 0:
+            self.frames.only = -1
+            self._arrange()
+        else:
+            self._show(place, alone=True)
+
+    def _show(self, place: int, alone: bool = False) -> None:
+        """Bring a panel to the front and give it the keys."""
+        self.frames.tab = place
+        if not self.frames.small:
+            self.frames.only = place if alone else -1
+        self._arrange()
+        panel = self.query_one(f"#{PANELS[place]}", Widget)
+        if panel.can_focus:
+            panel.focus()
+
+    def action_list(self, which: str) -> None:
+        """Worst or newest transmissions."""
+        if self.model is not None:
+            self.model.list = WORST if which == "worst" else NEWEST
+            self.query_one("#list", TablePanel).follow()
+            self._show(3)
+
+    def action_sort(self) -> None:
+        """Sort the table by the next column."""
+        if self.model is not None:
+            self.model.next_sort()
+            self.query_one("#arms", TablePanel).follow()
+            self._refresh()
+
+    def action_metric(self) -> None:
+        """Draw the next metric."""
+        if self.model is not None:
+            self.model.next_metric()
+            self._refresh()
+
+    def action_filter(self) -> None:
+        """Choose what is shown."""
+        if self.model is not None:
+            self.push_screen(FilterScreen(self.model.info, self.model.filter, self._refresh))
+
+    def action_clear(self) -> None:
+        """Show everything again; in a panel that has the screen, first all panels."""
+        if self.frames.only >= 0:
+            self.action_only(-1)
+        elif self.model is not None:
+            self.model.filter = Filter()
+            self._refresh()
+
+    def action_pause(self) -> None:
+        """Freeze the view, or let it go on; the run does not notice."""
+        if self.model is not None:
+            self.model.paused = not self.model.paused
+            self._refresh()
+
+    def action_step(self) -> None:
+        """Pause, and show the next block (or moment)."""
+        if self.model is not None:
+            with suppress(ChannelsimError):
+                self.model.step()
+            self._refresh()
+
+    def action_play(self) -> None:
+        """Play a run that is over from its beginning, or stop playing."""
+        if self.model is None:
+            return
+        if self.model.playback is not None:
+            self.model.stop_playing()
+        elif not self.model.play():
+            self.say("playback is for runs that are not being written")
+        for panel in self.query(TablePanel):
+            panel.follow()
+        self._refresh()
+
+    def action_speed(self, by: int) -> None:
+        """Play faster or slower."""
+        if self.model is not None and self.model.playback is not None:
+            self.model.faster(by)
+            self._refresh()
+        else:
+            self.say("speed is for playback: press p")
+
+    def action_recompute(self) -> None:
+        """Replay the selected transmission, and its message at the other receivers."""
+        model, details = self.model, self.frames.details
+        if model is None or details is None or model.selected is None or self.recomputer is None:
+            return
+        selected = model.selected
+        if not self.frames.small:
+            self.query_one("#detail").focus()
+        else:
+            self._show(4)
+        for transmission in [selected, *details.siblings(selected)]:
+            known = details.replays.get(transmission)
+            wanted = transmission == selected or "received" not in details.images(transmission)
+            if wanted and model.figures.has(transmission) and (known is None or known.error):
+                details.remember(transmission, Recomputed(pending=True))
+                self.recomputer.ask(transmission)
+        self._refresh()
+
+    def action_replay(self) -> None:
+        """Show (and copy, where the terminal lets us) the command that replays it."""
+        if self.model is not None and self.model.selected is not None:
+            command = self.model.replay_command(self.model.selected)
+            self.copy_to_clipboard(command)
+            text = Text(command + "\n\n")
+            text.append("In the clipboard, if this terminal allows it. Any key closes.", DIM)
+            self.push_screen(TextScreen("Replay it outside of this view", text))
+
+    def action_help(self) -> None:
+        """Explain the keys and the figures."""
+        how = (
+            "Leaving closes the view; the run goes on here with plain lines. Ctrl-C\n"
+            "stops the run, with everything recorded, and says how to go on."
+            if self._owned
+            else "Leaving never touches the run."
+        )
+        text = Text.from_markup(HELP.replace("{quit}", how))
+        self.push_screen(TextScreen("Help", text))
+
+    def action_leave(self) -> None:
+        """Close the view; in a window above it, close that."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        else:
+            self.exit(LEAVE)
+
+    def action_stop(self) -> None:
+        """Ctrl-C: stop the run if it is ours, else just leave."""
+        ours = self._owned and (self.model is None or self.model.state != FINISHED)
+        self.exit(STOP if ours else LEAVE)
+
+    def say(self, text: str) -> None:
+        """A word at the top, for a few seconds."""
+        self.frames.said = text
+
+        def forget() -> None:
+            if self.frames.said == text:
+                self.frames.said = ""
+
+        self.set_timer(4.0, forget)
+        self._draw()
+
+    def _refresh(self) -> None:
+        self._titles()
+        self._draw()

@@ -1,0 +1,178 @@
+"""What stands in every panel, as text of a given size; and which panels a terminal has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from channelsim.display.live import curves, detail, overview, tables
+from channelsim.display.live.detail import Details
+from channelsim.display.live.model import RUNNING, Model
+from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Look
+
+WIDE = (120, 36)  # from this size on all panels stand side by side; ours
+BESIDE = 150  # columns from which the lines over time stand beside the path; ours
+ROOMY = 46  # lines from which curves and lines over time have room beside the table; ours
+TALL = 44  # lines from which a narrow terminal shows the path and a transmission as well; ours
+BARE = 30  # lines below which panels that take turns have no frames; ours
+
+PANELS = ("path", "arms", "curves", "list", "detail", "warnings")
+TABS = ("Path", "Table", "Curves", "List", "Detail", "Warnings")
+DETAIL = PANELS.index("detail")
+
+
+def narrow(width: int, height: int) -> bool:
+    """Whether panels take turns."""
+    return width < WIDE[0] or height < WIDE[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """Which parts of the screen are seen; ``single``: one panel has it all."""
+
+    seen: Mapping[str, bool]
+    single: bool
+    bare: bool
+
+
+def arranged(width: int, height: int, tab: int, only: int) -> Arrangement:
+    """Find room: ``tab`` has a narrow screen, ``only`` (if it is not -1) any screen."""
+    small = narrow(width, height)
+    if small or only >= 0:
+        seen = {PANELS[only if only >= 0 else tab]}
+        if small and height >= TALL:
+            seen |= {"path", "list" if tab == DETAIL else "detail"}
+    else:
+        seen = set(PANELS)
+    single = len(seen) == 1
+    aside = width >= BESIDE and not single and not small
+    found = {panel: panel in seen for panel in PANELS}
+    found["aside"] = aside
+    found["times"] = "curves" in seen and not aside and (small or height >= ROOMY)
+    found["top"] = "path" in seen
+    found["tabs"] = small or only >= 0
+    found["middle"] = bool(seen & {"arms", "curves"})
+    found["charts"] = "curves" in seen
+    found["bottom"] = bool(seen & {"list", "detail"})
+    return Arrangement(found, single, small and height < BARE)
+
+
+class Frames:
+    """Draws panels: every method takes a width and a height, and returns lines that fit in it.
+
+    Without a model (a run that is only just starting) there is little to draw.
+    """
+
+    def __init__(self, look: Look, owned: bool = False) -> None:
+        self.look, self.owned = look, owned
+        self.model: Model | None = None
+        self.details: Details | None = None
+        self.tab, self.only = 0, -1
+        self.small = False
+        self.said = ""  # a word to the user, for a moment
+
+    def show(self, model: Model) -> None:
+        """Draw this model from now on."""
+        self.model, self.details = model, Details(model)
+
+    def titles(self) -> dict[str, str]:
+        """Names of the frames."""
+        if self.model is None:
+            return {}
+        return {
+            "path": "Path",
+            "arms": tables.arms_title(self.model),
+            "curves": curves.curves_title(self.model),
+            "times": curves.time_title(self.model),
+            "aside": curves.time_title(self.model),
+            "list": tables.list_title(self.model),
+            "detail": detail.detail_title(self.model),
+            "warnings": "Warnings",
+        }
+
+    def status(self, width: int, _height: int) -> list[Text]:
+        """State, clocks and progress."""
+        if self.model is None:
+            wait = "The run is being prepared: loading, calibrating, first block …"
+            return [Text("channelsim", style=BOLD), Text(wait, style=ACCENT)]
+        found = overview.status(self.model, width)
+        if self.said:
+            found[0] = Text.assemble((f" {self.said} ", f"reverse {ACCENT}"), " ", found[0])
+            found[0].truncate(width)
+        return found
+
+    def tabs(self, width: int, _height: int) -> list[Text]:
+        """The panels that take turns."""
+        shown = self.only if self.only >= 0 else self.tab
+        text = Text()
+        short = sum(len(tab) + 5 for tab in TABS) > width
+        for place, tab in enumerate(TABS):
+            count = len(self.model.warned) if self.model and place == 5 else 0
+            name = f"{place + 1} {tab[:4] if short else tab}{f' {count}' if count else ''}"
+            text.append(f" {name} ", "reverse" if place == shown else BAD if count else DIM)
+        if self.only >= 0 and not self.small:
+            text.append("  0 all panels", DIM)
+        return [text]
+
+    def path(self, width: int, height: int) -> list[Text]:
+        """The diagram."""
+        return overview.path_lines(self.model, width, height, self.look) if self.model else []
+
+    def arms(self, width: int) -> tables.Rows:
+        """The estimates."""
+        return self._rows(tables.arms_table, width)
+
+    def transmissions(self, width: int) -> tables.Rows:
+        """The transmissions."""
+        return self._rows(tables.transmissions_table, width)
+
+    def _rows(self, draw: Callable[[Model, int, Look], tables.Rows], width: int) -> tables.Rows:
+        if self.model is None:
+            return tables.Rows(Text(), [], [])
+        return draw(self.model, width, self.look)
+
+    def curves(self, width: int, height: int) -> list[Text]:
+        """Curves along the sweep."""
+        return curves.curve_lines(self.model, width, height, self.look) if self.model else []
+
+    def times(self, width: int, height: int) -> list[Text]:
+        """Lines over simulated time."""
+        return curves.time_lines(self.model, width, height, self.look) if self.model else []
+
+    def detail(self, width: int, height: int) -> list[Text]:
+        """The selected transmission."""
+        if self.model is None or self.details is None:
+            return []
+        found = detail.detail_lines(self.model, self.details, width, height, self.look)
+        said = detail.replay_note(self.details, self.model.selected)
+        return [*found, Text(f"replay: {said}", style=DIM)] if said else found
+
+    def warnings(self, width: int, height: int) -> list[Text]:
+        """What to beware of."""
+        return tables.warning_lines(self.model, width, height) if self.model else []
+
+    def keys(self, width: int, _height: int) -> list[Text]:
+        """The most useful keys, as many as fit."""
+        state = self.model.state if self.model else RUNNING
+        keys = [("q", "leave"), ("?", "help"), ("w", "worst"), ("n", "newest"), ("i", "images")]
+        if self.owned and state == RUNNING:
+            keys.insert(1, ("ctrl+c", "stop the run"))
+        more = [("f", "filter"), ("s", "sort"), ("m", "metric"), ("r", "replay")]
+        if self.model is not None and self.model.playback is not None:
+            play = [("p", "end playback"), ("space", "pause"), (".", "step"), ("+ −", "speed")]
+            keys += [*play, *more]
+        elif state == RUNNING:
+            keys += [*more, ("space", "pause"), (".", "step")]
+        else:
+            keys += [*more, ("p", "play")]
+        keys.append(("tab", "next panel"))
+        keys += [("1–6", "one panel")] if not self.small and self.only < 0 else []
+        text = Text(no_wrap=True)
+        for key, name in keys:
+            entry = Text.assemble((f" {key} ", "bold reverse"), f" {name} ")
+            if text.cell_len + entry.cell_len > width:
+                break
+            text.append_text(entry)
+        return [text]

@@ -1,0 +1,154 @@
+"""What a run's header tells a view: size, arms, path, budgets, and names short enough to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from channelsim.records import ArmRecord
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The header and the arms of a run; neither changes while the run goes on."""
+
+    header: Mapping[str, Any]
+    arms: tuple[ArmRecord, ...]
+
+    @property
+    def title(self) -> str:
+        """The scenario's title."""
+        return str(self.header.get("title") or "Run")
+
+    @property
+    def count(self) -> int:
+        """Messages per arm."""
+        return int(self.header["count"])
+
+    @property
+    def max_attempts(self) -> int:
+        """How often a message may be tried."""
+        return int(self.header["max_attempts"])
+
+    @property
+    def total(self) -> int:
+        """Transmissions of the whole run."""
+        return self.count * len(self.arms)
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics, in the scenario's order."""
+        return tuple(self.header["metrics"])
+
+    @property
+    def control(self) -> bool:
+        """Whether matched noise runs beside every attack."""
+        return bool(self.header["control"])
+
+    @cached_property
+    def receivers(self) -> tuple[str, ...]:
+        """Receivers, in order of their arms."""
+        return tuple(dict.fromkeys(arm.receiver for arm in self.arms))
+
+    @cached_property
+    def swept_keys(self) -> tuple[str, ...]:
+        """Dotted keys of the sweep."""
+        return tuple(self.header["swept_keys"])
+
+    @property
+    def scenario(self) -> Mapping[str, Any]:
+        """The resolved scenario."""
+        found = self.header.get("scenario")
+        return found if isinstance(found, Mapping) else {}
+
+    @cached_property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """The stages of the path, in order."""
+        path = self.scenario.get("path") or ()
+        return tuple(stage for stage in path if isinstance(stage, Mapping))
+
+    @cached_property
+    def epsilon_key(self) -> str | None:
+        """The one swept key that is a budget's epsilon; None where there are none or several."""
+        keys = [key for key in self.swept_keys if key.endswith("budget.epsilon")]
+        return keys[0] if len(keys) == 1 else None
+
+    @cached_property
+    def short(self) -> Mapping[str, str]:
+        """Swept key → its shortest ending that tells it from the others; ε for the budget."""
+        return short_names(self.swept_keys, self.epsilon_key)
+
+    @cached_property
+    def curve_key(self) -> str | None:
+        """The swept key along which curves are drawn: the budget, else the first with numbers."""
+        numeric = [
+            key
+            for key in self.swept_keys
+            if all(is_number(arm.swept.get(key)) for arm in self.arms)
+            and len({arm.swept[key] for arm in self.arms}) > 1
+        ]
+        if self.epsilon_key in numeric:
+            return self.epsilon_key
+        return next(iter(numeric), None)
+
+    def values(self, key: str) -> tuple[Any, ...]:
+        """Return the values of a swept key, in order of the arms."""
+        return tuple({repr(arm.swept.get(key)): arm.swept.get(key) for arm in self.arms}.values())
+
+    def place(self, arm: int) -> str:
+        """Return a point of the sweep in words: ``ε 0.5, snr_db 10``; empty without a sweep."""
+        swept = self.arms[arm].swept
+        return ", ".join(f"{self.short[key]} {number(swept.get(key))}" for key in self.swept_keys)
+
+    def budgets(self, arm: int) -> list[tuple[str, str, float]]:
+        """Return (adversary, norm, ε) of every adversary on the path, as this arm has them."""
+        found = []
+        for stage in self.stages:
+            budget = stage.get("budget")
+            if not isinstance(budget, Mapping) or not is_number(budget.get("epsilon")):
+                continue
+            name = name_of(stage)
+            epsilon = self.arms[arm].swept.get(f"{name}.budget.epsilon", budget["epsilon"])
+            if is_number(epsilon):
+                found.append((name, str(budget.get("norm", "linf")), float(epsilon)))
+        return found
+
+    def false_alarm(self, arm: int) -> float | None:
+        """Return the false-alarm rate that an arm's detector states; None without one."""
+        receiver = self.arms[arm].receiver
+        settings = (self.scenario.get("receivers") or {}).get(receiver) or {}
+        detector = settings.get("detector")
+        key = f"receivers.{receiver}.detector.false_alarm"
+        stated = detector.get("false_alarm") if isinstance(detector, Mapping) else None
+        stated = self.arms[arm].swept.get(key, stated)
+        return float(stated) if is_number(stated) else None
+
+
+def name_of(stage: Mapping[str, Any]) -> str:
+    """A stage's name, or its kind where it has none."""
+    return str(stage.get("name") or stage.get("kind") or stage.get("use") or "stage")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number (a bool is none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number(value: Any) -> str:
+    """Return a swept value as a reader would write it."""
+    return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def short_names(keys: Sequence[str], epsilon_key: str | None) -> dict[str, str]:
+    """Return the shortest ending of every dotted key that no other key has."""
+    short = {}
+    for key in keys:
+        words = key.split(".")
+        others = [other.split(".") for other in keys if other != key]
+        length = 1
+        while length < len(words) and any(o[-length:] == words[-length:] for o in others):
+            length += 1
+        short[key] = "ε" if key == epsilon_key else ".".join(words[-length:])
+    return short

@@ -1,0 +1,157 @@
+"""Images and latents that the ledger does not hold: a child process replays what is asked for.
+
+Only the child imports torch; it lives as long as the view that asked, and asks nothing of the run.
+One line of JSON per question and per answer; pictures travel as raw bytes in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from channelsim.display.live.detail import Recomputed
+
+if TYPE_CHECKING:
+    from channelsim.replay import Replay
+
+
+class Recomputer:
+    """Asks the child; the answers are collected with `answers`."""
+
+    def __init__(self, folder: Path, data_root: Path | None) -> None:
+        self._folder, self._data_root = folder, data_root
+        self._child: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[tuple[int, Recomputed]] = queue.Queue()
+        self._asked: list[int] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._asked)
+
+    def ask(self, transmission: int) -> None:
+        """Have a transmission replayed (its last attempt)."""
+        if transmission in self._asked:
+            return
+        if self._child is None or self._child.poll() is not None:
+            self._start()
+        assert self._child is not None
+        assert self._child.stdin is not None
+        self._asked.append(transmission)
+        try:
+            self._child.stdin.write(json.dumps(transmission) + "\n")
+            self._child.stdin.flush()
+        except OSError:
+            self._answers.put((transmission, Recomputed(error="the replay did not start")))
+
+    def answers(self) -> list[tuple[int, Recomputed]]:
+        """What came in since the last call."""
+        found = []
+        while not self._answers.empty():
+            transmission, answer = self._answers.get()
+            if transmission in self._asked:
+                self._asked.remove(transmission)
+            found.append((transmission, answer))
+        return found
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+            self._child.wait()
+
+    def _start(self) -> None:
+        words = [sys.executable, "-P", "-m", "channelsim.display.live.recompute", str(self._folder)]
+        words += [] if self._data_root is None else [str(self._data_root)]
+        # One thread and a low priority: a run may be using the machine.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self._child = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._listen, args=(self._child,), daemon=True).start()
+
+    def _listen(self, child: subprocess.Popen[str]) -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            answer = json.loads(line)
+            self._answers.put((answer["transmission"], _read(answer)))
+        for transmission in list(self._asked):
+            self._answers.put((transmission, Recomputed(error="the replay ended unexpectedly")))
+
+
+def _read(answer: Mapping[str, Any]) -> Recomputed:
+    if answer.get("error"):
+        return Recomputed(error=answer["error"])
+    images = {
+        role: np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(shape)
+        for role, (shape, text) in answer["images"].items()
+    }
+    latents = {role: np.array(values) for role, values in answer["latents"].items()}
+    return Recomputed(images=images, latents=latents, agrees=answer["agrees"])
+
+
+# --- the child ----------------------------------------------------------------------------------
+
+
+def serve(folder: Path, data_root: Path | None, questions: IO[str], answers: IO[str]) -> None:
+    """Answer questions until there are no more."""
+    from channelsim.errors import ChannelsimError
+    from channelsim.replay import replay
+
+    for line in questions:
+        transmission = int(json.loads(line))
+        try:
+            answer = _told(replay(folder, transmission, data_root=data_root))
+        except ChannelsimError as error:
+            answer = {"error": error.message}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer | {"transmission": transmission}) + "\n")
+        answers.flush()
+
+
+def _told(again: Replay) -> dict[str, Any]:
+    images = {}
+    for role, image in again.images.items():
+        pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        if pixels.shape[2] == 1:
+            pixels = pixels.repeat(3, axis=2)
+        pixels = np.ascontiguousarray(pixels[:, :, :3])
+        images[role] = (pixels.shape, base64.b64encode(pixels.tobytes()).decode())
+    latents = getattr(again, "latents", {})
+    promise = "bit for bit" if again.exact else "within 1e-4"
+    flips = ", ".join(column.column for column in again.flips)
+    return {
+        "images": images,
+        "latents": {role: latent.detach().cpu().tolist() for role, latent in latents.items()},
+        "agrees": f"differs from the ledger: {flips}" if flips else f"equals the ledger {promise}",
+    }
+
+
+def main() -> None:
+    """The child's program: FOLDER [DATA_ROOT]."""
+    os.nice(10)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else is printed is no answer
+    folder, *more = (Path(word) for word in sys.argv[1:])
+    serve(folder, more[0] if more else None, sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

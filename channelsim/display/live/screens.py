@@ -1,0 +1,164 @@
+"""What opens above the view and closes again: help, a command to copy, the filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from channelsim.display.live.info import RunInfo, number
+from channelsim.display.live.model import Filter
+from channelsim.display.live.reader import WORDS
+
+HELP = """\
+[b]Find out why[/b]
+  w  worst transmissions     n  newest transmissions
+  ↑ ↓  choose one            enter  look at it closely (in the table: its arm)
+  i  recompute its images and its change in the latent
+  r  the command that replays it outside of this view
+
+[b]Arrange[/b]
+  s  sort the table          m  next metric for the curves
+  f  filter by receiver, sweep and verdict      x  show everything again
+  1 to 6  one panel (0: all of them)            tab  next panel
+
+[b]Time[/b]
+  space  pause the view, never the run          .  one step
+  p  play a finished run from its beginning, or stop that
+  + −  speed of the playback
+
+  ?  this help   q  leave
+
+[b]What is shown[/b]
+Estimates are means against the source image, ± half of a 95 % t-interval
+over messages (the summary of a finished run resamples images instead);
+PSNR is averaged as MSE. ◀ marks the worst cell of a column. Of a
+transmission: what the codec alone did, what the adversary alone did, and
+what noise of the same size would have done instead. Pictures come from the
+ledger or are recomputed by replay; 1:2 says that they are shown at half
+their size. A filled dot marks who is active just now. Over time, red
+behind a line tells which share of the attempts was attacked.
+{quit}"""
+
+
+class TextScreen(ModalScreen[None]):
+    """A text in a frame; any key closes it, arrows scroll."""
+
+    DEFAULT_CSS = """
+    TextScreen, FilterScreen { align: center middle; }
+    TextScreen > VerticalScroll, FilterScreen > VerticalScroll {
+        width: auto; max-width: 96%; height: auto; max-height: 96%;
+        border: round $accent; padding: 0 1; background: $surface;
+    }
+    TextScreen Static, FilterScreen Static { width: auto; max-width: 100%; }
+    """
+
+    def __init__(self, title: str, text: Text) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    def compose(self) -> ComposeResult:
+        """The frame and its text."""
+        with VerticalScroll() as box:
+            box.border_title = self._title
+            yield Static(self._text)
+
+    def on_key(self, event: events.Key) -> None:
+        """Any key but those that scroll closes it."""
+        if event.key not in {"up", "down", "pageup", "pagedown", "home", "end"}:
+            event.stop()
+            event.prevent_default()
+            self.dismiss()
+
+    def on_click(self) -> None:
+        """So does a click."""
+        self.dismiss()
+
+
+class FilterScreen(ModalScreen[None]):
+    """One line per criterion; its value goes round with the arrows, and counts at once."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "line(-1)", show=False),
+        Binding("down,j,tab", "line(1)", show=False),
+        Binding("left,h", "value(-1)", show=False),
+        Binding("right,l,space", "value(1)", show=False),
+        Binding("x", "clear", show=False),
+        Binding("enter,escape,f,q", "dismiss", show=False),
+    ]
+
+    def __init__(self, info: RunInfo, chosen: Filter, changed: Callable[[], None]) -> None:
+        super().__init__()
+        self._info, self._filter, self._changed = info, chosen, changed
+        self._line = 0
+        self._options: list[tuple[str, str, list[Any]]] = [
+            ("receiver", "", [None, *info.receivers])
+        ]
+        self._options += [
+            (info.short[key], key, [None, *info.values(key)]) for key in info.swept_keys
+        ]
+        self._options.append(("verdict", "", [None, *WORDS[:-1]]))
+
+    def compose(self) -> ComposeResult:
+        """The frame and its lines."""
+        with VerticalScroll() as box:
+            box.border_title = "Filter"
+            yield Static(self._text(), id="lines")
+
+    def action_line(self, by: int) -> None:
+        """Go to another criterion."""
+        self._line = (self._line + by) % len(self._options)
+        self.query_one("#lines", Static).update(self._text())
+
+    def action_value(self, by: int) -> None:
+        """Take its next value."""
+        label, key, values = self._options[self._line]
+        now = self._value(label, key)
+        place = next((i for i, value in enumerate(values) if value == now), 0)
+        value = values[(place + by) % len(values)]
+        if key:
+            self._filter.swept.pop(key, None)
+            if value is not None:
+                self._filter.swept[key] = value
+        elif label == "receiver":
+            self._filter.receiver = value
+        else:
+            self._filter.word = value
+        self._told()
+
+    def action_clear(self) -> None:
+        """Let everything through."""
+        self._filter.receiver = self._filter.word = None
+        self._filter.swept.clear()
+        self._told()
+
+    def _told(self) -> None:
+        self._changed()
+        self.query_one("#lines", Static).update(self._text())
+
+    def _value(self, label: str, key: str) -> Any:
+        if key:
+            return self._filter.swept.get(key)
+        return self._filter.receiver if label == "receiver" else self._filter.word
+
+    def _text(self) -> Text:
+        wide = max(len(label) for label, _, _ in self._options)
+        text = Text()
+        for place, (label, key, _) in enumerate(self._options):
+            value = self._value(label, key)
+            here = place == self._line
+            said = "all" if value is None else number(value)
+            text.append(f"{'›' if here else ' '} {label:<{wide}}  ◂ ", "bold" if here else "")
+            text.append(
+                f"{said:^20}", "reverse" if here else "bold" if value is not None else "dim"
+            )
+            text.append(" ▸\n", "bold" if here else "")
+        text.append("\n↑ ↓ criterion   ← → value   x all   enter done", "dim")
+        return text

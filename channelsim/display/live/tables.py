@@ -1,0 +1,251 @@
+"""The tables: estimates per arm, and the lists of the worst and the newest transmissions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.text import Text
+
+from channelsim import records
+from channelsim.display.live.info import number
+from channelsim.display.live.model import BY_ARM, WORST, Model
+from channelsim.display.live.reader import FATES, WORDS
+from channelsim.display.live.style import (
+    BAD,
+    BOLD,
+    CAUTION,
+    DIM,
+    Look,
+    clock,
+    digits_of,
+    figure,
+    fit,
+    word_style,
+)
+from channelsim.display.live.warning import beaten_arms
+
+_WORST_MARK = "◀"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table ready to be shown: a head, and one line of text per row; ``keys`` name the rows."""
+
+    head: Text
+    rows: Sequence[Text]
+    keys: Sequence[int]
+
+
+@dataclass
+class _Column:
+    title: str
+    cells: list[Text]
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        return max([len(self.title), *(cell.cell_len for cell in self.cells)])
+
+
+def arms_table(model: Model, width: int, look: Look) -> Rows:
+    """Estimates with intervals, one row per arm; the worst cell of a metric is marked."""
+    arms = model.ordered_arms()
+    columns = [_receivers(model, arms, look), *_swept(model, arms), _settled(model, arms)]
+    tail = [_verdicts(model, arms)]
+    psr = _decibels("psr [dB]", model.figures.psr_db()[arms])
+    metrics = [_estimates(model, arms, metric) for metric in model.info.metrics]
+    return _assembled([*columns, *metrics, psr, *tail], len(columns), len(tail), width, arms)
+
+
+def _assembled(
+    columns: list[_Column], first: int, last: int, width: int, keys: Sequence[int]
+) -> Rows:
+    """Leave out columns between the first and the last ones until the rest fits."""
+    while len(columns) > first + last and sum(c.width + 2 for c in columns) - 2 > width:
+        del columns[-last - 1]
+    while len(columns) > 2 and sum(c.width + 2 for c in columns) - 2 > width:
+        del columns[-1]
+    head, rows = Text(style=DIM), [Text(no_wrap=True) for _ in keys]
+    for place, column in enumerate(columns):
+        gap = "  " if place else ""
+        pad = column.title.ljust if column.left else column.title.rjust
+        head.append(gap + pad(column.width))
+        for row, cell in zip(rows, column.cells, strict=True):
+            space = " " * (column.width - cell.cell_len)
+            row.append(gap)
+            if column.left:
+                row.append_text(cell)
+                row.append(space)
+            else:
+                row.append(space)
+                row.append_text(cell)
+    return Rows(head, rows, keys)
+
+
+def _receivers(model: Model, arms: Sequence[int], look: Look) -> _Column:
+    places = {name: place for place, name in enumerate(model.info.receivers)}
+    cells = []
+    for arm in arms:
+        name = model.info.arms[arm].receiver
+        mark = "●" if model.active(arm) else " "
+        style = look.receiver(places[name])
+        cells.append(Text.assemble((mark, style), (fit(name, 20), style)))
+    return _Column(" receiver", cells, left=True)
+
+
+def _swept(model: Model, arms: Sequence[int]) -> list[_Column]:
+    info = model.info
+    return [
+        _Column(
+            info.short[key], [Text(fit(number(info.arms[arm].swept.get(key)), 14)) for arm in arms]
+        )
+        for key in info.swept_keys
+    ]
+
+
+def _settled(model: Model, arms: Sequence[int]) -> _Column:
+    n, count = model.figures.settled_of, model.info.count
+    cells = [
+        Text(f"{n[arm]:,}") if n[arm] == count else Text(f"{n[arm]:,}/{count:,}", style=DIM)
+        for arm in arms
+    ]
+    return _Column("n", cells)
+
+
+def _estimates(model: Model, arms: Sequence[int], metric: str) -> _Column:
+    found, worst = model.figures.estimates(f"{metric}_source"), model.worst_arm(metric)
+    half = (found.high - found.low) / 2
+    known = half[arms][np.isfinite(half[arms])] if len(arms) else half[:0]
+    typical = float(np.median(known)) if len(known) else np.nan
+    largest = float(np.nanmax(np.abs(found.value[arms]))) if found.n[arms].any() else 0.0
+    digits = digits_of(largest, typical)
+    cells = []
+    for arm in arms:
+        cell = Text(figure(found.value[arm], digits))
+        if np.isfinite(half[arm]):
+            cell.append(f" ±{figure(half[arm], digits)}", DIM)
+        if arm == worst:
+            cell.stylize(f"bold {BAD}")
+        cell.append(_WORST_MARK if arm == worst else " ", f"bold {BAD}")
+        cells.append(cell)
+    unit = " [dB]" if model.figures.scales[model.info.metrics.index(metric)].decibels else ""
+    sorted_by = "▼" if model.sort == metric else " "
+    return _Column(f"{metric}{unit}{sorted_by}", cells)
+
+
+def _decibels(title: str, values: np.ndarray) -> _Column:
+    return _Column(title, [Text(figure(value, 1)) for value in values])
+
+
+def _verdicts(model: Model, arms: Sequence[int]) -> _Column:
+    """The arm's verdict where the run has come to one, else what its rows say so far."""
+    beaten = beaten_arms(model.figures)
+    cells = []
+    for arm in arms:
+        word = model.verdicts.get(arm) if model.playback is None else None
+        if word is None and beaten[arm]:
+            word = records.BEATEN_BY_NOISE
+        if word is None:
+            counts = model.figures.words[:, arm]
+            word = WORDS[int(np.argmax(counts))] if counts.any() else ""
+        cells.append(Text(word, style=word_style(word)))
+    return _Column("verdict", cells, left=True)
+
+
+def transmissions_table(model: Model, width: int, look: Look) -> Rows:
+    """The worst or the newest transmissions that pass the filter."""
+    rows = model.listed()
+    info = model.info
+    keys = [int(key) for key in rows[:, 0]]
+    arms = [key // info.count for key in keys]
+    places = {name: place for place, name in enumerate(info.receivers)}
+    names = [info.arms[arm].receiver for arm in arms]
+    columns = [
+        _Column("number", [Text(str(key)) for key in keys]),
+        _Column(
+            "receiver",
+            [Text(fit(name, 16), style=look.receiver(places[name])) for name in names],
+            left=True,
+        ),
+    ]
+    columns += _swept(model, arms)
+    words = [WORDS[int(word)] if word == word else "" for word in rows[:, 4]]
+    fates = [FATES[int(fate)] if fate == fate else "" for fate in rows[:, 3]]
+    verdicts = _Column("verdict", [_fate(w, f) for w, f in zip(words, fates, strict=True)], True)
+    optional = []
+    order = [model.figures.gauge, model.metric, *info.metrics]
+    for metric in dict.fromkeys(name for name in order if name):
+        values = rows[:, 7 + info.metrics.index(metric)]
+        digits = 1 if metric == "psnr" else 3
+        optional.append(_Column(metric, [Text(figure(value, digits)) for value in values]))
+    optional.append(_Column("message", [Text(str(key % info.count)) for key in keys]))
+    optional.append(_Column("done", [Text(clock(time), style=DIM) for time in rows[:, 2]]))
+    if info.max_attempts > 1:
+        tried = [Text(f"{tries:.0f}") for tries in rows[:, 5]]
+        optional.insert(1, _Column("tries", tried))
+    return _assembled([*columns, *optional, verdicts], len(columns) + 1, 1, width, keys)
+
+
+def list_width(model: Model) -> int:
+    """Columns that the list takes with nothing left out but the metrics after the first."""
+    info = model.info
+    names = min(16, max(8, *(len(name) for name in info.receivers)))
+    swept = [
+        max(len(info.short[k]), *(len(number(v)) for v in info.values(k))) for k in info.swept_keys
+    ]
+    return max(6, len(str(info.total))) + 2 + names + sum(w + 2 for w in swept) + 2 + 5 + 2 + 9
+
+
+def _fate(word: str, fate: str) -> Text:
+    if fate in {records.LOST, records.REJECTED}:
+        text = Text(fate, style=CAUTION)
+        if word:
+            text.append(f", {word}", DIM)
+        return text
+    return Text(word or "no attack", style=word_style(word) if word else DIM)
+
+
+def arms_title(model: Model) -> str:
+    """What the table of estimates shows."""
+    said = model.filter.said(model.info)
+    parts = ["against source, mean ±95 %"]
+    if model.sort != BY_ARM:
+        parts.append(f"worst {model.sort} first")
+    return "Estimates · " + " · ".join([*parts, said] if said else parts)
+
+
+def list_title(model: Model) -> str:
+    """What the list of transmissions shows."""
+    said = model.filter.said(model.info)
+    what = "Worst" if model.list == WORST else "Newest"
+    gauge = f" by {model.figures.gauge}" if model.list == WORST and model.figures.gauge else ""
+    return f"{what} transmissions{gauge}" + (f" · {said}" if said else "")
+
+
+def warning_lines(model: Model, width: int, height: int) -> list[Text]:
+    """Warnings: those of the run, then what the sums say by now."""
+    from channelsim.display.live.style import wrapped
+
+    texts = list(dict.fromkeys(note.text for note in model.notes if note.level == "warning"))
+    texts += [warned.text for warned in model.warned]
+    notes = [note.text for note in model.notes if note.level != "warning"]
+    rows: list[Text] = []
+    for text in texts:
+        rows += _marked("!", CAUTION, wrapped(text, width - 2))
+    for text in dict.fromkeys(notes):
+        rows += _marked("·", DIM, wrapped(text, width - 2, DIM))
+    if not rows:
+        return [Text("none so far", style=DIM)]
+    if len(rows) > height:
+        rest = len(rows) - height + 1
+        rows = [*rows[: height - 1], Text(f"and {rest} more lines (key 6)", style=DIM)]
+    return rows
+
+
+def _marked(mark: str, style: str, rows: list[Text]) -> list[Text]:
+    found = []
+    for place, row in enumerate(rows):
+        found.append(Text.assemble((f"{mark} " if place == 0 else "  ", f"{BOLD} {style}"), row))
+    return found

@@ -1,0 +1,118 @@
+"""What a view warns of while a run goes on, from the sums so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from channelsim import records
+from channelsim.display.live.figures import Figures
+from channelsim.display.live.info import RunInfo, number
+
+ENOUGH = 30  # rows below which nothing is said about an arm; ours
+ROUNDING_DB = 1e-4  # equal by nature up to rounding: as in `robustness.gain`
+# How improbable so many false alarms must be at the stated rate. Strict, since a view asks again
+# and again while a run goes on; ours.
+IMPROBABLE = 1e-4
+
+_SHORT = {
+    records.ZERO_GRADIENT: "the first gradient was zero",
+    records.NOT_MOVED: "the attack returned no perturbation",
+    records.NONFINITE: "the attack produced NaN or infinity",
+    records.SATURATED: "the objective did not improve",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A sentence, and the arms it is about (none: the whole run)."""
+
+    text: str
+    arms: tuple[int, ...] = ()
+
+
+def live_warnings(figures: Figures) -> Iterator[Warned]:
+    """Everything that weakens what the estimates seem to say so far."""
+    yield from _beaten(figures)
+    yield from _failed(figures)
+    yield from _false_alarms(figures)
+
+
+def beaten_arms(figures: Figures) -> np.ndarray:
+    """Arms [arms] in which matched noise has done at least as much damage as the attack."""
+    attack, control, rows = figures.first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain_db = 10.0 * np.log10(np.maximum(attack, 0.0) / control)
+    return (rows >= ENOUGH) & (control > 0) & (gain_db <= ROUNDING_DB)
+
+
+def _beaten(figures: Figures) -> Iterator[Warned]:
+    for receiver, arms in _by_receiver(figures.info, np.flatnonzero(beaten_arms(figures))):
+        where = _places(figures.info, arms)
+        text = f"{receiver}{where}: beaten by noise so far; matched noise did as much damage"
+        yield Warned(text, arms)
+
+
+def _failed(figures: Figures) -> Iterator[Warned]:
+    attacked = figures.words.sum(axis=0)
+    for word, counts in figures.failed().items():
+        hit = np.flatnonzero((counts > 0) & (attacked >= ENOUGH))
+        for receiver, arms in _by_receiver(figures.info, hit):
+            share = counts[list(arms)].sum() / attacked[list(arms)].sum()
+            where = _places(figures.info, arms)
+            amount = f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
+            yield Warned(
+                f"{receiver}{where}: {word} in {amount} of the attacks: {_SHORT[word]}", arms
+            )
+
+
+def _false_alarms(figures: Figures) -> Iterator[Warned]:
+    from scipy.special import bdtrc
+
+    benign, alarms = figures.tally["benign"], figures.tally["false_alarms"]
+    for arm in range(len(figures.info.arms)):
+        stated = figures.info.false_alarm(arm)
+        if stated is None or alarms[arm] <= stated * benign[arm]:
+            continue
+        chance = float(bdtrc(alarms[arm] - 1, int(benign[arm]), stated))
+        if chance < IMPROBABLE:
+            receiver = figures.info.arms[arm].receiver
+            yield Warned(
+                f"{receiver}{_places(figures.info, [arm])}: the detector rejects"
+                f" {100 * alarms[arm] / benign[arm]:.1f} % of {int(benign[arm]):,} attempts with"
+                f" nothing injected; {100 * stated:g} % is stated",
+                (arm,),
+            )
+
+
+def _by_receiver(info: RunInfo, arms: np.ndarray) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for receiver in info.receivers:
+        own = tuple(int(arm) for arm in arms if info.arms[arm].receiver == receiver)
+        if own:
+            yield receiver, own
+
+
+def _places(info: RunInfo, arms: Sequence[int]) -> str:
+    """Return `` at ε 0.1, 0.2 … 0.6``: dots stand for every point between, and no other."""
+    if len(info.swept_keys) != 1:
+        return (
+            f" at {info.place(arms[0])}" + ("" if len(arms) == 1 else f" and {len(arms) - 1} more")
+            if info.swept_keys
+            else ""
+        )
+    receiver = info.arms[arms[0]].receiver
+    own = [arm.arm for arm in info.arms if arm.receiver == receiver]
+    runs: list[list[int]] = []
+    for arm in arms:
+        if runs and own.index(arm) == own.index(runs[-1][-1]) + 1:
+            runs[-1].append(arm)
+        else:
+            runs.append([arm])
+    key = info.swept_keys[0]
+    listed = []
+    for run in runs:
+        values = [number(info.arms[arm].swept.get(key)) for arm in run]
+        listed += values if len(run) < 3 else [f"{values[0]} … {values[-1]}"]
+    return f" at {info.short[key]} {', '.join(listed)}"
