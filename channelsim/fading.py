@@ -6,11 +6,23 @@ symbol without an imaginary part, sent and received in phase: a gain h acts on i
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from annotated_types import Ge, Le
+from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
+from channelsim.records import Floats, Ints
 from channelsim.rows import Rows
+
+# Beyond a κ of a million, 60 dB, a channel is its line of sight.
+KFactor = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1e6)]
+# Between a nanosecond and thirty years: blocks stay countable, in float32 columns too.
+CoherenceTime = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-9), Le(1e9)]
+
+_COUNTABLE = 2.0**62  # more blocks or slots than any run sees, and safe to turn into int64
 
 
 def symbol_count(latent_size: int) -> int:
@@ -44,19 +56,47 @@ def block_gains(
     A view that knows the channel exactly sees these; a stale one those of ``stale_s`` ago; one that
     does not know it 1, or gains of its own imagination.
     """
-    view, delay = rows.view, 0.0
+    view, delay, fate = rows.view, 0.0, rows
     if view is not None and view.channel == "none":
         if view.draw is None:
             return torch.ones(len(rows), symbols, dtype=torch.complex64, device=rows.device)
-        rows = rows.imagined()
+        fate = rows.imagined()
     elif view is not None and view.channel == "stale":
         delay = view.stale_s
-    coherence = coherence_s.double().cpu().numpy()[:, None]
-    slots = np.floor((rows.times_s(symbols) - delay) / coherence).astype(np.int64)
-    scattered = rows.normal_at(slots, 2, draw)
-    turn = 2 * np.pi * rows.uniform_at(slots, 1, f"{draw} line of sight")[..., 0]
-    factor = k_factor.double().cpu().numpy()[:, None]
+
+    def drawn() -> Tensor:
+        times = fate.times_s(symbols) - delay
+        blocks = _counted(times / coherence_s.double().cpu().numpy()[:, None])
+        gain = _rician(fate, blocks, k_factor.double().cpu().numpy(), draw)
+        return gain.to(rows.device)
+
+    return rows.once(f"gains, {draw}, {symbols}", drawn)
+
+
+def _rician(rows: Rows, blocks: Ints, k_factor: Floats, draw: str) -> Tensor:
+    """Gains of numbered blocks [N, S], complex64."""
+    scattered = rows.normal_at(blocks, 2, draw)
+    turn = 2 * np.pi * rows.uniform_at(blocks, 1, f"{draw} line of sight")[..., 0]
+    factor = k_factor[:, None]
     sight = np.sqrt(factor / (factor + 1))
     rest = np.sqrt(0.5 / (factor + 1))  # half of the scattered power in each quadrature
     gain = sight * np.exp(1j * turn) + rest * (scattered[..., 0] + 1j * scattered[..., 1])
-    return torch.from_numpy(gain.astype(np.complex64)).to(rows.device)
+    return torch.from_numpy(gain.astype(np.complex64))
+
+
+def symbol_slots(rows: Rows, symbols: int) -> Ints:
+    """The numbers of the symbol times in which a codeword's symbols are on the air, [N, symbols].
+
+    Slot i lasts from i to i + 1 symbol times after the run began; a codeword that begins between
+    two beats counts from the earlier one. So codewords that follow each other on the air never
+    share a slot, and those that overlap meet the same. Without a clock: 0, 1, 2 ….
+    """
+    first = np.zeros(len(rows), dtype=np.int64)
+    if rows.began_s is not None and rows.symbol_s is not None:
+        # A beat may come out a rounding error early.
+        first = _counted(rows.began_s / rows.symbol_s + 1e-6)
+    return first[:, None] + np.arange(symbols, dtype=np.int64)
+
+
+def _counted(values: Floats) -> Ints:
+    return np.floor(np.clip(values, -_COUNTABLE, _COUNTABLE)).astype(np.int64)

@@ -11,7 +11,7 @@ all other fields must be equal for rows to share a batch. Adversaries have a pag
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, final
@@ -181,8 +181,11 @@ class Stage(Part, ABC):
     """One thing the signal meets on the wire: ``apply(z [N, K], rows) → [N, K]``.
 
     ``name`` tells two stages of one kind apart (default: the kind) and keys the stage's random
-    numbers, so that moving a stage in the file changes nobody's draws.
+    numbers, so that moving a stage in the file changes nobody's draws. ``fades``: whether it leaves
+    a gain on the symbols, for an equaliser to undo.
     """
+
+    fades: ClassVar[bool] = False
 
     name: str
 
@@ -213,6 +216,9 @@ class Stage(Part, ABC):
         if rows.view is None or rows.view.draw is None:
             return signal
         return self.cross(signal, rows.imagined())
+
+    def check_path(self, earlier: Sequence[Stage]) -> None:
+        """Raise an `InputError` where it cannot stand behind these stages; default: anywhere."""
 
     def leaves(self, rows: Rows) -> Channel:
         """The channel behind this stage, for those that come after; default: its noise added."""

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from channelsim.channels.awgn import AWGN
+from channelsim.channels.equaliser import Equaliser
+from channelsim.channels.fading import Fading
+from channelsim.channels.gilbert_elliott import GilbertElliott
 from channelsim.channels.impulsive import Impulsive
+from channelsim.channels.notices import notices
 from channelsim.channels.phase_noise import PhaseNoise
 from channelsim.channels.power import Power
 from channelsim.channels.quantiser import Quantiser
 from channelsim.parts import Stage
 
 CHANNELS: Mapping[str, type[Stage]] = {
-    part.kind: part for part in (AWGN, Impulsive, PhaseNoise, Quantiser)
+    part.kind: part
+    for part in (AWGN, Equaliser, Fading, GilbertElliott, Impulsive, PhaseNoise, Quantiser)
 }
 
-__all__ = ["AWGN", "CHANNELS", "Impulsive", "PhaseNoise", "Power", "Quantiser"]
+__all__ = [
+    "AWGN",
+    "CHANNELS",
+    "Equaliser",
+    "Fading",
+    "GilbertElliott",
+    "Impulsive",
+    "PhaseNoise",
+    "Power",
+    "Quantiser",
+    "notices",
+]

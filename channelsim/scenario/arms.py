@@ -261,10 +261,13 @@ class ArmBuilder:
                     check_loss(stage, codec.image_shape)
 
     def _try_threats(self, codec: Codec, link: Link, stages: list[Stage], choice: Choice) -> None:
-        """What no adversary can do: be in two places, know too early, choose what has no name."""
+        """What no stage can do in its place, and no adversary anywhere: know too early, say."""
         symbols = symbol_count(codec.latent_size)
         for index, stage in enumerate(stages):
             if not isinstance(stage, Adversary):
+                if self._first((id(stage), *map(id, stages[:index]))):
+                    with self._reporting(("path", index), (), choice):
+                        stage.check_path(stages[:index])
                 continue
             if self._first((id(stage), symbols, link.symbol_rate_hz)):
                 with self._reporting(("path", index), ("access",), choice):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from channelsim.channels import notices as path_notices
 from channelsim.errors import InputError
 from channelsim.link import notices
 from channelsim.parts import Metric
@@ -84,12 +85,16 @@ def load(
         "resolved": resolved,
         "hash": digest(described),
         "path": path,
-        "notices": (*workshop.notices, *_link_notices(numbered)),
+        "notices": (*workshop.notices, *_link_notices(numbered), *_path_notices(numbered)),
     }
 
 
 def _link_notices(arms: list[Arm]) -> tuple[str, ...]:
     return notices([(arm.link, arm.receiver.codec.latent_size) for arm in arms])
+
+
+def _path_notices(arms: list[Arm]) -> tuple[str, ...]:
+    return path_notices([arm.path for arm in arms])
 
 
 def _text(path: Path) -> str:
