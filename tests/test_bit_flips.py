@@ -12,6 +12,7 @@ import pytest
 import torch
 from known_decoders import convolutional, image_damage, meet
 from test_event_plane import scenario
+from test_jammers import injected
 from test_signal_path import attempts
 from torch import Tensor
 
@@ -19,6 +20,7 @@ import channelsim
 from channelsim import records
 from channelsim.adversaries import ADVERSARIES
 from channelsim.adversaries.bit_flips import BitFlips
+from channelsim.calibration import calibrate
 from channelsim.errors import InputError, MachineError
 from channelsim.ledger import Ledger, differences
 from channelsim.parts import part
@@ -394,6 +396,25 @@ def test_the_control_flips_as_many_bits_at_random(code: str):
     # Its bits are not the attack's: of three leading ones, by chance it has 3·3/24.
     both = (flips & flips_of(words, signal, found.delta)).sum(axis=(1, 2)).mean()
     assert both == pytest.approx(9 / 24, abs=0.05)
+
+
+def test_behind_another_adversary_the_control_flips_the_words_that_it_meets_itself():
+    # In front of the link, the attack and its control are different noise: so are their words.
+    front = {"kind": "noise", "budget": {"norm": "psr_db", "epsilon": 0}, "law": "signs"}
+    coarse = {"kind": "quantiser", "bits": 2, "range": 1.5}
+    loaded = scenario(
+        path=[front, coarse, FLIPS | {"search": "msb"}],
+        receivers={"plain": {"codec": {"kind": "linear", "latent_size": 16}}},
+        control=True,
+    )
+    attack, control, wire = (signal.double() for signal in injected(loaded))
+    limit = 1.5 * calibrate(loaded).paths[0].setting.power ** 0.5
+    for received in (attack + wire, control + wire):
+        place = (received + limit) / (2 * limit / 4) - 0.5  # on the grid of four levels
+        assert place.numpy() == pytest.approx(place.round().numpy(), abs=1e-4)
+        assert place.min() > -0.1
+        assert place.max() < 3.1
+    assert not torch.allclose(attack, control)
 
 
 # --- on the link --------------------------------------------------------------------------------
