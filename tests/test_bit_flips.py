@@ -25,6 +25,7 @@ from channelsim.errors import InputError, MachineError
 from channelsim.ledger import Ledger, differences
 from channelsim.parts import part
 from channelsim.robustness.budgets import assert_budgets
+from channelsim.robustness.findings import sentence
 from channelsim.rows import Channel, Knowledge, Rows
 from channelsim.threat import Budget, Perturbation
 from channelsim.words import Words
@@ -496,6 +497,16 @@ def test_flipped_bits_over_the_budget_are_found_in_the_ledger(tmp_path: Path):
         ledger.connection.execute("UPDATE attempt SET flipped_bits = flipped_bits + 1")
         with pytest.raises(MachineError, match=r"flipped bits 3, over its budget of 2: a bug"):
             assert_budgets(ledger, loaded.arms, calibration)
+
+
+def test_the_summary_speaks_of_flips_and_not_of_noise_of_equal_power(tmp_path: Path):
+    study = {"path": [QUANTISER, FLIPS | {"search": "msb"}], "control": True}
+    summary = channelsim.run(scenario(**study), out=tmp_path / "run").summary()
+    said = sentence(summary, "plain")
+    assert said is not None
+    assert "as many bits flipped at random leave" in said
+    assert "more mean MSE damage than those random flips" in said
+    assert "matched noise" not in said
 
 
 def test_rows_of_all_budgets_codes_and_widths_give_the_same_bits_in_any_company(tmp_path: Path):

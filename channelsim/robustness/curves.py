@@ -158,6 +158,14 @@ def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
     return keys[0] if len(keys) == 1 else None
 
 
+def counts_bits(scenario: Any) -> bool:
+    """Whether all adversaries of a resolved scenario have budgets in bits."""
+    stages = scenario.get("path", []) if isinstance(scenario, Mapping) else []
+    budgets = [stage.get("budget") for stage in stages if isinstance(stage, Mapping)]
+    norms = {budget.get("norm") for budget in budgets if isinstance(budget, Mapping)}
+    return norms == {"bits"}
+
+
 def in_decibels(scenario: Any, epsilon_key: str) -> bool:
     """Whether the swept epsilon belongs to a budget in dB, by the resolved scenario's path."""
     owner = epsilon_key.removesuffix(".budget.epsilon")

@@ -138,7 +138,10 @@ def sentence(summary: Summary, receiver: str) -> str:
         return f"{text}, but no message was attacked: {point.verdict}, {reason}."
     if noise is not None:
         power = f" ({fixed(point.psr_db, 1)} dB PSR)" if point.psr_db is not None else ""
-        text += f"; matched noise of the same power{power} leaves {fixed(noise.value, digits)}"
+        same = f"matched noise of the same power{power} leaves"
+        if summary.in_bits:
+            same = "as many bits flipped at random leave"
+        text += f"; {same} {fixed(noise.value, digits)}"
     text += "." + _gain_in_words(summary, point)
     if point.delivered_share is not None and point.delivered_share < 1:
         text += f" {100 * (1 - point.delivered_share):.1f} % of the messages were not delivered."
@@ -150,10 +153,11 @@ def _gain_in_words(summary: Summary, point: Point) -> str:
         return ""
     figure = spread(point.gain_db, 1)
     unit = summary.gain_metric.upper()
+    noise = "those random flips" if summary.in_bits else "that noise"
     if point.verdict == records.BEATEN_BY_NOISE:
-        return f" The attack is no better than that noise: {figure} dB in mean {unit} damage."
+        return f" The attack is no better than {noise}: {figure} dB in mean {unit} damage."
     doubt = ", which may still be chance" if undecided(point.gain_db) else ""
-    return f" The attack does {figure} dB more mean {unit} damage than that noise{doubt}."
+    return f" The attack does {figure} dB more mean {unit} damage than {noise}{doubt}."
 
 
 def towards_target(summary: Summary, receiver: str) -> str | None:
@@ -271,7 +275,8 @@ def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
     found = []
     if losing := [point for point in points if point.verdict == records.BEATEN_BY_NOISE]:
         where = _places(summary, losing)
-        found.append(f"{where}: beaten by noise; matched noise did at least as much damage.")
+        noise = "as many random flips" if summary.in_bits else "matched noise"
+        found.append(f"{where}: beaten by noise; {noise} did at least as much damage.")
     if unsure := [point for point in points if undecided(point.gain_db)]:
         where = _places(summary, unsure)
         found.append(f"{where}: the gain over noise may be chance (its interval holds 0 dB).")

@@ -11,7 +11,13 @@ from channelsim import records, units
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
-from channelsim.robustness.curves import CurveCells, areas_of, epsilon_key_of, in_decibels
+from channelsim.robustness.curves import (
+    CurveCells,
+    areas_of,
+    counts_bits,
+    epsilon_key_of,
+    in_decibels,
+)
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.orders import Comparison, compare
@@ -93,8 +99,9 @@ class Summary:
     under both readings. ``coverages``: what detectors are worth, per arm that has one;
     ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
     always shows the data set's mean image, per metric against the source; the sanity row of every
-    table. Intervals are BCa bootstrap intervals over messages, seeded by the run's seed: the same
-    ledger always gives the same summary.
+    table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
+    and not noise of the same power. Intervals are BCa bootstrap intervals over messages, seeded by
+    the run's seed: the same ledger always gives the same summary.
     """
 
     title: str
@@ -113,6 +120,7 @@ class Summary:
     constant_image: Mapping[str, float] = field(default_factory=dict)
     coverages: tuple[Coverage, ...] = field(default_factory=tuple)
     timelines: tuple[Timeline, ...] = field(default_factory=tuple)
+    in_bits: bool = False
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -178,6 +186,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         comparisons=compared,
         coverages=coverages(ledger, header, arms, _resamplers(int(header["seed"]))),
         timelines=timelines(ledger, header, arms),
+        in_bits=counts_bits(header.get("scenario")),
     )
 
 
