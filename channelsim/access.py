@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AllowInfNan, Strict, model_validator
+from pydantic import AllowInfNan, BeforeValidator, Strict, model_validator
 from torch import Tensor
 
-from channelsim.fading import block_gains
+from channelsim.fading import CoherenceTime, KFactor, block_gains
 from channelsim.parts import Count, Decibels, NonNegative, Positive, Whole, part
 from channelsim.records import Floats, Ints
 from channelsim.rows import Rows
@@ -31,8 +32,16 @@ class OwnPath:
     """
 
     gain_db: Decibels = 0.0
-    k_factor: NonNegative | None = None
-    coherence_s: Positive = 0.1
+    k_factor: KFactor | None = None
+    coherence_s: CoherenceTime = 0.1
+
+    @property
+    def told(self) -> str:
+        """The way in words."""
+        if self.k_factor is None:
+            return f"{self.gain_db:g} dB"
+        law = f"Rician κ = {self.k_factor:g}" if self.k_factor else "Rayleigh"
+        return f"{self.gain_db:g} dB, {law} fading, coherence {self.coherence_s:g} s"
 
     def gains(self, rows: Rows, symbols: int) -> Tensor:
         """Complex gains [N, symbols] as ``rows`` meets them, or as its view sees them."""
@@ -49,22 +58,23 @@ class Access:
     """Where an adversary stands, how fast it is, and what it knows of the channel.
 
     ``place``: ``relay`` (default) holds every codeword that it attacks, knows it, and sends it on
-    ``reaction_s`` [s] later; ``over_the_air`` adds to what is on the air, symbol by symbol, and
-    knows nothing of a codeword that it has not heard yet; ``before_encoder`` changes the image, its
-    budget in pixel values in [0, 1] and its PSR against the mean square of the training images'
-    pixels.
+    ``reaction_s`` [s] later (default 0); ``over_the_air`` (default of attacks that need to hear
+    nothing) adds to what is on the air, symbol by symbol, and knows nothing of a codeword that it
+    has not heard yet; ``before_encoder`` changes the image, its budget in pixel values in [0, 1]
+    and its PSR against the mean square of the training images' pixels.
 
-    ``listen_symbols``: an adversary over the air that hears so many symbols first (default 0), and
-    after ``reaction_s`` more adds to those that are left; of what it does not hear it believes that
-    it is the codec's mean latent. An attack that needs the codeword and cannot hear any of it
-    before the last symbol is sent is refused.
+    ``listen_symbols``: an adversary over the air hears so many complex symbols first (default 0),
+    where it stands in the path, and after ``reaction_s`` [s] adds to those that are left; of what
+    it does not hear it believes that it is the codec's mean latent, at the average amplitude. An
+    attack that needs the codeword and cannot hear any of it before the last symbol is sent is
+    refused.
 
     ``own_path``: see `OwnPath`; default: δ joins the signal where the adversary stands in the path.
-    ``channel``: fading that it knows: ``exact`` (default), ``stale``, as it was ``stale_s`` [s]
-    ago, or ``none``; where it knows none it takes gains for 1. ``expectation``: over how many
-    imagined draws of all that it does not know (noise, erasures, unknown fading) it averages its
-    objective; default 0: it plans without noise. Imagined draws are never the real ones. Defaults
-    are ours.
+    ``channel``: fading that it knows, the transmitter's and its own: ``exact`` (default),
+    ``stale``, as it was ``stale_s`` [s] ago, or ``none``. ``expectation``: over how many imagined
+    draws of all that it does not know (noise, erasures, unknown fading) it averages its objective;
+    default 0: it plans without noise, and takes gains that it does not know for 1. Imagined draws
+    are never the real ones. What other adversaries do, nobody foresees. Defaults are ours.
     """
 
     place: Literal["relay", "over_the_air", "before_encoder"] = "relay"
@@ -86,7 +96,12 @@ class Access:
         if self.listen_symbols and self.place != "over_the_air":
             raise ValueError(
                 f"listen_symbols is for place: over_the_air, but place is {self.place};"
-                " a relay holds the whole codeword"
+                " others hold the whole codeword, or the image"
+            )
+        if self.reaction_s and self.place == "over_the_air" and not self.listen_symbols:
+            raise ValueError(
+                f"reaction_s is {self.reaction_s:g}, but over the air without listen_symbols there"
+                " is nothing to react to; give listen_symbols, or remove reaction_s"
             )
         if self.place == "before_encoder" and (self.reaction_s or self.own_path is not None):
             raise ValueError(
@@ -94,6 +109,14 @@ class Access:
                 " before it is sent"
             )
         return self
+
+    @property
+    def told(self) -> str:
+        """What it knows of the fading, in words."""
+        if self.channel == "stale":
+            return f"fading known as it was {self.stale_s:g} s ago"
+        imagined = f"imagined in {self.expectation} draws" if self.expectation else "taken for 1"
+        return "fading known exactly" if self.channel == "exact" else f"fading unknown, {imagined}"
 
     def deaf_symbols(self, symbol_s: Floats) -> Ints:
         """How many first symbols of a codeword pass before it can act, [N]."""
@@ -104,6 +127,14 @@ class Access:
         return self.listen_symbols + late
 
 
+def _over_the_air(value: Any) -> Any:
+    return {"place": "over_the_air", **value} if isinstance(value, Mapping) else value
+
+
+# The access of an adversary that stands over the air unless another place is given.
+OnTheAir = Annotated[Access, BeforeValidator(_over_the_air)]
+
+
 @part
 class Activity:
     """When an adversary is on the air, and which codewords it takes; default: always, every one.
@@ -112,9 +143,10 @@ class Activity:
     (0, 1]: it is on for that share at the beginning of every ``period_s`` [s], counted from time 0.
     A relay decides by the time of a codeword's first symbol, over the air every symbol counts.
 
-    ``every``: only messages whose number is ``first`` modulo ``every``; ``classes``: only those
-    whose image has one of these labels; ``louder_than_db``: only codewords whose own power exceeds
-    P by that much, of the symbols that it heard.
+    ``every`` ≥ 1: only messages whose number is ``first`` modulo ``every``; ``classes``: only those
+    whose image has one of these labels (which it is told, wherever it stands); ``louder_than_db``:
+    only codewords whose own power exceeds P by that much: of the symbols that it heard over the
+    air, of the whole codeword (or image) elsewhere. A relay pays its reaction to find out.
 
     ``energy``: the account for the whole run, in units of the energy K·P of a mean codeword. Every
     codeword taken is booked in the order of time with the most that the budget allows (times the
@@ -148,8 +180,26 @@ class Activity:
             )
         return self
 
+    @property
+    def told(self) -> str:
+        """When it acts and on what, in words; empty for always, and on everything."""
+        when = [f"{begin:g}-{end:g} s" for begin, end in self.windows]
+        said = ["in " + ", ".join(when)] if when else []
+        if self.duty_cycle < 1:
+            said.append(f"for the first {100 * self.duty_cycle:g} % of every {self.period_s:g} s")
+        if self.every > 1:
+            said.append(f"messages {self.first} modulo {self.every}")
+        if self.classes:
+            said.append(f"classes {', '.join(map(str, self.classes))}")
+        if self.louder_than_db is not None:
+            said.append(f"codewords above {self.louder_than_db:g} dB of P")
+        if self.energy is not None:
+            said.append(f"with the energy of {self.energy:g} mean codewords")
+        return "; ".join(said)
+
     def on(self, times_s: Floats) -> Bools:
-        """Whether it is on at these times."""
+        """Whether it is on at these times; what a rounding error misses of an edge is at it."""
+        times_s = times_s * (1 + 1e-12)
         on = np.ones(times_s.shape, dtype=bool)
         if self.windows:
             on = np.zeros(times_s.shape, dtype=bool)

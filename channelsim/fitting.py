@@ -15,11 +15,11 @@ from channelsim import seeds
 from channelsim.channels.power import Power
 from channelsim.defences.detector import threshold
 from channelsim.errors import InputError
-from channelsim.parts import Codec
+from channelsim.parts import Codec, Stage
 from channelsim.records import Ints
-from channelsim.rows import Channel, Knowledge, Rows
+from channelsim.rows import Channel, Rows
 from channelsim.scenario import Arm, Scenario
-from channelsim.signal_path import Defence, Latents, Transmitter
+from channelsim.signal_path import Defence, Latents, Rehearsal, Transmitter
 from channelsim.sources import as_float
 from channelsim.threat import Adversary
 
@@ -37,6 +37,13 @@ def benign_key(arm: Arm) -> tuple[Any, ...]:
         (type(stage), stage.label, frozen(stage, set()))
         for stage in arm.path
         if not isinstance(stage, Adversary)
+    )
+
+
+def _foresees(stage: Adversary, arm: Arm) -> bool:
+    """Whether what an adversary plans depends on the channel's settings."""
+    return stage.access.expectation > 0 or any(
+        type(one).foresee is not Stage.foresee for one in arm.path
     )
 
 
@@ -62,7 +69,7 @@ class Fitting:
         self._train: Tensor | None = None
         self._transmitters: dict[Any, Transmitter] = {}
         self._defences: dict[Any, tuple[Defence, Tensor]] = {}
-        self.fitted: dict[str, Tensor] = {}
+        self.fitted: dict[str, dict[int, Tensor]] = {}  # per stage label and arm
         self._fitted: dict[Any, Tensor] = {}
 
     @property
@@ -93,53 +100,30 @@ class Fitting:
 
     def adversaries(self, arm: Arm, transmitter: Transmitter) -> None:
         """Let the arm's adversaries fit what they fit, once per distinct question."""
-        for stage in adversaries_of(arm):
-            if not stage.fits or stage.budget.off:
+        for place, stage in enumerate(arm.path):
+            if not isinstance(stage, Adversary) or not stage.fits or stage.budget.off:
                 continue
-            key = (id(arm.receiver.codec), arm.transmit, arm.power, frozen(stage, set()))
-            if key not in self._fitted:
-                size = arm.receiver.codec.latent_size
-                epsilon = torch.tensor([stage.budget.epsilon], dtype=torch.float64)
-                radius = float(stage.budget.radius(epsilon, transmitter.wire_power, size))
-                self._fitted[key] = stage.fit(
-                    radius,
-                    len(self.train),
-                    functools.partial(self._codewords, stage, transmitter),
-                ).detach()
-            found = self._fitted[key]
-            table = self.fitted.setdefault(
-                stage.label,
-                torch.zeros(len(self.scenario.arms), *found.shape, device=self.device),
+            key = (
+                id(arm.receiver.codec),
+                arm.transmit,
+                arm.power,
+                arm.link.symbol_rate_hz,
+                frozen(stage, set()),
+                (place, benign_key(arm)) if _foresees(stage, arm) else None,
             )
-            table[arm.number] = found
+            if key not in self._fitted:
+                self._fitted[key] = Rehearsal(
+                    stages=arm.path,
+                    place=place,
+                    transmitter=transmitter,
+                    train=self.train,
+                    symbol_s=1.0 / arm.link.symbol_rate_hz,
+                    seed=self.scenario.seed,
+                ).fit()
+            found = self._fitted[key]
+            self.fitted.setdefault(stage.label, {})[arm.number] = found
             told = self.report.setdefault("fitted", {}).setdefault(stage.label, {})
             told[str(arm.number)] = found.cpu().tolist()
-
-    def _codewords(
-        self, stage: Adversary, sender: Transmitter, numbers: Ints
-    ) -> tuple[Tensor, Rows]:
-        """Training codewords [n, K] for an adversary that fits, with what it knows of them."""
-        codec = sender.codec
-        images = as_float(self.train[torch.from_numpy(numbers).to(self.device)])
-        with torch.no_grad():
-            sent = self._rows("transmitter", numbers, {}, sender)
-            latent, scaled = sender.send(images, sent)
-            clean = codec.decode(latent)
-
-        def some(other: Ints) -> Tensor:
-            return as_float(self.train[torch.from_numpy(other).to(self.device)])
-
-        rows = self._rows(stage.label, numbers, stage.column_values(), sender)
-        rows.knowledge = Knowledge(
-            decode=lambda wire: codec.decode(scaled.undo(wire)),
-            source=images,
-            clean=clean,
-            power=sender.wire_power,
-            source_of=some,
-            clean_of=lambda other: codec.decode(codec.encode(some(other))),
-            messages=len(self.train),
-        )
-        return scaled.wire, rows
 
     def latents(self, arm: Arm) -> Latents:
         """What the arm's codewords are drawn from."""
@@ -306,4 +290,5 @@ class Fitting:
             },
             device=self.device,
             power=sender.wire_power,
+            mean=sender.mean_codeword,
         )

@@ -35,8 +35,9 @@ class Knowledge:
     ``power``: P per real value at that place. ``source_of`` / ``clean_of``: the same two for other
     messages of the run, by message number. ``sent_of``: their codewords as they were sent;
     ``encode``: image → codeword; both as it expects them to arrive at its place. ``inside``: δ →
-    the nearest δ with which the signal is one that can be sent (pixels in [0, 1]). ``messages``:
-    how many messages the run has.
+    the nearest δ with which the signal is one that can be sent (pixels in [0, 1]). ``overhear``:
+    ``decode`` for somebody who is not told the amplitude of a codeword; None: it is no secret.
+    ``messages``: how many messages the run has.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -53,6 +54,7 @@ class Knowledge:
     sent_of: Images | None = None
     encode: Callable[[Tensor], Tensor] | None = None
     inside: Callable[[Tensor], Tensor] = _whole
+    overhear: Callable[[Tensor], Tensor] | None = None
 
     def views(self) -> list[Knowledge]:
         """What to average over: as many imagined realisations as it is willing to, or this."""

@@ -29,11 +29,12 @@ class Budget:
     """How much an adversary may add to one codeword, enforced outside the attack.
 
     ``norm: linf``, |δ_j| ≤ ε for all j; ``norm: l2``, ‖δ‖₂ ≤ ε, both in latent units where δ is
-    injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power.
+    injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power;
+    ``norm: bits``, of an adversary on a digital link: at most ε of a codeword's bits flipped.
     ε = 0 (for ``psr_db``: −inf) switches the adversary off.
     """
 
-    norm: Literal["linf", "l2", "psr_db"] = "linf"
+    norm: Literal["linf", "l2", "psr_db", "bits"] = "linf"
     epsilon: Annotated[float, Strict()]
 
     @model_validator(mode="after")
@@ -44,6 +45,8 @@ class Budget:
             raise ValueError(
                 f"epsilon must not be negative for norm {self.norm}, not {self.epsilon:g}"
             )
+        if self.norm == "bits" and not self.epsilon.is_integer():
+            raise ValueError(f"epsilon must be a whole number for norm bits, not {self.epsilon:g}")
         return self
 
     @property
@@ -53,11 +56,11 @@ class Budget:
 
     @property
     def ball(self) -> Literal["linf", "l2"]:
-        """The shape of the feasible set."""
+        """The shape of the feasible set; for ``bits``, which have none, that of equal energy."""
         return "linf" if self.norm == "linf" else "l2"
 
     def radius(self, epsilon: Tensor, power: float, latent_size: int) -> Tensor:
-        """Radius [N] of the ball in latent units for per-row values of epsilon [N]."""
+        """Radius [N] of the ball in latent units for per-row values of epsilon [N]; or bits."""
         return units.psr_radius(power, latent_size, epsilon) if self.norm == "psr_db" else epsilon
 
     def project(self, delta: Tensor, radius: Tensor) -> Tensor:
@@ -74,14 +77,18 @@ class Budget:
 class Adversary(Stage, ABC):
     """A stage with a goal and a budget that is enforced here, whatever its author returns.
 
-    ``access`` and ``activity`` are fields of those whose author declares them; ``recall``: how many
-    transmissions back it remembers the codewords it heard (0: none).
+    ``access`` and ``activity`` are fields of those whose author declares them.
     """
 
     budget: Budget
     access = Access()
     activity = Activity()
-    recall = 0
+    digital = False  # whether it flips bits of a digital link's words: its budget counts them
+
+    @property
+    def recall(self) -> int:
+        """How many transmissions back it remembers the codewords it heard; 0: none."""
+        return 0
 
     @property
     def knows(self) -> Sequence[str]:
@@ -96,16 +103,17 @@ class Adversary(Stage, ABC):
     @property
     def threat(self) -> Mapping[str, Any]:
         """Place, knowledge, causality and effort (THREATS), recorded in the run's header."""
-        access = self.access
+        access, own = self.access, self.access.own_path
         places = {"relay": "on the wire", "over_the_air": "on the wire, over the air"}
-        known = access.channel + (f" ({access.stale_s:g} s)" if access.stale_s else "")
+        draws = {"imagined draws": access.expectation} if access.expectation else {}
         return {
             "place": places.get(access.place, "before the encoder"),
-            "knowledge": list(self.knows),
-            "channel": known,
+            **({"own path": own.told} if own is not None else {}),
+            "knowledge": [*self.knows, *(["class"] if self.activity.classes else [])],
+            "channel": access.told,
             "causality": self._causality,
-            "effort": dict(self.effort)
-            | ({"imagined draws": access.expectation} if access.expectation else {}),
+            **({"activity": self.activity.told} if self.activity.told else {}),
+            "effort": dict(self.effort) | draws,
         }
 
     @property
@@ -115,12 +123,14 @@ class Adversary(Stage, ABC):
             return f"relay: holds the codeword, knows it, sends it on {access.reaction_s:g} s later"
         if access.place == "before_encoder":
             return "before the encoder: has the image before anything is sent"
-        if not access.listen_symbols:
-            return "over the air: nothing it sends depends on the message"
-        return (
-            f"over the air: hears {access.listen_symbols} symbols, reacts {access.reaction_s:g} s"
-            " later, adds to what is left"
-        )
+        if access.listen_symbols:
+            return (
+                f"over the air: hears {access.listen_symbols} symbols, reacts"
+                f" {access.reaction_s:g} s later, adds to what is left"
+            )
+        if self.activity.classes:
+            return "over the air: of the message it is told the class, and nothing else"
+        return "over the air: nothing it sends depends on the message"
 
     @final
     def check_causality(self, symbols: int, symbol_s: float) -> None:
@@ -138,7 +148,7 @@ class Adversary(Stage, ABC):
             what = "louder_than_db" if loud and "codeword" not in uses else f"{self.kind}"
             raise InputError(
                 f"{what} needs the codeword, and over the air nobody has seen it before its symbols"
-                " are sent; use place: relay, a universal attack, or listen_symbols"
+                " are sent; use place: relay, kind: universal, or listen_symbols"
             )
         deaf = int(access.deaf_symbols(np.array([symbol_s]))[0])
         if access.listen_symbols and deaf >= symbols:
@@ -170,19 +180,20 @@ class Adversary(Stage, ABC):
         return on
 
     def most_energy(self, epsilon: float, power: float, latent_size: int) -> float:
-        """The largest ‖δ‖² that the budget allows on one codeword."""
+        """The largest ‖δ‖² that the budget allows on one codeword; not for a budget in bits."""
         radius = float(self.budget.radius(torch.tensor([epsilon]).double(), power, latent_size))
         return radius**2 * (latent_size if self.budget.ball == "linf" else 1)
 
     fits = False  # whether it fits something to training codewords, in calibration
 
     def fit(  # pragma: no cover - for those that do
-        self, radius: float, size: int, draw: Callable[[Ints], tuple[Tensor, Rows]]
+        self, radius: float, rows: Rows, draw: Callable[[Ints], tuple[Tensor, Rows]]
     ) -> Tensor:
         """Author's method where ``fits``: what ``rows.fitted`` holds later, [K] or any shape.
 
-        ``radius`` of the budget's ball; ``size``: how many training codewords there are; ``draw``:
-        numbers of some of them → the codewords [n, K] and rows with knowledge of them.
+        ``radius`` of the budget's ball; ``rows``: all codewords of the training split, by number,
+        for random draws; ``draw``: numbers [n] of some of them → their signal [n, K] where the
+        adversary stands, and rows with its knowledge of them. No message is ever among them.
         """
         raise NotImplementedError(f"{type(self).__name__} says that it fits, but does not")
 
@@ -215,9 +226,11 @@ class Adversary(Stage, ABC):
         if reach is not None:
             delta = torch.where(reach, delta, torch.zeros_like(delta))
             idle = ~reach.any(dim=1)
-        if rows.allowance is not None:
+        if rows.allowance is not None and self.activity.energy is not None:
             delta, spent = _within(delta, rows.allowance)
             idle = idle | spent
+        if flipped is not None:
+            flipped = np.where(idle.cpu().numpy(), 0.0, flipped)
         still = (delta == 0).all(dim=1).cpu().numpy()
         verdict[still & (verdict == records.OK)] = records.NOT_MOVED
         verdict[broken.cpu().numpy()] = records.NONFINITE
@@ -225,18 +238,26 @@ class Adversary(Stage, ABC):
         verdict[(radius == 0).cpu().numpy()] = records.OFF
         return Perturbation(delta, verdict, flipped)
 
+    @final
     def confined(
-        self,
-        signal: Tensor,  # noqa: ARG002  what a budget in bits is counted on
-        delta: Tensor,
-        radius: Tensor,
-        rows: Rows,  # noqa: ARG002
+        self, signal: Tensor, delta: Tensor, radius: Tensor, rows: Rows
     ) -> tuple[Tensor, Floats | None]:
         """δ inside the budget, and how many bits it flips where that is the budget."""
-        return self.budget.project(delta, radius), None
+        if self.budget.norm != "bits":
+            return self.budget.project(delta, radius), None
+        words = rows.channel.words
+        assert words is not None, "a budget in bits needs words; see `check_path`"
+        delta, flipped = words.within(signal, delta, radius)
+        return delta, flipped.cpu().numpy().astype(np.float64)
+
+    def check_path(self, earlier: Sequence[Stage]) -> None:
+        """Raise an `InputError` where it cannot stand behind these stages; default: anywhere."""
 
     def control(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:  # noqa: ARG002
-        """Its control's perturbation [N, K] where matched noise would not be like it; else None."""
+        """Its control's perturbation [N, K] where matched noise would not be like it; else None.
+
+        ``signal``: what its control meets where it stands.
+        """
         return None
 
     @abstractmethod

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from channelsim.adversaries.ascent import Ascent, ascend
+from channelsim.adversaries.bit_flips import BitFlips
 from channelsim.adversaries.control import matched_control
 from channelsim.adversaries.noise import Noise
 from channelsim.adversaries.pgd import PGD
 from channelsim.adversaries.substitute import Replay, Substitute
+from channelsim.adversaries.universal import Universal
 from channelsim.threat import Adversary
 
 ADVERSARIES: Mapping[str, type[Adversary]] = {
-    part.kind: part for part in (PGD, Noise, Replay, Substitute)
+    part.kind: part for part in (PGD, Noise, Universal, BitFlips, Replay, Substitute)
 }
 
 __all__ = [
     "ADVERSARIES",
     "PGD",
     "Ascent",
+    "BitFlips",
     "Noise",
     "Replay",
     "Substitute",
+    "Universal",
     "ascend",
     "matched_control",
 ]

@@ -15,7 +15,8 @@ from channelsim import records
 from channelsim.access import Access, Activity
 from channelsim.adversaries.ascent import Objective, ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
-from channelsim.adversaries.goals import Goal, Loss, distance
+from channelsim.adversaries.goals import Goal, Loss
+from channelsim.adversaries.objective import objective, usable
 from channelsim.parts import Count, Flag, Positive, part
 from channelsim.rows import Knowledge, Rows
 from channelsim.threat import Adversary, Budget
@@ -140,7 +141,7 @@ class PGD(Adversary):
     def _step_size(self, given: Tensor, radius: Tensor) -> Tensor:
         """α [N] in latent units; a size that was not given arrives as NaN."""
         usual = torch.full_like(radius, _LITERAL_STEP) if self.literal else _USUAL_STEP * radius
-        step_size = _usable(given).to(radius)
+        step_size = usable(given).to(radius)
         if self.step_unit == "relative":
             step_size = step_size * radius
         return torch.where(torch.isnan(step_size), usual, step_size)
@@ -167,15 +168,15 @@ class PGD(Adversary):
         if not bool((radius > 0).any()):
             return torch.zeros_like(signal), verdict
         with torch.inference_mode(False):  # tensors made in inference mode carry no gradients
-            signal, radius = _usable(signal), _usable(radius)
-            objective = self._objective(signal, rows, knowledge)
+            signal, radius = usable(signal), usable(radius)
+            aim = objective(self.goal, signal, rows, knowledge)
             step_size = self._step_size(rows["step_size"], radius)
-            found = self._search(objective, signal, radius, step_size, rows, knowledge)
+            found = self._search(aim, signal, radius, step_size, rows, knowledge)
             unperturbed = found.unperturbed
             if unperturbed is None:
                 with torch.enable_grad():
                     still = torch.zeros_like(signal).requires_grad_()
-                    unperturbed = objective(still).detach()
+                    unperturbed = aim(still).detach()
         relative, absolute = _ROUNDING[self.goal.loss]
         rounding = relative * unperturbed.abs() + absolute
         moved = (found.delta != 0).any(dim=1)
@@ -184,22 +185,9 @@ class PGD(Adversary):
         verdict[found.flat.cpu().numpy()] = records.ZERO_GRADIENT
         return found.delta, verdict
 
-    def _objective(self, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
-        reference = _usable(self.goal.image(rows, knowledge)).detach()
-        sign, loss = self.goal.sign, self.goal.loss
-        views = knowledge.views()
-
-        def objective(delta: Tensor) -> Tensor:
-            found = [
-                distance(loss, view.decode(signal + view.carry(delta)), reference) for view in views
-            ]
-            return sign * (found[0] if len(found) == 1 else torch.stack(found).mean(dim=0))
-
-        return objective
-
     def _search(
         self,
-        objective: Objective,
+        aim: Objective,
         signal: Tensor,
         radius: Tensor,
         step_size: Tensor,
@@ -220,7 +208,7 @@ class PGD(Adversary):
             if knowledge.reach is not None:
                 start = torch.where(knowledge.reach, start, torch.zeros_like(start))
             found = ascend(
-                objective,
+                aim,
                 start.to(signal),
                 radius,
                 ball,
@@ -228,6 +216,7 @@ class PGD(Adversary):
                 step=self._step,
                 steps=self.steps,
                 keep_best=self._keeps_best,
+                inside=knowledge.inside,
             )
             begun = torch.linalg.vector_norm(start, dim=1) / (width**0.5 * rms)
             share = torch.where(begun > 0, begun.clamp(1e-3, 1.0), torch.ones_like(begun))
@@ -246,8 +235,3 @@ class PGD(Adversary):
 
 def _yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _usable(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy of one that was made in inference mode."""
-    return tensor.clone() if tensor.is_inference() else tensor

@@ -34,15 +34,19 @@ class Foresight:
     ) -> tuple[Tensor, Tensor | None, Knowledge]:
         """The signal [N, K] that it believes in, its reach (None: everywhere), and its knowledge.
 
-        ``signal``: what is really there. ``knowledge``: of somebody at the end of the wire.
+        ``signal``: what is really there. ``knowledge``: of somebody at the end of the wire. Over
+        the air, nothing of the three depends on symbols that it does not hear.
         """
         reach = self.reach(signal, rows)
-        if self.stage.access.place == "over_the_air":
-            signal = self._heard(signal)
-            if self.stage.knows:
-                clean = self.knows(reach, knowledge).decode(signal).detach()
-                knowledge = replace(knowledge, clean=clean, source=clean)
-        return signal, reach, self.knows(reach, knowledge)
+        if self.stage.access.place != "over_the_air":
+            return signal, reach, self.knows(reach, knowledge)
+        signal = self._heard(signal)
+        known = replace(knowledge, decode=knowledge.overhear or knowledge.decode)
+        if "codeword" in self.stage.knows:
+            clean = self.knows(reach, known).decode(signal).detach()
+        else:  # what it says it does not know is of no use to it
+            clean = torch.full_like(knowledge.clean, torch.nan)
+        return signal, reach, self.knows(reach, replace(known, clean=clean, source=clean))
 
     def reach(self, signal: Tensor, rows: Rows) -> Tensor | None:
         """Where it may inject into a signal [N, ·] (pixels: all or none); None: everywhere."""
@@ -89,8 +93,8 @@ class Foresight:
             carry=carry,
             reach=reach,
             draws=self.stage.access.expectation,
-            sent_of=sent_of and (lambda message: self._arriving(sent_of(message))),
-            encode=encode and (lambda images: self._arriving(encode(images))),
+            sent_of=sent_of and (lambda message: self.arriving(sent_of(message))),
+            encode=encode and (lambda images: self.arriving(encode(images))),
             imagine=lambda index: self.knows(reach, knowledge, index),
         )
 
@@ -126,11 +130,11 @@ class Foresight:
 
     def _heard(self, signal: Tensor) -> Tensor:
         """What an adversary over the air believes: what it heard, else the mean codeword."""
-        believed = self._arriving(self.setting.mean.expand_as(signal))
+        believed = self.arriving(self.setting.mean.expand_as(signal))
         heard = 2 * self.stage.access.listen_symbols
         return torch.cat([signal[:, :heard], believed[:, heard:]], dim=1) if heard else believed
 
-    def _arriving(self, sent: Tensor) -> Tensor:
+    def arriving(self, sent: Tensor) -> Tensor:
         """A codeword as it expects it to arrive at its place."""
         before = sum(
             not isinstance(one, Adversary) for one in self.setting.stages[: max(0, self.place)]

@@ -133,7 +133,9 @@ class SignalPath:
                 if image is not source
             }
         on_the_wire = replace(
-            knowledge, decode=lambda wire: codec.decode(sent["attacked"].undo(wire))
+            knowledge,
+            decode=lambda wire: codec.decode(sent["attacked"].undo(wire)),
+            overhear=lambda wire: codec.decode(self.transmitter.guessed(wire)),
         )
         wires = {role: one.wire for role, one in sent.items()}
         signals, log = cross(self.setting, wires, batch, on_the_wire, before)

@@ -21,18 +21,19 @@ class Setting:
     """The stages of a group of arms, and what their rows are made of.
 
     ``columns``: per stage label, per column, the value of every arm of the run, shape [arms];
-    ``symbol_s`` [arms]: how long a complex symbol takes. ``fitted``: per stage label, what it
-    fitted in calibration, [arms, …]. ``power``: P per real value on the wire; ``mean`` [K]: the
+    ``symbol_s`` [arms]: how long a complex symbol takes. ``fitted``: per stage label and arm, what
+    it fitted in calibration. ``power``: P per real value on the wire; ``mean`` [K]: the
     mean codeword there. ``pixel_power``: the mean square of the training images' pixels (1 where
     nobody acts before the encoder). ``labels``: class of every message, where there are classes.
     ``active``: whether adversaries do anything in these arms (a budget of zero is its own group:
-    nothing is computed for it). ``control``: whether a control runs.
+    nothing is computed for it). ``control``: whether a control runs. ``phase``: stands in front of
+    all names, so that what is drawn in calibration is never drawn in the run.
     """
 
     stages: Sequence[Stage]
     columns: Mapping[str, Mapping[str, Column]]
     symbol_s: Column
-    fitted: Mapping[str, Tensor]
+    fitted: Mapping[str, Mapping[int, Tensor]]
     power: float
     mean: Tensor
     pixel_power: float
@@ -40,6 +41,7 @@ class Setting:
     active: bool
     control: bool
     seed: int
+    phase: str = ""
 
     def rows(
         self,
@@ -56,9 +58,8 @@ class Setting:
                 column: torch.from_numpy(values[batch.arm].astype(np.float32)).to(device)
                 for column, values in self.columns.get(label, {}).items()
             }
-        fitted = self.fitted.get(label)
         return Rows(
-            name=label,
+            name=self.phase + label,
             seed=self.seed,
             message=batch.message,
             attempt=batch.attempt,
@@ -71,10 +72,21 @@ class Setting:
             symbol_s=self.symbol_s[batch.arm],
             channel=Channel() if channel is None else channel,
             view=view,
-            fitted=None if fitted is None else fitted[torch.from_numpy(batch.arm).to(device)],
+            fitted=self._fitted(label, batch.arm),
             allowance=None if np.isnan(batch.allowance).all() else batch.allowance,
             replayed=batch.replayed,
         )
+
+    def _fitted(self, label: str, arm: Ints) -> Tensor | None:
+        """What the stage fitted, [N, …]; None where it fits nothing, or is off."""
+        known = self.fitted.get(label)
+        if not known:
+            return None
+        arms, place = np.unique(arm, return_inverse=True)
+        if any(int(one) not in known for one in arms):
+            return None
+        found = torch.stack([known[int(one)] for one in arms])
+        return found[torch.from_numpy(place).to(found.device)]
 
     @property
     def tampering(self) -> list[Adversary]:

@@ -42,6 +42,14 @@ class Transmitter:
             latent = mean + std * rows.normal(self.codec.latent_size, "posterior")
         return latent, self.scaled(latent)
 
+    def guessed(self, wire: Tensor) -> Tensor:
+        """Latents [N, K] as somebody reads them off the wire who takes amplitudes for the average.
+
+        Only the receiver is told the amplitude of a codeword that was scaled on its own.
+        """
+        latent = wire / (self.wire_power / self.codec_power) ** 0.5
+        return latent + self.latent_mean if self.power.centred else latent
+
     def scaled(self, latent: Tensor) -> Scaled:
         """The wire signal of latents [N, K]."""
         return self.power.scale(latent, self.codec_power, self.latent_mean)

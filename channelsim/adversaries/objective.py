@@ -1,0 +1,34 @@
+"""What a gradient attack maximises: an adversary's goal as a function of δ."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from channelsim.adversaries.ascent import Objective
+from channelsim.adversaries.goals import Goal, distance
+from channelsim.rows import Knowledge, Rows
+
+
+def objective(goal: Goal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
+    """J: δ [N, K] → [N] = ±D(image that the receiver would show, the goal's image).
+
+    The sign is that of the goal: damage is wanted, a distance to a target is not. Where the
+    adversary imagines draws of what it does not know, J is the mean over them; differentiable.
+    """
+    reference = usable(goal.image(rows, knowledge)).detach()
+    views = knowledge.views()
+
+    def value(delta: Tensor) -> Tensor:
+        found = [
+            distance(goal.loss, view.decode(signal + view.carry(delta)), reference)
+            for view in views
+        ]
+        return goal.sign * (found[0] if len(found) == 1 else torch.stack(found).mean(dim=0))
+
+    return value
+
+
+def usable(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of one that was made in inference mode (it carries no gradients)."""
+    return tensor.clone() if tensor.is_inference() else tensor
