@@ -19,8 +19,8 @@ from channelsim.rows import Rows
 
 # Beyond a κ of a million, 60 dB, a channel is its line of sight.
 KFactor = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1e6)]
-# Between a nanosecond and thirty years: blocks stay countable, in float32 columns too.
-CoherenceTime = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-9), Le(1e9)]
+# From a nanosecond to hours: the codewords of calibration, 10,000 s apart, meet blocks of their own.
+CoherenceTime = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-9), Le(1e4)]
 
 _COUNTABLE = 2.0**62  # more blocks or slots than any run sees, and safe to turn into int64
 

@@ -22,7 +22,7 @@ from channelsim.display.summary import print_summary
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger, differences
 from channelsim.parts import Stage
-from channelsim.rows import Rows
+from channelsim.rows import Rows, View
 
 SCENARIO = Path(__file__).parent.parent / "scenarios" / "quantised_link.yaml"
 
@@ -278,6 +278,55 @@ def test_arms_of_a_link_share_their_flips():
     coarse = crossed(Quantiser(bits=1, bit_error=0.1), signal)
     fine = crossed(Quantiser(bits=6, bit_error=0.1), signal)
     assert torch.equal(coarse.sign(), fine.sign())
+
+
+def foreseen(stage: Stage, signal: Tensor, draw: int | None) -> Tensor:
+    """What an adversary in front of a stage expects of it."""
+    count = len(signal)
+    rows = Rows(
+        name=stage.label,
+        seed=3,
+        message=np.arange(count),
+        attempt=np.zeros(count, dtype=np.int64),
+        columns={k: torch.tensor([v]).expand(count) for k, v in stage.column_values().items()},
+        view=View("mallory", draw=draw),
+    )
+    return stage.foresee(signal, rows)
+
+
+def test_an_attack_sees_through_a_quantiser_as_if_it_were_straight():
+    signal = uniform(300, 20, 4.5).requires_grad_()
+    quiet, flipping = Quantiser(bits=3), Quantiser(bits=3, bit_error=0.2)
+    weights = uniform(300, 20, 1.0, seed=1)
+    for stage, draw in ((quiet, None), (flipping, None), (flipping, 0)):
+        seen = foreseen(stage, signal, draw)
+        (gradient,) = torch.autograd.grad((weights * seen).sum(), signal)
+        assert torch.equal(gradient, weights)  # beyond the range too
+    levels = crossed(quiet, signal.detach())
+    assert foreseen(quiet, signal, None).detach().numpy() == pytest.approx(levels.numpy(), abs=1e-6)
+    # Flips are nobody's to know: none without imagination, and with it never the real ones.
+    assert torch.equal(foreseen(flipping, signal, None), foreseen(quiet, signal, None))
+    imagined = (foreseen(flipping, signal, 0).detach() - levels).abs() > 0.1
+    real = (crossed(flipping, signal.detach()) - levels).abs() > 0.1
+    assert imagined.double().mean().item() == pytest.approx(1 - 0.8**3, abs=0.03)
+    assert torch.corrcoef(torch.stack([imagined, real]).flatten(1).double())[0, 1].abs() < 0.05
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [Impulsive(rate=0.3, inr_db=0.0), PhaseNoise(deviation_deg=5.0, law="walk")],
+    ids=lambda stage: stage.kind,
+)
+def test_an_attack_plans_without_noise_or_with_noise_it_imagines(stage):
+    signal = uniform(500, 20, 3.0).requires_grad_()
+    assert torch.equal(foreseen(stage, signal, None), signal)
+    seen, real = foreseen(stage, signal, 0), crossed(stage, signal.detach())
+    moved, really = seen.detach() - signal.detach(), real - signal.detach()
+    assert mse(seen.detach(), signal.detach()) == pytest.approx(mse(real, signal.detach()), rel=0.1)
+    assert torch.corrcoef(torch.stack([moved, really]).flatten(1))[0, 1].abs() < 0.1
+    (gradient,) = torch.autograd.grad(seen.square().sum(), signal)
+    assert torch.isfinite(gradient).all()
+    assert (gradient != 0).all()
 
 
 # --- phase --------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class Fading(Stage):
     meets several.
 
     ``k_factor``: κ, power of the line of sight over that of the scattered rest, 0 (default) to 1e6.
-    ``coherence_s`` [s]: 1e-9 to 1e9. Both may differ from row to row; arms that differ in κ share
+    ``coherence_s`` [s]: 1e-9 to 1e4. Both may differ from row to row; arms that differ in κ share
     their draws. ``name``: keys the draws. Defaults are ours.
 
     The gain multiplies what arrives here, a perturbation injected earlier included, and stays on
