@@ -28,6 +28,7 @@ class Crossing:
 
 
 UNTOUCHED = Crossing()
+_RESIDUE = 1e-9  # of a codeword's energy: less in an account is what subtraction rounded
 
 
 class Interference:
@@ -67,6 +68,8 @@ class Interference:
             wanted = self._most * self._share(self._account, message, began_s)
             allowance = min(wanted, self._left)
             self._left -= allowance
+            if self._left < _RESIDUE * allowance:
+                self._left = 0.0
         replayed = -1
         if self._recall:
             if len(self._heard) == self._recall:

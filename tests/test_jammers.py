@@ -442,6 +442,15 @@ def test_an_account_is_spent_in_the_order_of_time_not_of_messages():
     assert (spent[order][10:] == 0).all()
 
 
+def test_what_subtraction_rounds_off_an_account_is_no_energy_to_spend():
+    # An account of two, less twenty codewords of a tenth each, leaves a rounding error.
+    jammer = {"budget": {"norm": "psr_db", "epsilon": -10.0}, "activity": {"energy": 2.0}}
+    spent, rows = energies(jam(30, 10, **jammer))
+    assert spent[:20] == pytest.approx(np.full(20, 0.1), rel=1e-5)
+    assert (spent[20:] == 0).all()
+    assert (np.array(rows["verdict"][20:]) == "idle").all()
+
+
 def test_an_account_binds_its_owner_and_nobody_else():
     miser = {"kind": "noise", "name": "miser", "law": "signs", "activity": {"energy": 2.5}}
     other = {"kind": "noise", "name": "other", "law": "tone"}

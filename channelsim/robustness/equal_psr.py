@@ -82,7 +82,7 @@ class Polygons:
         if not known or not all(self._moved):
             return False
         start, end = self.range(value)
-        return bool(start < end)
+        return bool(SAME * start < end)  # all at one power: no range, and no curve
 
     def range(self, columns: Floats, finite_start: bool = True) -> tuple[Floats, Floats]:
         """ρ at both ends of what all receivers share, each [...].
