@@ -3,13 +3,12 @@
 from channelsim.catalog.catalog import (
     CONTRACTS,
     TABLES,
-    described,
     dotted_fields,
-    listing,
     part_schema,
     schema,
     unknown_kind,
 )
+from channelsim.catalog.listing import described, listing
 
 __all__ = [
     "CONTRACTS",
