@@ -250,9 +250,6 @@ class Adversary(Stage, ABC):
         delta, flipped = words.within(signal, delta, radius)
         return delta, flipped.cpu().numpy().astype(np.float64)
 
-    def check_path(self, earlier: Sequence[Stage]) -> None:
-        """Raise an `InputError` where it cannot stand behind these stages; default: anywhere."""
-
     def control(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:  # noqa: ARG002
         """Its control's perturbation [N, K] where matched noise would not be like it; else None.
 

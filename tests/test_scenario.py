@@ -16,6 +16,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from channelsim.catalog import TABLES
 from channelsim.errors import InputError
 from channelsim.scenario import Scenario, parse_value, schema
 from channelsim.scenario.yaml_lines import read_yaml
@@ -348,9 +349,8 @@ def allows(node: Mapping[str, Any], value: Any, root: Mapping[str, Any]) -> bool
 
 BAD: list[tuple[str, str, str]] = [
     ("kind: awgn", "kind: agwn",
-     ":9  path[1].kind: unknown kind 'agwn' (known: awgn, impulsive, phase_noise, quantiser, pgd,"
-      " noise, or `use:` your own)."
-     " Did you mean awgn?"),
+     f":9  path[1].kind: unknown kind 'agwn' (known: {', '.join(TABLES['stage'])}, or `use:` your"
+      " own). Did you mean awgn?"),
     ("snr_db: 30", "snr: 30",
      ":9  path[1].snr: unknown field for awgn (known: snr_db, name)."
      " Did you mean snr_db?"),
@@ -412,8 +412,8 @@ BAD: list[tuple[str, str, str]] = [
      ":10  path[2]: the name 'awgn' is used by path[1] too; give one of them a name of its"
      " own (name: …)"),
     ("  - {kind: awgn, snr_db: 30}", "  - 3",
-     ":9  path[1]: must be a mapping {kind: …} (known: awgn, impulsive, phase_noise, quantiser,"
-      " pgd, noise), was given 3"),
+     f":9  path[1]: must be a mapping {{kind: …}} (known: {', '.join(TABLES['stage'])}), was given"
+      " 3"),
     ("title: A small study", "sede: 3", ":1  sede: unknown field for a scenario (known: "),
     ("receivers:", "recievers:", ":10  recievers: unknown field for a scenario (known: "),
     ("source:", "souce:", ":2  souce: unknown field for a scenario (known: "),

@@ -264,15 +264,16 @@ class ArmBuilder:
         """What no stage can do in its place, and no adversary anywhere: know too early, say."""
         symbols = symbol_count(codec.latent_size)
         for index, stage in enumerate(stages):
+            new = self._first((id(stage), *map(id, stages[:index])))
+            if new:
+                with self._reporting(("path", index)):  # the place, whatever is swept
+                    stage.check_path(stages[:index])
             if not isinstance(stage, Adversary):
-                if self._first((id(stage), *map(id, stages[:index]))):
-                    with self._reporting(("path", index), (), choice):
-                        stage.check_path(stages[:index])
                 continue
             if self._first((id(stage), symbols, link.symbol_rate_hz)):
                 with self._reporting(("path", index), ("access",), choice):
                     stage.check_causality(symbols, 1.0 / link.symbol_rate_hz)
-            if self._first((id(stage), *map(id, stages[:index]))):
+            if new:
                 with self._reporting(("path", index), (), choice):
                     check_company(stage, stages[:index], self.workshop.source)
 
@@ -283,12 +284,15 @@ class ArmBuilder:
         return new
 
     @contextmanager
-    def _reporting(self, at: Where, inside: Where, choice: Choice) -> Iterator[None]:
-        """Note what is raised as a fault of a component."""
+    def _reporting(
+        self, at: Where, inside: Where = (), choice: Choice | None = None
+    ) -> Iterator[None]:
+        """Note what is raised as a fault of a component, or of what is swept in it at a choice."""
         try:
             yield
         except InputError as error:
-            self._report(Fault(inside, error.message), at, self._applied(at, choice))
+            swept = [] if choice is None else self._applied(at, choice)
+            self._report(Fault(inside, error.message), at, swept)
 
 
 def _aim(stage: Any, codec: Codec, messages: int) -> None:

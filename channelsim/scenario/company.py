@@ -34,6 +34,18 @@ def check_company(stage: Adversary, earlier: Sequence[Stage], source: Source | N
             f"{stage.label}: another adversary of this path has an energy account already; the"
             " ledger keeps one"
         )
+    if (stage.budget.norm == "bits") != stage.digital:
+        raise InputError(
+            f"{stage.label}: budget.norm must be bits, which it flips, not {stage.budget.norm}"
+            if stage.digital
+            else f"{stage.label}: budget.norm bits is for adversaries on a digital link (kind:"
+            f" bit_flips); {stage.kind} takes linf, l2 or psr_db"
+        )
+    if stage.recall and any(one.recall not in (0, stage.recall) for one in others):
+        raise InputError(
+            f"{stage.label}: another adversary of this path replays an older or younger codeword;"
+            " the ledger remembers one, so give both the same back"
+        )
     if stage.activity.classes and source is not None:
         _check_classes(stage, source)
 
