@@ -376,7 +376,7 @@ def test_the_listing_names_every_part_with_its_keys() -> None:
             assert any(line.startswith(f"{kind} ") for line in lines), (slot, kind)
     attack = " ".join(" ".join(listing["adversaries"]).split())  # wherever the lines break
     assert "steps: 10" in attack
-    assert "norm: linf (of linf, l2, psr_db), epsilon: (required)" in attack
+    assert "norm: linf (of linf, l2, psr_db, bits), epsilon: (required)" in attack
 
 
 def test_the_schema_has_every_kind_and_lets_ones_own_in() -> None:
