@@ -56,6 +56,12 @@ class LiveApp(App[str]):
     #curves { height: 1fr; }
     #list { width: 40; height: 1fr; }
     #detail { width: 1fr; height: 1fr; }
+    TextScreen, FilterScreen { align: center middle; }
+    ModalScreen > VerticalScroll {
+        width: auto; max-width: 96%; height: auto; max-height: 96%;
+        border: round $accent; padding: 0 1; background: $surface;
+    }
+    ModalScreen Static { width: auto; max-width: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "leave", "leave", priority=True),

@@ -107,10 +107,11 @@ def detail_lines(model: Model, details: Details, width: int, height: int, look: 
         return [Text(f"transmission {model.selected} has no row yet", style=DIM)]
     pictures = _pictures(model, details, look)
     wide = width >= 96
-    story_width = (40 if width < 130 else 60) if wide else width
+    story_width = (40 if width < 130 else 54) if wide else width
     story = _story(model, details, row, story_width)
     if wide:
-        shown = strip(pictures, width - story_width - 2, height, look.colour)
+        tall = height if width < 130 else None  # a whole screen scrolls, so that pictures are large
+        shown = strip(pictures, width - story_width - 2, tall, look.colour)
         shown = shown or _no_pictures(model, details, width - story_width - 2)
         return columns(story, shown, story_width)
     # Narrow: the reasons, then pictures at full size, then the rest; the panel scrolls.
@@ -260,10 +261,10 @@ def _latent(details: Details, model: Model, width: int) -> list[Text]:
     replay = details.replays.get(model.selected) if model.selected is not None else None
     if replay is None or not replay.latents:
         if replay is not None and replay.pending:
-            return [Text("change in the latent: recomputing …", style=ACCENT)]
+            return wrapped("change in the latent: recomputing …", width, ACCENT)
         if replay is not None and replay.error:
             return []
-        return [Text("change in the latent: press i to recompute", style=DIM)]
+        return wrapped("change in the latent: press i to recompute", width, DIM)
     latents = replay.latents
     if not {"sent", "passive", "received"} <= latents.keys():
         return []
@@ -331,7 +332,7 @@ _TOLD = {
 def _rest(model: Model, row: Mapping[str, Any], width: int) -> list[Text]:
     """Columns that nothing above speaks of: the state of the channel, whatever it has."""
     measured = set(records.quality_columns(model.info.metrics))
-    measured |= set(records.metric_columns(model.info.metrics, model.info.control))
+    measured |= set(records.metric_columns(model.info.metrics, model.info.control, judged=True))
     parts = []
     for name in model.reader.columns:
         value = row.get(name)

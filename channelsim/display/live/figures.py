@@ -68,7 +68,7 @@ class Figures:
         self.worst, self.newest = Top(width, KEPT), Top(width, KEPT)
         self.clock_s = 0.0
         self.last_message = -1
-        self.active = np.zeros(arms, dtype=np.bool_)  # arms in what was folded last
+        self.active = np.zeros(arms, dtype=np.bool_)  # arms in what was folded of late
         self.active_attack = False
 
     @property
@@ -88,6 +88,11 @@ class Figures:
     def has(self, transmission: int) -> bool:
         """Whether a transmission is settled and folded."""
         return bool(self._settled[transmission])
+
+    def forget_activity(self) -> None:
+        """From here on ``active`` and ``active_attack`` tell of what is folded next."""
+        self.active[:] = False
+        self.active_attack = False
 
     # --- adding ---------------------------------------------------------------------------------
 
@@ -110,7 +115,8 @@ class Figures:
     def _add_attempts(self, table: Table, arm: Ints, number: Ints) -> None:
         arrived, lost, accepted = table["arrived_s"], table["lost"] > 0, table["accepted"] > 0
         with np.errstate(invalid="ignore"):
-            attacked = (table["delta_l2"] > 0) & ~lost
+            injected = (table["delta_l2"] > 0) | (table["flipped_bits"] > 0)
+        attacked = injected & ~lost
         benign = ~lost & ~attacked
         marks = {
             "attempts": np.ones(len(arm), dtype=bool),
@@ -126,9 +132,8 @@ class Figures:
         self.timeline.add_attempts(arm[when], arrived[when], attacked[when])
         if when.any():
             self.clock_s = max(self.clock_s, float(arrived[when].max()))
-        self.active[:] = False
         self.active[arm] = True
-        self.active_attack = bool(attacked.any())
+        self.active_attack |= bool(attacked.any())
         if self.gauge is None or not self.info.control:
             return
         scale = scale_of(self.gauge)

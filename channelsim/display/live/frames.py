@@ -107,10 +107,11 @@ class Frames:
         """The panels that take turns."""
         shown = self.only if self.only >= 0 else self.tab
         text = Text()
-        short = sum(len(tab) + 5 for tab in TABS) > width
+        roomy = sum(len(tab) + 5 for tab in TABS) <= width
         for place, tab in enumerate(TABS):
             count = len(self.model.warned) if self.model and place == 5 else 0
-            name = f"{place + 1} {tab[:4] if short else tab}{f' {count}' if count else ''}"
+            name = f"{place + 1} {tab}" if roomy or place == shown else f"{place + 1}"
+            name += f" {count}" if count and roomy else ""
             text.append(f" {name} ", "reverse" if place == shown else BAD if count else DIM)
         if self.only >= 0 and not self.small:
             text.append("  0 all panels", DIM)

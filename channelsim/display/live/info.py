@@ -115,6 +115,11 @@ class RunInfo:
                 found.append((name, str(budget.get("norm", "linf")), float(epsilon)))
         return found
 
+    def before_encoder(self, stage: Mapping[str, Any]) -> bool:
+        """Whether an adversary touches images instead of the wire, by the threat it declares."""
+        threat = (self.header.get("threats") or {}).get(name_of(stage)) or {}
+        return threat.get("place") == "before the encoder"
+
     def false_alarm(self, arm: int) -> float | None:
         """Return the false-alarm rate that an arm's detector states; None without one."""
         receiver = self.arms[arm].receiver

@@ -25,6 +25,7 @@ RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
 WORST, NEWEST = "worst", "newest"
 BY_ARM = "arm"  # the order of the table that is not by a metric
 _RATE_OVER_S = 20.0
+SILENT_S = 15.0  # wall time without a row after which a run is said to be silent; ours
 _QUIET_S = 2.0  # after so long without a row we ask whether anybody is writing; ours
 LISTED = 100  # rows of the lists; ours
 
@@ -90,8 +91,8 @@ class Model:
         self._writing: bool | None = None
         self._heard_at = self._asked_at = self._ticked_at = clock()
         self._counts: deque[tuple[float, int]] = deque()
-        self._last_active: dict[int, float] = {}
-        self._attack_at = -np.inf
+        self._active = np.zeros(len(self.info.arms), dtype=np.bool_)
+        self._attacking = False
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -100,6 +101,7 @@ class Model:
         now = self._clock()
         passed, self._ticked_at = now - self._ticked_at, now
         settled, attempts = self.figures.settled, self._attempts()
+        self.figures.forget_activity()
         more = False
         if self.playback is not None:
             if not self.paused:
@@ -119,6 +121,7 @@ class Model:
         """Pause, and go on by the least there is."""
         self.paused = True
         before = self._attempts() + self.figures.settled
+        self.figures.forget_activity()
         (self.playback or self.following).step(self.figures)
         if self._attempts() + self.figures.settled > before:
             self._heard(self._clock())
@@ -128,10 +131,7 @@ class Model:
 
     def _heard(self, now: float) -> None:
         self._heard_at = now
-        for arm in np.flatnonzero(self.figures.active):
-            self._last_active[int(arm)] = now
-        if self.figures.active_attack:
-            self._attack_at = now
+        self._active, self._attacking = self.figures.active.copy(), self.figures.active_attack
         if self.following.progress is None:
             self._counts.append((now, self.figures.settled))
             while now - self._counts[0][0] > _RATE_OVER_S:
@@ -193,19 +193,19 @@ class Model:
         return None if ended is None else max(0.0, (ended - begun).total_seconds())
 
     def active(self, arm: int) -> bool:
-        """Whether an arm had rows within about the last second."""
-        if not self._moving:
-            return False
-        return self._clock() - self._last_active.get(arm, -np.inf) < 1.5
+        """Whether an arm is among the rows that came last, and they are not old."""
+        return self._moving and bool(self._active[arm])
 
     @property
     def attacking(self) -> bool:
-        """Whether something was injected within about the last second."""
-        return self._moving and self._clock() - self._attack_at < 1.5
+        """Whether something was injected into the rows that came last."""
+        return self._moving and self._attacking
 
     @property
     def _moving(self) -> bool:
-        return self.playback is not None or self.state == RUNNING
+        if self.playback is not None:
+            return not self.playback.over
+        return self.state == RUNNING and self.quiet_s < SILENT_S
 
     # --- playback -------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from channelsim.display.live.info import RunInfo, is_number, name_of, number
-from channelsim.display.live.model import FINISHED, INTERRUPTED, RUNNING, Model
+from channelsim.display.live.model import FINISHED, INTERRUPTED, RUNNING, SILENT_S, Model
 from channelsim.display.live.style import (
     ACCENT,
     BAD,
@@ -23,8 +23,6 @@ from channelsim.display.live.style import (
     duration,
     fit,
 )
-
-_STALLED_S = 15.0  # ours
 
 
 def status(model: Model, width: int) -> list[Text]:
@@ -46,7 +44,7 @@ def _state(model: Model) -> tuple[str, str, str]:
         return "‖", "view paused", CAUTION
     if (read := model.following.progress) is not None:
         return "…", f"{model.state}, reading {100 * read:.0f} %", ACCENT
-    if model.state == RUNNING and model.quiet_s > _STALLED_S:
+    if model.state == RUNNING and model.quiet_s > SILENT_S:
         return "●", f"running, silent for {duration(model.quiet_s)}", CAUTION
     return {
         RUNNING: ("●", "running", GOOD),
@@ -117,6 +115,7 @@ def _nodes(model: Model) -> list[Node]:
     lost, attacked = int(figures.tally["lost"].sum()), int(figures.tally["attacked"].sum())
     moving = bool(any(model.active(arm.arm) for arm in info.arms))
     sent = figures.last_message + 1
+    before: list[Node] = []
     nodes = [
         Node(
             "source",
@@ -132,16 +131,16 @@ def _nodes(model: Model) -> list[Node]:
         if isinstance(stage.get("budget"), Mapping):
             # The ledger counts what all adversaries did together.
             count = f"{attacked:,} hit" if stage is adversaries[0] else "see above"
-            nodes.append(
-                Node(f"⚔ {name_of(stage)}", _adversary(info, stage), count, model.attacking, BAD)
-            )
+            kind = _adversary(info, stage)
+            node = Node(f"⚔ {name_of(stage)}", kind, count, model.attacking, BAD)
+            (before if info.before_encoder(stage) else nodes).append(node)
         else:
             snr = figures.snr_db()
             known = snr[snr == snr]
             last = stage is info.stages[-1] and len(known)
-            count = f"SNR {_span(known)} dB" if last else ""
+            count = f"SNR {_span(known, 1.0)} dB" if last else ""
             nodes.append(Node(name_of(stage), _stage(info, stage), count, moving))
-    return nodes
+    return [nodes[0], *before, *nodes[1:]]
 
 
 def _receivers(model: Model, look: Look) -> list[Node]:
@@ -276,11 +275,16 @@ def _link(info: RunInfo) -> str:
         said.append(f"{link['symbol_rate_hz'] / 1000:g} kHz")
     if info.max_attempts > 1:
         said.append(f"{info.max_attempts} tries")
+    if is_number(link.get("transmitters")) and link["transmitters"] > 1:
+        said.append(f"{link['transmitters']} stations, {link.get('access', 'queue')}")
     return ", ".join(said)
 
 
-def _span(values: Sequence[float]) -> str:
+def _span(values: Sequence[float], nearly: float = 0.0) -> str:
+    """Return ``30`` or ``10 to 30``; the mean where they differ by less than ``nearly``."""
     if not len(values):
         return "–"
+    if max(values) - min(values) < nearly:
+        return f"{sum(values) / len(values):.3g}"
     low, high = f"{min(values):.3g}", f"{max(values):.3g}"
     return low if low == high else f"{low} to {high}"

@@ -34,7 +34,7 @@ FATES = (records.DELIVERED, records.LOST, records.REJECTED)
 WORDS = (*(word for word in records.VERDICTS if word != records.BEATEN_BY_NOISE), "other")
 FIXED = (
     "attempt", "sent_s", "done_s", "attempts", "fate", "arrived_s", "lost", "accepted",
-    "delta_l2", "psr_db", "snr_measured_db", "word",
+    "delta_l2", "flipped_bits", "psr_db", "snr_measured_db", "word",
 )  # fmt: skip
 
 

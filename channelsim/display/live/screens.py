@@ -51,15 +51,6 @@ behind a line tells which share of the attempts was attacked.
 class TextScreen(ModalScreen[None]):
     """A text in a frame; any key closes it, arrows scroll."""
 
-    DEFAULT_CSS = """
-    TextScreen, FilterScreen { align: center middle; }
-    TextScreen > VerticalScroll, FilterScreen > VerticalScroll {
-        width: auto; max-width: 96%; height: auto; max-height: 96%;
-        border: round $accent; padding: 0 1; background: $surface;
-    }
-    TextScreen Static, FilterScreen Static { width: auto; max-width: 100%; }
-    """
-
     def __init__(self, title: str, text: Text) -> None:
         super().__init__()
         self._title, self._text = title, text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from channelsim import records
 from channelsim.display.live.info import number
-from channelsim.display.live.model import BY_ARM, WORST, Model
+from channelsim.display.live.model import BY_ARM, INTERRUPTED, WORST, Model
 from channelsim.display.live.reader import FATES, WORDS
 from channelsim.display.live.style import (
     BAD,
@@ -230,6 +231,11 @@ def warning_lines(model: Model, width: int, height: int) -> list[Text]:
 
     texts = list(dict.fromkeys(note.text for note in model.notes if note.level == "warning"))
     texts += [warned.text for warned in model.warned]
+    if model.state == INTERRUPTED and model.playback is None:
+        folder = shlex.quote(str(model.reader.path.parent))
+        texts.append(
+            f"the run was interrupted; to go on, start it as before with --out {folder} --resume"
+        )
     notes = [note.text for note in model.notes if note.level != "warning"]
     rows: list[Text] = []
     for text in texts:
