@@ -675,7 +675,7 @@ def test_a_step_that_nobody_chose_is_a_quarter_of_the_budget_along_the_norm():
         ({"step_size": 0.0}, "greater than 0"),
         ({"step_size": float("nan")}, "finite number"),
         ({"keep_best": 1}, "valid boolean"),
-        ({"norm": "l7"}, "'linf', 'l2' or 'psr_db'"),
+        ({"norm": "l7"}, "'linf', 'l2', 'psr_db' or 'bits'"),
         ({"epsilon": -1.0}, "must not be negative"),
     ],
 )
