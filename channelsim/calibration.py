@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.fitting import Fitting, adversaries_of, benign_key, frozen
+from channelsim.fitting import Fitting, Tell, adversaries_of, benign_key, frozen
 from channelsim.records import Ints
 from channelsim.scenario import Arm, Scenario
 from channelsim.signal_path import (
@@ -42,12 +42,21 @@ class Paths:
     report: Mapping[str, Any]
 
 
-def calibrate(scenario: Scenario) -> Paths:
-    """Fit what must be fitted and build one path per group of arms."""
+def calibrate(
+    scenario: Scenario,
+    fitted: Mapping[str, Mapping[str, Any]] | None = None,
+    tell: Tell | None = None,
+) -> Paths:
+    """Fit what must be fitted and build one path per group of arms.
+
+    ``fitted``: what adversaries fitted in an earlier calibration of the same scenario, as its
+    report says it (``report["fitted"]``), not to be fitted again. ``tell``: hears of every fit of
+    an adversary before it begins: whose, for which arm, of how many.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = scenario.source
     images, index, labels = _sent(source, device)
-    fitting = Fitting(scenario, device)
+    fitting = Fitting(scenario, device, fitted, tell)
     columns = _columns(scenario.arms)
     symbol_s = np.array([1.0 / arm.link.symbol_rate_hz for arm in scenario.arms])
     judged = any(arm.receiver.detector is not None for arm in scenario.arms)

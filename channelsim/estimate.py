@@ -63,8 +63,16 @@ class Estimate:
     rates: Mapping[int, float]
 
 
-def trial(scenario: Scenario, messages: int, block_rows: int | None = None) -> Trial:
-    """Run the first ``messages`` of a scenario in memory, through everything but the ledger."""
+def trial(
+    scenario: Scenario,
+    messages: int,
+    block_rows: int | None = None,
+    fitted: Mapping[str, Any] | None = None,
+) -> Trial:
+    """Run the first ``messages`` of a scenario in memory, through everything but the ledger.
+
+    ``fitted``: what its adversaries fitted in another trial of it, see `calibrate`.
+    """
     short = dataclasses.replace(
         scenario,
         source=scenario.source.first(messages),
@@ -76,7 +84,7 @@ def trial(scenario: Scenario, messages: int, block_rows: int | None = None) -> T
     arms: Sequence[ArmRecord] = ()
     columns: dict[str, list[Any]] = {}
     settled = pictures = size = 0
-    for event in simulate(short):
+    for event in simulate(short, fitted=fitted):
         match event:
             case Started():
                 header, arms, started_at = event.header, event.arms, time.perf_counter()
@@ -103,20 +111,25 @@ def trial(scenario: Scenario, messages: int, block_rows: int | None = None) -> T
     )
 
 
-def estimate(scenario: Scenario, blocks: Sequence[int] = BLOCKS) -> Estimate:
+def estimate(
+    scenario: Scenario, blocks: Sequence[int] = BLOCKS, first: Trial | None = None
+) -> Estimate:
     """Measure a scenario at its own block_rows, then at others for as long as `BUDGET_S` allows.
 
-    Call `trial` once before: what is loaded on first use is no part of the rate.
+    Call `trial` once before: what is loaded on first use is no part of the rate. ``first``: that
+    trial, so that what adversaries fitted in it need not be fitted again.
     """
     began = time.perf_counter()
+    fitted = None if first is None else first.header["calibration"].get("fitted")
+    set_up_s = None if first is None or fitted is None else first.set_up_s
     messages, arms = scenario.source.messages, len(scenario.arms)
-    own = _measured(scenario, scenario.block_rows)
+    own = _measured(scenario, scenario.block_rows, fitted)
     rates = {scenario.block_rows: own.transmissions / own.run_s}
     total = messages * arms
     for block in sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
         fills = block <= total
         if fills and block not in rates and time.perf_counter() - began < BUDGET_S:
-            tried = _measured(scenario, block)
+            tried = _measured(scenario, block, fitted)
             rates[block] = tried.transmissions / tried.run_s
     share = total / own.transmissions
     sent = own.transmissions // arms
@@ -124,7 +137,7 @@ def estimate(scenario: Scenario, blocks: Sequence[int] = BLOCKS) -> Estimate:
     pictures = own.image_bytes * min(scenario.images, messages) / max(1, min(scenario.images, sent))
     return Estimate(
         transmissions=total,
-        seconds=own.set_up_s + total / rates[scenario.block_rows],
+        seconds=(set_up_s or own.set_up_s) + total / rates[scenario.block_rows],
         ledger_bytes=round(_EMPTY_BYTES + own.row_bytes * share + pictures),
         block_rows=proposed(rates, scenario.block_rows),
         rates=rates,
@@ -156,9 +169,9 @@ def _value_bytes(value: Any) -> int:
     return 8
 
 
-def _measured(scenario: Scenario, block_rows: int) -> Trial:
+def _measured(scenario: Scenario, block_rows: int, fitted: Mapping[str, Any] | None) -> Trial:
     # Only arms of one receiver share blocks; padding would count for work where these do not fill.
     receivers = Counter(arm.receiver_name for arm in scenario.arms)
     rows, sharing = _TRIAL_BLOCKS * block_rows, min(receivers.values())
     messages = max(1, min(scenario.source.messages, -(-rows // sharing)))
-    return trial(scenario, messages, block_rows)
+    return trial(scenario, messages, block_rows, fitted)

@@ -7,7 +7,7 @@ same messages arrive at the same times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import simpy
@@ -28,6 +28,7 @@ from channelsim.records import (
     Finished,
     LogEvent,
     Noted,
+    Preparing,
     Started,
     Ticked,
     TransmissionsDone,
@@ -38,14 +39,29 @@ _SLICE = 4096  # events between two looks at the outside world
 
 
 def simulate(
-    scenario: Scenario, memo: Memo | None = None, stop: Callable[[], bool] | None = None
+    scenario: Scenario,
+    memo: Memo | None = None,
+    stop: Callable[[], bool] | None = None,
+    prepare: Callable[[Preparing], None] | None = None,
+    fitted: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[LogEvent]:
     """Run a scenario and yield what happens: `Started` first, `Finished` last.
 
     ``memo`` knows attempts that need not be computed again. When ``stop()`` turns true the stream
-    ends early, without `Finished`.
+    ends early, without `Finished`. ``prepare`` hears what takes its time before `Started`.
+    ``fitted``: see `calibrate`.
     """
-    paths = calibrate(scenario)
+
+    def tell(who: str, arm: int, arms: int) -> None:
+        if stop is not None and stop():
+            raise _Stopped
+        if prepare is not None:
+            prepare(Preparing(f"fitting {who} (arm {arm + 1} of {arms})"))
+
+    try:
+        paths = calibrate(scenario, fitted, tell)
+    except _Stopped:
+        return
     count = scenario.source.messages
     total = count * len(scenario.arms)
     yield Started(fingerprint.header(scenario, paths.report), _arm_records(scenario), total)
@@ -91,6 +107,10 @@ def simulate(
         if stop is not None and stop():
             return
     yield Finished(env.now)
+
+
+class _Stopped(Exception):
+    """Somebody asked to stop before the first message."""
 
 
 def _arm_records(scenario: Scenario) -> list[ArmRecord]:

@@ -21,6 +21,8 @@ from channelsim.stand_ins import Recorded
 class Recomputation:
     """The scenario of a run, calibrated again; what the event plane decided comes from the ledger.
 
+    What adversaries fitted comes from there too: it took the longest, and it is theirs to keep.
+
     ``header``: of the run. ``scenario``, ``paths``: as they were in it; files that changed since
     are refused.
     """
@@ -35,7 +37,8 @@ class Recomputation:
                 f"{folder}: the files this scenario refers to (weights, code, targets) are not"
                 " those of the run any more; put them back to compute it again"
             )
-        self.paths: Paths = calibrate(self.scenario)
+        fitted = self.header.get("calibration", {}).get("fitted")
+        self.paths: Paths = calibrate(self.scenario, fitted)
 
     def path(self, arm: int) -> SignalPath:
         """The signal path of an arm."""

@@ -237,6 +237,13 @@ class ArmDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparing:
+    """What is computed before the first message, not stored; a display may show it meanwhile."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Progress, not stored: the simulated clock and how many transmissions are settled."""
 
@@ -253,5 +260,13 @@ class Finished:
 
 
 LogEvent = (
-    Started | AttemptsDone | TransmissionsDone | ImageSaved | Noted | ArmDone | Ticked | Finished
+    Preparing
+    | Started
+    | AttemptsDone
+    | TransmissionsDone
+    | ImageSaved
+    | Noted
+    | ArmDone
+    | Ticked
+    | Finished
 )

@@ -89,7 +89,11 @@ class Play:
         self.before_block: Callable[[int], None] = lambda block: None
 
     def __call__(
-        self, scenario: Story, memo: Memo | None = None, stop: Callable[[], bool] | None = None
+        self,
+        scenario: Story,
+        memo: Memo | None = None,
+        stop: Callable[[], bool] | None = None,
+        **_: Any,
     ) -> Iterator[LogEvent]:
         header = {
             "title": scenario.title, "seed": scenario.seed, "scenario": scenario.resolved,
@@ -267,9 +271,9 @@ def test_a_new_run_asks_no_memo_and_a_resumed_one_does(play: Play) -> None:
     asked: list[Any] = []
     original = campaign.simulate
 
-    def spy(scenario: Any, memo: Any = None, stop: Any = None) -> Iterator[LogEvent]:
+    def spy(scenario: Any, memo: Any = None, **rest: Any) -> Iterator[LogEvent]:
         asked.append(memo)
-        return original(scenario, memo=memo, stop=stop)
+        return original(scenario, memo=memo, **rest)
 
     campaign.simulate = spy  # type: ignore[assignment]
     play.before_block = stop_at(4)
@@ -394,7 +398,7 @@ def test_a_crash_passes_through_and_keeps_what_was_committed(play: Play) -> None
 
 
 def test_a_simulation_that_ends_without_a_reason_is_a_bug(play: Play) -> None:
-    def early(scenario: Any, memo: Any = None, stop: Any = None) -> Iterator[LogEvent]:
+    def early(scenario: Any, memo: Any = None, stop: Any = None, **_: Any) -> Iterator[LogEvent]:
         yield next(iter(play(scenario)))
 
     campaign.simulate = early  # type: ignore[assignment]

@@ -77,9 +77,9 @@ def test_a_trial_is_long_enough_for_every_receiver_to_fill_its_blocks(monkeypatc
     tried: list[tuple[int, int]] = []
     real = estimate_module.trial
 
-    def spy(scenario: Scenario, messages: int, block_rows: int | None = None) -> Trial:
+    def spy(scenario: Scenario, messages: int, block_rows: int | None = None, *rest: Any) -> Trial:
         tried.append((messages, block_rows or 0))
-        return real(scenario, messages, block_rows)
+        return real(scenario, messages, block_rows, *rest)
 
     monkeypatch.setattr(estimate_module, "trial", spy)
     codec = {"kind": "linear", "latent_size": 8}

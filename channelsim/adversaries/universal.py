@@ -67,7 +67,7 @@ class Universal(Adversary):
 
     kind: ClassVar[str] = "universal"
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
-    fits: ClassVar[bool] = True
+    fits = True
 
     name: str = ""
     goal: Goal

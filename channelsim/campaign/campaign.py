@@ -136,7 +136,7 @@ def _record(
     with until_asked_to_stop() as asked, ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
         # A new run asks no memo: the look-ups would cost something and find nothing.
-        for event in simulate(scenario, memo=ledger, stop=asked):
+        for event in simulate(scenario, memo=ledger, stop=asked, prepare=on_event):
             if isinstance(event, Started):
                 if ledger is None:
                     ledger = stack.enter_context(Ledger.create(path, event))

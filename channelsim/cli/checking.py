@@ -29,7 +29,7 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
         tried = trial(loaded, 1)
     _table(console, None, _findings(tried))
     with aside.status(f"trying block sizes, for about {BUDGET_S:.0f} s"):
-        found = estimate(loaded)
+        found = estimate(loaded, first=tried)
     _table(console, None, _forecast(found, loaded))
 
 

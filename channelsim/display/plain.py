@@ -11,11 +11,12 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.text import Text
 
 from channelsim.display.summary import print_summary
-from channelsim.records import Finished, LogEvent, Noted, Started, Ticked
+from channelsim.records import Finished, LogEvent, Noted, Preparing, Started, Ticked
 
 __all__ = ["Display", "PlainDisplay", "QuietDisplay", "print_summary"]
 
 EVERY_S = 5.0  # ours: rhythm of the lines without a terminal
+PATIENCE_S = 2.0  # ours: what is over sooner needs no line
 _WORTH_A_BAR = 72  # columns
 
 
@@ -61,10 +62,13 @@ class PlainDisplay:
         self._notes = _Notes(console)
         self._clock, self._every_s = clock, every_s
         self._view: _Line | _Lines | None = None
+        self._prepared_at: float | None = None  # when a line about preparations is due
 
     def show(self, event: LogEvent) -> None:
         """Show one event of a run."""
         match event:
+            case Preparing():
+                self._prepare(event)
             case Started():
                 self._start(event)
             case Ticked() if self._view is not None:
@@ -82,6 +86,15 @@ class PlainDisplay:
         if self._view is not None:
             self._view.stop()
             self._view = None
+
+    def _prepare(self, event: Preparing) -> None:
+        """Say what takes so long before the first message; nothing where it does not."""
+        now = self._clock()
+        if self._prepared_at is None:
+            self._prepared_at = now + min(PATIENCE_S, self._every_s)
+        elif now >= self._prepared_at:
+            self._prepared_at = now + self._every_s
+            _say(self._console, Text(f"{event.text} …", style="dim"))
 
     def _start(self, event: Started) -> None:
         header, arms = event.header, len(event.arms)

@@ -2,8 +2,17 @@
 
 from channelsim.signal_path.injection import Column
 from channelsim.signal_path.path import Defence, SignalPath
-from channelsim.signal_path.rehearsal import Rehearsal
+from channelsim.signal_path.rehearsal import Encoded, Rehearsal
 from channelsim.signal_path.setting import Setting
 from channelsim.signal_path.transmitter import Latents, Transmitter
 
-__all__ = ["Column", "Defence", "Latents", "Rehearsal", "Setting", "SignalPath", "Transmitter"]
+__all__ = [
+    "Column",
+    "Defence",
+    "Encoded",
+    "Latents",
+    "Rehearsal",
+    "Setting",
+    "SignalPath",
+    "Transmitter",
+]

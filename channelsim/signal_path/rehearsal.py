@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.access import Activity
+from channelsim.channels.power import Scaled
 from channelsim.parts import Stage
 from channelsim.records import Batch, Ints
 from channelsim.rows import Knowledge, Rows
@@ -21,6 +21,46 @@ from channelsim.threat import Adversary
 
 # Far from the run and from one another, so that each codeword meets a channel of its own.
 _BEGIN_S, _APART_S = 1e6, 1e4
+_REMEMBERED = 2**24  # pixels of codewords asked for last: 64 MB, and as much for their clean images
+
+
+class Encoded:
+    """The training split as a transmitter sends it: numbers → images, wire signal, clean images.
+
+    ``train``: [n, C, H, W], bytes or float32 in [0, 1]. Attacks that differ in their budget ask for
+    the same codewords again, so the last ones are remembered.
+    """
+
+    def __init__(self, transmitter: Transmitter, train: Tensor, seed: int) -> None:
+        self.transmitter = transmitter
+        self.train = train
+        self.seed = seed
+        self._room = max(1, _REMEMBERED // train[0].numel())  # rows
+        self._known: dict[bytes, tuple[Tensor, Scaled, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def images(self, numbers: Ints) -> Tensor:
+        """Images, float32 in [0, 1]."""
+        return as_float(self.train[torch.from_numpy(numbers).to(self.train.device)])
+
+    def clean(self, numbers: Ints) -> Tensor:
+        """What the receiver makes of them undisturbed."""
+        return self(numbers)[2]
+
+    @torch.no_grad()
+    def __call__(self, numbers: Ints) -> tuple[Tensor, Scaled, Tensor]:
+        """Some of them, [n, …]."""
+        key = numbers.tobytes()
+        if key not in self._known:
+            rows = Rows("calibration/transmitter", self.seed, numbers, np.zeros_like(numbers), {})
+            images = self.images(numbers)
+            latent, scaled = self.transmitter.send(images, rows)
+            if len(self._known) * len(numbers) >= self._room:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = images, scaled, self.transmitter.codec.decode(latent)
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -28,16 +68,14 @@ class Rehearsal:
     """One adversary of an arm, and the training split. ``place``: its index among ``stages``.
 
     Whole codewords, whatever its activity says; the path as its access lets it see it. All draws
-    are of calibration: no message's noise, fading or shift is among them. ``train``: images
-    [n, C, H, W], bytes or float32 in [0, 1]; ``symbol_s``: how long a complex symbol takes.
+    are of calibration: no message's noise, fading or shift is among them. ``symbol_s``: how long a
+    complex symbol takes.
     """
 
     stages: Sequence[Stage]
     place: int
-    transmitter: Transmitter
-    train: Tensor
+    encoded: Encoded
     symbol_s: float
-    seed: int
 
     @property
     def stage(self) -> Adversary:
@@ -48,39 +86,42 @@ class Rehearsal:
 
     def fit(self) -> Tensor:
         """What it fits."""
-        stage, power = self.stage, self.transmitter.wire_power
+        stage, sender = self.stage, self.encoded.transmitter
         epsilon = torch.tensor([stage.budget.epsilon], dtype=torch.float64)
-        radius = float(stage.budget.radius(epsilon, power, self.transmitter.codec.latent_size))
-        everything = self._batch(np.arange(len(self.train)))
+        radius = float(stage.budget.radius(epsilon, sender.wire_power, sender.codec.latent_size))
+        everything = self._batch(np.arange(len(self.encoded)))
         return stage.fit(radius, self._setting.rows(stage.label, everything), self.draw).detach()
 
     def draw(self, numbers: Ints) -> tuple[Tensor, Rows]:
-        """Some training codewords [n, K] as they arrive at its place, with what it knows of them."""
-        codec, setting, batch = self.transmitter.codec, self._setting, self._batch(numbers)
-        images = self._images(numbers)
-        with torch.no_grad():
-            latent, scaled = self.transmitter.send(images, setting.rows("transmitter", batch))
-            clean = codec.decode(latent)
+        """Some training codewords [n, K] as they arrive at its place, and rows that know them."""
+        codec = self.encoded.transmitter.codec
+        setting, batch = self._setting, self._batch(numbers)
+        images, scaled, clean = self.encoded(numbers)
         rows = setting.rows(self.stage.label, batch)
-        foresight = Foresight(setting, self.place, replace(self.stage, activity=Activity()), batch)
+        foresight = Foresight(setting, self.place, self.stage, batch)
         signal = foresight.arriving(scaled.wire)
         knowledge = Knowledge(
             decode=lambda wire: codec.decode(scaled.undo(wire)),
             source=images,
             clean=clean,
             power=setting.power,
-            source_of=self._images,
-            clean_of=lambda other: codec.decode(codec.encode(self._images(other))),
-            messages=len(self.train),
+            source_of=self.encoded.images,
+            clean_of=self.encoded.clean,
+            messages=len(self.encoded),
         )
-        rows.knowledge = foresight.knows(foresight.reach(signal, rows), knowledge)
+        rows.knowledge = foresight.knows(self._reach(signal), knowledge)
         return signal, rows
 
-    def _images(self, numbers: Ints) -> Tensor:
-        return as_float(self.train[torch.from_numpy(numbers).to(self.train.device)])
+    def _reach(self, signal: Tensor) -> Tensor | None:
+        """All that its reaction leaves it of a codeword, bool [n, K]; None: everything."""
+        deaf = int(self.stage.access.deaf_symbols(np.array([self.symbol_s]))[0])
+        if not deaf:
+            return None
+        return (torch.arange(signal.shape[1], device=signal.device) >= 2 * deaf).expand_as(signal)
 
     @property
     def _setting(self) -> Setting:
+        sender = self.encoded.transmitter
         return Setting(
             stages=self.stages,
             columns={
@@ -89,13 +130,13 @@ class Rehearsal:
             },
             symbol_s=np.array([self.symbol_s]),
             fitted={},
-            power=self.transmitter.wire_power,
-            mean=self.transmitter.mean_codeword,
+            power=sender.wire_power,
+            mean=sender.mean_codeword,
             pixel_power=1.0,
             labels=None,
             active=True,
             control=False,
-            seed=self.seed,
+            seed=self.encoded.seed,
             phase="calibration/",
         )
 
