@@ -109,12 +109,20 @@ class Adversary(Stage, ABC):
         return {
             "place": places.get(access.place, "before the encoder"),
             **({"own path": own.told} if own is not None else {}),
-            "knowledge": [*self.knows, *(["class"] if self.activity.classes else [])],
+            "knowledge": [*self._knowledge, *(["class"] if self.activity.classes else [])],
             "channel": access.told,
             "causality": self._causality,
             **({"activity": self.activity.told} if self.activity.told else {}),
             "effort": dict(self.effort) | draws,
         }
+
+    @property
+    def _knowledge(self) -> list[str]:
+        """What it uses; before the encoder there is no codeword yet, but the image is there."""
+        if self.access.place != "before_encoder" or "codeword" not in self.knows:
+            return list(self.knows)
+        others = (one for one in self.knows if one not in ("codeword", "source"))
+        return ["source", "encoder", *others]
 
     @property
     def _causality(self) -> str:

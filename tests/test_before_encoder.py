@@ -401,6 +401,10 @@ def test_the_header_says_where_it_stands():
     assert isinstance(stage, Adversary)
     assert stage.threat["place"] == "before the encoder"
     assert "before anything is sent" in stage.threat["causality"]
+    assert stage.threat["knowledge"] == ["source", "encoder", "receiver weights"]
+    (stage,) = scenario(receivers=TRAINED, path=[jam(0.1)]).arms[0].path
+    assert isinstance(stage, Adversary)
+    assert stage.threat["knowledge"] == []
 
 
 # --- what cannot be -------------------------------------------------------------------------------

@@ -362,6 +362,8 @@ def test_swept_keys_are_shortened_as_far_as_they_stay_apart():
     names = short_names(["a.budget.epsilon", "first.snr_db", "second.snr_db", "link.loss"],
                         "a.budget.epsilon", False)  # fmt: skip
     assert list(names.values()) == ["ε", "first.snr_db", "second.snr_db", "loss"]
+    names = short_names(["old.budget.epsilon", "path.1.budget.epsilon"], None, False)
+    assert list(names.values()) == ["old ε", "path.1 ε"]
 
 
 def test_a_rounded_zero_has_no_sign():

@@ -23,6 +23,7 @@ Picture = NDArray[np.float64]
 _GAP = 2  # pixels between thumbnails
 _MOST_MESSAGES, _MOST_POINTS = 8, 16  # beyond that nobody looks
 _DPI = 150
+_WIDE = 16  # characters that fit over a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,11 @@ def _thinned(arms: Sequence[ArmRecord]) -> list[ArmRecord]:
 def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
     if not swept:
         return "received"
-    return "\n".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
+    lines = []
+    for key, value in swept.items():
+        line = f"{short[key]} = {number(value)}"
+        lines.append(line if len(line) <= _WIDE else line.replace(" = ", " =\n"))
+    return "\n".join(lines)
 
 
 def _row(

@@ -36,7 +36,7 @@ def labels(summary: Summary) -> dict[str, str]:
 def short_names(
     swept_keys: Sequence[str], epsilon_key: str | None, epsilon_in_db: bool
 ) -> dict[str, str]:
-    """Return ε for the budget, and for every other key its shortest unique ending."""
+    """Return ε for the budget (of several: whose), else the shortest ending that is unique."""
     short: dict[str, str] = {}
     for key in swept_keys:
         words = key.split(".")
@@ -45,6 +45,8 @@ def short_names(
         while length < len(words) and any(o[-length:] == words[-length:] for o in others):
             length += 1
         short[key] = ".".join(words[-length:])
+        if length > 1 and words[-2:] == ["budget", "epsilon"]:
+            short[key] = f"{'.'.join(words[:-2])} ε"
     if epsilon_key is not None:
         short[epsilon_key] = "ε dB" if epsilon_in_db else "ε"
     return short

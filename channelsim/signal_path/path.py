@@ -30,6 +30,7 @@ from channelsim.signal_path.transmitter import Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
 from channelsim.sources import as_float
 from channelsim.stand_ins import StandIns
+from channelsim.threat import Adversary
 
 
 @dataclass(frozen=True)
@@ -225,11 +226,12 @@ class SignalPath:
         return self._sent(message)[2]
 
     def _target(self, batch: Batch, knowledge: Knowledge) -> tuple[Tensor | None, Column]:
-        """What the first adversary with an image as its goal wants to be seen, off or not.
+        """What the first adversary with an image as its goal wants to be seen; first those not off.
 
         And of which rows, bool [N]: who replays wants nothing before something is recorded.
         """
-        for stage in self.setting.stages:
+        adversaries = [one for one in self.setting.stages if isinstance(one, Adversary)]
+        for stage in sorted(adversaries, key=lambda one: one.budget.off):
             goal = getattr(stage, "goal", None)
             if isinstance(goal, TargetImage):
                 rows = self.setting.rows(stage.label, batch, knowledge)
