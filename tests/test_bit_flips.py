@@ -581,4 +581,4 @@ def test_what_it_knows_and_what_it_costs_is_declared():
     assert ADVERSARIES["bit_flips"] is BitFlips
     assert mallory("msb", 3).threat["knowledge"] == []
     assert mallory("greedy", 3).threat["knowledge"] == ["codeword", "receiver weights"]
-    assert mallory("greedy", 3).threat["effort"]["flips"] == 3
+    assert mallory("greedy", 3).threat["effort"] == {"gradients": 0, "forward passes": "K·b"}

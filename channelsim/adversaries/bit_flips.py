@@ -93,10 +93,8 @@ class BitFlips(Adversary):
 
     @property
     def effort(self) -> Mapping[str, Any]:
-        """Per codeword, and per imagined draw where it averages over some."""
-        if self.search != "greedy":
-            return {"gradients": 0, "forward passes": 0}
-        return {"gradients": 0, "flips": int(self.budget.epsilon), "forward passes per flip": "K·b"}
+        """Per flip, and per imagined draw where it averages over some."""
+        return {"gradients": 0, "forward passes": "K·b" if self.search == "greedy" else 0}
 
     def check_path(self, earlier: Sequence[Stage]) -> None:
         """There must be words where it stands."""

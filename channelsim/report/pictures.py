@@ -100,7 +100,11 @@ def _legend(summary: Summary) -> list[Any]:
         for rank, receiver in enumerate(summary.receivers)
     ]
     alone = len(summary.points) == len(summary.receivers)
-    lines = [("-", "received, 95 %"), ("--", "matched noise"), (":", "clean quality")]
+    lines = [
+        ("-", "received, 95 %"),
+        ("--", "random flips" if summary.in_bits else "matched noise"),
+        (":", "clean quality"),
+    ]
     for style, name in lines:
         if style == "--" and not summary.control:
             continue
@@ -134,7 +138,8 @@ def _axis_label(summary: Summary, key: str | None) -> str:
         return ""
     if key != summary.epsilon_key:
         return key
-    return f"budget ε{' [dB]' if summary.epsilon_in_db else ''} of {key.split('.')[0]}"
+    unit = " [dB]" if summary.epsilon_in_db else " [bits]" if summary.in_bits else ""
+    return f"budget ε{unit} of {key.split('.')[0]}"
 
 
 def _groups(summary: Summary) -> dict[str, list[Point]]:
