@@ -55,6 +55,7 @@ class Details:
         self._rows: dict[int, dict[str, Any]] = {}
         self._thumbs: dict[int, dict[str, Pixels]] = {}
         self.replays: dict[int, Recomputed] = {}
+        self.version = 0  # of the replays
 
     def row(self, transmission: int) -> dict[str, Any] | None:
         """All columns of a transmission; None where it has no row yet."""
@@ -90,6 +91,7 @@ class Details:
     def remember(self, transmission: int, replay: Recomputed) -> None:
         """Keep what a replay brought."""
         self.replays[transmission] = replay
+        self.version += 1
         _forget(self.replays, self._KEPT)
 
 

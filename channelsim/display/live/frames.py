@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from rich.text import Text
 
@@ -21,6 +22,9 @@ BARE = 30  # lines below which panels that take turns have no frames; ours
 PANELS = ("path", "arms", "curves", "list", "detail", "warnings")
 TABS = ("Path", "Table", "Curves", "List", "Detail", "Warnings")
 DETAIL = PANELS.index("detail")
+
+
+Drawn = TypeVar("Drawn")
 
 
 def narrow(width: int, height: int) -> bool:
@@ -72,10 +76,23 @@ class Frames:
         self.tab, self.only = 0, -1
         self.small = False
         self.said = ""  # a word to the user, for a moment
+        self._drawn: dict[str, tuple[object, Any]] = {}
 
     def show(self, model: Model) -> None:
         """Draw this model from now on."""
         self.model, self.details = model, Details(model)
+
+    def _once(self, name: str, size: tuple[int, ...], draw: Callable[[], Drawn]) -> Drawn:
+        """Draw again only what changed: most panels say the same most of the time."""
+        assert self.model is not None
+        assert self.details is not None
+        now = size, self.model.revision, self.details.version
+        before, drawn = self._drawn.get(name, (None, None))
+        if before != now:
+            drawn = draw()
+            self._drawn[name] = now, drawn
+        found: Drawn = drawn
+        return found
 
     def titles(self) -> dict[str, str]:
         """Names of the frames."""
@@ -119,35 +136,60 @@ class Frames:
 
     def path(self, width: int, height: int) -> list[Text]:
         """The diagram."""
-        return overview.path_lines(self.model, width, height, self.look) if self.model else []
+        model = self.model
+        if model is None:
+            return []
+        return self._once(
+            "path",
+            (width, height),
+            lambda: overview.path_lines(model, width, height, self.look),
+        )
 
     def arms(self, width: int) -> tables.Rows:
         """The estimates."""
-        return self._rows(tables.arms_table, width)
+        return self._rows("arms", tables.arms_table, width)
 
     def transmissions(self, width: int) -> tables.Rows:
         """The transmissions."""
-        return self._rows(tables.transmissions_table, width)
+        return self._rows("list", tables.transmissions_table, width)
 
-    def _rows(self, draw: Callable[[Model, int, Look], tables.Rows], width: int) -> tables.Rows:
-        if self.model is None:
+    def _rows(
+        self, name: str, draw: Callable[[Model, int, Look], tables.Rows], width: int
+    ) -> tables.Rows:
+        model = self.model
+        if model is None:
             return tables.Rows(Text(), [], [])
-        return draw(self.model, width, self.look)
+        return self._once(name, (width,), lambda: draw(model, width, self.look))
 
     def curves(self, width: int, height: int) -> list[Text]:
         """Curves along the sweep."""
-        return curves.curve_lines(self.model, width, height, self.look) if self.model else []
+        model = self.model
+        if model is None:
+            return []
+        return self._once(
+            "curves", (width, height), lambda: curves.curve_lines(model, width, height, self.look)
+        )
 
     def times(self, width: int, height: int) -> list[Text]:
         """Lines over simulated time."""
-        return curves.time_lines(self.model, width, height, self.look) if self.model else []
+        model = self.model
+        if model is None:
+            return []
+        return self._once(
+            "times", (width, height), lambda: curves.time_lines(model, width, height, self.look)
+        )
 
     def detail(self, width: int, height: int) -> list[Text]:
         """The selected transmission."""
-        if self.model is None or self.details is None:
+        model, details = self.model, self.details
+        if model is None or details is None:
             return []
-        found = detail.detail_lines(self.model, self.details, width, height, self.look)
-        said = detail.replay_note(self.details, self.model.selected)
+        found = self._once(
+            "detail",
+            (width, height),
+            lambda: detail.detail_lines(model, details, width, height, self.look),
+        )
+        said = detail.replay_note(details, model.selected)
         return [*found, Text(f"replay: {said}", style=DIM)] if said else found
 
     def warnings(self, width: int, height: int) -> list[Text]:

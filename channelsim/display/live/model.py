@@ -232,6 +232,15 @@ class Model:
         place = SPEEDS.index(self.speed) + steps
         self.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, place))]
 
+    @property
+    def revision(self) -> tuple[Any, ...]:
+        """Changes whenever anything changes that panels show, clocks aside."""
+        chosen = self.filter.receiver, repr(self.filter.swept), self.filter.word
+        active = tuple(self.active(arm.arm) for arm in self.info.arms), self.attacking
+        shown = self.sort, self.list, self.metric, self.selected
+        counted = self._attempts(), self.figures.settled, len(self.notes), len(self.verdicts)
+        return id(self.figures), counted, shown, chosen, active, self.state
+
     # --- what is shown --------------------------------------------------------------------------
 
     def arms(self) -> NDArray[np.bool_]:

@@ -39,15 +39,12 @@ class Rows:
     keys: Sequence[int]
 
 
-@dataclass
 class _Column:
-    title: str
-    cells: list[Text]
-    left: bool = False
+    """Cells under a title; its width is asked for often."""
 
-    @property
-    def width(self) -> int:
-        return max([len(self.title), *(cell.cell_len for cell in self.cells)])
+    def __init__(self, title: str, cells: list[Text], left: bool = False) -> None:
+        self.title, self.cells, self.left = title, cells, left
+        self.width = max([len(title), *(cell.cell_len for cell in cells)])
 
 
 def arms_table(model: Model, width: int, look: Look) -> Rows:

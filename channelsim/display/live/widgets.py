@@ -39,6 +39,7 @@ class Panel(Widget):
         self.can_focus = focusable
         self._draw = draw
         self._lines: list[Text] = []
+        self._title = self._subtitle = ""
         self.top = 0
 
     @property
@@ -58,14 +59,21 @@ class Panel(Widget):
 
     def titled(self, title: str) -> None:
         """Name the frame."""
-        if self.border_title != title:
-            self.border_title = title
+        if self._title != title:
+            self._title = title
+            self.border_title = Text(title)  # a Text, since brackets in a str would be markup
+
+    def noted(self, subtitle: str) -> None:
+        """Say how much more there is, in the frame's lower edge."""
+        if self._subtitle != subtitle:
+            self._subtitle = subtitle
+            self.border_subtitle = Text(subtitle) if subtitle else None
 
     def _visible(self, width: int, height: int) -> list[Text]:
         lines = self._draw(width, height)
         self.top = max(0, min(self.top, len(lines) - height))
         more = len(lines) - self.top - height
-        self.border_subtitle = f"{more} more lines ↓" if more > 0 else None
+        self.noted(f"{more} more line{'s' if more > 1 else ''} ↓" if more > 0 else "")
         return lines[self.top : self.top + height]
 
     def render_line(self, y: int) -> Strip:
@@ -157,7 +165,7 @@ class TablePanel(Panel):
         self.top = max(self.top, cursor - room + 1)
         last = min(len(found.rows), self.top + room)
         all_there = len(found.rows) <= room
-        self.border_subtitle = None if all_there else f"{self.top + 1}–{last} of {len(found.rows)}"
+        self.noted("" if all_there else f"{self.top + 1}–{last} of {len(found.rows)}")
         lines = [found.head]
         for place in range(self.top, last):
             row = found.rows[place]
