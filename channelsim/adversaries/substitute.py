@@ -55,8 +55,8 @@ class Replay(_Substitution):
 
     A codeword is recorded *as it was sent*: the recorder does not tire the recording with the noise
     that it heard it in, and where the path fades in front of the adversary it sends what it expects
-    today's fading to make of it. The gain of an own path is not undone. An amplitude that the receiver knows (power mode ``codeword``)
-    stays that of the message it was meant for.
+    today's fading to make of it. The gain of an own path is not undone. An amplitude that the
+    receiver knows (power mode ``codeword``) stays that of the message it was meant for.
 
     ``budget``: as for every adversary; too small a one leaves δ its direction (L2, PSR) and cuts
     its length. One surely leaves the codeword whole where 10^(ε/10) ≥ (a + b)² for codewords of a
