@@ -42,6 +42,10 @@ def benign_key(arm: Arm) -> tuple[Any, ...]:
     )
 
 
+def _tampers(stage: Adversary) -> bool:
+    return stage.access.place == "before_encoder"
+
+
 def _foresees(stage: Adversary, arm: Arm) -> bool:
     """Whether what an adversary plans depends on the channel's settings."""
     return stage.access.expectation > 0 or any(
@@ -140,6 +144,7 @@ class Fitting:
                     place=place,
                     encoded=self._encoded[id(transmitter)],
                     symbol_s=1.0 / arm.link.symbol_rate_hz,
+                    pixel_power=self.pixel_power if _tampers(stage) else 1.0,
                 ).fit()
             found = self._fitted[key]
             self.fitted.setdefault(stage.label, {})[arm.number] = found

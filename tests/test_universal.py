@@ -187,6 +187,9 @@ def test_rotations_are_drawn_anew_for_every_attempt_and_by_nothing_else():
 # --- what it never sees -------------------------------------------------------------------------
 
 
+FEW = {"kind": "dataset", "split": "train", "count": 100, "arrivals": {"kind": "once"}}
+
+
 def header_of(**changes: Any) -> dict[str, Any]:
     return dict(next(e for e in simulate(scenario(**changes)) if isinstance(e, Started)).header)
 
@@ -222,17 +225,18 @@ def test_no_message_that_is_sent_takes_part_in_the_fit(monkeypatch):
 
 
 def test_what_it_found_depends_on_the_seed_and_on_no_message_noise_or_thread():
-    found = delta_of()
+    quick = [PATH[0] | {"steps": 5}, PATH[1]]
+    found = delta_of(path=quick)
     assert len(found) == 8
-    assert delta_of() == found  # bit for bit
+    assert delta_of(path=quick) == found  # bit for bit
     one = {"kind": "dataset", "count": 3, "arrivals": {"kind": "once"}}
-    assert delta_of(source=one) == found
-    assert delta_of(path=[PATH[0], {"kind": "awgn", "snr_db": 0.0}]) == found
-    assert delta_of(seed=4) != found
+    assert delta_of(path=quick, source=one) == found
+    assert delta_of(path=[quick[0], {"kind": "awgn", "snr_db": 0.0}]) == found
+    assert delta_of(path=quick, seed=4) != found
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3 - min(2, threads))
-        assert delta_of() == found
+        assert delta_of(path=quick) == found
     finally:
         torch.set_num_threads(threads)
 
@@ -262,15 +266,34 @@ def test_every_arm_of_a_batch_gets_what_was_fitted_for_it():
     assert paths.of_arm[1] == paths.of_arm[2] != paths.of_arm[4]
     stored = paths.report["fitted"]["universal"]
     assert {arm: len(delta) for arm, delta in stored.items()} == {"1": 8, "2": 8, "4": 16, "5": 16}
-    rows = attempts(path=PATH, receivers=receivers, sweep=sweep)
-    sizes = rows["delta_l2"].astype(float).reshape(6, 2000)
+    rows = attempts(path=PATH, source=FEW, receivers=receivers, sweep=sweep)
+    sizes = rows["delta_l2"].astype(float).reshape(6, 100)
     expected = np.array([0, 0.25, 0.5, 0, 0.25, 0.5])
-    assert sizes == pytest.approx(np.repeat(expected[:, None], 2000, axis=1), rel=1e-5)
-    assert set(rows["verdict"].reshape(6, 2000)[0]) == {"off"}
+    assert sizes == pytest.approx(np.repeat(expected[:, None], 100, axis=1), rel=1e-5)
+    assert set(rows["verdict"].reshape(6, 100)[0]) == {"off"}
     # The rows of one budget are those of a run with that budget alone.
-    alone = attempts(path=[PATH[0] | {"budget": {"norm": "l2", "epsilon": 0.25}}, PATH[1]])
-    again = attempts(path=PATH, sweep={"universal.budget.epsilon": [0.25, 0.5]})
-    assert (again["mse_source"][:2000] == alone["mse_source"]).all()
+    quarter = PATH[0] | {"budget": {"norm": "l2", "epsilon": 0.25}}
+    alone = attempts(path=[quarter, PATH[1]], source=FEW, receivers=receivers)
+    assert (rows["mse_source"].reshape(6, 100)[[1, 4]].ravel() == alone["mse_source"]).all()
+
+
+def test_before_the_encoder_it_is_one_pattern_on_every_image():
+    # An isometric codec: what of the pattern lies in its eight directions moves the image as much.
+    isometric = {"plain": {"codec": {"kind": "linear", "latent_size": 8}}}
+    attack = {
+        "kind": "universal",
+        "goal": DAMAGE,
+        "budget": {"norm": "linf", "epsilon": 0.1},
+        "access": {"place": "before_encoder"},
+    }
+    rows = attempts(path=[attack], source=FEW, receivers=isometric, control=True)
+    assert rows["delta_linf"].astype(float).max() == pytest.approx(0.1, rel=1e-6)
+    assert rows["mse_clean"].mean() > 2 * rows["control_mse_clean"].mean()
+    loaded = scenario(path=[attack], receivers=isometric)
+    stored = calibrate(loaded).report["fitted"]["universal"]["0"]
+    assert len(stored) == 32 * 32
+    each = attempts(path=[attack | {"kind": "pgd"}], source=FEW, receivers=isometric)
+    assert each["mse_clean"].mean() > rows["mse_clean"].mean()
 
 
 def test_a_run_is_replayed_and_resumed_with_what_its_header_says(tmp_path, monkeypatch):

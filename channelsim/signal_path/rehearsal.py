@@ -1,9 +1,9 @@
-"""What an adversary that fits is shown before the run: training codewords, where it will stand."""
+"""What an adversary that fits is shown before the run: the training split, where it will stand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from channelsim.channels.power import Scaled
 from channelsim.parts import Stage
 from channelsim.records import Batch, Ints
 from channelsim.rows import Knowledge, Rows
-from channelsim.signal_path.foresight import Foresight
+from channelsim.signal_path.foresight import BEFORE_ALL, Foresight
 from channelsim.signal_path.setting import Setting
+from channelsim.signal_path.tampering import aware
 from channelsim.signal_path.transmitter import Transmitter
 from channelsim.sources import as_float
 from channelsim.threat import Adversary
@@ -49,14 +50,18 @@ class Encoded:
         """What the receiver makes of them undisturbed."""
         return self(numbers)[2]
 
+    def send(self, images: Tensor, numbers: Ints) -> tuple[Tensor, Scaled]:
+        """Latents and wire signals of images in the place of theirs; differentiable."""
+        rows = Rows("calibration/transmitter", self.seed, numbers, np.zeros_like(numbers), {})
+        return self.transmitter.send(images, rows)
+
     @torch.no_grad()
     def __call__(self, numbers: Ints) -> tuple[Tensor, Scaled, Tensor]:
         """Some of them, [n, …]."""
         key = numbers.tobytes()
         if key not in self._known:
-            rows = Rows("calibration/transmitter", self.seed, numbers, np.zeros_like(numbers), {})
             images = self.images(numbers)
-            latent, scaled = self.transmitter.send(images, rows)
+            latent, scaled = self.send(images, numbers)
             if len(self._known) * len(numbers) >= self._room:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = images, scaled, self.transmitter.codec.decode(latent)
@@ -69,13 +74,14 @@ class Rehearsal:
 
     Whole codewords, whatever its activity says; the path as its access lets it see it. All draws
     are of calibration: no message's noise, fading or shift is among them. ``symbol_s``: how long a
-    complex symbol takes.
+    complex symbol takes; ``pixel_power``: the mean square of a pixel.
     """
 
     stages: Sequence[Stage]
     place: int
     encoded: Encoded
     symbol_s: float
+    pixel_power: float
 
     @property
     def stage(self) -> Adversary:
@@ -87,19 +93,23 @@ class Rehearsal:
     def fit(self) -> Tensor:
         """What it fits."""
         stage, sender = self.stage, self.encoded.transmitter
+        power, size = sender.wire_power, sender.codec.latent_size
+        if self._before:
+            power, size = self.pixel_power, self.encoded.train[0].numel()
         epsilon = torch.tensor([stage.budget.epsilon], dtype=torch.float64)
-        radius = float(stage.budget.radius(epsilon, sender.wire_power, sender.codec.latent_size))
+        radius = float(stage.budget.radius(epsilon, power, size))
         everything = self._batch(np.arange(len(self.encoded)))
         return stage.fit(radius, self._setting.rows(stage.label, everything), self.draw).detach()
 
     def draw(self, numbers: Ints) -> tuple[Tensor, Rows]:
-        """Some training codewords [n, K] as they arrive at its place, and rows that know them."""
+        """Some training codewords [n, K] as they arrive at its place, and rows that know them.
+
+        Before the encoder: images [n, C·H·W].
+        """
         codec = self.encoded.transmitter.codec
         setting, batch = self._setting, self._batch(numbers)
         images, scaled, clean = self.encoded(numbers)
         rows = setting.rows(self.stage.label, batch)
-        foresight = Foresight(setting, self.place, self.stage, batch)
-        signal = foresight.arriving(scaled.wire)
         knowledge = Knowledge(
             decode=lambda wire: codec.decode(scaled.undo(wire)),
             source=images,
@@ -108,7 +118,17 @@ class Rehearsal:
             source_of=self.encoded.images,
             clean_of=self.encoded.clean,
             messages=len(self.encoded),
+            draws=self.stage.access.expectation,
         )
+        foresight = Foresight(setting, self.place, self.stage, batch)
+        if self._before:
+            known = replace(knowledge, decode=codec.decode, power=self.pixel_power)
+            foresight = replace(foresight, place=BEFORE_ALL)
+            rows.knowledge = aware(
+                known, foresight, images, lambda pixels: self.encoded.send(pixels, numbers)[1]
+            )
+            return images.flatten(1), rows
+        signal = foresight.arriving(scaled.wire)
         rows.knowledge = foresight.knows(self._reach(signal), knowledge)
         return signal, rows
 
@@ -118,6 +138,10 @@ class Rehearsal:
         if not deaf:
             return None
         return (torch.arange(signal.shape[1], device=signal.device) >= 2 * deaf).expand_as(signal)
+
+    @property
+    def _before(self) -> bool:
+        return self.stage.access.place == "before_encoder"
 
     @property
     def _setting(self) -> Setting:
@@ -132,7 +156,7 @@ class Rehearsal:
             fitted={},
             power=sender.wire_power,
             mean=sender.mean_codeword,
-            pixel_power=1.0,
+            pixel_power=self.pixel_power,
             labels=None,
             active=True,
             control=False,

@@ -56,7 +56,7 @@ def tamper(
             draws=stage.access.expectation,
             inside=_inside(attacked),
         )
-        rows.knowledge = _aware(known, foresight, images, send)
+        rows.knowledge = aware(known, foresight, images, send)
         found = stage.attack(attacked, rows, reach)
         added = _inside(attacked)(found.delta.to(flat.dtype))
         attacked = (attacked + added).clamp(0.0, 1.0)
@@ -70,7 +70,7 @@ def tamper(
     return seen, Injected(delta, row_energy(flat), setting.pixel_power, verdict)
 
 
-def _aware(
+def aware(
     known: Knowledge, foresight: Foresight, images: Tensor, send: Callable[[Tensor], Scaled]
 ) -> Knowledge:
     """Knowledge whose ``decode`` takes pixels [N, C·H·W] all the way to the receiver's image."""
