@@ -208,6 +208,10 @@ class Stage(Part, ABC):
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """Author's method: the signal after this stage."""
 
+    def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
+        """How long it stays as it is [s], where codewords share what happens; 0: not at all."""
+        return 0.0
+
     def foresee(self, signal: Tensor, rows: Rows) -> Tensor:
         """What ``rows.view`` expects this stage to do, [N, K]; differentiable.
 

@@ -364,13 +364,34 @@ def test_an_equaliser_with_nothing_to_undo_is_refused(path: Any, place: int, sai
     ],
 )
 def test_an_order_that_does_less_than_one_may_think_is_noticed(path: Any, said: str | None) -> None:
-    notices = scenario(path=path).notices
-    assert [said in notice for notice in notices] == ([] if said is None else [True])
+    assert [said in notice for notice in ordered(scenario(path=path))] == (
+        [] if said is None else [True]
+    )
+
+
+def ordered(study: Scenario) -> list[str]:
+    """The notices that tell of the order of stages."""
+    return [notice for notice in study.notices if "intervals" not in notice]
+
+
+def test_messages_that_share_a_fade_are_no_independent_observations() -> None:
+    path = [FADING | {"coherence_s": 3.0}, NOISE, EQUALISER]
+    source = {"kind": "dataset", "name": "mnist5k", "count": 20}
+    for arrivals, said in (
+        (
+            {"kind": "periodic", "rate_hz": 2.0},
+            "fading: about 6 messages in a row meet the same 3 s",
+        ),
+        ({"kind": "once"}, "fading: all messages are there at once"),
+        ({"kind": "periodic", "rate_hz": 0.5}, None),
+    ):
+        notices = scenario(path=path, source=source | {"arrivals": arrivals}).notices
+        assert [said in notice for notice in notices] == ([] if said is None else [True])
 
 
 def test_what_makes_sense_in_one_arm_of_a_sweep_is_not_noticed() -> None:
     path = [FADING, EQUALISER, NOISE]
-    assert scenario(path=path, sweep={"equaliser.estimate_error": [0, 0.1]}).notices == ()
+    assert ordered(scenario(path=path, sweep={"equaliser.estimate_error": [0, 0.1]})) == []
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,10 @@ class Fading(Stage):
         """h of every symbol as these rows meet it, or as their view sees it: complex64 [N, S]."""
         return block_gains(rows, symbols, rows["k_factor"], rows["coherence_s"])
 
+    def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
+        """A gain holds for the coherence time."""
+        return self.coherence_s
+
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """Faded signal, [N, K]."""
         return amplified(signal, self.gains(rows, symbol_count(signal.shape[1])))

@@ -99,6 +99,13 @@ class GilbertElliott(Stage):
             )
         return self
 
+    def memory_s(self, symbol_s: float) -> float:
+        """Its autocorrelation (1 − p − q)^k falls to 1/e within about 1/(p + q) symbols."""
+        p = self.p
+        if p is None and self.share_bad is not None:
+            p = self.q * self.share_bad / (1 - self.share_bad)
+        return symbol_s / ((p or 0.0) + self.q)
+
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """The signal with erased values filled, [N, K]."""
         erased = self.erased(rows, signal.shape[1])

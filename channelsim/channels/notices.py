@@ -1,4 +1,4 @@
-"""What the user should know about the order of a path's stages."""
+"""What the user should know about a path's stages: their order, and how long they remember."""
 
 from __future__ import annotations
 
@@ -13,6 +13,29 @@ def notices(paths: Sequence[Sequence[Stage]]) -> tuple[str, ...]:
     # What makes sense in one arm of a sweep is there for a reason.
     told = [_told(path) for path in paths]
     return tuple(text for text in told[0] if all(text in other for other in told))
+
+
+def memory_notices(paths: Sequence[tuple[Sequence[Stage], float]], gap_s: float) -> tuple[str, ...]:
+    """Stages that many messages in a row meet alike.
+
+    ``paths``: stages, and how long a symbol takes [s], of every arm. ``gap_s``: mean time between
+    messages.
+    """
+    longest: dict[str, float] = {}
+    for stages, symbol_s in paths:
+        for stage in stages:
+            known = longest.get(stage.label, 0.0)
+            longest[stage.label] = max(known, stage.memory_s(symbol_s))
+    return tuple(
+        f"{label}: about {memory_s / gap_s if gap_s else 0:.0f} messages in a row meet the same"
+        f" {memory_s:g} s of it, and intervals take messages for independent, so they are too"
+        " narrow; send more slowly, or for longer"
+        if gap_s
+        else f"{label}: all messages are there at once and meet it in the same state, so intervals"
+        " are too narrow; let them arrive over time"
+        for label, memory_s in longest.items()
+        if memory_s >= 2 * gap_s and memory_s > 0
+    )
 
 
 def _told(path: Sequence[Stage]) -> list[str]:

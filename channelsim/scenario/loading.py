@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from channelsim.channels import memory_notices
 from channelsim.channels import notices as path_notices
 from channelsim.errors import InputError
 from channelsim.link import notices
@@ -85,7 +87,12 @@ def load(
         "resolved": resolved,
         "hash": digest(described),
         "path": path,
-        "notices": (*workshop.notices, *_link_notices(numbered), *_path_notices(numbered)),
+        "notices": (
+            *workshop.notices,
+            *_link_notices(numbered),
+            *_path_notices(numbered),
+            *_memory_notices(numbered, source, skeleton.seed),
+        ),
     }
 
 
@@ -95,6 +102,12 @@ def _link_notices(arms: list[Arm]) -> tuple[str, ...]:
 
 def _path_notices(arms: list[Arm]) -> tuple[str, ...]:
     return path_notices([arm.path for arm in arms])
+
+
+def _memory_notices(arms: list[Arm], source: Any, seed: int) -> tuple[str, ...]:
+    times = source.arrival_times(seed)
+    gap_s = float(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else math.inf
+    return memory_notices([(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms], gap_s)
 
 
 def _text(path: Path) -> str:
