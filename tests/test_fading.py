@@ -369,7 +369,7 @@ def test_an_order_that_does_less_than_one_may_think_is_noticed(path: Any, said: 
     )
 
 
-def ordered(study: Scenario) -> list[str]:
+def ordered(study: Any) -> list[str]:
     """The notices that tell of the order of stages."""
     return [notice for notice in study.notices if "intervals" not in notice]
 
