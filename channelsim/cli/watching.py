@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def watch(*, folder: Path, data_root: Path | None, svg: Path | None, size: str, 
 
         watch_plainly(model, Console(highlight=False))
         return
+    _step_back()
     app = _app(lambda: model)
     app.run()
     _raise_failure(app)
@@ -52,6 +54,12 @@ def on_a_terminal() -> bool:
     """Whether there is a terminal that can show more than lines, to write to and to read from."""
     both = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     return both and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+
+
+def _step_back() -> None:
+    """Where both want the same core, the run comes first."""
+    with suppress(OSError, AttributeError):
+        os.nice(10)
 
 
 def _app(opened: Callable[[], Model | None], **options: Any) -> LiveApp:
@@ -140,6 +148,7 @@ def run_live(arguments: list[str], data_root: Path | None) -> Path:
 
     live = LiveRun(arguments)
     try:
+        _step_back()  # after the run was started, which does not
         app = _app(lambda: _opened(live, data_root), ended=lambda: live.over, owned=True)
         if app.run() == STOP:
             sys.stderr.write("stopping, once everything computed is recorded …\n")
