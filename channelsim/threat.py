@@ -132,8 +132,9 @@ class Adversary(Stage, ABC):
         if access.place == "before_encoder":
             return "before the encoder: has the image before anything is sent"
         if access.listen_symbols:
+            heard = f"{access.listen_symbols} symbol{'s' if access.listen_symbols > 1 else ''}"
             return (
-                f"over the air: hears {access.listen_symbols} symbols, reacts"
+                f"over the air: hears {heard}, reacts"
                 f" {access.reaction_s:g} s later, adds to what is left"
             )
         if self.activity.classes:

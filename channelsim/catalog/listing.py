@@ -113,7 +113,7 @@ def _written(info: FieldInfo) -> str:
     if dataclasses.is_dataclass(default) and not isinstance(default, type):
         return _braced(type(default))
     if default is None:
-        return "null"
+        return " or ".join(["null", *(_braced(part) for part in parts_in(info.annotation))])
     if isinstance(default, tuple):
         return str(list(default))
     return str(default).lower() if isinstance(default, bool) else str(default) or '""'
