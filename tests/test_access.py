@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from channelsim import fingerprint
 from channelsim.access import Access, Activity, OwnPath
-from channelsim.adversaries import PGD, Noise, Universal
+from channelsim.adversaries import ADVERSARIES, PGD, Noise, Universal
 from channelsim.adversaries.objective import objective
 from channelsim.calibration import calibrate
+from channelsim.catalog.catalog import part_schema
 from channelsim.errors import InputError
 from channelsim.event_plane import simulate
 from channelsim.parts import Stage, part
@@ -614,6 +615,22 @@ def test_in_one_batch_every_row_has_the_reaction_time_of_its_own_link():
     rows = attempts(path=path, sweep=rates, receivers=receivers, source=few, link={})
     energy = rows["delta_l2"].astype(float).reshape(3, 10) ** 2
     assert energy == pytest.approx(np.repeat([[4.0], [4.0], [2.0]], 10, axis=1), rel=1e-5)
+
+
+def test_an_editor_is_told_where_each_adversary_stands_by_default():
+    def place(kind: str) -> str:
+        schema = part_schema(ADVERSARIES[kind], kind)
+        return str(schema["properties"]["access"]["properties"]["place"]["default"])
+
+    assert [place(kind) for kind in ("pgd", "noise", "universal")] == [
+        "relay",
+        "over_the_air",
+        "over_the_air",
+    ]
+    heard = scenario(
+        path=[{"kind": "noise", "budget": {"epsilon": 1}, "access": {"expectation": 1}}]
+    )
+    assert heard.arms[0].path[0].access.place == "over_the_air"
 
 
 def test_the_header_says_in_words_where_it_stands_what_it_knows_and_when():

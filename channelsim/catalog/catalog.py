@@ -92,6 +92,12 @@ def part_schema(cls: type, kind: str | None = None) -> dict[str, Any]:
     found.pop("$defs", None)
     found["description"] = summary_of(cls)
     found["additionalProperties"] = False
+    for field in found.get("properties", {}).values():
+        # What a part within has by default is decided by the part around it.
+        own = field.get("default")
+        for key, value in own.items() if isinstance(own, Mapping) else ():
+            if key in field.get("properties", {}):
+                field["properties"][key]["default"] = value
     if kind is not None:
         found["properties"] = {"kind": {"const": kind}, **found.get("properties", {})}
         found["required"] = ["kind", *found.get("required", [])]
