@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Recomputer:
         self._folder, self._data_root = folder, data_root
         self._child: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[tuple[int, Recomputed]] = queue.Queue()
+        self._listener: threading.Thread | None = None
         self._asked: list[int] = []
 
     @property
@@ -44,6 +46,7 @@ class Recomputer:
         if transmission in self._asked:
             return
         if self._child is None or self._child.poll() is not None:
+            self.close()
             self._start()
         assert self._child is not None
         assert self._child.stdin is not None
@@ -66,9 +69,17 @@ class Recomputer:
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None and self._child.poll() is None:
-            self._child.kill()
-            self._child.wait()
+        if self._child is None:
+            return
+        self._child.kill()
+        self._child.wait()
+        if self._listener is not None:
+            self._listener.join(timeout=5.0)
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        self._child = None
 
     def _start(self) -> None:
         words = [sys.executable, "-P", "-m", "channelsim.display.live.recompute", str(self._folder)]
@@ -84,7 +95,8 @@ class Recomputer:
             env=environment,
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, args=(self._child,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
+        self._listener.start()
 
     def _listen(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None
