@@ -155,7 +155,8 @@ class LiveApp(App[str]):
             self.query_one(f"#{name}").display = seen
         for name in PANELS:
             self.query_one(f"#{name}").set_class(found.bare, "bare")
-        tall = overview.path_height(model, width - 4 - 54 * found.seen["aside"]) if model else 4
+        aside = found.seen["aside"]
+        tall = overview.path_height(model, width - 4 - 54 * aside, aside) if model else 4
         self.query_one("#top").styles.height = "1fr" if found.single else tall + 2
         self.query_one("#warnings").styles.height = "1fr" if found.single else 4
         both = found.seen["list"] and found.seen["detail"]

@@ -103,9 +103,11 @@ def path_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
     return row or _stacked(nodes, receivers, width, height)
 
 
-def path_height(model: Model, width: int) -> int:
-    """Lines that the path takes in a panel of this width, within reason."""
-    return max(4, min(10, len(path_lines(model, width, 10, Look()))))
+def path_height(model: Model, width: int, aside: bool) -> int:
+    """Lines that the path takes in a panel of this width, and what stands ``aside`` of it."""
+    lines = len(path_lines(model, width, 10, Look()))
+    beside = min(9, len(model.info.receivers) + 1) if aside else 0  # and an axis
+    return max(4, min(10, lines), beside)
 
 
 def _nodes(model: Model) -> list[Node]:

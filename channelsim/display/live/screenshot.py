@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from channelsim.display.live.app import LiveApp
 from channelsim.errors import InputError
 
+_NAME = re.compile(r"terminal-\d+-")
 _FONT = re.compile(r"@font-face\s*{[^}]*}\s*")
 
 
@@ -32,8 +33,9 @@ def svg_of(app: LiveApp, size: tuple[int, int], press: list[str]) -> str:
     app.run(headless=True, size=size, auto_pilot=take)
     if app.failure is not None:
         raise app.failure
-    # A picture that fetches its fonts from somewhere would not be one file.
-    return _FONT.sub("", picture)
+    # A picture that fetches its fonts from somewhere would not be one file; and its thousands of
+    # long names would be a sixth of it.
+    return _NAME.sub("t", _FONT.sub("", picture))
 
 
 async def _settled(app: LiveApp, pilot: Pilot[object]) -> None:
