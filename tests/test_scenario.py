@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from channelsim.catalog import TABLES
 from channelsim.errors import InputError
+from channelsim.robustness.findings import number
 from channelsim.scenario import Scenario, parse_value, schema
 from channelsim.scenario.yaml_lines import read_yaml
 
@@ -685,3 +686,47 @@ def test_what_a_card_tells_does_not_decide_about_results_but_what_acts_does(tmp_
     assert with_card(title="another", test_mse=1.0, sha256="0" * 64) == known
     assert with_card(transmit_power=2.0) != known
     assert with_card(content_sha256="0" * 64) != known
+
+
+# --- whole stages in one another's place --------------------------------------------------------
+
+STAND_INS = """\
+sweep:
+  path.0:
+    - {kind: pgd, name: relay, goal: {kind: damage}, budget: {norm: l2, epsilon: 0.5}}
+    - {kind: noise, budget: {norm: l2, epsilon: 0.5}}
+"""
+
+
+def test_a_sweep_may_put_other_stages_in_the_place_of_one(tmp_path: Path) -> None:
+    file = write(tmp_path, TEXT.split("sweep:")[0] + STAND_INS)
+    scenario = Scenario.load(file)
+    assert [arm.path[0].label for arm in scenario.arms] == ["relay", "noise"] * 2
+    assert len({id(arm.path[1]) for arm in scenario.arms}) == 1
+    assert [number(arm.swept["path.0"]) for arm in scenario.arms[:2]] == [
+        "relay",
+        "noise (budget: {norm: l2, epsilon: 0.5})",
+    ]
+    again = Scenario.load(json.loads(json.dumps(scenario.resolved)))
+    assert [arm.path for arm in again.arms] == [arm.path for arm in scenario.arms]
+    assert again.hash == scenario.hash
+    pinned = Scenario.load(file, set={"path.0": {"kind": "awgn", "name": "x", "snr_db": 3}})
+    assert [arm.path[0].label for arm in pinned.arms] == ["x", "x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{kind: noise, law: signs, budget: {epsilon: 1}}", "an earlier value is named 'noise'"),
+        ("{kind: noise, name: wary, budget: {epsilon: 1}}", "the name 'wary' is taken"),
+        ("{kind: noise, name: a b, budget: {epsilon: 1}}", "'a b' cannot name a stage"),
+        ("{kind: noise, name: x, budget: {epsilon: -1}}", "epsilon must not be negative"),
+    ],
+)
+def test_what_stands_in_needs_a_name_of_its_own(tmp_path: Path, value: str, said: str) -> None:
+    text = TEXT.split("sweep:")[0] + STAND_INS + f"    - {value}\n"
+    with pytest.raises(InputError) as error:
+        Scenario.load(write(tmp_path, text))
+    line = len(text.splitlines())
+    assert f":{line}  sweep.path.0[2]" in error.value.message
+    assert said in error.value.message

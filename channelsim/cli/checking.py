@@ -34,11 +34,13 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
 
 
 def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    from channelsim.robustness.findings import number
+
     source = scenario.source
     yield "messages", f"{source.messages:,} of {source.described}"
     yield "arms", f"{len(scenario.arms)}: receivers {', '.join(scenario.receivers)}"
     for key in scenario.swept_keys:
-        values = dict.fromkeys(str(arm.swept[key]) for arm in scenario.arms)
+        values = dict.fromkeys(number(arm.swept[key]) for arm in scenario.arms)
         yield "sweep", f"{key}: {', '.join(values)}"
     yield "seed", str(scenario.seed)
     for notice in scenario.notices:

@@ -104,7 +104,8 @@ def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
         return "received"
     lines = []
     for key, value in swept.items():
-        line = f"{short[key]} = {number(value)}"
+        part = isinstance(value, Mapping)  # its name says it all
+        line = number(value) if part else f"{short[key]} = {number(value)}"
         lines.append(line if len(line) <= _WIDE else line.replace(" = ", " =\n"))
     return "\n".join(lines)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.report.gallery import gallery, plain_text
-from channelsim.robustness.findings import place
+from channelsim.robustness.findings import number, place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Point, Reading, Summary
@@ -36,6 +36,7 @@ DPI = 150
 _KINDS = ("source", "clean")
 _OVER_PSR = "over psr"
 _MARKERS = {"-": "o", "--": "x", ":": "_"}  # received, matched noise, clean quality
+_ROOM = 40  # characters below a panel
 _SIZES = {"-": 3, "--": 7, ":": 7}
 
 Read = Callable[[Reading], Interval | None]
@@ -99,7 +100,8 @@ def _legend(summary: Summary) -> list[Any]:
         Line2D([], [], color=colour(rank), linewidth=2, label=plain_text(receiver))
         for rank, receiver in enumerate(summary.receivers)
     ]
-    alone = len(summary.points) == len(summary.receivers)
+    key = _axis(summary)
+    alone = not _numeric(list(dict.fromkeys(_value(point, key) for point in summary.points)))
     lines = [
         ("-", "received, 95 %"),
         ("--", "random flips" if summary.in_bits else "matched noise"),
@@ -165,9 +167,7 @@ def _panel(
         "control_clean": lambda reading: reading.control_clean,
     }
     every = list(dict.fromkeys(_value(point, key) for point in points))
-    numeric = len(every) > 1 and all(
-        isinstance(value, int | float) and np.isfinite(value) for value in every
-    )
+    numeric = _numeric(every)
     for rank, receiver in enumerate(summary.receivers):
         own = [point for point in points if point.receiver == receiver]
         if numeric:
@@ -177,13 +177,15 @@ def _panel(
             shift = 0.5 * ((rank + 0.5) / len(summary.receivers) - 0.5)
             where = np.array([every.index(_value(point, key)) + shift for point in own])
         readings = [point.metrics[metric] for point in own]
-        draw = functools.partial(_line, panel, where, colour=colour(rank))
+        draw = functools.partial(_line, panel, where, colour=colour(rank), joined=numeric)
         draw([readers[kind](reading) for reading in readings], style="-")
         draw([readers[f"control_{kind}"](reading) for reading in readings], style="--")
         if kind == "source":
             draw([reading.quality for reading in readings], style=":")
     if not numeric:
-        panel.set_xticks(range(len(every)), [plain_text(str(value)) for value in every])
+        words = [plain_text(str(value)) for value in every]
+        long = sum(map(len, words)) > _ROOM
+        panel.set_xticks(range(len(every)), words, rotation=20 if long else 0)
         panel.set_xlim(-0.5, len(every) - 0.5)
     reference = "the source" if kind == "source" else "clean g(z)"
     panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
@@ -239,7 +241,15 @@ def tidy(panel: Axes) -> None:
 
 
 def _value(point: Point, key: str | None) -> Any:
-    return point.swept.get(key) if key is not None else ""
+    value = point.swept.get(key) if key is not None else ""
+    return number(value) if isinstance(value, Mapping) else value
+
+
+def _numeric(every: Sequence[Any]) -> bool:
+    """Whether points lie on a scale, and not beside one another."""
+    return len(every) > 1 and all(
+        isinstance(value, int | float) and np.isfinite(value) for value in every
+    )
 
 
 def _line(
@@ -249,14 +259,15 @@ def _line(
     *,
     colour: str,
     style: str,
+    joined: bool = True,
 ) -> None:
-    """One line; the solid one with markers and its intervals."""
+    """One line; the solid one with markers and its intervals. Not ``joined``: only the points."""
     triples = [(i.value, i.low, i.high) if i is not None else (np.nan,) * 3 for i in found]
     value, low, high = np.array(triples, dtype=float).reshape(-1, 3).T
     value = np.where(np.isfinite(value), value, np.nan)  # PSNR without damage
     if np.isnan(value).all():
         return
-    alone = len(where) == 1
+    alone = len(where) == 1 or not joined  # nothing lies between words
     marker = _MARKERS[style] if alone or style == "-" else ""
     line = "" if alone else style
     panel.plot(
@@ -268,6 +279,6 @@ def _line(
         return
     if alone:
         ends = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
-        panel.errorbar(where, value, ends, color=colour, capsize=3, linewidth=1)
+        panel.errorbar(where, value, ends, color=colour, capsize=3, linewidth=1, linestyle="")
     else:
         panel.fill_between(where, low, high, where=sure, color=colour, alpha=0.18, linewidth=0)

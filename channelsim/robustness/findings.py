@@ -41,7 +41,7 @@ def short_names(
     for key in swept_keys:
         words = key.split(".")
         others = [other.split(".") for other in swept_keys if other != key]
-        length = 1
+        length = 2 if words[-1].isdigit() else 1  # path.0
         while length < len(words) and any(o[-length:] == words[-length:] for o in others):
             length += 1
         short[key] = ".".join(words[-length:])
@@ -53,7 +53,13 @@ def short_names(
 
 
 def number(value: Any) -> str:
-    """Return a swept value as a reader would write it."""
+    """Return a swept value as a reader would write it; a part by its name, else by its kind."""
+    if isinstance(value, Mapping):
+        if name := value.get("name"):
+            return str(name)
+        keys = [f"{key}: {number(inner)}" for key, inner in value.items() if key != "kind"]
+        kind, told = value.get("kind", ""), ", ".join(keys)
+        return f"{kind} ({told})" if kind and told else str(kind or f"{{{told}}}")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

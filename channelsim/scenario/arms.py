@@ -24,7 +24,7 @@ from channelsim.problems import Fault, Problems, Where, shown
 from channelsim.rows import Knowledge, Rows
 from channelsim.scenario.assembly import Built, Workshop, validated
 from channelsim.scenario.company import check_company
-from channelsim.scenario.keys import Keys, put
+from channelsim.scenario.keys import Keys, name_fault, put
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.threat import Adversary
 
@@ -152,6 +152,7 @@ class ArmBuilder:
             receiver = self._component(("receivers", name), choice, self._receiver)
         if receiver is None or None in stages or None in parts.values():
             return None
+        self._try_names(stages, choice)
         self._try_path(name, receiver.codec, stages, choice)
         self._try_threats(receiver.codec, parts["link"], stages, choice)
         return Arm(
@@ -242,7 +243,24 @@ class ArmBuilder:
         ]
         return Built(None if faults or dropped else built.part, tuple(faults))
 
-    # --- what only a codec and a path together can show -------------------------------------------
+    # --- what only the parts together can show -------------------------------------------
+
+    def _try_names(self, stages: list[Stage], choice: Choice) -> None:
+        """Stages that a sweep puts in the place of others bring names of their own."""
+        for one, i in zip(self.sweep, choice, strict=True):
+            for target in one.targets:
+                if target[0] != "path" or len(target) != 2:
+                    continue
+                index = int(target[1])
+                label = stages[index].label
+                taken = {stage.label for at, stage in enumerate(stages) if at != index}
+                fault = name_fault(label, "stage")
+                if label in taken | set(self.skeleton.receivers):
+                    fault = f"the name {label!r} is taken; give it another (name: …)"
+                elif self._first((one.key, i)) and not self._first((one.key, "named", label)):
+                    fault = f"an earlier value is named {label!r} too; give it another (name: …)"
+                if fault and self._first((one.key, i, fault)):
+                    self.problems.add(("sweep", one.key, i), fault)
 
     def _try_path(self, receiver: str, codec: Codec, stages: list[Stage], choice: Choice) -> None:
         for index, stage in enumerate(stages):

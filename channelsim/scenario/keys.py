@@ -2,11 +2,13 @@
 
 A key begins with a stage's label (``mallory.budget.epsilon``), a receiver's name
 (``kld.latency_s``) or a top-level key (``link.latency_s``, ``path.0.snr_db``,
-``receivers.kld.detector.false_alarm``); ``receivers.*.latency_s`` means every receiver.
+``receivers.kld.detector.false_alarm``); ``receivers.*.latency_s`` means every receiver. A whole
+stage is named by its place alone (``path.0``), for another in its place may have another label.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,16 @@ TOP_LEVEL = (
 )  # fmt: skip
 # Names with a meaning of their own in dotted keys or among the streams of random numbers.
 RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration"))
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+def name_fault(name: str, what: str) -> str:
+    """Why a word cannot name a stage or a receiver, or an empty text."""
+    if not _NAME.fullmatch(name):
+        return f"{name!r} cannot name a {what}: use letters, digits, _ and -"
+    if name in RESERVED:
+        return f"{name!r} cannot name a {what}: the word has a meaning of its own"
+    return ""
 
 
 def labels_of(path: Any, folder: Path | None) -> list[str | None]:
@@ -75,6 +87,7 @@ class Keys:
             keys = self._of_part("stage", stage)
             for name in names:
                 self._take(name, ("path", index), keys)
+            self._known.setdefault(f"path.{index}", (("path", index),))
         named = receivers if isinstance(receivers, Mapping) else {}
         for name, receiver in named.items():
             keys = list(_of_receiver(receiver, self._of_part))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from channelsim.parts import Metric
 from channelsim.problems import Origins, Problems, Where
 from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
 from channelsim.scenario.assembly import Workshop
-from channelsim.scenario.keys import RESERVED, Keys, labels_of
+from channelsim.scenario.keys import Keys, labels_of, name_fault
 from channelsim.scenario.resolved import Resolver, digest, loadable
 from channelsim.scenario.settings import Settings
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
 from channelsim.scenario.yaml_lines import read_yaml
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LONGEST = 2_000_000  # bytes; a scenario is a page
 
 
@@ -177,10 +175,8 @@ def _check_names(
     for where, name in named:
         stage = where[0] == "path"
         what, place = ("stage", f"path[{where[1]}]") if stage else ("receiver", f"receiver {name}")
-        if not _NAME.fullmatch(name):
-            problems.add(where, f"{name!r} cannot name a {what}: use letters, digits, _ and -")
-        elif name in RESERVED:
-            problems.add(where, f"{name!r} cannot name a {what}: the word has a meaning of its own")
+        if fault := name_fault(name, what):
+            problems.add(where, fault)
         elif name in taken:
             hint = "give one of them a name of its own (name: …)" if stage else "rename one of them"
             problems.add(where, f"the name {name!r} is used by {taken[name]} too; {hint}")
