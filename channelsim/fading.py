@@ -19,9 +19,10 @@ from channelsim.rows import Rows
 
 # Beyond a κ of a million, 60 dB, a channel is its line of sight.
 KFactor = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1e6)]
-# From a nanosecond to hours: the codewords of calibration, 10,000 s apart, meet blocks of their own.
+# Nanoseconds to hours: the codewords of calibration, 10,000 s apart, meet blocks of their own.
 CoherenceTime = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-9), Le(1e4)]
 
+_ROUNDING = 1e-6  # of a block or slot: who comes so little too early comes on time
 _COUNTABLE = 2.0**62  # more blocks or slots than any run sees, and safe to turn into int64
 
 
@@ -66,7 +67,8 @@ def block_gains(
 
     def drawn() -> Tensor:
         times = fate.times_s(symbols) - delay
-        blocks = _counted(times / coherence_s.double().cpu().numpy()[:, None])
+        # An edge may come out a rounding error late, and a codeword begin right there.
+        blocks = _counted(times / coherence_s.double().cpu().numpy()[:, None] + _ROUNDING)
         gain = _rician(fate, blocks, k_factor.double().cpu().numpy(), draw)
         return gain.to(rows.device)
 
@@ -94,7 +96,7 @@ def symbol_slots(rows: Rows, symbols: int) -> Ints:
     first = np.zeros(len(rows), dtype=np.int64)
     if rows.began_s is not None and rows.symbol_s is not None:
         # A beat may come out a rounding error early.
-        first = _counted(rows.began_s / rows.symbol_s + 1e-6)
+        first = _counted(rows.began_s / rows.symbol_s + _ROUNDING)
     return first[:, None] + np.arange(symbols, dtype=np.int64)
 
 

@@ -34,12 +34,16 @@ def adversaries_of(arm: Arm) -> list[Adversary]:
 
 
 def benign_key(arm: Arm) -> tuple[Any, ...]:
-    """Equal for arms whose undisturbed channel is the same, columns included."""
-    return tuple(
+    """Equal for arms whose undisturbed channel is the same, columns included.
+
+    So is how long a symbol takes: a slow codeword meets several gains of a fading channel.
+    """
+    stages = tuple(
         (type(stage), stage.label, frozen(stage, set()))
         for stage in arm.path
         if not isinstance(stage, Adversary)
     )
+    return (arm.link.symbol_rate_hz, *stages)
 
 
 def _tampers(stage: Adversary) -> bool:
@@ -317,4 +321,5 @@ class Fitting:
             device=self.device,
             power=sender.wire_power,
             mean=sender.mean_codeword,
+            exact={name: np.full(len(numbers), value) for name, value in values.items()},
         )

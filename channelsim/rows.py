@@ -106,6 +106,7 @@ class Rows:
     arrays [N]; what happens on the air at a time is drawn by the time (`uniform_at`), so that every
     codeword then on the air meets it. ``channel``: what the stages before this one left.
     ``power``: P per real value here. ``view``: whose imagination this is; None for what happens.
+    ``exact``: the columns in double precision, for those that tell times (`exactly`).
     ``mean``: the mean codeword on the wire, [K]; None where nobody measured it. ``fitted``: what
     the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`.
     """
@@ -126,6 +127,7 @@ class Rows:
     fitted: Tensor | None = None
     allowance: Floats | None = None
     replayed: Ints | None = None
+    exact: Mapping[str, Floats] = field(default_factory=dict)
     _drawn: dict[tuple[str, str, int, int], Tensor] = field(default_factory=dict, repr=False)
     _imagined: list[Rows] = field(default_factory=list, repr=False)
 
@@ -134,6 +136,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.message)
+
+    def exactly(self, column: str) -> Floats:
+        """A column in double precision, float64 [N]: a float32 coherence time would drift."""
+        found = self.exact.get(column)
+        return self.columns[column].double().cpu().numpy() if found is None else found
 
     @property
     def latent_size(self) -> int:

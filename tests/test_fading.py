@@ -14,6 +14,7 @@ from test_signal_path import attempts
 from torch import Tensor
 
 from channelsim.access import OwnPath
+from channelsim.calibration import calibrate
 from channelsim.channels import AWGN, CHANNELS, Equaliser, Fading
 from channelsim.errors import InputError
 from channelsim.parts import Stage
@@ -449,6 +450,39 @@ def test_behind_the_equaliser_the_snr_is_that_of_the_fade() -> None:
     deep = gain < 0.1
     harm = rows["mse_clean"].astype(float)
     assert harm[deep].mean() > 10 * harm[~deep].mean()
+
+
+@pytest.mark.parametrize("coherence_s", [0.001, 0.1, 0.7])
+def test_a_codeword_that_begins_with_a_block_meets_that_block_only(coherence_s: float) -> None:
+    # Who sends at a clock's beat begins on an edge again and again: a coherence time that float32
+    # rounds, or a beat that double precision rounds, must not put symbols into the block before.
+    source = {"kind": "dataset", "split": "train", "count": 500}
+    source["arrivals"] = {"kind": "periodic", "rate_hz": 1 / coherence_s}
+    rows = attempts(
+        path=[FADING | {"coherence_s": coherence_s}, JAMMER, EQUALISER],
+        source=source,
+        link={"symbol_rate_hz": 33 / coherence_s},  # 32 symbols fill a block
+    )
+    # Of a jammer behind the fading, zero forcing makes ‖δ‖²/|h|², if all symbols have one h.
+    weaker = rows["psr_db"] - rows["psr_received_db"]
+    assert weaker.astype(float) == pytest.approx(rows["gain_db"].astype(float), abs=1e-4)
+    assert len(np.unique(rows["gain_db"])) == 500
+
+
+def test_a_detectors_threshold_is_that_of_its_own_symbol_rate_whoever_runs_beside_it() -> None:
+    # A slow codeword meets several gains: its noise is another, and so is what is strange.
+    def thresholds(*rates_hz: float) -> list[float]:
+        study = scenario(
+            source={"kind": "dataset", "count": 10},
+            path=[FADING, NOISE, EQUALISER],
+            receivers={"wary": {"codec": "pca", "detector": {"kind": "norm"}}},
+            sweep={"link.symbol_rate_hz": list(rates_hz)},
+        )
+        return list(calibrate(study).report["threshold"].values())
+
+    together = thresholds(1e6, 1.0)
+    assert together[0] != together[1]
+    assert together == thresholds(1e6) + thresholds(1.0)
 
 
 def test_without_an_equaliser_a_codeword_is_turned_by_its_gain() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from channelsim.fading import CoherenceTime, KFactor, amplified, block_gains, symbol_count
@@ -48,7 +49,8 @@ class Fading(Stage):
 
     def gains(self, rows: Rows, symbols: int) -> Tensor:
         """h of every symbol as these rows meet it, or as their view sees it: complex64 [N, S]."""
-        return block_gains(rows, symbols, rows["k_factor"], rows["coherence_s"])
+        coherence_s = torch.from_numpy(rows.exactly("coherence_s"))
+        return block_gains(rows, symbols, rows["k_factor"], coherence_s)
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
         """A gain holds for the coherence time."""

@@ -75,6 +75,9 @@ class Setting:
             fitted=self._fitted(label, batch.arm),
             allowance=None if np.isnan(batch.allowance).all() else batch.allowance,
             replayed=batch.replayed,
+            exact={
+                column: values[batch.arm] for column, values in self.columns.get(label, {}).items()
+            },
         )
 
     def _fitted(self, label: str, arm: Ints) -> Tensor | None:
