@@ -53,7 +53,9 @@ ATTEMPT_COLUMNS: tuple[str, ...] = (
     "lost",  # 1: the link dropped it; 2: it collided with another
     "allowance",  # what the adversary's energy account let it spend, ‖δ‖²; NULL without an account
     "replayed",  # the message whose recorded codeword was at the adversary's hand; NULL without
-    "stand_in",  # attempt whose image the user saw instead; NULL where it saw this one's, or none
+    # attempt whose image the user saw instead where this one (or, with matched noise in the
+    # adversary's place, its control) was not accepted; NULL where that was not needed, or was none
+    "stand_in",
     "accepted",  # 1: delivered to the user; 0: lost or rejected
     "score",  # detector score, NULL without a detector; higher is more suspicious
     "snr_db",  # nominal: of the stages that state an SNR, NULL without one

@@ -18,15 +18,17 @@ from torch import Tensor
 
 from channelsim.records import Batch
 
+Bools = NDArray[np.bool_]
 Chosen = tuple[NDArray[np.object_], Tensor]
 
 
 class StandIns(Protocol):
     """Chooses what is shown for rows that were not accepted."""
 
-    def choose(self, accepted: NDArray[np.bool_], decoded: Tensor) -> Chosen:
-        """Attempt keys [N] (None: nobody's image) and images [N, C, H, W] in their place.
+    def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:
+        """Attempt keys [N] (None: nobody's image) and images [N, C, H, W] of rows that need one.
 
+        ``needed``: rows that were not accepted themselves, or whose control was not.
         ``decoded``: what the receiver made of each row, accepted or not. Rows may be more than were
         asked for (padding).
         """
@@ -79,16 +81,16 @@ class _InBatch:
     batch: Batch
     keys: Sequence[int]
 
-    def choose(self, accepted: NDArray[np.bool_], decoded: Tensor) -> Chosen:
+    def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:
         chosen: NDArray[np.object_] = np.full(len(decoded), None, dtype=object)
         images = self.memory.fallback.expand_as(decoded).clone()
         for row, (arm, key) in enumerate(zip(self.batch.arm.tolist(), self.keys, strict=True)):
+            if needed[row]:  # the control of an accepted row, too, shows what came before it
+                chosen[row] = self.memory.key(arm)
+                images[row] = self.memory.image(arm)
             if accepted[row]:
                 # A copy: a view would keep the whole block alive.
                 self.memory.accept(arm, key, decoded[row].clone())
-            else:
-                chosen[row] = self.memory.key(arm)
-                images[row] = self.memory.image(arm)
         return chosen, images
 
 
@@ -99,7 +101,7 @@ class Recorded:
     keys: Sequence[Any]
     images: Tensor
 
-    def choose(self, accepted: NDArray[np.bool_], decoded: Tensor) -> Chosen:  # noqa: ARG002
+    def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:  # noqa: ARG002
         """The recorded ones; padding repeats the last."""
         rows = np.minimum(np.arange(len(decoded)), len(self.keys) - 1)
         return np.array(self.keys, dtype=object)[rows], self.images[torch.from_numpy(rows)]

@@ -67,7 +67,7 @@ def test_the_last_accepted_image_stands_in_and_no_other(run: channelsim.Run) -> 
     for key, transmission, _, _, accepted, stand_in in attempts(run):
         arm = transmission // 30
         if accepted:
-            assert stand_in is None
+            assert stand_in in (None, last.get(arm)), "of its control, where that was rejected"
             last[arm] = key
         else:
             assert stand_in == last.get(arm)
@@ -78,7 +78,7 @@ def test_the_last_accepted_image_stands_in_and_no_other(run: channelsim.Run) -> 
 
 def test_what_is_measured_is_the_image_that_stands_in(run: channelsim.Run) -> None:
     again = Recomputation(run.folder)
-    rows = [row for row in attempts(run) if row[5] is not None and row[1] < 30]
+    rows = [row for row in attempts(run) if row[5] is not None and row[1] < 30 and not row[4]]
     rejected = rows[0]
     _, images, _ = again.look(0, [rejected[0]])
     _, shown, _ = again.look(0, [int(rejected[5] or 0)])
@@ -89,6 +89,28 @@ def test_what_is_measured_is_the_image_that_stands_in(run: channelsim.Run) -> No
         measured, decoded = next(ledger.rows(query, (rejected[0],)))
     assert measured == pytest.approx(float(expected), rel=1e-6)
     assert decoded != measured
+
+
+def test_where_only_the_control_is_rejected_it_shows_the_last_image_too(tmp_path: Path) -> None:
+    # Else noise would look weaker or stronger than the attack by what the mean image is worth.
+    path = [{"kind": "noise", "name": "jammer", "budget": {"norm": "psr_db", "epsilon": -3}}]
+    study = SCENARIO | {"path": path, "source": SCENARIO["source"] | {"count": 60}}
+    run = channelsim.run(study, out=tmp_path / "run")
+    again = Recomputation(run.folder)
+    with run.ledger() as ledger:
+        parted = list(
+            ledger.rows(
+                "SELECT attempt, stand_in, control_mse_source FROM attempt"
+                " WHERE accepted = 1 AND stand_in IS NOT NULL"
+            )
+        )
+    assert len(parted) > 3
+    for key, stand_in, measured in parted:
+        _, images, _ = again.look(0, [key])
+        _, shown, _ = again.look(0, [stand_in])
+        expected = (shown["received"] - images["source"]).square().mean()
+        assert measured == pytest.approx(float(expected), rel=1e-6)
+        assert replay(run.folder, key // 2, key % 2).flips == ()
 
 
 def test_until_something_was_accepted_the_mean_image_stands_in(run: channelsim.Run) -> None:

@@ -154,10 +154,15 @@ class SignalPath:
         lost = torch.from_numpy(batch.lost > 0).to(source.device)
         accepted, score = self._judge(received["attacked"], batch.arm)
         arrived = accepted & ~lost
+        allowed = arrived
+        if self.control:
+            allowed = self._judge(received["control"], batch.arm)[0] & ~lost
         fallback = self.defence.fallback
         log["stand_in"] = np.full(len(batch), None, dtype=object)
         if stand_ins is not None:
-            log["stand_in"], fallback = stand_ins.choose(arrived.cpu().numpy(), decoded["attacked"])
+            log["stand_in"], fallback = stand_ins.choose(
+                arrived.cpu().numpy(), (~(arrived & allowed)).cpu().numpy(), decoded["attacked"]
+            )
         shown = _shown(decoded["attacked"], arrived, fallback)
         log["score"] = score
         references = {"source": source, "clean": clean, "passive": decoded["passive"]}
@@ -167,9 +172,7 @@ class SignalPath:
             log[f"quality_{metric.kind}"] = column_of(metric(clean, source))
         self._measure(log, "", shown, compared)
         if self.control:
-            allowed, _ = self._judge(received["control"], batch.arm)
-            stand_in = _shown(decoded["control"], allowed & ~lost, fallback)
-            self._measure(log, "control_", stand_in, compared)
+            self._measure(log, "control_", _shown(decoded["control"], allowed, fallback), compared)
         if not wanted.all():
             targets = [name for name in log if name.endswith("_target")]
             log |= {name: np.where(wanted, log[name], np.nan) for name in targets}
