@@ -110,7 +110,7 @@ class Adversary(Stage, ABC):
             "place": places.get(access.place, "before the encoder"),
             **({"own path": own.told} if own is not None else {}),
             "knowledge": [*self._knowledge, *(["class"] if self.activity.classes else [])],
-            "channel": access.told,
+            **({"channel": self._channel} if self.knows else {}),
             "causality": self._causality,
             **({"activity": self.activity.told} if self.activity.told else {}),
             "effort": dict(self.effort) | draws,
@@ -123,6 +123,12 @@ class Adversary(Stage, ABC):
             return list(self.knows)
         others = (one for one in self.knows if one not in ("codeword", "source"))
         return ["source", "encoder", *others]
+
+    @property
+    def _channel(self) -> str:
+        if self.fits and self.access.channel != "none":
+            return "the law of the fading, fitted to other realisations"
+        return self.access.told
 
     @property
     def _causality(self) -> str:

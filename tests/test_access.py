@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
@@ -11,20 +12,25 @@ import numpy as np
 import pytest
 import torch
 from known_decoders import LinearDecoder, convolutional, latents
+from rich.console import Console
 from test_event_plane import scenario, table
 from test_signal_path import MANY, attempts
 from torch import Tensor, nn
 
+import channelsim
 from channelsim import fingerprint
 from channelsim.access import Access, Activity, OwnPath
 from channelsim.adversaries import ADVERSARIES, PGD, Noise, Universal
 from channelsim.adversaries.objective import objective
 from channelsim.calibration import calibrate
 from channelsim.catalog.catalog import part_schema
+from channelsim.display.summary import print_summary
 from channelsim.errors import InputError
 from channelsim.event_plane import simulate
 from channelsim.parts import Stage, part
 from channelsim.records import Batch, TransmissionsDone
+from channelsim.report.gallery import gallery
+from channelsim.report.pictures import curves
 from channelsim.rows import Knowledge, Perturbation, Rows
 from channelsim.scenario import Scenario
 from channelsim.signal_path import Setting
@@ -617,6 +623,26 @@ def test_in_one_batch_every_row_has_the_reaction_time_of_its_own_link():
     assert energy == pytest.approx(np.repeat([[4.0], [4.0], [2.0]], 10, axis=1), rel=1e-5)
 
 
+def test_stages_swept_for_one_another_go_by_their_names(tmp_path):
+    budget = {"norm": "l2", "epsilon": 0.5}
+    relay = {"kind": "pgd", "name": "relay", "goal": DAMAGE, "budget": budget}
+    noise = {"kind": "noise", "budget": budget}
+    run = channelsim.run(
+        scenario(path=[relay], sweep={"path.0": [relay, noise]}, control=True), out=tmp_path / "run"
+    )
+    assert list(run.frame()["path.0"].unique()) == ["relay", "noise"]
+    parts = scenario(path=[relay], sweep={"path.0": [pgd(), Noise(budget=Budget(epsilon=1.0))]})
+    assert [arm.swept["path.0"]["name"] for arm in parts.arms] == ["pgd", "noise"]
+    told = Console(file=io.StringIO(), width=100)
+    print_summary(told, run.summary())
+    said = told.file.getvalue()
+    assert "path.0 = relay" in said
+    assert "{" not in said
+    curves(run.summary(), tmp_path / "curves.png")
+    with run.ledger() as ledger:
+        assert gallery(ledger, tmp_path / "gallery.png")
+
+
 def test_an_editor_is_told_where_each_adversary_stands_by_default():
     def place(kind: str) -> str:
         schema = part_schema(ADVERSARIES[kind], kind)
@@ -662,3 +688,6 @@ def test_the_header_says_in_words_where_it_stands_what_it_knows_and_when():
     threat = fingerprint.header(plain, {})["threats"]["pgd"]
     assert set(threat) == {"place", "knowledge", "channel", "causality", "effort"}
     assert threat["channel"] == "fading known exactly"
+    noise = scenario(path=[{"kind": "noise", "budget": {"norm": "l2", "epsilon": 0.5}}])
+    threat = fingerprint.header(noise, {})["threats"]["noise"]
+    assert "channel" not in threat  # who plans nothing needs to know nothing

@@ -705,7 +705,7 @@ def test_a_sweep_may_put_other_stages_in_the_place_of_one(tmp_path: Path) -> Non
     assert len({id(arm.path[1]) for arm in scenario.arms}) == 1
     assert [number(arm.swept["path.0"]) for arm in scenario.arms[:2]] == [
         "relay",
-        "noise (budget: {norm: l2, epsilon: 0.5})",
+        "noise",
     ]
     again = Scenario.load(json.loads(json.dumps(scenario.resolved)))
     assert [arm.path for arm in again.arms] == [arm.path for arm in scenario.arms]

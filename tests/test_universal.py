@@ -246,7 +246,13 @@ def test_it_may_stand_over_the_air_and_hear_nothing_and_says_so():
     assert threat["place"] == "on the wire, over the air"
     assert threat["causality"] == "over the air: nothing it sends depends on the message"
     assert threat["knowledge"] == ["encoder", "receiver weights", "training images"]
-    assert threat["effort"] == {"steps": 50, "restarts": 2, "gradients": 3200}
+    assert threat["channel"] == "the law of the fading, fitted to other realisations"
+    assert threat["effort"] == {
+        "steps": 50,
+        "restarts": 2,
+        "gradients": 3200,
+        "codewords at once": "all",
+    }
     # A source as reference is one of the training split, not the message's.
     scenario(path=[PATH[0] | {"goal": {"kind": "damage", "reference": "source"}}])
 

@@ -102,6 +102,7 @@ class Universal(Adversary):
             "steps": self.steps,
             "restarts": self.restarts,
             "gradients": self.steps * self.restarts * self.batch * draws,
+            "codewords at once": "all",
         }
 
     def perturb(

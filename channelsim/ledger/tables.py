@@ -141,6 +141,8 @@ def plain(column: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, Mapping) and value.get("name"):
+        return str(value["name"])  # the arm's JSON holds all of it
     value = value.item() if hasattr(value, "item") else value
     return value if value is None or type(value) in {int, float, str} else dumps(value)
 

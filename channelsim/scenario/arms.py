@@ -158,7 +158,9 @@ class ArmBuilder:
         return Arm(
             number=number,
             receiver_name=name,
-            swept={one.key: one.values[i] for one, i in zip(self.sweep, choice, strict=True)},
+            swept={
+                one.key: _told(one, i, stages) for one, i in zip(self.sweep, choice, strict=True)
+            },
             path=tuple(stages),
             receiver=receiver,
             metrics=metrics,
@@ -333,6 +335,15 @@ def _aim(stage: Any, codec: Codec, messages: int) -> None:
     stage.goal.image(
         Rows(name=stage.label, seed=0, message=nobody, attempt=nobody, columns={}), knowledge
     )
+
+
+def _told(one: Swept, i: int, stages: list[Stage]) -> Any:
+    """A swept value as tables shall tell it: a whole stage never without its name."""
+    value, target = one.values[i], one.targets[0]
+    if target[0] != "path" or len(target) != 2 or not isinstance(value, Mapping | Stage):
+        return value
+    stage = stages[int(target[1])]
+    return {**(value if isinstance(value, Mapping) else {"kind": stage.kind}), "name": stage.label}
 
 
 def _transmit(given: Any) -> Built:
