@@ -30,6 +30,8 @@ BEATEN_BY_NOISE = "beaten_by_noise"  # of an arm, never of a row
 
 # Rows on which no attack took place although one was meant to.
 FAILED = frozenset({NOT_MOVED, ZERO_GRADIENT, NONFINITE})
+# Rows on which none was meant to.
+SPARED = frozenset({OFF, IDLE})
 
 VERDICTS: Mapping[str, str] = {
     OK: "the attack moved the codeword and its objective",

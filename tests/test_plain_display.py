@@ -286,10 +286,35 @@ def test_without_an_attack_the_sentence_does_not_speak_of_one(tmp_path: Path):
     with created(tmp_path, [ArmRecord(0, "kld", {})], 40, control=False) as ledger:
         add_arm(ledger, 0, verdict=None, delta_l2=0.0, psr_db=None, psr_received_db=None)
         summary = summarise(ledger)
-    assert sentence(summary, "kld") == (
-        "kld: MSE against the source stays at 0.500; no attack took place."
-    )
+    # Where no adversary is on any path, there is nothing to deny.
+    assert sentence(summary, "kld") == "kld: MSE against the source stays at 0.500."
     assert "gain dB" not in shown(summary, 80)
+
+
+def test_of_an_adversary_that_is_off_the_sentence_says_so(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.0]), 40) as ledger:
+        add_arm(ledger, 0, verdict="off", delta_l2=0.0, psr_db=None, psr_received_db=None)
+        summary = summarise(ledger)
+    assert sentence(summary, "kld").endswith("stays at 0.500; no attack took place.")
+
+
+def test_how_many_codewords_were_attacked_stands_beside_the_power(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.5, 1.0]), 40) as ledger:
+        add_arm(ledger, 0)
+        seldom = np.arange(40) % 10 == 0
+        add_arm(ledger, 1, verdict=np.where(seldom, "ok", "idle"), delta_l2=1.0 * seldom)
+        summary = summarise(ledger)
+    assert "10.0 % of what was sent was attacked" in sentence(summary, "kld")
+    assert [point.attacked_share for point in summary.points] == [1.0, 0.1]
+    assert "attacked" in shown(summary, 100)
+
+
+def test_failures_are_counted_among_attacks_and_not_among_what_was_let_pass(tmp_path: Path):
+    words = np.array(["zero_gradient"] * 2 + ["ok"] * 2 + ["idle"] * 36)
+    with created(tmp_path, sweep(["kld"], [0.5]), 40) as ledger:
+        add_arm(ledger, 0, verdict=words)
+        said = warnings(summarise(ledger))
+    assert any("zero_gradient in 50.0 % of the attacks" in text for text in said)
 
 
 def test_messages_that_never_arrived_are_mentioned(tmp_path: Path):

@@ -205,6 +205,35 @@ def test_power_is_averaged_in_linear_units_and_spared_messages_count(tmp_path: P
     assert point.verdicts == {"ok": 2, "not_moved": 2}
 
 
+def test_what_was_refused_and_sent_again_was_attacked_all_the_same(tmp_path: Path):
+    # A watchful receiver refuses every attacked codeword and ends on a repetition that was let
+    # pass: of last attempts alone, this adversary would have been absent.
+    count = 40
+    with created(tmp_path, sweep(["kld"], [0.5]), count=count, max_attempts=2) as ledger:
+        again = np.arange(count) % 4 == 0
+        add_arm(
+            ledger,
+            0,
+            attempts=np.where(again, 2, 1),
+            verdict="idle",
+            delta_l2=0.0,
+            psr_db=None,
+            psr_received_db=None,
+        )
+        hit = 2 * np.flatnonzero(again)
+        add_attempts(ledger, hit, verdict="ok", delta_l2=2.0, psr_db=3.0, psr_received_db=3.0,
+                     snr_db=30.0, snr_measured_db=10.0, mse_passive=0.3,
+                     control_mse_passive=0.1)  # fmt: skip
+        point = summarise(ledger).points[0]
+        assert dict(arm_verdicts(ledger)) == {0: "ok"}
+    assert point.verdict == "ok"
+    assert point.verdicts == {"ok": 10, "idle": 40}
+    assert point.attacked_share == 10 / 50
+    assert point.psr_db == pytest.approx(10 * math.log10(10**0.3 * 10 / 50))
+    assert point.snr_measured_db == pytest.approx(-10 * math.log10((10 * 0.1 + 40 * 0.001) / 50))
+    assert point.attempts == 50 / 40
+
+
 def test_averaging_noise_power_does_not_flatter_short_codewords(tmp_path: Path):
     # Ten noise values per codeword: the mean of the ratios P/noise would be 1 dB too high.
     energy = np.random.default_rng(4).chisquare(10, 4000) / 10

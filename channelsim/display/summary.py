@@ -166,6 +166,8 @@ def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[
 
     if any(point.psr_db is not None for point in points):
         add("PSR dB", [decimal_cell(point.psr_db, 1) for point in points])
+    if any(point.attacked_share and point.attacked_share < 1 for point in points):
+        add("attacked", [percent_cell(point.attacked_share) for point in points])
     if summary.gain_metric is not None and any(point.gain_db for point in points):
         digits = min(2, decimals([point.gain_db for point in points]))
         cells = [spread_cell(point.gain_db, digits) for point in points]

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 _CHUNK = 20_000  # rows held in memory at a time
 
-# Figures of a transmission that are not metrics; all are averaged on the scale named here.
-FIGURES: tuple[str, ...] = (
-    "attempts",
-    "latency",  # done_s - sent_s
+# Figures of a transmission that are not metrics.
+FIGURES: tuple[str, ...] = ("attempts", "latency")  # done_s - sent_s
+# Figures of every attempt, averaged on the scale named here. What was sent again met the channel
+# and the adversary too: a receiver that refuses what was attacked ends on the attempts that were
+# not, and of those alone an adversary would seem weak, or absent.
+WIRE: tuple[str, ...] = (
     "psr",  # linear, 0 where an adversary is on the path but injected nothing
     "psr_received",
     "noise",  # N0 / P, linear: noise powers are averaged, never decibels or ratios over noise
@@ -43,7 +45,7 @@ FIRST: tuple[str, ...] = ("first_damage", "first_control")
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts of one arm. ``attempts_*`` count attempts, the rest transmissions (last attempt)."""
+    """Counts of one arm: of transmissions in ``delivered``, else of attempts."""
 
     delivered: Mapping[str, int]
     verdicts: Mapping[str, int]
@@ -92,42 +94,44 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
     # An image sent twice is one observation: all its messages share a cell.
     images = min(count, int(header.get("calibration", {}).get("images", count)))
     size = min(images, intervals.CELLS)
-    columns = (*FIGURES, *names, *first)
+    columns = (*WIRE, *FIGURES, *names, *first)
     sums, counts = np.zeros((size, len(columns))), np.zeros((size, len(columns)))
     members = np.zeros(size, dtype=np.int64)
     verdicts: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
 
     chosen = [f'a."{name}"' for name in names]
-    join = ""
     if gauge is not None:
         scales += [scale_of(gauge)] * 2
-        which = "a" if most == 1 else "f"
         chosen += [
-            f'CASE {which}.lost WHEN 0 THEN {which}."{damage}_passive" END'
+            f'CASE a.lost WHEN 0 THEN a."{damage}_passive" END'
             for damage in (gauge, f"control_{gauge}")
         ]
-        if most > 1:
-            join = " LEFT JOIN attempt f ON f.attempt = t.transmission * :most"
     query = (
-        "SELECT t.transmission, t.delivered, a.verdict, t.attempts, t.done_s - t.sent_s,"
-        " a.delta_l2, a.psr_db, a.psr_received_db, a.snr_db, a.snr_measured_db"
-        f"{''.join(', ' + column for column in chosen)} FROM transmission t"
-        f" JOIN attempt a ON a.attempt = t.transmission * :most + t.attempts - 1{join}"
+        "SELECT t.transmission, t.delivered, a.verdict, a.attempt - t.transmission * :most,"
+        " a.delta_l2, a.psr_db, a.psr_received_db, a.snr_db, a.snr_measured_db,"
+        f" t.attempts, t.done_s - t.sent_s{''.join(', ' + column for column in chosen)}"
+        " FROM transmission t CROSS JOIN attempt a ON a.attempt >= t.transmission * :most"
+        " AND a.attempt < t.transmission * :most + t.attempts"
         " WHERE t.transmission >= :start AND t.transmission < :end"
     )
     rows = ledger.rows(query, {"most": most, "start": arm * count, "end": (arm + 1) * count})
     while chunk := list(islice(rows, _CHUNK)):
         number, fate, word, *numbers = zip(*chunk, strict=True)
-        delivered.update(fate)
+        attempt, *values = _additive([np.array(one, dtype=np.float64) for one in numbers], scales)
+        last = attempt == values[len(WIRE)] - 1
+        delivered.update(entry for entry, ends in zip(fate, last, strict=True) if ends)
         verdicts.update(entry for entry in word if entry is not None)
         message = np.array(number, dtype=np.int64) - arm * count
         cell = intervals.cell_of(message % images, images, seed)
         all_of_them = np.bincount(cell, minlength=size)
-        members += all_of_them
-        values = _additive([np.array(column, dtype=np.float64) for column in numbers], scales)
+        members += np.bincount(cell[last], minlength=size)
         for place, column in enumerate(values):
             known = ~np.isnan(column)
+            if columns[place] in FIRST:
+                known &= attempt == 0
+            elif columns[place] not in WIRE:
+                known &= last
             if known.all():
                 sums[:, place] += np.bincount(cell, weights=column, minlength=size)
                 counts[:, place] += all_of_them
@@ -152,20 +156,19 @@ def _metric_of(column: str, metrics: Sequence[str]) -> str:
 
 
 def _additive(numbers: list[Floats], scales: Sequence[Scale]) -> list[Floats]:
-    """Columns as selected → `FIGURES` and metrics on their additive scales; NaN is missing."""
-    attempts, latency, delta, psr, received, snr, measured, *metrics = numbers
+    """Columns as selected → attempt, and all columns on their additive scales; NaN is missing."""
+    attempt, delta, psr, received, snr, measured, attempts, latency, *metrics = numbers
     on_path = ~np.isnan(delta)
     figures = [
-        attempts,
-        latency,
         np.where(on_path, np.nan_to_num(units.from_db(psr)), np.nan),
         np.where(on_path, np.nan_to_num(units.from_db(received)), np.nan),
         units.from_db(-snr),
         np.nan_to_num(units.from_db(-measured)),
+        attempts,
+        latency,
     ]
-    return figures + [
-        scale.to_additive(column) for scale, column in zip(scales, metrics, strict=True)
-    ]
+    read = [scale.to_additive(column) for scale, column in zip(scales, metrics, strict=True)]
+    return [attempt, *figures, *read]
 
 
 def _attempts(ledger: Ledger, arm: int, span: int) -> tuple[int, ...]:

@@ -140,7 +140,8 @@ def sentence(summary: Summary, receiver: str) -> str:
     else:
         text += f"is {fixed(got.value, digits)}"
     if point.verdict in (None, records.OFF):
-        return text + "; no attack took place."
+        meant = any(other.verdict is not None for other in summary.points)
+        return text + ("; no attack took place." if meant else ".")
     if point.verdict in records.FAILED:
         reason = records.VERDICTS[point.verdict].partition(";")[0]
         return f"{text}, but no message was attacked: {point.verdict}, {reason}."
@@ -151,6 +152,9 @@ def sentence(summary: Summary, receiver: str) -> str:
             same = "as many bits flipped at random leave"
         text += f"; {same} {fixed(noise.value, digits)}"
     text += "." + _gain_in_words(summary, point)
+    if point.attacked_share is not None and 0 < point.attacked_share < 1:
+        share = f"{100 * point.attacked_share:.1f} %"
+        text += f" {share} of what was sent was attacked, and the PSR is a mean over all of it."
     if point.delivered_share is not None and point.delivered_share < 1:
         text += f" {100 * (1 - point.delivered_share):.1f} % of the messages were not delivered."
     return text
@@ -285,6 +289,10 @@ def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
         where = _places(summary, losing)
         noise = "as many random flips" if summary.in_bits else "matched noise"
         found.append(f"{where}: beaten by noise; {noise} did at least as much damage.")
+    bare = [point for point in points if point.gain_db is not None and isnan(point.gain_db.low)]
+    if bare and min(point.images for point in bare) >= FEW:
+        where = _places(summary, bare)
+        found.append(f"{where}: too few messages were attacked for an interval of the gain.")
     if unsure := [point for point in points if undecided(point.gain_db)]:
         where = _places(summary, unsure)
         found.append(f"{where}: the gain over noise may be chance (its interval holds 0 dB).")
@@ -312,7 +320,12 @@ def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list
     hit = [point for point in points if point.verdicts.get(word)]
     if not hit:
         return []
-    attacks = sum(sum(point.verdicts.values()) for point in hit)
+    attacks = sum(
+        number
+        for point in hit
+        for verdict, number in point.verdicts.items()
+        if verdict not in records.SPARED
+    )
     share = 100 * sum(point.verdicts[word] for point in hit) / attacks
     amount = f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
     what = records.VERDICTS[word]

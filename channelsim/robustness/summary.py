@@ -57,12 +57,13 @@ class Point:
     ``n`` of ``expected`` transmissions are settled; they carry ``images`` different images, the
     unit of every interval. ``power``: P per real value on the wire, ``latent_size``: K, of the
     receiver's codec; a perturbation of energy ‖δ‖² has the PSR ‖δ‖²/(K·P). ``psr_db``,
-    ``psr_received_db`` average linear power over all messages, those with no perturbation included;
-    None where nothing was injected. ``snr_measured_db`` is P over the mean noise power.
-    ``verdict``: see `arm_verdict`. ``false_alarm_share``: of the attempts that arrived with nothing
-    injected, how many were rejected; None without such.
-    ``gain_db``: see `gain`, read from ``Summary.gain_metric`` at first attempts; None without an
-    attack.
+    ``psr_received_db`` average linear power over all attempts of all messages, those with no
+    perturbation included; None where nothing was injected. ``attacked_share``: of the attempts, how
+    many the adversary did not let pass; None without one. ``snr_measured_db`` is P over the mean
+    noise power, of all attempts. ``verdict``: see `arm_verdict`; ``verdicts``: of all attempts.
+    ``false_alarm_share``: of the attempts that arrived with nothing injected, how many were
+    rejected; None without such. ``gain_db``: see `gain`, read from
+    ``Summary.gain_metric`` at first attempts; None without an attack.
     """
 
     arm: int
@@ -77,6 +78,7 @@ class Point:
     gain_db: Interval | None
     verdict: str | None
     verdicts: Mapping[str, int]
+    attacked_share: float | None
     psr_db: float | None
     psr_received_db: float | None
     snr_db: float | None
@@ -204,9 +206,10 @@ def _point(
     tally = cells.tally
     gain, lost_to_noise = None, False
     power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
-    attacked = bool(set(tally.verdicts) - {records.OFF, records.IDLE})
+    spared = sum(tally.verdicts.get(word, 0) for word in records.SPARED)
+    attacked = sum(tally.verdicts.values()) - spared
     gauge = damage_metric(metrics) if header["control"] else None
-    if found is not None and gauge is not None and attacked:
+    if found is not None and gauge is not None and attacked > 0:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
         gain = adversarial_gain(attack, control, scale_of(gauge))
         lost_to_noise = beaten(float(attack.value[0]), float(control.value[0]), scale_of(gauge))
@@ -223,6 +226,7 @@ def _point(
         gain_db=gain,
         verdict=arm_verdict(tally.verdicts, lost_to_noise),
         verdicts=dict(tally.verdicts),
+        attacked_share=_share(attacked, attacked + spared),
         psr_db=_decibels(cells.mean("psr")),
         psr_received_db=_decibels(cells.mean("psr_received")),
         snr_db=_decibels(cells.mean("noise"), -1),
@@ -289,7 +293,7 @@ def _flat(point: Point) -> dict[str, Any]:
     row |= {"power": point.power, "latent_size": point.latent_size}
     for name in (
         "delivered_share", "rejected_share", "attempts", "latency_s", "snr_db",
-        "snr_measured_db", "psr_db", "psr_received_db", "false_alarm_share",
+        "snr_measured_db", "psr_db", "psr_received_db", "attacked_share", "false_alarm_share",
     ):  # fmt: skip
         row[name] = getattr(point, name)
     spread: list[tuple[str, Interval | None]] = [("gain_db", point.gain_db)]

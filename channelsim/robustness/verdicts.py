@@ -26,9 +26,9 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
 
 
 def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
-    """One word for the rows of an arm; None where there is no adversary.
+    """One word for the attempts of an arm; None where there is no adversary.
 
-    Where no row was attacked, the commonest reason; else whether noise did as much.
+    Where no attempt was attacked, the commonest reason; else whether noise did as much.
     """
     if not rows:
         return None
