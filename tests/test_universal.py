@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from known_decoders import LinearDecoder, convolutional, image_damage, latents, meet
+from rich.console import Console
 from test_event_plane import scenario
 from test_signal_path import attempts
 from torch import Tensor
@@ -18,9 +20,10 @@ from channelsim.adversaries import PGD, Noise, Universal
 from channelsim.adversaries.universal import rotated
 from channelsim.calibration import calibrate
 from channelsim.codecs.linear import Linear
+from channelsim.display.plain import PlainDisplay
 from channelsim.errors import InputError
 from channelsim.event_plane import simulate
-from channelsim.records import Started
+from channelsim.records import Preparing, Started
 from channelsim.replay import replay
 from channelsim.rows import Rows
 from channelsim.sources import as_float
@@ -315,6 +318,28 @@ def test_a_run_is_replayed_and_resumed_with_what_its_header_says(tmp_path, monke
     again = replay(run.folder, 25)
     assert again.exact
     assert again.flips == ()
+
+
+def test_fits_that_take_long_are_told_and_can_be_stopped():
+    now, screen = [0.0], Console(file=io.StringIO(), width=80)
+    display = PlainDisplay(screen, clock=lambda: now[0])
+    told: list[Preparing] = []
+    loaded = scenario(path=PATH, sweep={"universal.budget.epsilon": [0.25, 0.5]})
+    for event in simulate(loaded, prepare=told.append):
+        assert isinstance(event, Started)
+        break
+    assert [one.text for one in told] == [
+        "fitting universal (arm 1 of 2)",
+        "fitting universal (arm 2 of 2)",
+    ]
+    display.show(told[0])
+    now[0] = 1.0
+    display.show(told[0])
+    assert screen.file.getvalue() == ""
+    now[0] = 2.5
+    display.show(told[1])
+    assert screen.file.getvalue() == "fitting universal (arm 2 of 2) …\n"
+    assert list(simulate(loaded, stop=lambda: True)) == []
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,11 @@ class Universal(Adversary):
     ``goal``: see `Damage` and `TargetImage`; ``budget``: see `Budget`. ``steps`` ≥ 1, default 50,
     over minibatches of ``batch`` ≥ 32 codewords, default 32; every codeword comes once before any
     comes again, in an order that the run's seed decides. ``step_size`` > 0: α_0 in units of the
-    largest ‖δ‖₂ of the budget, default 1; α_t falls linearly to 0. Π projects onto the budget; on
-    that of an L∞ budget only for the second half of the steps, and before onto the Euclidean ball
-    around it, where a damage loss has fewer local maxima. ``restarts`` ≥ 1, default 2, from random
-    points of that ball's surface, every second one opposite to the one before: what δ and −δ do may
-    differ much.
+    largest ‖δ‖₂ of the budget, default 1; α_t falls linearly to 0. Π projects onto the budget;
+    where that is an L∞ one, only in the second half of the steps, and before that onto the
+    Euclidean ball around it, in which a damage loss has fewer local maxima. ``restarts`` ≥ 1,
+    default 2, from random points of that ball's surface, every second one opposite to the one
+    before: what δ and −δ do may differ much.
 
     At the end δ is scaled up to the whole budget, unless the goal's mean is better without (a
     target image that is near enough), and restarts are compared, on 256 training codewords. δ is
