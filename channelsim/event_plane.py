@@ -54,13 +54,13 @@ def simulate(
 
     def tell(who: str, arm: int, arms: int) -> None:
         if stop is not None and stop():
-            raise _Stopped
+            raise _StoppedError
         if prepare is not None:
             prepare(Preparing(f"fitting {who} (arm {arm + 1} of {arms})"))
 
     try:
         paths = calibrate(scenario, fitted, tell)
-    except _Stopped:
+    except _StoppedError:
         return
     count = scenario.source.messages
     total = count * len(scenario.arms)
@@ -109,7 +109,7 @@ def simulate(
     yield Finished(env.now)
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Somebody asked to stop before the first message."""
 
 

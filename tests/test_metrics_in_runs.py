@@ -10,7 +10,7 @@ import torch
 
 import channelsim
 from channelsim.adversaries import goals
-from channelsim.catalog.catalog import listing
+from channelsim.catalog import listing
 from channelsim.errors import InputError
 from channelsim.fingerprint import header
 from channelsim.ledger import Ledger, differences
