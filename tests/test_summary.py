@@ -146,6 +146,30 @@ def test_damage_by_losses_on_the_link_is_no_part_of_the_gain(tmp_path: Path, max
     assert point.metrics["mse"].passive.value == pytest.approx(0.525)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("attacked", [0, 1, 20])
+def test_false_alarms_on_what_was_let_pass_are_no_part_of_the_gain(tmp_path: Path, attacked: int):
+    # What was let pass, and refused all the same, is damaged alike in both: by the fallback.
+    hit = np.arange(40) < attacked
+    with created(tmp_path, sweep(["kld"], [0.5]), count=40, max_attempts=2) as ledger:
+        add_arm(
+            ledger,
+            0,
+            verdict=np.where(hit, "ok", "idle"),
+            delta_l2=np.where(hit, 1.0, 0.0),
+            mse_passive=np.where(hit, 0.04, 5.0),
+            control_mse_passive=np.where(hit, 0.01, 5.0),
+        )
+        if not attacked:  # but for a repetition, which has no control to compare it with
+            add_attempts(ledger, [1], verdict="ok", delta_l2=1.0)
+        point = summarise(ledger).points[0]
+        assert dict(arm_verdicts(ledger)) == {0: point.verdict}
+    if attacked:
+        assert point.gain_db.value == pytest.approx(10 * math.log10(4))
+    else:
+        assert point.gain_db is None
+
+
 def test_rejections_without_an_attack_are_no_gain(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.0]), count=4) as ledger:
         add_arm(ledger, 0, mse_passive=[0.1, 0, 0, 0], control_mse_passive=[0.1, 0, 0, 0],

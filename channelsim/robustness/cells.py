@@ -38,8 +38,9 @@ WIRE: tuple[str, ...] = (
     "noise_measured",  # 0 where nothing disturbed the row: impulses spare most of them
 )
 # Damage at the first attempt, by the metric the gain is read from: matched noise is a shadow that
-# never asks again, so only first attempts compare like with like. Where the link dropped it, the
-# damage is the link's and equal for both, and would draw every gain towards 0 dB.
+# never asks again, so only first attempts compare like with like. Where the link dropped it, or a
+# detector refused what nobody had touched, the damage is theirs and equal for both, and would draw
+# every gain towards 0 dB.
 FIRST: tuple[str, ...] = ("first_damage", "first_control")
 
 
@@ -104,7 +105,7 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
     if gauge is not None:
         scales += [scale_of(gauge)] * 2
         chosen += [
-            f'CASE a.lost WHEN 0 THEN a."{damage}_passive" END'
+            f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{damage}_passive" END'
             for damage in (gauge, f"control_{gauge}")
         ]
     query = (

@@ -20,7 +20,8 @@ def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | 
     messages and resamples, so that the interval is paired. Damage is read against the passive
     reference, which is what the adversary alone did (the same channel draw without it), and at the
     first attempt of each message, since the control never asks again, where that attempt was not
-    lost on the link. None where either did no damage at all, as without an attack.
+    lost on the link and something was injected. None where either did no damage at all, as without
+    an attack.
     Source: ours (the project's threat model).
     """
 
