@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from known_ledger import EPSILON, add_arm, created, sweep
+from matplotlib.figure import Figure
 from PIL import Image
 
 from channelsim.records import ArmRecord, ImageSaved
@@ -105,6 +106,27 @@ def test_the_gallery_shows_the_last_attempt(tmp_path: Path):
             ledger.write(ImageSaved(0, attempt, "received", png(np.full((16, 16), shade))))
         rows = gallery_module._blocks(ledger)[0].rows
     assert rows[0][-1].mean() == pytest.approx(0.6, abs=0.01)
+
+
+def test_a_fallback_is_not_passed_off_as_what_was_decoded(tmp_path: Path):
+    fates = np.array(["yes", "rejected", "lost", "yes"])
+    with created(tmp_path, sweep(["kld"], [0.5]), 4) as ledger:
+        add_arm(ledger, 0, delivered=fates)
+        for message in range(4):
+            ledger.write(ImageSaved(message, 0, "received", png(np.zeros((16, 16)))))
+        marks = gallery_module._blocks(ledger)[0].marks
+        assert gallery(ledger, tmp_path / "gallery.png")
+    assert [row[-1] for row in marks] == ["", "refused", "lost", ""]
+    assert has_colour(tmp_path / "gallery.png", "#595959")  # what the words stand on
+
+
+def test_a_long_title_stays_inside_the_picture():
+    figure = Figure(figsize=(4.2, 5), dpi=100)
+    gallery_module.entitle(figure, "How much does $5 buy on a shared medium? " * 3, fontsize=11)
+    figure.canvas.draw()
+    box = figure.texts[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= 420
 
 
 def test_colour_and_missing_images_are_no_trouble(tmp_path: Path):

@@ -511,3 +511,18 @@ def test_the_distance_to_the_target_is_told_before_and_after(tmp_path: Path):
 def test_damage_has_no_target_to_speak_of(known: Summary):
     assert towards_target(known, "kld") is None
     assert "target" not in shown(known, 80)
+
+
+@pytest.mark.parametrize(("epsilon", "told"), [(0.1, False), (1.0, True)])
+def test_what_is_read_below_the_weakest_attack_is_called_a_straight_line(
+    tmp_path: Path, epsilon: float, told: bool
+):
+    # ρ = ε: the weakest attack is 20 dB, or 0 dB, below a codeword; the table begins at −20 dB.
+    with created(tmp_path, sweep(["kld"], [0.0, epsilon, 2.0]), 40) as ledger:
+        for arm, rho in enumerate((0.0, epsilon, 2.0)):
+            power = {"psr_db": 20 * math.log10(rho)} if rho else {"psr_db": None, "delta_l2": 0.0}
+            add_arm(ledger, arm, mse_source=0.1 + rho, **power)
+        text = shown(summarise(ledger), 120)
+    assert "at equal PSR" in text
+    assert ("Nobody attacked so weakly: below 0.0 dB" in text) is told
+    assert ("Nobody attacked so weakly" in text) is told

@@ -20,6 +20,8 @@ from channelsim.robustness.orders import Comparison
 from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Summary
 
+_NEAR_DB = 2.0  # ours: so far below the weakest attack the straight line is as good as between two
+
 
 def print_readings(page: Page, summary: Summary) -> None:
     """Print the areas of every receiver under both readings, and what follows from them."""
@@ -177,3 +179,25 @@ def _table(page: Page, summary: Summary, one: Comparison) -> None:
         ],
         [Column(receiver, cells[receiver]) for receiver in one.receivers],
     )
+    weakest = _weakest_db(summary, one)
+    if weakest is not None and any(psr < weakest - _NEAR_DB for _, psr in found):
+        page.line(
+            Text(
+                f"Nobody attacked so weakly: below {weakest:.1f} dB these are straight lines from"
+                " the arm without an attack.",
+                style="dim",
+            ),
+            indent=2,
+        )
+        page.blank()
+
+
+def _weakest_db(summary: Summary, one: Comparison) -> float | None:
+    """From which PSR on every receiver's curve lies between measured attacks."""
+    lowest: dict[str, float] = {}
+    for point in summary.points:
+        if point.receiver not in one.receivers or point.psr_db is None:
+            continue
+        if all(point.swept.get(key) == value for key, value in one.fixed.items()):
+            lowest[point.receiver] = min(point.psr_db, lowest.get(point.receiver, point.psr_db))
+    return max(lowest.values(), default=None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from channelsim.report.gallery import plain_text
+from channelsim.report.gallery import entitle, plain_text
 from channelsim.report.pictures import DPI, tidy
 from channelsim.robustness.coverage import GRID, Coverage
 from channelsim.robustness.findings import place
@@ -62,7 +62,7 @@ def figure_of(summary: Summary) -> Figure | None:
             loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=7
         )
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.suptitle(plain_text(f"{summary.title}: risk against coverage"), fontsize=11)
+    entitle(figure, f"{summary.title}: risk against coverage", fontsize=11)
     return figure
 
 

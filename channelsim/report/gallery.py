@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim import records
 from channelsim.robustness.curves import epsilon_key_of, in_decibels
 from channelsim.robustness.findings import number, short_names
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from channelsim.ledger import Ledger
     from channelsim.records import ArmRecord
 
@@ -24,23 +28,31 @@ _GAP = 2  # pixels between thumbnails
 _MOST_MESSAGES, _MOST_POINTS = 8, 16  # beyond that nobody looks
 _DPI = 150
 _WIDE = 16  # characters that fit over a picture
+_PER_INCH = 12.5  # characters of a title, at 10 points
+# What stands on a picture that is not what was decoded, but the receiver's fallback.
+_MARKS = {records.REJECTED: "refused", records.LOST: "lost"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One receiver: column heads, and rows of pictures (None where one is missing)."""
+    """One receiver: column heads, and rows of pictures (None where one is missing).
+
+    ``marks``: a word for every picture, empty for most.
+    """
 
     receiver: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Picture | None]]
+    marks: Sequence[Sequence[str]]
 
 
 def gallery(ledger: Ledger, path: Path) -> bool:
     """Draw the ledger's thumbnails as PNG: a block per receiver, a row per message.
 
     Columns: the source, the undisturbed g(z), then what was received over the sweep, at the
-    transmission's last attempt. Long sweeps are thinned evenly. Returns False, and writes
-    nothing, where the ledger holds no images.
+    transmission's last attempt; where that was lost or refused the fallback is shown, and marked.
+    Long sweeps are thinned evenly. Returns False, and writes nothing, where the ledger holds no
+    images.
     """
     from matplotlib.figure import Figure
 
@@ -58,15 +70,29 @@ def gallery(ledger: Ledger, path: Path) -> bool:
         step = (sheet.shape[1] + _GAP) / len(block.heads)
         middles = [(place + 0.5) * step - _GAP / 2 - 0.5 for place in range(len(block.heads))]
         panel.imshow(sheet, interpolation="nearest", vmin=0, vmax=1)
+        high = (sheet.shape[0] + _GAP) / len(block.rows)
+        for row, words in enumerate(block.marks):
+            for middle, word in zip(middles, words, strict=True):
+                panel.text(
+                    middle, (row + 1) * high - _GAP - 1, word, fontsize=6, color="white",
+                    ha="center", va="bottom", bbox={"facecolor": "0.35", "edgecolor": "none",
+                    "pad": 1.5} if word else None,
+                )  # fmt: skip
         panel.xaxis.tick_top()
         panel.set_xticks(middles, [plain_text(head) for head in block.heads], fontsize=7)
         panel.set_yticks([])
         panel.tick_params(length=0)
         panel.set_ylabel(plain_text(block.receiver), fontsize=9)
         panel.spines[:].set_visible(False)
-    figure.suptitle(plain_text(str(ledger.header()["title"])), fontsize=10)
+    entitle(figure, str(ledger.header()["title"]), fontsize=10)
     figure.savefig(path, dpi=_DPI, format="png")
     return True
+
+
+def entitle(figure: Figure, title: str, fontsize: int) -> None:
+    """Put a title over a figure, in as many lines as its width asks for."""
+    width = max(20, int(figure.get_figwidth() * _PER_INCH * 10 / fontsize))
+    figure.suptitle(plain_text(textwrap.fill(title, width)), fontsize=fontsize)
 
 
 def plain_text(text: str) -> str:
@@ -88,7 +114,8 @@ def _blocks(ledger: Ledger) -> list[_Block]:
         rows = [_row(ledger, own, message, count) for message in messages]
         if any(picture is not None for row in rows for picture in row):
             heads = ["source", "clean", *(_head(arm.swept, short) for arm in own)]
-            found.append(_Block(receiver, heads, rows))
+            marks = [["", "", *_marks(ledger, own, message, count)] for message in messages]
+            found.append(_Block(receiver, heads, rows, marks))
     return found
 
 
@@ -124,6 +151,13 @@ def _row(
     shared = [anywhere.get("source"), anywhere.get("clean")]
     received = [stored.get((arm.arm, "received")) for arm in arms]
     return [_picture(png) for png in [*shared, *received]]
+
+
+def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, count: int) -> list[str]:
+    """Of every arm, a word where this message was not delivered."""
+    query = "SELECT delivered FROM transmission WHERE transmission = ?"
+    found = [next(iter(ledger.rows(query, (arm.arm * count + message,))), ("",)) for arm in arms]
+    return [_MARKS.get(fate, "") for (fate,) in found]
 
 
 def _picture(png: bytes | None) -> Picture | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.report.gallery import gallery, plain_text
+from channelsim.report.gallery import entitle, gallery, plain_text
 from channelsim.robustness.findings import number, place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.scales import scale_of
@@ -89,7 +89,7 @@ def figure_of(summary: Summary) -> Figure:
         handles=keys, loc="outside lower center", ncols=min(len(keys), 2 * wide), frameon=False,
         fontsize=8,
     )  # fmt: skip
-    figure.suptitle(plain_text(summary.title), fontsize=11)
+    entitle(figure, summary.title, fontsize=11)
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from channelsim.report.gallery import plain_text
+from channelsim.report.gallery import entitle, plain_text
 from channelsim.report.pictures import DPI, colour, tidy
 from channelsim.robustness.findings import place
 from channelsim.robustness.summary import Summary
@@ -93,7 +93,7 @@ def figure_of(summary: Summary) -> Figure | None:
         handles=keys, loc="outside lower center", ncols=min(len(keys), 2 * wide + 1),
         frameon=False, fontsize=8,
     )  # fmt: skip
-    figure.suptitle(plain_text(f"{summary.title}: over simulated time"), fontsize=11)
+    entitle(figure, f"{summary.title}: over simulated time", fontsize=11)
     return figure
 
 
