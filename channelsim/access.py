@@ -150,7 +150,9 @@ class Activity:
 
     ``energy``: the account for the whole run, in units of the energy K·P of a mean codeword. Every
     codeword taken is booked in the order of time with the most that the budget allows (times the
-    share of its symbols on the air), the last one with what is left; then nothing is injected.
+    share of its symbols on the air), the last one with what is left; then nothing is injected. What
+    is booked and not used is lost: a law that draws its energy at random (uniform noise; Gaussian
+    noise of which a part is on the air) spends some percent less than its account.
     """
 
     duty_cycle: DutyCycle = 1.0

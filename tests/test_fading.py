@@ -329,6 +329,12 @@ def test_a_wrong_estimate_costs_its_share_of_the_signal_and_a_right_one_nothing(
 FADING = {"kind": "fading", "coherence_s": 1.0}
 EQUALISER = {"kind": "equaliser"}
 NOISE = {"kind": "awgn", "snr_db": 20.0}
+OWN = {
+    "kind": "noise",
+    "name": "eve",
+    "budget": {"norm": "psr_db", "epsilon": -10.0},
+    "access": {"own_path": {"gain_db": -6.0}},
+}
 
 
 @pytest.mark.parametrize(
@@ -362,6 +368,8 @@ def test_an_equaliser_with_nothing_to_undo_is_refused(path: Any, place: int, sai
         ([FADING, NOISE, EQUALISER], None),
         ([FADING, EQUALISER | {"estimate_error": 0.1}, NOISE], None),
         ([NOISE, FADING, FADING | {"name": "more"}, NOISE | {"name": "n"}, EQUALISER], None),
+        ([OWN, FADING, NOISE, EQUALISER], "eve: fading stands behind it, so what it injects cross"),
+        ([FADING, OWN, NOISE, EQUALISER], None),
     ],
 )
 def test_an_order_that_does_less_than_one_may_think_is_noticed(path: Any, said: str | None) -> None:

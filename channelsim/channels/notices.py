@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from channelsim.channels.equaliser import Equaliser
 from channelsim.parts import Stage
+from channelsim.threat import Adversary
 
 
 def notices(paths: Sequence[Sequence[Stage]]) -> tuple[str, ...]:
@@ -41,9 +42,17 @@ def memory_notices(paths: Sequence[tuple[Sequence[Stage], float]], gap_s: float)
 def _told(path: Sequence[Stage]) -> list[str]:
     found = []
     open_since: int | None = None  # the last fading that nobody has undone
+    own: list[str] = []  # adversaries with a path of their own, met so far
     for place, stage in enumerate(path):
+        if isinstance(stage, Adversary) and stage.access.own_path is not None:
+            own.append(stage.label)
         if stage.fades:
             open_since = place
+            found += [
+                f"{name}: {stage.label} stands behind it, so what it injects crosses its own path"
+                f" and then the transmitter's fading too; put it behind {stage.label}"
+                for name in own
+            ]
         elif isinstance(stage, Equaliser):
             if open_since == place - 1 and not stage.estimate_error:
                 found.append(
