@@ -8,6 +8,7 @@ from channelsim.adversaries.ascent import Ascent, ascend
 from channelsim.adversaries.bit_flips import BitFlips
 from channelsim.adversaries.control import matched_control
 from channelsim.adversaries.noise import Noise
+from channelsim.adversaries.notices import adversary_notices
 from channelsim.adversaries.pgd import PGD
 from channelsim.adversaries.substitute import Replay, Substitute
 from channelsim.adversaries.universal import Universal
@@ -26,6 +27,7 @@ __all__ = [
     "Replay",
     "Substitute",
     "Universal",
+    "adversary_notices",
     "ascend",
     "matched_control",
 ]

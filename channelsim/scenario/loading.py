@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from channelsim.adversaries import adversary_notices
 from channelsim.channels import memory_notices
 from channelsim.channels import notices as path_notices
 from channelsim.errors import InputError
@@ -89,7 +90,7 @@ def load(
             *workshop.notices,
             *_link_notices(numbered),
             *_path_notices(numbered),
-            *_memory_notices(numbered, source, skeleton.seed),
+            *_timed_notices(numbered, source, skeleton),
         ),
     }
 
@@ -102,10 +103,12 @@ def _path_notices(arms: list[Arm]) -> tuple[str, ...]:
     return path_notices([arm.path for arm in arms])
 
 
-def _memory_notices(arms: list[Arm], source: Any, seed: int) -> tuple[str, ...]:
-    times = source.arrival_times(seed)
-    gap_s = float(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else math.inf
-    return memory_notices([(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms], gap_s)
+def _timed_notices(arms: list[Arm], source: Any, skeleton: Skeleton) -> tuple[str, ...]:
+    times = source.arrival_times(skeleton.seed)
+    span_s = float(times[0]), float(times[-1])
+    gap_s = (span_s[1] - span_s[0]) / (len(times) - 1) if len(times) > 1 else math.inf
+    met = memory_notices([(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms], gap_s)
+    return met + adversary_notices([arm.path for arm in arms], skeleton.control, span_s)
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,72 @@
+"""What the user should know about a run's adversaries: keys that change nothing, and idle ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from channelsim.adversaries.noise import Noise
+from channelsim.parts import Stage
+from channelsim.threat import Adversary
+
+
+def adversary_notices(
+    paths: Sequence[Sequence[Stage]], control: bool, span_s: tuple[float, float]
+) -> tuple[str, ...]:
+    """Sentences about the adversaries on the paths of all arms.
+
+    ``control``: whether matched noise runs beside them; ``span_s`` [s]: when the first and the last
+    message arrive.
+    """
+    # What makes sense in one arm of a sweep is there for a reason.
+    told = [_told(path, span_s) for path in paths]
+    found = [text for text in told[0] if all(text in other for other in told)]
+    meant = [stage for path in paths for stage in path if isinstance(stage, Adversary)]
+    if control and meant and all(_is_its_own_control(stage) for stage in meant):
+        names = ", ".join(dict.fromkeys(stage.label for stage in meant))
+        found.append(
+            f"control: {names} sends Gaussian noise, and matched noise beside it is more of the"
+            " same: the gain will be chance; control: false saves the time"
+        )
+    return tuple(found)
+
+
+def _is_its_own_control(stage: Adversary) -> bool:
+    plain = isinstance(stage, Noise) and stage.law == "gaussian"
+    return plain and stage.budget.norm != "linf" and stage.access.place != "before_encoder"
+
+
+def _told(path: Sequence[Stage], span_s: tuple[float, float]) -> list[str]:
+    found = []
+    disturbed = any(not isinstance(stage, Adversary) for stage in path)
+    fades = any(stage.fades for stage in path)
+    for stage in path:
+        if not isinstance(stage, Adversary):
+            continue
+        access, activity, label = stage.access, stage.activity, stage.label
+        own = access.own_path is not None and access.own_path.k_factor is not None
+        if access.channel != "exact" and not fades and not own:
+            found.append(
+                f"{label}: channel: {access.channel} changes nothing, for nothing fades; add a"
+                " fading stage, or an own_path with a k_factor"
+            )
+        if access.expectation and not disturbed and not own:
+            found.append(
+                f"{label}: expectation: {access.expectation} costs as many times the gradients and"
+                " changes nothing, for nothing on the path is left to chance"
+            )
+        if activity.period_s is not None and activity.duty_cycle == 1:
+            found.append(f"{label}: period_s changes nothing while duty_cycle is 1")
+        first_s, last_s = span_s
+        if activity.windows and all(end <= first_s for _, end in activity.windows):
+            latest = max(end for _, end in activity.windows)
+            found.append(
+                f"{label}: its windows end at {latest:g} s, and the first message arrives at"
+                f" {first_s:.3g} s: it never acts"
+            )
+        if activity.windows and all(begin > last_s for begin, _ in activity.windows):
+            earliest = min(begin for begin, _ in activity.windows)
+            found.append(
+                f"{label}: its windows begin at {earliest:g} s, and the last message arrives at"
+                f" {last_s:.3g} s: unless messages queue that long, it never acts"
+            )
+    return found
