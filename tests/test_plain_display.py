@@ -15,14 +15,9 @@ from rich.console import Console
 from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
 from channelsim.display.tables import Column, pack
 from channelsim.records import ArmRecord, Finished, Noted, Ticked
-from channelsim.robustness.findings import (
-    sentence,
-    short_names,
-    spread,
-    towards_target,
-    warnings,
-)
+from channelsim.robustness.findings import sentence, spread, towards_target, warnings
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.names import short_names
 from channelsim.robustness.summary import Summary, summarise
 
 CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")

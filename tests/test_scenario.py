@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from channelsim.catalog import TABLES
 from channelsim.errors import InputError
-from channelsim.robustness.findings import number
+from channelsim.robustness.names import number
 from channelsim.scenario import Scenario, parse_value, schema
 from channelsim.scenario.yaml_lines import read_yaml
 

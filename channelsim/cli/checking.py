@@ -34,7 +34,7 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
 
 
 def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
-    from channelsim.robustness.findings import number
+    from channelsim.robustness.names import number
 
     source = scenario.source
     yield "messages", f"{source.messages:,} of {source.described}"

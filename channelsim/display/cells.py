@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from channelsim.display.tables import Column
 from channelsim.robustness.coverage import Coverage
-from channelsim.robustness.findings import fixed, labels, number, spread
+from channelsim.robustness.findings import labels, spread
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.names import fixed, number
 from channelsim.robustness.summary import Summary
 from channelsim.robustness.timeline import Timeline
 

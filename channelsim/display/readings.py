@@ -14,8 +14,9 @@ from channelsim.display.tables import Column, Page
 from channelsim.robustness import areas
 from channelsim.robustness.areas import Area
 from channelsim.robustness.equal_psr import AtPsr
-from channelsim.robustness.findings import contradictions, decimals, number, place
+from channelsim.robustness.findings import contradictions, decimals, place
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.names import number
 from channelsim.robustness.orders import Comparison
 from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Summary

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import records
-from channelsim.robustness.curves import epsilon_key_of, in_decibels
-from channelsim.robustness.findings import number, short_names
+from channelsim.robustness.names import epsilon_key_of, in_decibels, number, short_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

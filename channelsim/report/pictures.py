@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.report.gallery import entitle, gallery, plain_text
-from channelsim.robustness.findings import number, place
+from channelsim.robustness.findings import place
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.names import number
 from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Point, Reading, Summary
 

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.robustness.curves import epsilon_key_of
 from channelsim.robustness.intervals import (
     Floats,
     Interval,
@@ -34,6 +33,7 @@ from channelsim.robustness.intervals import (
     ends,
     scattered,
 )
+from channelsim.robustness.names import epsilon_key_of
 from channelsim.robustness.ranking import (
     Ranked,
     area_under_risk,

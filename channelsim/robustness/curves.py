@@ -152,28 +152,9 @@ def _others(curve: CurveCells, epsilon_key: str) -> dict[str, Any]:
     return {key: value for key, value in curve.arm.swept.items() if key != epsilon_key}
 
 
-def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
-    """Return the one swept key that is a budget's epsilon; None where there are none or several."""
-    keys = [key for key in swept_keys if key.endswith("budget.epsilon")]
-    return keys[0] if len(keys) == 1 else None
-
-
 def counts_bits(scenario: Any) -> bool:
     """Whether all adversaries of a resolved scenario have budgets in bits."""
     stages = scenario.get("path", []) if isinstance(scenario, Mapping) else []
     budgets = [stage.get("budget") for stage in stages if isinstance(stage, Mapping)]
     norms = {budget.get("norm") for budget in budgets if isinstance(budget, Mapping)}
     return norms == {"bits"}
-
-
-def in_decibels(scenario: Any, epsilon_key: str) -> bool:
-    """Whether the swept epsilon belongs to a budget in dB, by the resolved scenario's path."""
-    owner = epsilon_key.removesuffix(".budget.epsilon")
-    stages = scenario.get("path", []) if isinstance(scenario, Mapping) else []
-    for place, stage in enumerate(stages):
-        if not isinstance(stage, Mapping):
-            continue
-        names = {stage.get("name"), stage.get("kind"), f"path[{place}]", f"path.{place}"}
-        if owner in names and isinstance(stage.get("budget"), Mapping):
-            return bool(stage["budget"].get("norm") == "psr_db")
-    return False

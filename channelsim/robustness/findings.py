@@ -11,6 +11,7 @@ from channelsim import records
 from channelsim.robustness import areas
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import Interval
+from channelsim.robustness.names import fixed, number, short_names
 from channelsim.robustness.orders import Comparison
 from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.summary import Point, Summary
@@ -33,36 +34,6 @@ def labels(summary: Summary) -> dict[str, str]:
     return short_names(summary.swept_keys, summary.epsilon_key, summary.epsilon_in_db)
 
 
-def short_names(
-    swept_keys: Sequence[str], epsilon_key: str | None, epsilon_in_db: bool
-) -> dict[str, str]:
-    """Return ε for the budget (of several: whose), else the shortest ending that is unique."""
-    short: dict[str, str] = {}
-    for key in swept_keys:
-        words = key.split(".")
-        others = [other.split(".") for other in swept_keys if other != key]
-        length = 2 if words[-1].isdigit() else 1  # path.0
-        while length < len(words) and any(o[-length:] == words[-length:] for o in others):
-            length += 1
-        short[key] = ".".join(words[-length:])
-        if length > 1 and words[-2:] == ["budget", "epsilon"]:
-            short[key] = f"{'.'.join(words[:-2])} ε"
-    if epsilon_key is not None:
-        short[epsilon_key] = "ε dB" if epsilon_in_db else "ε"
-    return short
-
-
-def number(value: Any) -> str:
-    """Return a swept value as a reader would write it; a part by its name, else by its kind."""
-    if isinstance(value, Mapping):
-        if name := value.get("name"):
-            return str(name)
-        keys = [f"{key}: {number(inner)}" for key, inner in value.items() if key != "kind"]
-        kind, told = value.get("kind", ""), ", ".join(keys)
-        return f"{kind} ({told})" if kind and told else str(kind or f"{{{told}}}")
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def place(summary: Summary, swept: Mapping[str, Any]) -> str:
     """Return a point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
     short = labels(summary)
@@ -76,11 +47,6 @@ def decimals(intervals: Iterable[Interval | None]) -> int:
     if not known:
         return 3
     return max(1, min(6, -floor(log10(known[len(known) // 2]))))
-
-
-def fixed(value: float, digits: int) -> str:
-    """Return a number with fixed decimals, and never a negative zero."""
-    return f"{value:z.{digits}f}"
 
 
 def spread(interval: Interval, digits: int) -> str:

@@ -11,15 +11,10 @@ from channelsim import records, units
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
-from channelsim.robustness.curves import (
-    CurveCells,
-    areas_of,
-    counts_bits,
-    epsilon_key_of,
-    in_decibels,
-)
+from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
+from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.timeline import Timeline, timelines
