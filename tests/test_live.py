@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from known_ledger import EPSILON, add_arm, created, sweep
+from known_ledger import add_arm, created, sweep
 from rich.console import Console
 from rich.text import Text
 
@@ -27,7 +27,6 @@ from channelsim.display.live.detail import Details, Recomputed, detail_lines, la
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.following import Following
 from channelsim.display.live.frames import Frames, arranged
-from channelsim.display.live.info import short_names
 from channelsim.display.live.model import (
     FINISHED,
     INTERRUPTED,
@@ -50,6 +49,7 @@ from channelsim.ledger.tables import packed, unpacked
 from channelsim.metrics import METRICS
 from channelsim.records import (
     ArmDone,
+    ArmRecord,
     AttemptsDone,
     Finished,
     ImageSaved,
@@ -622,6 +622,7 @@ def test_why_it_was_the_worst_can_be_read_at_a_glance(tmp_path: Path) -> None:
         "ok · delivered after 1 try · sent 0.490 s, took 50 ms\n"
         "mse 0.051, 1.0× the mean here (0.05)\n"
         "  codec alone          0.010 ████▊\n"
+        "  channel and attack   0.050 ███████████████████████▌\n"
         "  adversary alone      0.050 ███████████████████████▌\n"
         "  same noise instead   0.025 ███████████▊\n"
         "mallory: max |δ| 1 of 1 ██████ 100 %\n"
@@ -629,6 +630,65 @@ def test_why_it_was_the_worst_can_be_read_at_a_glance(tmp_path: Path) -> None:
         "change in the latent: press i to recompute\n"
         "press i to recompute its images (no thumbnail in the ledger)"
     )
+
+
+def test_nobody_is_blamed_for_what_an_adversary_did_not_do(tmp_path: Path) -> None:
+    """Without an attack the channel did it; what is not delivered shows a fallback."""
+    with created(tmp_path, sweep(["r"], [0.0]), 3, ["mse"], judged=True) as ledger:
+        quiet = {"delta_l2": None, "delta_linf": None, "psr_db": None, "verdict": None}
+        delivered = ["yes", "lost", "rejected"]
+        add_arm(
+            ledger, 0, mse_source=0.3, quality_mse=0.02, mse_clean=0.25, mse_passive=0.1,
+            delivered=np.array(delivered), **quiet,
+        )  # fmt: skip
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    told = []
+    for model.selected in range(3):
+        told.append(plain(detail_lines(model, Details(model), 76, 30, Look())))
+        assert "adversary" not in told[-1]
+        assert "attack " not in told[-1].replace("no attack", "")
+    assert re.search(r"codec alone +0\.020 .*\n +channel alone +0\.250", told[0])
+    for text in told[1:]:
+        assert re.search(r"codec alone +0\.020 .*\n +fallback shown +0\.300", text)
+        assert "channel alone" not in text
+
+
+def test_stages_that_take_turns_are_called_by_their_names(tmp_path: Path) -> None:
+    """In the table, the path, the filter and beside a transmission; each with its own budget."""
+    stages = [
+        {"kind": "pgd", "name": name, "budget": {"norm": "psr_db", "epsilon": epsilon}}
+        for name, epsilon in [("relay", -6.0), ("late", -9.0), ("blind", -12.0)]
+    ]
+    arms = [ArmRecord(i, "r", {"path.0": stage}) for i, stage in enumerate(stages)]
+    path = {"path": [stages[0], {"kind": "awgn", "snr_db": 20.0}]}
+    with created(tmp_path, arms, 3, ["mse"], scenario=path) as ledger:
+        for arm in range(3):
+            add_arm(ledger, arm)
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    table = tables.arms_table(model, 78, Look())
+    assert "path.0" in table.head.plain
+    assert [row.plain.split()[1] for row in table.rows] == ["relay", "late", "blind"]
+    text = plain(overview.path_lines(model, 110, 5, Look()))
+    assert "⚔ path.0" in text
+    assert "relay or late or 1 more" in text
+    assert model.info.place(1) == "path.0 late"
+    assert model.info.budgets(1) == [("late", "psr_db", -9.0)]
+
+
+def test_what_is_too_wide_is_cut_and_says_so(tmp_path: Path) -> None:
+    """A verdict that has no room is cut, not left out."""
+    with created(tmp_path, sweep(["r"], [1.0]), 40, ["mse"], judged=True) as ledger:
+        add_arm(ledger, 0, delivered="rejected", verdict="zero_gradient")
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    rows = tables.transmissions_table(model, tables.list_width(model), Look())
+    assert rows.head.plain.endswith("verdict     ")
+    assert rows.rows[0].plain.endswith("  rejected, z…")
 
 
 def test_images_come_from_the_ledger_or_from_a_replay_and_from_nowhere_else(
@@ -686,6 +746,24 @@ def test_without_colours_nothing_is_said_by_colour_alone(tmp_path: Path) -> None
     assert "##" in pictures or "**" in pictures
 
 
+def test_without_colours_there_is_room_for_every_receiver(tmp_path: Path) -> None:
+    """Where two lines each are too many, all receivers share the line of attacks."""
+    names = ["a1", "b2", "c3", "d4", "e5"]
+    with created(tmp_path, sweep(names, [1.0]), 20, ["mse"]) as ledger:
+        for arm in range(5):
+            add_arm(ledger, arm)
+    frames = Frames(Look(colour=False))
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    frames.show(model)
+    for height, lines in ((11, 5), (9, 1)):
+        text = plain(frames.times(60, height))
+        assert all(name in text for name in names)
+        assert len(re.findall(r"attacked +█", text)) == lines
+    assert "and 2 more" in plain(frames.times(60, 5))
+
+
 def test_half_blocks_are_the_very_pixels() -> None:
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (6, 5, 3)).astype(np.uint8)
@@ -720,6 +798,16 @@ def test_a_curve_goes_through_its_points() -> None:
     assert rows[-1].split() == ["0", "ε", "2"]
 
 
+def test_decades_get_a_logarithmic_axis_that_says_so() -> None:
+    """0.01, 0.1 and 1 stand at equal distances; ε from 0 and narrow ranges stay linear."""
+    rows = plot([Series("a", "a", "", [0.01, 0.1, 1.0], [1.0, 2.0, 3.0])], 47, 8, "x").copy()
+    marks = sorted(row.plain.index("a") for row in rows if "a" in row.plain)
+    assert marks[1] - marks[0] == pytest.approx(marks[2] - marks[1], abs=1)
+    assert re.search(r"0\.01 +x \(log\) +1 *$", rows[-1].plain)
+    for x in ([0.0, 0.1, 1.0], [0.1, 0.5, 1.0]):
+        assert "log" not in plot([Series("a", "a", "", x, x)], 47, 8, "x")[-1].plain
+
+
 def test_latent_bars_stand_up_and_hang_down() -> None:
     head, above, below, most = latent_lines(np.array([1.0, -1.0, 0.0]), np.ones(3), 60)
     assert "K = 3" in head.plain
@@ -734,11 +822,6 @@ def test_texts_are_cut_at_words_and_styles_stay_with_their_column() -> None:
     assert joined.plain == "left    right"
     assert [(span.start, span.end) for span in joined.spans if span.style == "red"] == [(0, 4)]
     assert not joined.style
-
-
-def test_short_names_are_the_shortest_that_differ() -> None:
-    names = short_names([EPSILON, "a.b.rate", "a.c.rate"], EPSILON)
-    assert names == {EPSILON: "ε", "a.b.rate": "b.rate", "a.c.rate": "c.rate"}
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (119, 60), (200, 30)])
@@ -862,6 +945,54 @@ def test_a_narrow_terminal_takes_turns_and_resizing_is_survived(tmp_path: Path) 
     assert len(tiny.splitlines()) == 12
     for screen, width in ((first, 80), (detail, 80), (tiny, 40)):
         assert all(len(line) <= width for line in screen.splitlines())
+
+
+def test_a_panel_without_a_frame_still_says_what_it_shows(tmp_path: Path) -> None:
+    """Which order the list has, which metric the curves, and above all which transmission."""
+    _, worst, _, detail, table, curves = press(
+        known(tmp_path), (80, 24), "w", "down", "enter", "2", "3"
+    )
+    assert re.search(r"Worst transmissions by mse +1–18 of 100", worst)
+    assert "Transmission 148 · message 48 · plain · ε 1" in detail
+    assert "Estimates · against source, mean ±95 %" in table
+    assert "ssim against source over ε" in curves
+
+
+def test_a_transmission_that_was_opened_stays_open(tmp_path: Path) -> None:
+    """Worse ones come, and push it out of the list; only whoever watches chooses another."""
+    with created(tmp_path, sweep(["r"], [1.0]), 200, ["mse"]) as ledger:
+        add_arm(ledger, 0, range(20), mse_source=np.linspace(0.01, 0.02, 20))
+        ledger.commit()
+        model = Model(Reader(tmp_path / "ledger.sqlite"))
+        while model.tick(1.0):
+            pass
+
+        async def worse(pilot: Any) -> None:
+            ledger.write(Noted("note", "more", 0.0))
+            add_arm(ledger, 0, range(20, 200), mse_source=np.linspace(0.03, 0.05, 180))
+            ledger.commit()
+            await pilot.pause(0.6)
+
+        _, opened, later, every, cleared = press(model, (160, 50), "enter", worse, "0", "x")
+    assert "Transmission 19 " in opened
+    assert "Transmission 19 " in later
+    assert "Transmission 19 " in every
+    assert "    199  r" in every
+    assert model.listed()[-1, 0] > 19, "it is no longer in the list"
+    assert "Transmission 199 " in cleared, "a new choice of rows begins with its first"
+
+
+def test_two_keys_at_once_close_a_window_once(tmp_path: Path) -> None:
+    from textual.events import Key
+
+    async def at_once(pilot: Any) -> None:
+        window = pilot.app.screen
+        for _ in range(3):
+            window.post_message(Key("a", "a"))
+
+    _, shown, closed = press(known(tmp_path), (80, 24), "r", at_once)
+    assert "Replay it outside" in shown
+    assert "Replay it outside" not in closed
 
 
 def test_pausing_freezes_the_view_and_a_step_shows_the_next_block(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from channelsim.display.live.detail import Recomputed
 from channelsim.display.live.frames import PANELS, Frames, arranged, narrow
 from channelsim.display.live.model import FINISHED, NEWEST, WORST, Filter, Model
 from channelsim.display.live.recompute import Recomputer
-from channelsim.display.live.screens import HELP, FilterScreen, TextScreen
+from channelsim.display.live.screens import HELP, LEAVING, LEAVING_OWN, FilterScreen, TextScreen
 from channelsim.display.live.style import DIM, Look
 from channelsim.display.live.widgets import Panel, TablePanel
 from channelsim.errors import ChannelsimError
@@ -112,11 +112,11 @@ class LiveApp(App[str]):
         with Horizontal(id="middle"):
             yield TablePanel(frames.arms, id="arms")
             with Vertical(id="charts"):
-                yield Panel(frames.curves, id="curves", focusable=True)
+                yield Panel(frames.curves, id="curves", focusable=True, headed=True)
                 yield Panel(frames.times, id="times")
         with Horizontal(id="bottom"):
             yield TablePanel(frames.transmissions, id="list")
-            yield Panel(frames.detail, id="detail", focusable=True)
+            yield Panel(frames.detail, id="detail", focusable=True, headed=True)
         yield Panel(frames.warnings, id="warnings", focusable=True)
         yield Panel(frames.keys, id="keys")
 
@@ -287,7 +287,7 @@ class LiveApp(App[str]):
     def action_filter(self) -> None:
         """Choose what is shown."""
         if self.model is not None:
-            self.push_screen(FilterScreen(self.model.info, self.model.filter, self._refresh))
+            self.push_screen(FilterScreen(self.model.info, self.model.filter, self._other_rows))
 
     def action_clear(self) -> None:
         """Show everything again; in a panel that has the screen, first all panels."""
@@ -295,7 +295,7 @@ class LiveApp(App[str]):
             self.action_only(-1)
         elif self.model is not None:
             self.model.filter = Filter()
-            self._refresh()
+            self._other_rows()
 
     def action_pause(self) -> None:
         """Freeze the view, or let it go on; the run does not notice."""
@@ -318,9 +318,7 @@ class LiveApp(App[str]):
             self.model.stop_playing()
         elif not self.model.play():
             self.say("playback is for runs that are not being written")
-        for panel in self.query(TablePanel):
-            panel.follow()
-        self._refresh()
+        self._other_rows()
 
     def action_speed(self, by: int) -> None:
         """Play faster or slower."""
@@ -336,6 +334,7 @@ class LiveApp(App[str]):
         if model is None or details is None or model.selected is None or self.recomputer is None:
             return
         selected = model.selected
+        self.query_one("#list", TablePanel).hold()
         if not self.frames.small:
             self.query_one("#detail").focus()
         else:
@@ -359,14 +358,8 @@ class LiveApp(App[str]):
 
     def action_help(self) -> None:
         """Explain the keys and the figures."""
-        how = (
-            "Leaving closes the view; the run goes on here with plain lines. Ctrl-C\n"
-            "stops the run, with everything recorded, and says how to go on."
-            if self._owned
-            else "Leaving never touches the run."
-        )
-        text = Text.from_markup(HELP.replace("{quit}", how))
-        self.push_screen(TextScreen("Help", text))
+        text = HELP.replace("{quit}", LEAVING_OWN if self._owned else LEAVING)
+        self.push_screen(TextScreen("Help", Text.from_markup(text)))
 
     def action_leave(self) -> None:
         """Close the view; in a window above it, close that."""
@@ -390,6 +383,12 @@ class LiveApp(App[str]):
 
         self.set_timer(4.0, forget)
         self._draw()
+
+    def _other_rows(self) -> None:
+        """Other rows are shown from here on: begin with the first."""
+        for panel in self.query(TablePanel):
+            panel.follow()
+        self._refresh()
 
     def _refresh(self) -> None:
         self._titles()

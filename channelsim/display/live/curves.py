@@ -10,13 +10,14 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from channelsim.display.live.info import number
 from channelsim.display.live.model import Model
 from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.style import ATTACKED, DIM, Look, clock, figure, fit, letter
+from channelsim.robustness.names import number
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SHADES = " ░▒▓█"
+_ATTACKED = "attacked"
 
 
 def curve_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
@@ -108,11 +109,13 @@ def time_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
         if any(shown[arm.arm] for arm in info.arms if arm.receiver == name)
     ]
     names = min(14, max((len(name) for _, name in receivers), default=0))
+    names = names if look.colour else max(names, len(_ATTACKED))
     room = width - names - 14
     if room < 8 or not receivers:
         return [Text("no row yet", style=DIM)]
-    each = 1 if look.colour else 2
-    fitting = max(1, (height - 1) // each)
+    # Without colours each has its own share below, one for all where there is no room for that.
+    shared = not look.colour and 2 * len(receivers) + 1 > height
+    fitting = max(1, height - 1 - shared) if look.colour or shared else len(receivers)
     rows: list[Text] = []
     for place, name in receivers[:fitting]:
         arms = shown & np.array([arm.receiver == name for arm in info.arms])
@@ -121,11 +124,18 @@ def time_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
         # High is good, whatever the metric.
         tall = -values if scale.higher_is_better is False else values
         label = Text(f"{fit(name, names):<{names}}", style=look.receiver(place))
-        rows += _line(label, values, tall, attacked, look)
-    used = len(timeline.shown(metric, shown, room)[0])
+        rows.append(_line(label, values, tall, attacked, look))
+        if not look.colour and not shared:
+            rows.append(_share(attacked, names))
+    _, attacked = timeline.shown(metric, shown, room)
+    used = len(attacked)
+    if shared:
+        rows.append(_share(attacked, names))
     axis = Text(" " * (names + 1) + "0", style=DIM)
     end = clock(timeline.end_s)
     axis.append(end.rjust(used - 1))
+    if len(receivers) > fitting:
+        axis.append(f" and {len(receivers) - fitting} more")
     rows = rows[: height - 1]
     return [*rows, axis]
 
@@ -137,8 +147,8 @@ def time_title(model: Model) -> str:
 
 def _line(
     label: Text, values: np.ndarray, tall: np.ndarray, attacked: np.ndarray, look: Look
-) -> list[Text]:
-    """Blocks as high as ``tall``, their range in figures; the attacked share behind or below."""
+) -> Text:
+    """Blocks as high as ``tall`` and their range; with colours the attacked share behind them."""
     known, heights = values[np.isfinite(values)], tall[np.isfinite(values)]
     row = Text.assemble(label, " ")
     low, span = (heights.min(), float(np.ptp(heights))) if len(known) else (0.0, 0.0)
@@ -152,8 +162,10 @@ def _line(
     if len(known):
         digits = 1 if known.max() >= 10 else 3
         row.append(f" {figure(known.min(), digits)}–{figure(known.max(), digits)}", DIM)
-    if look.colour:
-        return [row]
+    return row
+
+
+def _share(attacked: np.ndarray, names: int) -> Text:
+    """The attacked share, from blank to full."""
     marks = "".join(_SHADES[int(np.ceil(share * 4))] for share in attacked)
-    below = "attacked"[: label.cell_len]
-    return [row, Text(f"{below:<{label.cell_len}} {marks}", style=DIM)]
+    return Text(f"{_ATTACKED:<{names}} {marks}", style=DIM)

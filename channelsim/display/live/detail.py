@@ -27,6 +27,7 @@ from channelsim.display.live.style import (
     word_style,
     wrapped,
 )
+from channelsim.robustness.names import fixed
 
 _BAR = "▏▎▍▌▋▊▉█"
 
@@ -112,7 +113,8 @@ def detail_lines(model: Model, details: Details, width: int, height: int, look: 
     story_width = (40 if width < 130 else 54) if wide else width
     story = _story(model, details, row, story_width)
     if wide:
-        tall = height if width < 130 else None  # a whole screen scrolls, so that pictures are large
+        # A whole screen scrolls, so that pictures are large.
+        tall = None if width >= 130 and height >= 36 else height
         shown = strip(pictures, width - story_width - 2, tall, look.colour)
         shown = shown or _no_pictures(model, details, width - story_width - 2)
         return columns(story, shown, story_width)
@@ -175,7 +177,7 @@ def _verdict_lines(row: Mapping[str, Any], width: int) -> list[Text]:
 
 
 def _blame(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list[Text]:
-    """Who did the damage: codec alone, adversary alone, matched noise; beside the arm's mean."""
+    """Who did the damage: codec, channel, adversary, matched noise; beside the arm's mean."""
     gauge = model.figures.gauge
     if gauge is None or row.get(f"{gauge}_source") is None:
         return []
@@ -197,11 +199,18 @@ def _blame(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list[T
     if mean > 0:
         first += f", {whole / mean:.1f}× the mean here ({mean:.3g})"
     found = [*wrapped(first, width, BOLD, "  ")]
-    parts = [
-        ("codec alone", damage(f"quality_{gauge}"), DIM),
-        ("adversary alone", damage(f"{gauge}_passive"), BAD),
-        ("same noise instead", damage(f"control_{gauge}_passive"), CAUTION),
-    ]
+    parts = [("codec alone", damage(f"quality_{gauge}"), DIM)]
+    if row.get("delivered") in {records.LOST, records.REJECTED}:
+        # Distances to `clean` and `passive` are those of the fallback: nobody's doing.
+        parts.append(("fallback shown", whole, CAUTION))
+    elif _attacked(row):
+        parts += [
+            ("channel and attack", damage(f"{gauge}_clean"), ""),
+            ("adversary alone", damage(f"{gauge}_passive"), BAD),
+            ("same noise instead", damage(f"control_{gauge}_passive"), CAUTION),
+        ]
+    else:
+        parts.append(("channel alone", damage(f"{gauge}_clean"), CAUTION))
     known = [(label, value, style) for label, value, style in parts if value is not None]
     most = max([whole, *(value for _, value, _ in known)])
     room = max(6, min(24, width - 32))
@@ -210,6 +219,10 @@ def _blame(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list[T
         line.append(_bar(value / most if most > 0 else 0.0, room), style)
         found.append(line)
     return found
+
+
+def _attacked(row: Mapping[str, Any]) -> bool:
+    return any((row.get(column) or 0) > 0 for column in ("delta_l2", "flipped_bits"))
 
 
 def _bar(share: float, width: int) -> str:
@@ -231,7 +244,7 @@ def _budgets(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list
         if used is None or not is_number(used):
             line = Text.assemble(f"{name}: nothing injected", (f" of ε {epsilon:g}", DIM))
         elif norm == "psr_db":
-            line = Text(f"{name}: {symbol} {used:.1f} of {epsilon:g} dB")
+            line = Text(f"{name}: {symbol} {fixed(used, 1)} of {epsilon:g} dB")
         else:
             share = used / epsilon if epsilon > 0 else 0.0
             line = Text(f"{name}: {symbol} {used:.3g} of {epsilon:g} ")
@@ -252,7 +265,7 @@ def _powers(row: Mapping[str, Any], width: int) -> list[Text]:
         ("SNR measured", "snr_measured_db"),
     ):
         if is_number(row.get(column)):
-            parts.append(f"{label} {row[column]:.1f} dB")
+            parts.append(f"{label} {fixed(row[column], 1)} dB")
     if is_number(row.get("score")):
         parts.append(f"score {row['score']:.3g}")
     return wrapped(" · ".join(parts) or "nothing disturbed it", width)

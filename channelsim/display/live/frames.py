@@ -48,6 +48,7 @@ def arranged(width: int, height: int, tab: int, only: int) -> Arrangement:
         seen = {PANELS[only if only >= 0 else tab]}
         if small and height >= TALL:
             seen |= {"path", "list" if tab == DETAIL else "detail"}
+            seen |= {"arms"} if tab == 0 else set()
     else:
         seen = set(PANELS)
     single = len(seen) == 1

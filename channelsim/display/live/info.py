@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from channelsim.records import ArmRecord
+from channelsim.robustness import names
+from channelsim.robustness.names import number
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,33 @@ class RunInfo:
         path = self.scenario.get("path") or ()
         return tuple(stage for stage in path if isinstance(stage, Mapping))
 
+    def stages_of(self, arm: int) -> tuple[Mapping[str, Any], ...]:
+        """The stages as this arm has them, where the sweep puts others in their place."""
+        swept = self.arms[arm].swept
+        found = (swept.get(f"path.{i}", stage) for i, stage in enumerate(self.stages))
+        return tuple(stage for stage in found if isinstance(stage, Mapping))
+
+    def variants(self, place: int) -> list[Mapping[str, Any]]:
+        """The stages that stand in one place of the path, arm by arm; one without a sweep."""
+        if f"path.{place}" not in self.swept_keys:
+            return [self.stages[place]]
+        return [one for one in self.values(f"path.{place}") if isinstance(one, Mapping)]
+
+    def adversary_on(self, arm: int) -> bool:
+        """Whether anybody with a budget stands on the path of this arm."""
+        return any(isinstance(stage.get("budget"), Mapping) for stage in self.stages_of(arm))
+
     @cached_property
     def epsilon_key(self) -> str | None:
         """The one swept key that is a budget's epsilon; None where there are none or several."""
-        keys = [key for key in self.swept_keys if key.endswith("budget.epsilon")]
-        return keys[0] if len(keys) == 1 else None
+        return names.epsilon_key_of(self.swept_keys)
 
     @cached_property
     def short(self) -> Mapping[str, str]:
-        """Swept key → its shortest ending that tells it from the others; ε for the budget."""
-        return short_names(self.swept_keys, self.epsilon_key)
+        """Swept key → its short name, as in the summary; ε for the budget."""
+        key = self.epsilon_key
+        in_db = key is not None and names.in_decibels(self.scenario, key)
+        return names.short_names(self.swept_keys, key, in_db)
 
     @cached_property
     def curve_key(self) -> str | None:
@@ -105,7 +124,7 @@ class RunInfo:
     def budgets(self, arm: int) -> list[tuple[str, str, float]]:
         """Return (adversary, norm, ε) of every adversary on the path, as this arm has them."""
         found = []
-        for stage in self.stages:
+        for stage in self.stages_of(arm):
             budget = stage.get("budget")
             if not isinstance(budget, Mapping) or not is_number(budget.get("epsilon")):
                 continue
@@ -139,21 +158,3 @@ def name_of(stage: Mapping[str, Any]) -> str:
 def is_number(value: Any) -> bool:
     """Whether a value is a number (a bool is none)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def number(value: Any) -> str:
-    """Return a swept value as a reader would write it."""
-    return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
-
-
-def short_names(keys: Sequence[str], epsilon_key: str | None) -> dict[str, str]:
-    """Return the shortest ending of every dotted key that no other key has."""
-    short = {}
-    for key in keys:
-        words = key.split(".")
-        others = [other.split(".") for other in keys if other != key]
-        length = 1
-        while length < len(words) and any(o[-length:] == words[-length:] for o in others):
-            length += 1
-        short[key] = "ε" if key == epsilon_key else ".".join(words[-length:])
-    return short

@@ -20,11 +20,13 @@ from channelsim.display.live.info import RunInfo
 from channelsim.display.live.playback import SPEEDS, Playback, first_speed
 from channelsim.display.live.reader import Note, Reader
 from channelsim.display.live.warning import Warned, live_warnings
+from channelsim.robustness.names import number
 
 RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
 WORST, NEWEST = "worst", "newest"
 BY_ARM = "arm"  # the order of the table that is not by a metric
 _RATE_OVER_S = 20.0
+_RATE_AFTER_S = 4.0  # rows come in blocks: a shorter while says little; ours
 SILENT_S = 15.0  # wall time without a row after which a run is said to be silent; ours
 _QUIET_S = 2.0  # after so long without a row we ask whether anybody is writing; ours
 LISTED = 100  # rows of the lists; ours
@@ -50,8 +52,6 @@ class Filter:
 
     def said(self, info: RunInfo) -> str:
         """The filter in words; empty where it lets everything through."""
-        from channelsim.display.live.info import number
-
         parts = [self.receiver] if self.receiver else []
         parts += [f"{info.short[key]} {number(value)}" for key, value in self.swept.items()]
         parts += [self.word] if self.word else []
@@ -175,7 +175,7 @@ class Model:
             return None
         (begun, before), (_, after) = self._counts[0], self._counts[-1]
         passed = self._clock() - begun
-        return (after - before) / passed if passed > 0.5 else None
+        return (after - before) / passed if passed >= _RATE_AFTER_S else None
 
     @property
     def left_s(self) -> float | None:

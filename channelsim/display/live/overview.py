@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from channelsim.display.live.info import RunInfo, is_number, name_of, number
+from channelsim.display.live.info import RunInfo, is_number, name_of
 from channelsim.display.live.model import FINISHED, INTERRUPTED, RUNNING, SILENT_S, Model
 from channelsim.display.live.style import (
     ACCENT,
@@ -23,6 +23,7 @@ from channelsim.display.live.style import (
     duration,
     fit,
 )
+from channelsim.robustness.names import number
 
 
 def status(model: Model, width: int) -> list[Text]:
@@ -39,7 +40,8 @@ def status(model: Model, width: int) -> list[Text]:
 def _state(model: Model) -> tuple[str, str, str]:
     if model.playback is not None:
         how = "over" if model.playback.over else "paused" if model.paused else "playing"
-        return "▶", f"{how}, speed ×{model.speed:g}", ACCENT
+        speed = f"{model.speed:g}" if model.speed >= 1 else f"1/{1 / model.speed:g}"
+        return "▶", f"{how}, speed ×{speed}", ACCENT
     if model.paused:
         return "‖", "view paused", CAUTION
     if (read := model.following.progress) is not None:
@@ -128,20 +130,27 @@ def _nodes(model: Model) -> list[Node]:
         Node("encoder", _latent(info), f"{attempts:,} sent", moving),
         Node("link", _link(info), f"{lost:,} lost", moving),
     ]
-    adversaries = [stage for stage in info.stages if isinstance(stage.get("budget"), Mapping)]
-    for stage in info.stages:
-        if isinstance(stage.get("budget"), Mapping):
+    met = False
+    for place, stage in enumerate(info.stages):
+        others = info.variants(place)
+        if any(isinstance(one.get("budget"), Mapping) for one in others):
             # The ledger counts what all adversaries did together.
-            count = f"{attacked:,} hit" if stage is adversaries[0] else "see above"
-            kind = _adversary(info, stage)
-            node = Node(f"⚔ {name_of(stage)}", kind, count, model.attacking, BAD)
+            count, met = "see above" if met else f"{attacked:,} hit", True
+            if len(others) > 1:
+                name, kind = f"path.{place}", _names(others)
+            else:
+                name, kind = name_of(others[0]), _adversary(info, others[0])
+            node = Node(f"⚔ {name}", kind, count, model.attacking, BAD)
             (before if info.before_encoder(stage) else nodes).append(node)
         else:
             snr = figures.snr_db()
             known = snr[snr == snr]
             last = stage is info.stages[-1] and len(known)
             count = f"SNR {_span(known, 1.0)} dB" if last else ""
-            nodes.append(Node(name_of(stage), _stage(info, stage), count, moving))
+            one = len(others) == 1
+            name = name_of(others[0]) if one else f"path.{place}"
+            what = _stage(info, others[0]) if one else _names(others)
+            nodes.append(Node(name, what, count, moving))
     return [nodes[0], *before, *nodes[1:]]
 
 
@@ -254,6 +263,12 @@ def _adversary(info: RunInfo, stage: Mapping[str, Any]) -> str:
     else:
         epsilon = number(budget.get("epsilon"))
     return f"{stage.get('kind') or 'own'} {budget.get('norm', '')} ε {epsilon}"
+
+
+def _names(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Who takes turns in one place of the path."""
+    shown = [name_of(stage) for stage in stages[:2]]
+    return " or ".join([*shown, f"{len(stages) - 2} more"] if len(stages) > 2 else shown)
 
 
 def _stage(info: RunInfo, stage: Mapping[str, Any]) -> str:

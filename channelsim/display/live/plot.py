@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,11 +27,18 @@ class Series:
 
 
 def plot(series: Sequence[Series], width: int, height: int, x_label: str = "") -> list[Text]:
-    """Lines of ``width`` × ``height`` characters; figures stand left of and below the curves."""
+    """Lines of ``width`` × ``height`` characters; figures stand left of and below the curves.
+
+    The horizontal axis is logarithmic (and says so) where x spans two decades or more.
+    """
     drawn = [one for one in series if len(one.x)]
     if not drawn or height < 4 or width < 20:
         return [Text("no point yet", style=DIM)]
     xs = np.concatenate([one.x for one in drawn])
+    ends = float(xs.min()), float(xs.max())
+    if decades := ends[0] > 0 and ends[1] >= 100 * ends[0]:
+        drawn = [replace(one, x=np.log10(one.x).tolist()) for one in drawn]
+        xs, x_label = np.log10(xs), f"{x_label} (log)".strip()
     ys = np.concatenate([one.y for one in drawn])
     x0, x1 = _range(xs)
     y0, y1 = _range(ys)
@@ -59,7 +66,7 @@ def plot(series: Sequence[Series], width: int, height: int, x_label: str = "") -
         axis.append_text(row)
         rows.append(axis)
     rows.append(Text(" " * gutter + "└" + "─" * across, style=DIM))
-    left, right = f"{x0:g}", f"{x1:g}"
+    left, right = (f"{end:g}" for end in (ends if decades else (x0, x1)))
     middle = x_label.center(max(0, across - len(left) - len(right)))
     rows.append(Text(" " * (gutter + 1) + left + middle + right, style=DIM))
     return rows

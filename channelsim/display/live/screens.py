@@ -13,9 +13,11 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from channelsim.display.live.info import RunInfo, number
+from channelsim.display.live.info import RunInfo
 from channelsim.display.live.model import Filter
 from channelsim.display.live.reader import WORDS
+from channelsim.display.live.style import fit
+from channelsim.robustness.names import number
 
 HELP = """\
 [b]Find out why[/b]
@@ -40,15 +42,32 @@ HELP = """\
 Estimates are means against the source image, ± half of a 95 % t-interval
 over messages (the summary of a finished run resamples images instead);
 PSNR is averaged as MSE. ◀ marks the worst cell of a column. Of a
-transmission: what the codec alone did, what the adversary alone did, and
-what noise of the same size would have done instead. Pictures come from the
-ledger or are recomputed by replay; 1:2 says that they are shown at half
-their size. A filled dot marks who is active just now. Over time, red
-behind a line tells which share of the attempts was attacked.
+transmission: what the codec did without any wire, channel and adversary
+together, the adversary alone, and what noise of the same size would have
+done instead. Pictures come from the ledger or are recomputed by replay;
+1:2 says that they are shown at half their size. A filled dot marks who is
+active just now. Over time, red behind a line tells which share of the
+attempts was attacked.
 {quit}"""
+LEAVING = "Leaving never touches the run."
+LEAVING_OWN = """\
+Leaving closes the view; the run goes on here with plain lines. Ctrl-C
+stops the run, with everything recorded, and says how to go on."""
 
 
-class TextScreen(ModalScreen[None]):
+_ALL = object()  # a criterion that lets everything through; None may be a swept value
+
+
+class Window(ModalScreen[None]):
+    """What opens above the view."""
+
+    def action_close(self) -> None:
+        """Close it. Keys that were typed before it was gone find it closed already."""
+        if self.is_current:
+            self.dismiss()
+
+
+class TextScreen(Window):
     """A text in a frame; any key closes it, arrows scroll."""
 
     def __init__(self, title: str, text: Text) -> None:
@@ -66,14 +85,14 @@ class TextScreen(ModalScreen[None]):
         if event.key not in {"up", "down", "pageup", "pagedown", "home", "end"}:
             event.stop()
             event.prevent_default()
-            self.dismiss()
+            self.action_close()
 
     def on_click(self) -> None:
         """So does a click."""
-        self.dismiss()
+        self.action_close()
 
 
-class FilterScreen(ModalScreen[None]):
+class FilterScreen(Window):
     """One line per criterion; its value goes round with the arrows, and counts at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,7 +101,7 @@ class FilterScreen(ModalScreen[None]):
         Binding("left,h", "value(-1)", show=False),
         Binding("right,l,space", "value(1)", show=False),
         Binding("x", "clear", show=False),
-        Binding("enter,escape,f,q", "dismiss", show=False),
+        Binding("enter,escape,f,q", "close", show=False),
     ]
 
     def __init__(self, info: RunInfo, chosen: Filter, changed: Callable[[], None]) -> None:
@@ -90,12 +109,12 @@ class FilterScreen(ModalScreen[None]):
         self._info, self._filter, self._changed = info, chosen, changed
         self._line = 0
         self._options: list[tuple[str, str, list[Any]]] = [
-            ("receiver", "", [None, *info.receivers])
+            ("receiver", "", [_ALL, *info.receivers])
         ]
         self._options += [
-            (info.short[key], key, [None, *info.values(key)]) for key in info.swept_keys
+            (info.short[key], key, [_ALL, *info.values(key)]) for key in info.swept_keys
         ]
-        self._options.append(("verdict", "", [None, *WORDS[:-1]]))
+        self._options.append(("verdict", "", [_ALL, *WORDS[:-1]]))
 
     def compose(self) -> ComposeResult:
         """The frame and its lines."""
@@ -116,12 +135,12 @@ class FilterScreen(ModalScreen[None]):
         value = values[(place + by) % len(values)]
         if key:
             self._filter.swept.pop(key, None)
-            if value is not None:
+            if value is not _ALL:
                 self._filter.swept[key] = value
         elif label == "receiver":
-            self._filter.receiver = value
+            self._filter.receiver = None if value is _ALL else value
         else:
-            self._filter.word = value
+            self._filter.word = None if value is _ALL else value
         self._told()
 
     def action_clear(self) -> None:
@@ -136,8 +155,9 @@ class FilterScreen(ModalScreen[None]):
 
     def _value(self, label: str, key: str) -> Any:
         if key:
-            return self._filter.swept.get(key)
-        return self._filter.receiver if label == "receiver" else self._filter.word
+            return self._filter.swept.get(key, _ALL)
+        chosen = self._filter.receiver if label == "receiver" else self._filter.word
+        return _ALL if chosen is None else chosen
 
     def _text(self) -> Text:
         wide = max(len(label) for label, _, _ in self._options)
@@ -145,10 +165,10 @@ class FilterScreen(ModalScreen[None]):
         for place, (label, key, _) in enumerate(self._options):
             value = self._value(label, key)
             here = place == self._line
-            said = "all" if value is None else number(value)
+            said = "all" if value is _ALL else fit(number(value), 20)
             text.append(f"{'›' if here else ' '} {label:<{wide}}  ◂ ", "bold" if here else "")
             text.append(
-                f"{said:^20}", "reverse" if here else "bold" if value is not None else "dim"
+                f"{said:^20}", "reverse" if here else "bold" if value is not _ALL else "dim"
             )
             text.append(" ▸\n", "bold" if here else "")
         text.append("\n↑ ↓ criterion   ← → value   x all   enter done", "dim")

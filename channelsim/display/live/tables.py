@@ -10,7 +10,6 @@ import numpy as np
 from rich.text import Text
 
 from channelsim import records
-from channelsim.display.live.info import number
 from channelsim.display.live.model import BY_ARM, INTERRUPTED, WORST, Model
 from channelsim.display.live.reader import FATES, WORDS
 from channelsim.display.live.style import (
@@ -26,8 +25,10 @@ from channelsim.display.live.style import (
     word_style,
 )
 from channelsim.display.live.warning import beaten_arms
+from channelsim.robustness.names import number
 
 _WORST_MARK = "◀"
+_LEAST = 6  # columns below which a cut word says nothing; ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +47,42 @@ class _Column:
         self.title, self.cells, self.left = title, cells, left
         self.width = max([len(title), *(cell.cell_len for cell in cells)])
 
+    def cut(self, width: int) -> None:
+        """Make it narrower; an ellipsis stands for what is gone."""
+        self.title, self.width = fit(self.title, width), width
+        for cell in self.cells:
+            cell.truncate(width, overflow="ellipsis")
+
 
 def arms_table(model: Model, width: int, look: Look) -> Rows:
     """Estimates with intervals, one row per arm; the worst cell of a metric is marked."""
     arms = model.ordered_arms()
     columns = [_receivers(model, arms, look), *_swept(model, arms), _settled(model, arms)]
     tail = [_verdicts(model, arms)]
-    psr = _decibels("psr [dB]", model.figures.psr_db()[arms])
+    threat = any(model.info.adversary_on(arm) for arm in arms)
+    psr = [_decibels("psr [dB]", model.figures.psr_db()[arms])] if threat else []
     metrics = [_estimates(model, arms, metric) for metric in model.info.metrics]
-    return _assembled([*columns, *metrics, psr, *tail], len(columns), len(tail), width, arms)
+    return _assembled([*columns, *metrics, *psr, *tail], len(columns), len(tail), width, arms)
 
 
 def _assembled(
     columns: list[_Column], first: int, last: int, width: int, keys: Sequence[int]
 ) -> Rows:
-    """Leave out columns between the first and the last ones until the rest fits."""
-    while len(columns) > first + last and sum(c.width + 2 for c in columns) - 2 > width:
+    """Leave out columns between the first and the last ones until the rest fits.
+
+    Where even that is too wide, the last one is cut, and if little were left of it, left out.
+    """
+
+    def over() -> int:
+        return sum(column.width + 2 for column in columns) - 2 - width
+
+    while len(columns) > first + last and over() > 0:
         del columns[-last - 1]
-    while len(columns) > 2 and sum(c.width + 2 for c in columns) - 2 > width:
-        del columns[-1]
+    while len(columns) > 2 and over() > 0:
+        if columns[-1].width - over() >= _LEAST:
+            columns[-1].cut(columns[-1].width - over())
+        else:
+            del columns[-1]
     head, rows = Text(style=DIM), [Text(no_wrap=True) for _ in keys]
     for place, column in enumerate(columns):
         gap = "  " if place else ""
@@ -191,9 +209,13 @@ def list_width(model: Model) -> int:
     info = model.info
     names = min(16, max(8, *(len(name) for name in info.receivers)))
     swept = [
-        max(len(info.short[k]), *(len(number(v)) for v in info.values(k))) for k in info.swept_keys
+        max(len(info.short[k]), *(min(14, len(number(v))) for v in info.values(k)))
+        for k in info.swept_keys
     ]
-    return max(6, len(str(info.total))) + 2 + names + sum(w + 2 for w in swept) + 2 + 5 + 2 + 9
+    judged = bool(info.header.get("judged"))
+    verdict = len(f"{records.REJECTED}, {records.OK}" if judged else "no attack")
+    first = max(6, len(str(info.total))) + 2 + names + sum(w + 2 for w in swept)
+    return first + 2 + 5 + 2 + verdict
 
 
 def _fate(word: str, fate: str) -> Text:

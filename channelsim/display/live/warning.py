@@ -9,7 +9,8 @@ import numpy as np
 
 from channelsim import records
 from channelsim.display.live.figures import Figures
-from channelsim.display.live.info import RunInfo, number
+from channelsim.display.live.info import RunInfo
+from channelsim.robustness.names import number
 
 ENOUGH = 30  # rows below which nothing is said about an arm; ours
 ROUNDING_DB = 1e-4  # equal by nature up to rounding: as in `robustness.gain`

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from channelsim.display.live.style import fit
 from channelsim.display.live.tables import Rows
 
 Lines = Callable[[int, int], list[Text]]  # (width, height) → lines
@@ -34,8 +35,11 @@ class Panel(Widget):
         Binding("end", "end(1)", show=False),
     ]
 
-    def __init__(self, draw: Lines, *, id: str, focusable: bool = False) -> None:
+    def __init__(
+        self, draw: Lines, *, id: str, focusable: bool = False, headed: bool = False
+    ) -> None:
         super().__init__(id=id)
+        self._headed = headed
         self.can_focus = focusable
         self._draw = draw
         self._lines: list[Text] = []
@@ -45,7 +49,12 @@ class Panel(Widget):
     @property
     def room(self) -> tuple[int, int]:
         """Width and height inside the frame."""
-        return self.content_size.width, self.content_size.height
+        return self.content_size.width, self.content_size.height - self._head
+
+    @property
+    def _head(self) -> int:
+        """Lines above the others: without a frame, a title that says more than the tab."""
+        return int(self._headed and self.has_class("bare"))
 
     def redraw(self) -> None:
         """Draw again; the screen is touched only where something changed."""
@@ -53,9 +62,17 @@ class Panel(Widget):
         if width <= 0 or height <= 0:
             return
         lines = self._visible(width, height)
+        if self._head:
+            lines = [self._heading(width), *lines]
         if lines != self._lines:
             self._lines = lines
             self.refresh()
+
+    def _heading(self, width: int) -> Text:
+        head = Text(fit(self._title, width - len(self._subtitle) - 2), "bold", no_wrap=True)
+        head.pad_right(width - head.cell_len - len(self._subtitle))
+        head.append(self._subtitle, "not bold dim")
+        return head
 
     def titled(self, title: str) -> None:
         """Name the frame."""
@@ -117,7 +134,8 @@ class Panel(Widget):
 class TablePanel(Panel):
     """A table with a cursor. The cursor stays on its row's key while rows come and go.
 
-    Until somebody moves it, it stays on the first row.
+    Until somebody moves it, it stays on the first row. A key that somebody chose stays chosen when
+    its row drops out of the table.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", show=False)]
@@ -137,7 +155,7 @@ class TablePanel(Panel):
             self.panel, self.key = panel, key
 
     def __init__(self, table: Callable[[int], Rows], *, id: str) -> None:
-        super().__init__(lambda _width, _height: [], id=id, focusable=True)
+        super().__init__(lambda _width, _height: [], id=id, focusable=True, headed=True)
         self._table = table
         self._shown: Rows | None = None
         self.key: int | None = None
@@ -145,9 +163,13 @@ class TablePanel(Panel):
 
     @property
     def cursor(self) -> int:
-        """The row of the cursor; 0 where its key is not among the rows."""
+        """The row of the cursor; the first where its key is not among the rows."""
         keys = [] if self._shown is None else list(self._shown.keys)
         return keys.index(self.key) if self.key is not None and self.key in keys else 0
+
+    def hold(self) -> None:
+        """Stay on this row's key from now on."""
+        self.led = self.key is not None
 
     def follow(self) -> None:
         """Put the cursor back on whatever comes first."""
@@ -158,7 +180,7 @@ class TablePanel(Panel):
         found = self._shown = self._table(width)
         if not found.rows:
             return [found.head, Text("nothing yet", style="dim")]
-        if not self.led or self.key not in found.keys:
+        if not self.led:
             self._set(found.keys[0])
         cursor, room = self.cursor, max(1, height - 1)
         self.top = max(0, min(self.top, len(found.rows) - room, cursor))
@@ -169,7 +191,7 @@ class TablePanel(Panel):
         lines = [found.head]
         for place in range(self.top, last):
             row = found.rows[place]
-            if place == cursor:
+            if found.keys[place] == self.key:
                 row = row.copy()
                 row.pad_right(max(0, width - row.cell_len))
                 row.stylize("reverse" if self.has_focus else "bold underline")
@@ -200,6 +222,7 @@ class TablePanel(Panel):
     def action_choose(self) -> None:
         """Take the row under the cursor."""
         if self.key is not None:
+            self.hold()
             self.post_message(self.Chosen(self, self.key))
 
     def on_click(self, event: events.Click) -> None:
@@ -207,9 +230,9 @@ class TablePanel(Panel):
         if self._shown is None or not self._shown.rows:
             return
         offset = event.get_content_offset(self)
-        if offset is None or offset.y == 0:
+        if offset is None or offset.y <= self._head:
             return
-        place = self.top + offset.y - 1
+        place = self.top + offset.y - 1 - self._head
         again = self.led and place == self.cursor
         self._go(place)
         if again:
