@@ -377,6 +377,11 @@ def test_the_listing_names_every_part_with_its_keys() -> None:
     attack = " ".join(" ".join(listing["adversaries"]).split())  # wherever the lines break
     assert "steps: 10" in attack
     assert "norm: linf (of linf, l2, psr_db, bits), epsilon: (required)" in attack
+    # What is no list of kinds has keys all the same.
+    told = {shelf: " ".join(" ".join(lines).split()) for shelf, lines in listing.items()}
+    assert "duplex: full (of full, half)" in told["link"]
+    assert "fallback: mean (of mean, black, last)" in told["receivers"]
+    assert "mode: average (of average, codeword)" in told["power"]
 
 
 def test_the_schema_has_every_kind_and_lets_ones_own_in() -> None:

@@ -394,6 +394,9 @@ def test_list_and_schema_name_the_parts(channelsim: Prompt) -> None:
     assert code == 0
     assert "pgd" in out
     assert "linear" not in out
+    code, _, err = channelsim("list", "replay")
+    assert code == 2
+    assert "replay: is one of the adversaries; try channelsim list adversaries" in err
     code, out, _ = channelsim("schema")
     assert code == 0
     assert "path" in json.loads(out)["properties"]

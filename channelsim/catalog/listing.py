@@ -15,8 +15,11 @@ from channelsim.adversaries import ADVERSARIES
 from channelsim.catalog.catalog import TABLES, summary_of
 from channelsim.catalog.part_errors import fields_of, parts_in
 from channelsim.channels import CHANNELS
+from channelsim.channels.power import Power
 from channelsim.codecs import CODECS, Zoo, zoo_names
 from channelsim.defences import DETECTORS
+from channelsim.defences.receiver import Receiver
+from channelsim.link import Link
 from channelsim.metrics import METRICS
 from channelsim.sources import OnceArrivals, PeriodicArrivals, PoissonArrivals
 
@@ -27,6 +30,9 @@ _SHELVES: Mapping[str, Mapping[str, type]] = {
     "codecs": CODECS,
     "channels": CHANNELS,
     "adversaries": ADVERSARIES,
+    "link": {"link": Link},
+    "power": {"power": Power},
+    "receivers": {"receiver": Receiver},
     "detectors": DETECTORS,
     "metrics": METRICS,
 }
@@ -46,7 +52,12 @@ def _shelf(table: Mapping[str, type]) -> list[str]:
         for name, info in _fields(cls).items()
         if any(True for _ in parts_in(info.annotation))
     )
-    shared = {name: parts for (name, parts), number in uses.items() if number > 2}
+    shelved = {part for other in _SHELVES.values() for part in other.values()}
+    shared = {
+        name: parts
+        for (name, parts), number in uses.items()
+        if number > 2 and not shelved.issuperset(parts)  # else they are found on their own shelf
+    }
     lines = [line for kind, cls in table.items() for line in described(kind, cls, shared)]
     for name, parts in shared.items():
         lines += [
@@ -66,7 +77,7 @@ def described(
         for name, info in _fields(cls).items()
     ]
     said = textwrap.wrap(", ".join(keys) or "takes no keys", 84, break_on_hyphens=False)
-    return [f"{kind:<16}{summary_of(cls)}", *(" " * 16 + line for line in said)]
+    return [f"{kind:<15} {summary_of(cls)}", *(" " * 16 + line for line in said)]
 
 
 def _fields(cls: type) -> dict[str, FieldInfo]:

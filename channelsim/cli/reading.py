@@ -30,6 +30,11 @@ def list_parts(*, kind: str | None) -> None:
     }
     kind = plurals.get(kind or "", kind)
     if kind is not None and kind not in listing:
+        of = [
+            shelf for shelf, lines in listing.items() for line in lines if line.split()[0] == kind
+        ]
+        if of:
+            raise InputError(f"list {kind}: is one of the {of[0]}; try channelsim list {of[0]}")
         raise InputError(
             f"list {kind}: there is no such kind of part (known: {', '.join(listing)})."
             f"{did_you_mean(kind, listing)}"
