@@ -293,6 +293,15 @@ def test_of_an_adversary_that_is_off_the_sentence_says_so(tmp_path: Path):
     assert sentence(summary, "kld").endswith("stays at 0.500; no attack took place.")
 
 
+def test_an_adversary_that_let_everything_pass_is_not_compared_with_noise(tmp_path: Path):
+    with created(tmp_path, sweep(["kld"], [0.5]), 40) as ledger:
+        add_arm(ledger, 0, verdict="idle", delta_l2=0.0, psr_db=None, psr_received_db=None)
+        summary = summarise(ledger)
+    assert sentence(summary, "kld").endswith("stays at 0.500; the adversary let everything pass.")
+    (said,) = warnings(summary)
+    assert "kld at ε = 0.5: nothing was attacked" in said
+
+
 def test_how_many_codewords_were_attacked_stands_beside_the_power(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.5, 1.0]), 40) as ledger:
         add_arm(ledger, 0)

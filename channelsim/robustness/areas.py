@@ -30,7 +30,9 @@ NO_ORIGIN = "the sweep has no point at ε = 0, so there is no q(0) to normalise 
 WRONG_SIDE = "q(0) already lies on the wrong side of the line"
 ON_THE_LINE = "q(0) lies on the line, so there is nothing to normalise by"
 IMPROVES = "some attacked point is better than q(0), so the normalised area may exceed 1"
-IN_DECIBELS = "the budget is in dB, where ε = 0 is not the absence of an attack"
+IN_DECIBELS = (
+    "the budget is in dB, where ε = 0 is no absence of an attack: areas are not normalised"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,8 @@ def sentence(summary: Summary, receiver: str) -> str:
     if point.verdict in (None, records.OFF):
         meant = any(other.verdict is not None for other in summary.points)
         return text + ("; no attack took place." if meant else ".")
+    if point.verdict == records.IDLE:
+        return text + "; the adversary let everything pass."
     if point.verdict in records.FAILED:
         reason = records.VERDICTS[point.verdict].partition(";")[0]
         return f"{text}, but no message was attacked: {point.verdict}, {reason}."
@@ -163,7 +165,7 @@ def towards_target(summary: Summary, receiver: str) -> str | None:
     else:
         before = ""
     text = f"{receiver}: towards the target: {name} to it {before}{spread(last, digits)}{where}"
-    if noise is not None and point.verdict not in (None, records.OFF):
+    if noise is not None and point.verdict not in (None, *records.SPARED):
         text += f"; matched noise {fixed(noise.value, digits)}"
     return text + "."
 
@@ -228,7 +230,7 @@ def warnings(summary: Summary) -> list[str]:
     about: dict[str, list[str]] = {}
     for receiver in summary.receivers:
         points = summary.of(receiver)
-        texts = _about_noise(summary, points)
+        texts = _about_idling(summary, points) + _about_noise(summary, points)
         for word in _ALARMING:
             texts += _about_verdict(summary, points, word)
         texts += _about_alarms(summary, receiver)
@@ -247,6 +249,13 @@ def warnings(summary: Summary) -> list[str]:
                 f" of its line {number(area.line)}, so its areas say little."
             )
     return found
+
+
+def _about_idling(summary: Summary, points: Sequence[Point]) -> list[str]:
+    if not (spared := [point for point in points if point.verdict == records.IDLE]):
+        return []
+    where = _places(summary, spared)
+    return [f"{where}: nothing was attacked; see the adversary's activity, and when messages came."]
 
 
 def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
