@@ -23,7 +23,7 @@ from rich.text import Text
 
 from channelsim import records
 from channelsim.display.live import overview, tables
-from channelsim.display.live.detail import Details, Recomputed, detail_lines, latent_lines
+from channelsim.display.live.detail import detail_lines
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.following import Following
 from channelsim.display.live.frames import Frames, arranged
@@ -39,7 +39,9 @@ from channelsim.display.live.plain import watch_plainly
 from channelsim.display.live.playback import Playback
 from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.reader import WORDS, Reader
+from channelsim.display.live.remembered import Details, Recomputed
 from channelsim.display.live.scales import damage_metric, scale_of
+from channelsim.display.live.story import latent_lines
 from channelsim.display.live.style import Look, columns, fit
 from channelsim.display.live.timeline import BINS, Timeline
 from channelsim.display.live.top import Top
@@ -653,6 +655,12 @@ def test_nobody_is_blamed_for_what_an_adversary_did_not_do(tmp_path: Path) -> No
     for text in told[1:]:
         assert re.search(r"codec alone +0\.020 .*\n +fallback shown +0\.300", text)
         assert "channel alone" not in text
+    latents = {"sent": np.ones(2), "passive": np.array([1.0, 3.0]), "received": np.array([1.0, 3])}
+    details = Details(model)
+    details.remember(0, Recomputed({}, latents, "equals the ledger"))
+    model.selected = 0
+    text = plain(detail_lines(model, details, 76, 30, Look()))
+    assert "change in the latent by the channel, K = 2: |δ| 2.00 beside |z| 1.41" in text
 
 
 def test_stages_that_take_turns_are_called_by_their_names(tmp_path: Path) -> None:
@@ -699,16 +707,16 @@ def test_images_come_from_the_ledger_or_from_a_replay_and_from_nowhere_else(
     stored = details.images(7)
     assert sorted(stored) == ["received", "source"]
     np.testing.assert_array_equal(stored["received"][..., 0], np.arange(16).reshape(4, 4) * 10)
-    assert details.images(8) == {}
-    model.selected = 8
+    assert details.images(58) == {}
+    model.selected = 58
     replayed = np.full((4, 4, 3), 9, dtype=np.uint8)
     latents = {"sent": np.ones(3), "passive": np.ones(3), "received": np.array([1.0, 3.0, 0.5])}
-    details.remember(8, Recomputed({"received": replayed}, latents, "equals the ledger"))
-    assert details.images(8)["received"] is replayed
+    details.remember(58, Recomputed({"received": replayed}, latents, "equals the ledger"))
+    assert details.images(58)["received"] is replayed
     text = plain(detail_lines(model, details, 76, 40, Look(colour=False)))
     assert "change in the latent, K = 3: |δ| 2.06 beside |z| 1.73" in text
     assert "z1 +2.00, z2 -0.50, z0 +0.00" in text
-    details.remember(8, Recomputed(error="weights are gone"))
+    details.remember(58, Recomputed(error="weights are gone"))
     assert "cannot be recomputed: weights are gone" in plain(
         detail_lines(model, details, 76, 40, Look())
     )

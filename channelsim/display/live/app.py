@@ -16,10 +16,10 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from channelsim.display.live import overview, tables
-from channelsim.display.live.detail import Recomputed
 from channelsim.display.live.frames import PANELS, Frames, arranged, narrow
 from channelsim.display.live.model import FINISHED, NEWEST, WORST, Filter, Model
 from channelsim.display.live.recompute import Recomputer
+from channelsim.display.live.remembered import Recomputed
 from channelsim.display.live.screens import HELP, LEAVING, LEAVING_OWN, FilterScreen, TextScreen
 from channelsim.display.live.style import DIM, Look
 from channelsim.display.live.widgets import Panel, TablePanel

@@ -64,7 +64,7 @@ def _series(model: Model, key: str, look: Look) -> Iterator[Series]:
         label = first.receiver
         if several and len(info.swept_keys) > 1:
             fixed = [f"{info.short[k]} {number(v)}" for k, v in first.swept.items() if k != key]
-            label += f" {', '.join(fixed)}"
+            label = f"{fit(label, 12)} {', '.join(fixed)}"
         if not several:
             place = places[first.receiver]
         yield Series(

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from rich.text import Text
 
 from channelsim.display.live import curves, detail, overview, tables
-from channelsim.display.live.detail import Details
 from channelsim.display.live.model import RUNNING, Model
+from channelsim.display.live.remembered import Details
 from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Look
 
 WIDE = (120, 36)  # from this size on all panels stand side by side; ours

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from channelsim.display.live.detail import Recomputed
+from channelsim.display.live.remembered import Recomputed
 
 if TYPE_CHECKING:
     from channelsim.replay import Replay

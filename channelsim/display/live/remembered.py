@@ -1,0 +1,81 @@
+"""What is known about single transmissions beyond sums: rows, thumbnails and replays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from channelsim.display.live.model import Model
+from channelsim.display.live.pictures import Pixels, from_png
+
+
+@dataclass
+class Recomputed:
+    """What a replay brought: pixels and latents by role, or what went wrong, or nothing yet."""
+
+    images: Mapping[str, Pixels] = field(default_factory=dict)
+    latents: Mapping[str, np.ndarray] = field(default_factory=dict)
+    agrees: str = ""
+    error: str = ""
+    pending: bool = False
+
+
+class Details:
+    """What is known about transmissions beyond their sums: rows, thumbnails and replays.
+
+    Bounded: only the newest few are remembered.
+    """
+
+    _KEPT = 64
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._thumbs: dict[int, dict[str, Pixels]] = {}
+        self.replays: dict[int, Recomputed] = {}
+        self.version = 0  # of the replays
+
+    def row(self, transmission: int) -> dict[str, Any] | None:
+        """All columns of a transmission; None where it has no row yet."""
+        known = self._rows.get(transmission)
+        if known is None or known.get("done_s") is None:
+            with self._model.reader.look() as look:
+                known = look.transmission(transmission)
+            if known is not None:
+                self._rows[transmission] = known
+                _forget(self._rows, self._KEPT)
+        return known
+
+    def images(self, transmission: int) -> Mapping[str, Pixels]:
+        """Its images by role: recomputed, else from the ledger, else none."""
+        replayed = self.replays.get(transmission)
+        if replayed is not None and replayed.images:
+            return replayed.images
+        if transmission not in self._thumbs:
+            with self._model.reader.look() as look:
+                found = look.images(transmission)
+            self._thumbs[transmission] = {role: from_png(png) for role, png in found.items()}
+            _forget(self._thumbs, self._KEPT)
+        return self._thumbs[transmission]
+
+    def siblings(self, transmission: int) -> list[int]:
+        """The same message at the same point of the sweep, at every receiver."""
+        info = self._model.info
+        arm, message = divmod(transmission, info.count)
+        swept = info.arms[arm].swept
+        same = [other.arm for other in info.arms if other.swept == swept]
+        return [other * info.count + message for other in same]
+
+    def remember(self, transmission: int, replay: Recomputed) -> None:
+        """Keep what a replay brought."""
+        self.replays[transmission] = replay
+        self.version += 1
+        _forget(self.replays, self._KEPT)
+
+
+def _forget(known: dict, most: int) -> None:
+    while len(known) > most:
+        del known[next(iter(known))]
