@@ -466,6 +466,25 @@ def test_speed_is_simulated_over_wall_time(tmp_path: Path) -> None:
     assert model.sim_s == pytest.approx(1.0)
 
 
+def test_the_rate_is_that_of_blocks_and_not_of_catching_up(tmp_path: Path) -> None:
+    """A block of 20 every 10 s makes 2 a second, whenever the view was opened."""
+    now = [0.0]
+    with created(tmp_path, sweep(["r"], [1.0]), 400, ["mse"]) as ledger:
+        add_arm(ledger, 0, range(200))
+        ledger.commit()
+        model = Model(Reader(tmp_path / "ledger.sqlite"), clock=lambda: now[0])
+        told = []
+        for block in range(8):
+            while model.tick(1.0):
+                pass
+            told.append(model.rate)
+            add_arm(ledger, 0, range(200 + 20 * block, 220 + 20 * block))
+            ledger.commit()
+            now[0] += 1.0 if block == 0 else 10.0
+        assert told[:3] == [None, None, None]
+        assert told[3:] == pytest.approx([2.0] * 5)
+
+
 def test_a_run_that_is_being_written_is_not_played(tmp_path: Path) -> None:
     path = whole(tmp_path, finish=False)
     with Ledger.open(path, write=True):

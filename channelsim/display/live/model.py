@@ -26,7 +26,8 @@ RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
 WORST, NEWEST = "worst", "newest"
 BY_ARM = "arm"  # the order of the table that is not by a metric
 _RATE_OVER_S = 20.0
-_RATE_AFTER_S = 4.0  # rows come in blocks: a shorter while says little; ours
+_RATE_AFTER_S = 1.0  # a shorter while says little; ours
+_RATE_FROM = 3  # arrivals of rows, which come in blocks: fewer say little; ours
 SILENT_S = 15.0  # wall time without a row after which a run is said to be silent; ours
 _QUIET_S = 2.0  # after so long without a row we ask whether anybody is writing; ours
 LISTED = 100  # rows of the lists; ours
@@ -101,6 +102,8 @@ class Model:
         now = self._clock()
         passed, self._ticked_at = now - self._ticked_at, now
         settled, attempts = self.figures.settled, self._attempts()
+        # How fast old rows are read says nothing about the run.
+        live = self.playback is None and self.following.progress is None
         self.figures.forget_activity()
         more = False
         if self.playback is not None:
@@ -114,6 +117,11 @@ class Model:
                 more = self.following.read(self.figures, budget_s)
         if self._attempts() > attempts or self.figures.settled > settled:
             self._heard(now)
+            if live:
+                self._counts.append((now, self.figures.settled))
+                counts = self._counts
+                while len(counts) > _RATE_FROM and now - counts[0][0] > _RATE_OVER_S:
+                    counts.popleft()
         self.warned = list(live_warnings(self.figures))
         return more
 
@@ -132,10 +140,6 @@ class Model:
     def _heard(self, now: float) -> None:
         self._heard_at = now
         self._active, self._attacking = self.figures.active.copy(), self.figures.active_attack
-        if self.following.progress is None:
-            self._counts.append((now, self.figures.settled))
-            while now - self._counts[0][0] > _RATE_OVER_S:
-                self._counts.popleft()
 
     def _look_around(self, now: float) -> None:
         with self.reader.look() as look:
@@ -170,8 +174,11 @@ class Model:
 
     @property
     def rate(self) -> float | None:
-        """Transmissions per wall second, over the last `_RATE_OVER_S`; None while unknown."""
-        if self.state != RUNNING or len(self._counts) < 2:
+        """Transmissions per wall second, over `_RATE_OVER_S` or three blocks; None while unknown.
+
+        From one arrival of rows to others, for what came first may have waited for long.
+        """
+        if self.state != RUNNING or len(self._counts) < _RATE_FROM:
             return None
         (begun, before), (_, after) = self._counts[0], self._counts[-1]
         passed = self._clock() - begun
