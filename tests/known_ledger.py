@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+import channelsim
 from channelsim import records
-from channelsim.ledger import Ledger
+from channelsim.ledger import Ledger, differences
 from channelsim.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
 
 EPSILON = "mallory.budget.epsilon"
@@ -129,3 +130,24 @@ def sweep(receivers: Sequence[str], epsilons: Sequence[float]) -> list[ArmRecord
 def created(folder: Path, *arguments: Any, **named: Any) -> Ledger:
     """Return a new ledger in a folder, with the header that `started` makes."""
     return Ledger.create(folder / "ledger.sqlite", started(*arguments, **named))
+
+
+def assert_equal_ledgers(one: Path, other: Path) -> None:
+    """Two finished runs with the same rows, bit for bit."""
+    with (
+        Ledger.open(one / "ledger.sqlite") as left,
+        Ledger.open(other / "ledger.sqlite") as right,
+    ):
+        assert left.finished
+        assert right.finished
+        assert differences(left, right) == []
+
+
+def assert_waiting_changes_nothing(
+    study: Any, folder: Path, changed: Mapping[str, Any] | None = None
+) -> None:
+    """One scenario with hardly any and with many rows waiting for company: one ledger."""
+    for pending in (1, 64):
+        settings = {**(changed or {}), "max_pending": pending}
+        channelsim.run(study, set=settings, out=folder / str(pending))
+    assert_equal_ledgers(folder / "1", folder / "64")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from known_decoders import convolutional, image_damage, meet
+from known_ledger import assert_waiting_changes_nothing
 from test_event_plane import scenario
 from test_jammers import injected
 from test_signal_path import attempts
@@ -22,7 +23,7 @@ from channelsim.adversaries import ADVERSARIES
 from channelsim.adversaries.bit_flips import BitFlips
 from channelsim.calibration import calibrate
 from channelsim.errors import InputError, MachineError
-from channelsim.ledger import Ledger, differences
+from channelsim.ledger import Ledger
 from channelsim.parts import part
 from channelsim.robustness.budgets import assert_budgets
 from channelsim.robustness.findings import sentence
@@ -523,15 +524,7 @@ def test_rows_of_all_budgets_codes_and_widths_give_the_same_bits_in_any_company(
         },
         "block_rows": 16,
     }
-    for pending in (1, 64):
-        channelsim.run(study, set={"max_pending": pending}, out=tmp_path / str(pending))
-    with (
-        Ledger.open(tmp_path / "1" / "ledger.sqlite") as one,
-        Ledger.open(tmp_path / "64" / "ledger.sqlite") as other,
-    ):
-        assert one.finished
-        assert other.finished
-        assert differences(one, other) == []
+    assert_waiting_changes_nothing(study, tmp_path)
 
 
 # --- mistakes -----------------------------------------------------------------------------------

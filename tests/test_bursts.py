@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from known_ledger import assert_waiting_changes_nothing
 from test_event_plane import scenario
 from test_fading import APART, rows_of, spread
 from test_signal_path import attempts
 from torch import Tensor
 
-import channelsim
 from channelsim.channels import CHANNELS, GilbertElliott
 from channelsim.channels.gilbert_elliott import bad_states
 from channelsim.errors import InputError
-from channelsim.ledger import Ledger, differences
 from channelsim.rows import Rows, View
 
 CHAINS = [(0.1, 0.3), (0.02, 0.05), (0.5, 0.5), (0.9, 0.8), (1.0, 0.5), (0.4, 1.0), (0.95, 0.95)]
@@ -320,15 +319,7 @@ def test_rows_of_all_settings_share_batches_without_a_trace(tmp_path):
         },
         "block_rows": 16,
     }
-    for pending in (1, 64):
-        channelsim.run(study, set={"max_pending": pending}, out=tmp_path / str(pending))
-    with (
-        Ledger.open(tmp_path / "1" / "ledger.sqlite") as one,
-        Ledger.open(tmp_path / "64" / "ledger.sqlite") as other,
-    ):
-        assert one.finished
-        assert other.finished
-        assert differences(one, other) == []
+    assert_waiting_changes_nothing(study, tmp_path)
 
 
 # --- what a user may get wrong ------------------------------------------------------------------

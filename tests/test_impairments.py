@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from known_ledger import assert_waiting_changes_nothing
 from rich.console import Console
 from test_event_plane import scenario
 from test_signal_path import attempts, mean_db
@@ -20,7 +21,6 @@ import channelsim
 from channelsim.channels import CHANNELS, Impulsive, PhaseNoise, Quantiser
 from channelsim.display.summary import print_summary
 from channelsim.errors import InputError
-from channelsim.ledger import Ledger, differences
 from channelsim.parts import Stage
 from channelsim.rows import Rows, View
 
@@ -524,12 +524,4 @@ def test_rows_of_all_settings_share_batches_without_a_trace(tmp_path: Path):
         },
         "block_rows": 16,
     }
-    for pending in (1, 64):
-        channelsim.run(study, set={"max_pending": pending}, out=tmp_path / str(pending))
-    with (
-        Ledger.open(tmp_path / "1" / "ledger.sqlite") as one,
-        Ledger.open(tmp_path / "64" / "ledger.sqlite") as other,
-    ):
-        assert one.finished
-        assert other.finished
-        assert differences(one, other) == []
+    assert_waiting_changes_nothing(study, tmp_path)

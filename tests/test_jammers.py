@@ -20,6 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from known_decoders import LinearDecoder, latents, meet
+from known_ledger import assert_equal_ledgers, assert_waiting_changes_nothing
 from pydantic import ValidationError
 from test_event_plane import scenario, table
 from torch import Tensor
@@ -30,7 +31,7 @@ from channelsim.adversaries import Noise
 from channelsim.calibration import calibrate
 from channelsim.errors import InputError
 from channelsim.event_plane import simulate
-from channelsim.ledger import Ledger, differences
+from channelsim.ledger import Ledger
 from channelsim.records import AttemptsDone, Batch
 from channelsim.rows import Knowledge
 from channelsim.signal_path.wire import cross
@@ -500,20 +501,8 @@ STUDY: dict[str, Any] = {
 }
 
 
-def assert_equal(one: Path, other: Path) -> None:
-    with (
-        Ledger.open(one / "ledger.sqlite") as left,
-        Ledger.open(other / "ledger.sqlite") as right,
-    ):
-        assert left.finished
-        assert right.finished
-        assert differences(left, right) == []
-
-
 def test_the_account_is_spent_alike_whatever_waits_for_what(tmp_path: Path):
-    for pending in (1, 64):
-        channelsim.run(STUDY, set={"max_pending": pending}, out=tmp_path / str(pending))
-    assert_equal(tmp_path / "1", tmp_path / "64")
+    assert_waiting_changes_nothing(STUDY, tmp_path)
     with Ledger.open(tmp_path / "1" / "ledger.sqlite") as ledger:
         header = ledger.header()
         limit = 6.5 * 9 * header["calibration"]["power"]["0"]["wire"]
@@ -545,7 +534,7 @@ def test_an_account_survives_its_owner_being_killed(tmp_path: Path):
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL
     channelsim.run(file, out=struck, resume=True)
-    assert_equal(tmp_path / "calm", struck)
+    assert_equal_ledgers(tmp_path / "calm", struck)
 
 
 def committed(folder: Path) -> int:

@@ -253,10 +253,10 @@ def test_run_live_is_stopped_resumed_and_left_alone(tmp_path: Path, terminals) -
 def test_a_replay_brings_the_images_that_the_ledger_does_not_hold(tmp_path: Path) -> None:
     import numpy as np
 
-    from channelsim.display.live.remembered import Details
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
     from channelsim.display.live.recompute import Recomputer
+    from channelsim.display.live.remembered import Details
 
     scenario = tmp_path / "linear.yaml"
     scenario.write_text(SCENARIO.format(count=40))

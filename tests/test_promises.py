@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from known_ledger import assert_equal_ledgers, assert_waiting_changes_nothing
 
 import channelsim
-from channelsim.ledger import Ledger, differences
+from channelsim.ledger import Ledger
 from channelsim.replay import replay
 from channelsim.robustness.findings import sentence
 
@@ -25,13 +26,6 @@ def ledger_of(folder: Path) -> Ledger:
     return Ledger.open(folder / "ledger.sqlite")
 
 
-def assert_equal_ledgers(one: Path, other: Path) -> None:
-    with ledger_of(one) as left, ledger_of(other) as right:
-        assert left.finished
-        assert right.finished
-        assert differences(left, right) == []
-
-
 def test_there_are_scenarios_to_hold_to_the_promises() -> None:
     names = {path.stem for path in SCENARIOS}
     assert {"black_target", "untargeted", "noise_only", "detector_arq", "your_codec"} <= names
@@ -39,9 +33,7 @@ def test_there_are_scenarios_to_hold_to_the_promises() -> None:
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_how_much_may_wait_changes_no_bit(path: Path, tmp_path: Path) -> None:
-    for pending in (1, 64):
-        channelsim.run(path, set=SMALL | {"max_pending": pending}, out=tmp_path / str(pending))
-    assert_equal_ledgers(tmp_path / "1", tmp_path / "64")
+    assert_waiting_changes_nothing(path, tmp_path, SMALL)
 
 
 @pytest.mark.slow
@@ -49,10 +41,7 @@ def test_how_much_may_wait_changes_no_bit(path: Path, tmp_path: Path) -> None:
 def test_how_much_may_wait_changes_no_bit_at_the_shipped_block_size(
     path: Path, tmp_path: Path
 ) -> None:
-    for pending in (1, 64):
-        small = {"source.count": 3, "max_pending": pending}
-        channelsim.run(path, set=small, out=tmp_path / str(pending))
-    assert_equal_ledgers(tmp_path / "1", tmp_path / "64")
+    assert_waiting_changes_nothing(path, tmp_path, {"source.count": 3})
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
