@@ -247,6 +247,26 @@ def test_what_it_says_it_does_not_know_is_of_no_use_over_the_air():
     assert set(log["verdict"]) == {"nonfinite"}
 
 
+class _Roundabout(Noise):
+    """Asks for its own message among the others, in every second row."""
+
+    def perturb(
+        self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> tuple[Tensor, np.ndarray]:
+        wanted = rows.message ^ (rows.message % 2)  # itself, its neighbour, itself, …
+        seen = knowledge.clean_of(wanted)
+        return seen.flatten(1)[:, : signal.shape[1]], np.full(len(signal), "ok")
+
+
+def test_over_the_air_ones_own_message_is_not_among_the_others():
+    decode, signal = LinearDecoder(SINGULAR), latents(4, 8)
+    budget = Budget(norm="l2", epsilon=0.5)
+    _, log = crossed([_Roundabout(budget=budget)], signal, decode)
+    assert list(log["verdict"]) == ["nonfinite", "ok", "nonfinite", "ok"]
+    _, log = crossed([_Roundabout(budget=budget, access=Access(place="relay"))], signal, decode)
+    assert set(log["verdict"]) == {"ok"}
+
+
 def test_a_universal_attack_sends_the_same_whatever_is_sent():
     attack = Universal(goal=DAMAGE, budget=Budget(norm="l2", epsilon=0.5))
     setting = on_a_wire([attack], 8)

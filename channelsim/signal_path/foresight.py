@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from channelsim import units
+from channelsim.errors import InputError
 from channelsim.fading import amplified, symbol_count
 from channelsim.parts import Stage
-from channelsim.records import Batch
-from channelsim.rows import Channel, Knowledge, Rows, View
+from channelsim.records import Batch, Ints
+from channelsim.rows import Channel, Images, Knowledge, Rows, View
 from channelsim.signal_path.injection import row_energy
 from channelsim.signal_path.setting import Setting
 from channelsim.threat import Adversary
@@ -46,7 +47,31 @@ class Foresight:
             clean = self.knows(reach, known).decode(signal).detach()
         else:  # what it says it does not know is of no use to it
             clean = torch.full_like(knowledge.clean, torch.nan)
-        return signal, reach, self.knows(reach, replace(known, clean=clean, source=clean))
+        known = replace(
+            known,
+            clean=clean,
+            source=clean,
+            source_of=self._of_others(known.source_of),
+            clean_of=self._of_others(known.clean_of),
+            sent_of=known.sent_of and self._of_others(known.sent_of),
+        )
+        return signal, reach, self.knows(reach, known)
+
+    def _of_others(self, ask: Images) -> Images:
+        """The same of other messages; NaN for a row's own, which nobody over the air has seen."""
+
+        def asked(message: Ints) -> Tensor:
+            values = ask(message)
+            if len(message) != len(self.batch):
+                raise InputError(
+                    f"adversary {self.stage.label}: asks for {len(message)} other messages, and"
+                    f" over the air one is allowed per row ({len(self.batch)})"
+                )
+            own = torch.from_numpy(message == self.batch.message).to(values.device)
+            shape = (-1, *[1] * (values.ndim - 1))
+            return torch.where(own.view(shape), torch.full_like(values, torch.nan), values)
+
+        return asked
 
     def reach(self, signal: Tensor, rows: Rows) -> Tensor | None:
         """Where it may inject into a signal [N, ·] (pixels: all or none); None: everywhere."""
