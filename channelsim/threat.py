@@ -68,9 +68,10 @@ class Budget:
         bound = radius[:, None]
         if self.ball == "linf":
             return torch.maximum(torch.minimum(delta, bound), -bound)
-        norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
+        # In double precision: the squares of a float below 1e-22 are zero.
+        norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True, dtype=torch.float64)
         # A hair under 1, so that the norm of the rounded product stays within the radius.
-        shrink = bound * (1 - 3e-7) / norm.clamp_min(torch.finfo(delta.dtype).tiny)
+        shrink = (bound * (1 - 3e-7) / norm).to(delta.dtype)
         return torch.where(norm > bound, delta * shrink, delta)
 
 

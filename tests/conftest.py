@@ -1,12 +1,21 @@
-"""``--slow`` adds the slow proofs."""
+"""``--slow`` adds the slow proofs, and has properties tried on examples not tried before."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# The same examples at every run: a commit that passed here passes anywhere.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("search" if config.getoption("--slow") else "fixed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -69,7 +69,7 @@ def by_receiver(areas: Sequence[Any]) -> dict[str, Any]:
 # --- one codec at two scales of its latents -------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(scale=st.floats(1.2, 3.5), slope=st.floats(0.1, 0.9))
 def test_one_codec_at_two_latent_scales_is_tied_at_equal_psr_and_ordered_at_equal_epsilon(
     scale: float, slope: float
@@ -98,7 +98,7 @@ def test_one_codec_at_two_latent_scales_is_tied_at_equal_psr_and_ordered_at_equa
         assert (area.start, area.end) == pytest.approx((0.0, end))
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(scale=st.floats(1.05, 4.0), power=st.floats(1.0, 3.0))
 def test_where_the_arms_lie_on_a_bent_curve_decides_nothing(scale: float, power: float):
     # Polygons through other points of one and the same curve differ by what interpolation misses.
@@ -365,7 +365,7 @@ def test_an_attack_that_never_moved_leaves_nothing_to_compare(tmp_path: Path):
 # --- pieces ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(
     points=st.lists(st.tuples(st.floats(0, 2), st.floats(-1, 1)), min_size=2, max_size=6),
     where=st.lists(st.floats(0, 2), min_size=1, max_size=4),

@@ -25,7 +25,7 @@ from channelsim.threat import Adversary, Budget
 SIZE, POWER, PIXEL_POWER, SYMBOL_S = 10, 2.5, 0.2, 0.001
 SYMBOLS = SIZE // 2
 LABELS = np.arange(1000) % 10
-CALM = settings(max_examples=60, deadline=None)
+CALM = settings(max_examples=60)
 
 
 def interfering(*path: Adversary) -> Interference:

@@ -354,7 +354,7 @@ def test_of_an_odd_codeword_every_value_is_booked():
     assert energy == pytest.approx(np.full(20, 2 / 3), rel=1e-5)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     law=st.sampled_from(LAWS),
     norm=st.sampled_from(NORMS),
@@ -387,7 +387,7 @@ def test_an_allowance_is_kept_to_the_last_digit_and_used_where_more_was_wanted(
     assert given_ == pytest.approx(np.minimum(wanted, allowance), rel=1e-6)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     law=st.sampled_from(LAWS),
     norm=st.sampled_from(NORMS),

@@ -216,7 +216,7 @@ def test_nan_becomes_null_and_infinities_stay(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(width=64), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_double_comes_back_with_the_same_bits(values: list[float]) -> None:
     # -0.0 alone is stored as 0.0, to which it is equal.
     with sqlite_in_memory() as ledger:
@@ -293,7 +293,7 @@ def test_a_block_with_a_missing_or_an_unknown_column_is_never_stored(tmp_path: P
 
 
 @given(st.sets(st.integers(0, 59)), st.lists(st.one_of(st.integers(0, 70), st.integers(0, 10**9))))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_ledger_knows_exactly_what_it_holds(held: set[int], asked: list[int]) -> None:
     with sqlite_in_memory() as ledger:
         ledger.write(attempts(sorted(held)))

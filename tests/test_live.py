@@ -159,9 +159,7 @@ def assert_same(one: Figures, other: Figures) -> None:
 # --- reading ------------------------------------------------------------------------------------
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_reading_along_ends_in_the_same_figures_as_reading_all_of_it(
     tmp_path: Path, data: st.DataObject

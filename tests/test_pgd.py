@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from known_decoders import LinearDecoder, convolutional, image_damage, latents, meet
 from PIL import Image
@@ -132,10 +132,10 @@ def test_the_attack_does_at_least_the_damage_of_noise_of_equal_norm():
 # --- budgets ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     norm=st.sampled_from(["linf", "l2", "psr_db"]),
-    epsilon=st.floats(0, 3, width=32),
+    epsilon=st.floats(0, 3, width=32, allow_subnormal=False),
     step=st.sampled_from(["sign", "l2"]),
     start=st.sampled_from(["zero", "uniform", "sphere"]),
     step_size=st.floats(1e-3, 10),
@@ -156,18 +156,19 @@ def test_no_choice_ever_leaves_the_budget(norm, epsilon, step, start, step_size,
         assert (delta.double().norm(dim=1) <= limit * (1 + 1e-6)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     norm=st.sampled_from(["linf", "l2"]),
-    radius=st.floats(0, 10, width=32),
+    radius=st.floats(0, 10, width=32, allow_subnormal=False),
     scale=st.floats(0, 1e6, width=32),
     seed=st.integers(0, 999),
 )
+@example(norm="l2", radius=1e-30, scale=1e-27, seed=0)  # squares of these are zero
 def test_projecting_twice_is_projecting_once(norm, radius, scale, seed):
     budget, bound = Budget(norm=norm, epsilon=1.0), torch.full((6,), radius)
     once = budget.project(scale * latents(6, 7, seed), bound)
     assert torch.equal(budget.project(once, bound), once)
-    size = once.abs().amax(1) if norm == "linf" else once.norm(dim=1)
+    size = once.abs().amax(1) if norm == "linf" else once.double().norm(dim=1)
     assert (size <= bound).all()
 
 

@@ -626,7 +626,7 @@ def outcome(given: Any, **options: Any) -> Scenario | str:
         return error.message
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), GARBAGE), min_size=1, max_size=3))
 def test_garbage_anywhere_gives_an_input_error_or_a_scenario(
     changes: list[tuple[tuple[Any, ...], Any]],
@@ -644,7 +644,7 @@ def test_garbage_anywhere_gives_an_input_error_or_a_scenario(
         assert answer.strip()
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(st.text(max_size=12), GARBAGE)
 def test_garbage_settings_give_an_input_error_or_a_scenario(key: str, value: Any) -> None:
     for name in (key, f"mallory.{key}", f"sweep.{key}", "sweep.mallory.goal", "sweep", "path"):
@@ -653,8 +653,6 @@ def test_garbage_settings_give_an_input_error_or_a_scenario(key: str, value: Any
 
 @settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"#%@,? \n\t0.e"), max_size=40))
