@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from known_ledger import EPSILON, add_arm, created, sweep
 
 import channelsim
+from channelsim.metrics.scales import scale_of
 from channelsim.records import ArmRecord
 from channelsim.robustness.equal_psr import Polygons, at, points_db
 from channelsim.robustness.findings import contradictions
 from channelsim.robustness.orders import Comparison
-from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Summary, summarise
 
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0]

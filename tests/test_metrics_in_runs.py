@@ -16,7 +16,7 @@ from channelsim.fingerprint import header
 from channelsim.ledger import Ledger, differences
 from channelsim.metrics import DatasetFeatureDistance
 from channelsim.metrics.classifier import SmallConv, load_classifier, save_classifier
-from channelsim.robustness.scales import damage_metric, scale_of
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.scenario import Scenario
 
 SCENARIO = {

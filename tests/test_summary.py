@@ -11,11 +11,11 @@ import pytest
 from known_ledger import EPSILON, add_arm, add_attempts, created, sweep
 
 from channelsim.ledger import Ledger
+from channelsim.metrics.scales import damage_metric
 from channelsim.records import ArmRecord
 from channelsim.robustness import areas, findings, intervals
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import mean_interval
-from channelsim.robustness.scales import damage_metric
 from channelsim.robustness.summary import summarise
 from channelsim.robustness.verdicts import arm_verdicts
 

@@ -8,11 +8,11 @@ from rich.text import Text
 
 from channelsim.display.cells import NONE, places, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.coverage import Coverage, Risk
 from channelsim.robustness.findings import decimals
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import fixed
-from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.summary import Summary
 
 

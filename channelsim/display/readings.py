@@ -11,6 +11,7 @@ from rich.text import Text
 from channelsim import units
 from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness import areas
 from channelsim.robustness.areas import Area
 from channelsim.robustness.equal_psr import AtPsr
@@ -18,7 +19,6 @@ from channelsim.robustness.findings import contradictions, decimals, place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.orders import Comparison
-from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Summary
 
 _NEAR_DB = 2.0  # ours: so far below the weakest attack the straight line is as good as between two

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.report.gallery import entitle, plain_text
 from channelsim.report.pictures import DPI, tidy
 from channelsim.robustness.coverage import GRID, Coverage
 from channelsim.robustness.findings import place
-from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.summary import Summary
 
 if TYPE_CHECKING:

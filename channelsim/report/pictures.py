@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.metrics.scales import scale_of
 from channelsim.report.gallery import entitle, gallery, plain_text
 from channelsim.robustness.findings import place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
-from channelsim.robustness.scales import scale_of
 from channelsim.robustness.summary import Point, Reading, Summary
 
 if TYPE_CHECKING:

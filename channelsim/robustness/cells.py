@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import records, units
+from channelsim.metrics.scales import Scale, damage_metric, scale_of
 from channelsim.robustness import intervals
 from channelsim.robustness.intervals import Floats, Means, Resampler
-from channelsim.robustness.scales import Scale, damage_metric, scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.metrics.scales import Scale, scale_of
 from channelsim.robustness.intervals import (
     Floats,
     Interval,
@@ -41,7 +42,6 @@ from channelsim.robustness.ranking import (
     estimates,
     risk_at,
 )
-from channelsim.robustness.scales import Scale, scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

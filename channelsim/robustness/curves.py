@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, integrate
 from channelsim.robustness.cells import ArmCells
 from channelsim.robustness.intervals import Floats, Means, Resampler, means
-from channelsim.robustness.scales import scale_of
 
 if TYPE_CHECKING:
     from channelsim.records import ArmRecord

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from channelsim import units
+from channelsim.metrics.scales import Scale, scale_of
 from channelsim.robustness.areas import Area, area, flags_of
 from channelsim.robustness.curves import Group
 from channelsim.robustness.intervals import Floats, Interval, Means, intervals
-from channelsim.robustness.scales import Scale, scale_of
 
 STEP_DB, MOST_POINTS, LOWEST_DB = 5.0, 6, -20.0  # of the table; ours
 SAME = 1.01  # ours: amplitudes within 1 % (0.09 dB) are the same power

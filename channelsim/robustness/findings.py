@@ -8,12 +8,12 @@ from math import floor, inf, isfinite, isnan, log10
 from typing import Any
 
 from channelsim import records
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness import areas
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import fixed, number, short_names
 from channelsim.robustness.orders import Comparison
-from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.summary import Point, Summary
 
 FEW = 30  # ours: below this many different images a bootstrap interval is too narrow to lean on

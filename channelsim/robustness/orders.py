@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from channelsim.metrics.scales import Scale, scale_of
 from channelsim.robustness.areas import Area, area, normaliser
 from channelsim.robustness.curves import CurveCells, Group, Resamplers, across_receivers
 from channelsim.robustness.equal_psr import AtPsr, Polygons, psr_areas, share, table
 from channelsim.robustness.intervals import LEVEL, Floats, Interval, Means, bca, holm, p_values
-from channelsim.robustness.scales import Scale, scale_of
 
 ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
 

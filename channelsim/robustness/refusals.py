@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.findings import decimals, hardest, place
 from channelsim.robustness.names import fixed
-from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.summary import Summary
 
 

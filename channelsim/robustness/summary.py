@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from channelsim import records, units
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
@@ -16,7 +17,6 @@ from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
-from channelsim.robustness.scales import damage_metric, scale_of
 from channelsim.robustness.timeline import Timeline, timelines
 from channelsim.robustness.verdicts import arm_verdict
 

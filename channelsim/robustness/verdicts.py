@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from channelsim import records
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.cells import FIRST, read_arm
 from channelsim.robustness.gain import beaten
-from channelsim.robustness.scales import damage_metric, scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

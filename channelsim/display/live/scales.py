@@ -1,6 +1,6 @@
 """How metrics are averaged, without loading the metrics: they need torch, and a view must not.
 
-The same table as `robustness.scales` reads from the metrics themselves; a test holds the two to
+The same table as `metrics.scales` reads from the metrics themselves; a test holds the two to
 each other.
 """
 
