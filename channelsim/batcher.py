@@ -10,16 +10,20 @@ is scheduling only.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from channelsim.records import AttemptsDone, Batch, ImageSaved, LogEvent
+from channelsim.keepsakes import Keepsakes
+from channelsim.records import AttemptsDone, Batch, ImageSaved, ImagesDropped, LogEvent, Outcome
 from channelsim.signal_path import SignalPath
 from channelsim.stand_ins import LastAccepted
+
+SHARED_ROLES = {"source", "clean"}
 
 
 class Memo(Protocol):
@@ -28,6 +32,9 @@ class Memo(Protocol):
     def known(self, keys: Sequence[int]) -> dict[int, bool]:
         """Of these attempt keys, those already recorded, with whether they were accepted."""
 
+    def pictured(self, column: str | None) -> Iterable[tuple[int, int, float | None]]:
+        """Attempts whose images are recorded: key, whether accepted, and what a column says."""
+
 
 class NoMemo:
     """A run from the beginning."""
@@ -35,6 +42,10 @@ class NoMemo:
     def known(self, keys: Sequence[int]) -> dict[int, bool]:  # noqa: ARG002
         """Nothing is known."""
         return {}
+
+    def pictured(self, column: str | None) -> Iterable[tuple[int, int, float | None]]:  # noqa: ARG002
+        """Nothing is recorded."""
+        return ()
 
 
 @dataclass(slots=True)
@@ -77,7 +88,7 @@ class Batcher:
     """Collects attempts per group and runs them in blocks of constant shape.
 
     ``count`` and ``max_attempts`` make attempt keys: (arm·count + message)·max_attempts + number.
-    ``thumbnails``: images are kept of messages below this number. ``emit`` receives what is done.
+    ``keepsakes`` says whose images are kept. ``emit`` receives what is done.
     """
 
     def __init__(
@@ -87,14 +98,15 @@ class Batcher:
         count: int,
         max_attempts: int,
         max_pending: int,
-        thumbnails: int,
+        keepsakes: Keepsakes,
         memo: Memo,
         emit: Callable[[LogEvent], None],
     ) -> None:
         self._paths = paths
         self._count, self._max_attempts = count, max_attempts
         self._max_pending = max_pending
-        self._thumbnails = thumbnails
+        self._keepsakes = keepsakes
+        keepsakes.recall(memo.pictured(keepsakes.column))
         self._memo, self._emit = memo, emit
         self._pending = [_Pending() for _ in paths]
         self._answers: dict[int, bool] = {}
@@ -203,14 +215,13 @@ class Batcher:
             part = slice(start, start + path.block_rows)
             self._computing = max(0, len(keys) - part.stop)
             rows = batch[part]
-            keep = rows.message < self._thumbnails
             stand_ins = None if memory is None else memory.of(rows, keys[part])
-            outcome, images = path.run(rows, keep, stand_ins)
+            outcome, images, _ = path.look(rows, stand_ins)
             accepted = outcome.accepted.tolist()
             arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
-            # Thumbnails go first: a commit that holds the attempts then holds their images too.
-            self._thumbs([key for key, kept in zip(keys[part], keep, strict=True) if kept], images)
+            # Images go first: a commit that holds the attempts then holds their images too.
+            self._picture(rows, keys[part], outcome, images)
             columns = {
                 "attempt": keys[part],
                 "transmission": [key // self._max_attempts for key in keys[part]],
@@ -225,11 +236,23 @@ class Batcher:
             self._emit(AttemptsDone(columns))
             yield
 
-    def _thumbs(self, keys: list[int], images: dict[str, Tensor]) -> None:
-        for role, pictures in images.items():
-            for key, picture in zip(keys, pictures, strict=True):
-                transmission, attempt = divmod(key, self._max_attempts)
-                self._emit(ImageSaved(transmission, attempt, role, png(picture)))
+    def _picture(
+        self, rows: Batch, keys: Sequence[int], outcome: Outcome, images: Mapping[str, Tensor]
+    ) -> None:
+        kept, dropped = self._keepsakes.choose(rows, keys, outcome)
+        if kept:
+            message = rows.message[kept].tolist()
+            for role, pictures in images.items():
+                pixels = as_bytes(pictures[kept])
+                # Arms of one group share messages and encoder: one source, one clean decoding.
+                shared: dict[int, bytes] = {}
+                for row, number, picture in zip(kept, message, pixels, strict=True):
+                    coded = shared.get(number) or png(picture)
+                    if role in SHARED_ROLES:
+                        shared[number] = coded
+                    self._emit(ImageSaved(*divmod(keys[row], self._max_attempts), role, coded))
+        if dropped:
+            self._emit(ImagesDropped([divmod(key, self._max_attempts) for key in dropped]))
 
 
 def _memory(path: SignalPath) -> LastAccepted | None:
@@ -238,13 +261,17 @@ def _memory(path: SignalPath) -> LastAccepted | None:
     return LastAccepted(path.defence.fallback, lambda row: path.look(row)[1]["received"][0])
 
 
-def png(picture: Tensor) -> bytes:
-    """A [C, H, W] image in [0, 1] as PNG, grey for one channel."""
+def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:
+    """Images [N, C, H, W] in [0, 1] as bytes [N, H, W, C]."""
+    pixels = pictures.clamp(0, 1).mul(255).round().byte().cpu().numpy()
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """An image [H, W, C] as PNG, grey for one channel."""
     from PIL import Image
 
-    pixels = picture.clamp(0, 1).mul(255).round().byte().cpu().numpy()
-    grey = pixels.shape[0] == 1
-    image = Image.fromarray(pixels[0] if grey else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()

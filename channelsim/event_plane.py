@@ -16,6 +16,7 @@ from channelsim import fingerprint, seeds
 from channelsim.batcher import Batcher, Memo, NoMemo
 from channelsim.calibration import Paths, calibrate
 from channelsim.interference import UNTOUCHED, Crossing, Interference
+from channelsim.keepsakes import Keepsakes
 from channelsim.medium import Passage, media
 from channelsim.records import (
     ARRIVED,
@@ -69,12 +70,19 @@ def simulate(
         yield Noted("info", notice, 0.0)
 
     outbox: list[LogEvent] = []
+    attempts = [arm.link.max_attempts for arm in scenario.arms]
     batcher = Batcher(
         paths.paths,
         count=count,
-        max_attempts=max(arm.link.max_attempts for arm in scenario.arms),
+        max_attempts=max(attempts),
         max_pending=scenario.max_pending or scenario.block_rows,
-        thumbnails=scenario.images,
+        keepsakes=Keepsakes(
+            first=scenario.images,
+            last=[most - 1 for most in attempts],
+            count=count,
+            most=max(attempts),
+            metrics=[metric.kind for metric in scenario.metrics],
+        ),
         memo=memo or NoMemo(),
         emit=outbox.append,
     )

@@ -223,6 +223,13 @@ class ImageSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesDropped:
+    """Thumbnails that others displaced: (transmission, attempt) of each, all its roles."""
+
+    attempts: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something the user should know; ``arm`` is None where it concerns the whole run."""
 
@@ -269,6 +276,7 @@ LogEvent = (
     | AttemptsDone
     | TransmissionsDone
     | ImageSaved
+    | ImagesDropped
     | Noted
     | ArmDone
     | Ticked

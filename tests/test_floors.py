@@ -56,7 +56,16 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     ),
     (
         "5, upper half",
-        {"signal_path": {"signal_path", "batcher", "calibration", "fitting", "stand_ins"}},
+        {
+            "signal_path": {
+                "signal_path",
+                "batcher",
+                "calibration",
+                "fitting",
+                "keepsakes",
+                "stand_ins",
+            }
+        },
     ),
     (
         "6",

@@ -1,6 +1,7 @@
 """The ledger: the append-only record of a run, from which every table, plot and replay is made.
 
-One SQLite file in WAL mode: one writer, readable while it grows. Rows are keyed by numbers computed
+One SQLite file in WAL mode: one writer, readable while it grows. Nothing is ever removed from it
+but images that newer or worse ones displace (`keepsakes`). Rows are keyed by numbers computed
 from arm, message and attempt, so writing a row twice changes nothing, and the ledger serves as its
 own memo when a run is resumed. Nothing here keeps rows in memory. The table `block` says which keys
 came with which event, so that a view can follow a run at the cost of what is new; it tells of
@@ -197,6 +198,10 @@ class Ledger:
             case records.ImageSaved():
                 values = (int(event.transmission), int(event.attempt), event.role, event.png)
                 self._begin().execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", values)
+            case records.ImagesDropped(attempts=attempts):
+                self._begin().executemany(
+                    "DELETE FROM image WHERE transmission = ? AND attempt = ?", attempts
+                )
             case records.Noted():
                 self._begin().execute(
                     "INSERT OR IGNORE INTO event (level, text, sim_s, arm) VALUES (?, ?, ?, ?)",
@@ -274,6 +279,16 @@ class Ledger:
         return {
             key: bool(accepted) for key, accepted in self.rows(query, (json.dumps(sorted(wanted)),))
         }
+
+    def pictured(self, column: str | None) -> Iterator[tuple[int, int, float | None]]:
+        """Attempts whose images are recorded: key, whether accepted, and what ``column`` says."""
+        value = "NULL" if column is None else quoted(column)
+        return self.rows(
+            f"SELECT a.attempt, a.accepted, {value} FROM"
+            " (SELECT DISTINCT transmission * ? + attempt AS number FROM image)"
+            " CROSS JOIN attempt a ON a.attempt = number",
+            (self.max_attempts,),
+        )
 
     def header(self) -> dict[str, Any]:
         """The header as it is now; `finished` appears in it when the run is complete."""

@@ -68,28 +68,15 @@ class SignalPath:
     block_rows: int
     latents: Latents | None = None
 
-    def run(
-        self, batch: Batch, keep: Column | None = None, stand_ins: StandIns | None = None
-    ) -> tuple[Outcome, dict[str, Tensor]]:
-        """Send at most ``block_rows`` attempts through the path, padded to that many.
-
-        ``stand_ins``: what is shown for rows that are not accepted (default: the fallback). Returns
-        what was measured and, for the rows that ``keep`` marks, the images by role.
-        """
-        outcome, images, _ = self.look(batch, stand_ins)
-        if keep is None or not keep.any():
-            return outcome, {}
-        chosen = torch.from_numpy(np.flatnonzero(keep))
-        return outcome, {role: picture[chosen] for role, picture in images.items()}
-
     @torch.no_grad()
     def look(
         self, batch: Batch, stand_ins: StandIns | None = None
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
-        """The same with all images [N, C, H, W] and latents [N, K] by role.
+        """Send at most ``block_rows`` attempts through the path, padded to that many.
 
-        Latents are what the receiver's decoder is given: ``sent`` (undisturbed), ``passive``,
-        ``received``.
+        ``stand_ins``: what is shown for rows that are not accepted (default: the fallback). Returns
+        what was measured, and all images [N, C, H, W] and latents [N, K] by role. Latents are what
+        the receiver's decoder is given: ``sent`` (undisturbed), ``passive``, ``received``.
         """
         n = len(batch)
         full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row

@@ -1,0 +1,110 @@
+"""Which images a run keeps: of every arm the first messages, the newest one, and the worst.
+
+What is kept follows from the attempts that are recorded and from nothing else: being among the
+first, the newest or the worst does not depend on the order in which rows were computed, nor on
+where a run was interrupted. So the images of two equal runs are equal, and their number is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.records import Batch, Outcome
+
+WORST = 2  # ours: as many of every arm, beside its newest
+
+
+class Choice(NamedTuple):
+    """After a block: places of those of its rows to keep, and attempts kept before and no more."""
+
+    kept: list[int]
+    dropped: list[int]
+
+
+@dataclass(slots=True)
+class _Arm:
+    """The newest transmission of an arm, and its worst: (−damage, attempt), the worst first."""
+
+    newest: int
+    worst: list[tuple[float, int]]
+
+    def chosen(self) -> set[int]:
+        return {self.newest, *(key for _, key in self.worst)} - {-1}
+
+
+class Keepsakes:
+    """Chooses block by block.
+
+    ``first``: of how many messages per arm every attempt is kept; 0: nothing at all is. ``last``:
+    number of the last attempt that each arm allows. An attempt's key is
+    (arm · ``count`` + message) · ``most`` + number.
+
+    Newest and worst count transmissions, at the attempt that ends them: that which was accepted, or
+    the last one allowed. Newest is the highest message. Worst is by the metric from which the
+    adversarial gain is read, against the source; of equals the first.
+    """
+
+    def __init__(
+        self, *, first: int, last: Sequence[int], count: int, most: int, metrics: Sequence[str]
+    ) -> None:
+        self._first, self._count, self._most = first, count, most
+        gauge = damage_metric(metrics)
+        self.column = None if gauge is None else f"{gauge}_source"
+        self._sign = -1.0 if gauge is not None and scale_of(gauge).higher_is_better else 1.0
+        self._last = np.array(last, dtype=np.int64)
+        self._arms = [_Arm(-1, []) for _ in last]
+        self._newest = np.full(len(last), -1, dtype=np.int64)  # its key, by arm
+        self._bar = np.full(len(last), -np.inf)  # what a row must reach to be among the worst
+
+    def recall(self, pictured: Iterable[tuple[int, int, float | None]]) -> None:
+        """Take up where an interrupted run stopped, from the attempts whose images it recorded.
+
+        Of each: its key, whether it was accepted, and what ``column`` says of it.
+        """
+        for key, accepted, value in pictured:
+            arm = key // self._most // self._count
+            if accepted or key % self._most == self._last[arm]:
+                self._enter(arm, key, math.nan if value is None else self._sign * value)
+
+    def choose(self, batch: Batch, keys: Sequence[int], outcome: Outcome) -> Choice:
+        """Which rows of a computed block to keep, and what they drive out."""
+        if not self._first:
+            return Choice([], [])
+        key = np.asarray(keys, dtype=np.int64)
+        damage = np.full(len(key), np.nan)
+        if self.column is not None:
+            damage = self._sign * outcome.columns[self.column]
+        ends = outcome.accepted | (batch.attempt == self._last[batch.arm])
+        with np.errstate(invalid="ignore"):
+            notable = (key > self._newest[batch.arm]) | (damage >= self._bar[batch.arm])
+        entered = np.flatnonzero(ends & notable)
+        before = {arm: self._arms[arm].chosen() for arm in set(batch.arm[entered].tolist())}
+        for row in entered.tolist():
+            self._enter(int(batch.arm[row]), keys[row], float(damage[row]))
+        first = {keys[row] for row in np.flatnonzero(batch.message < self._first).tolist()}
+        after = {arm: self._arms[arm].chosen() for arm in before}
+        wanted = first.union(*after.values())
+        left = {key for arm, held in before.items() for key in held - after[arm]}
+        return Choice(
+            [row for row, one in enumerate(keys) if one in wanted],
+            sorted(one for one in left if not self._sampled(one)),
+        )
+
+    def _sampled(self, key: int) -> bool:
+        return key // self._most % self._count < self._first
+
+    def _enter(self, arm: int, key: int, damage: float) -> None:
+        state = self._arms[arm]
+        # Within an arm a higher key is a later message: each has one attempt that ends it.
+        state.newest = max(state.newest, key)
+        self._newest[arm] = state.newest
+        if not math.isnan(damage):
+            state.worst = sorted([*state.worst, (-damage, key)])[:WORST]
+            if len(state.worst) == WORST:
+                self._bar[arm] = -state.worst[-1][0]

@@ -1,0 +1,181 @@
+"""Which images a run keeps: the first, the newest and the worst, whatever the schedule was."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import channelsim
+from channelsim.batcher import as_bytes
+from channelsim.campaign import Run
+from channelsim.keepsakes import WORST, Keepsakes
+from channelsim.records import Batch, Outcome
+from channelsim.replay import replay
+
+COUNT, MOST, ARMS = 12, 2, 2
+
+
+def keepsakes(first: int, *, metrics=("mse",), last=(MOST - 1, MOST - 1)) -> Keepsakes:
+    return Keepsakes(first=first, last=last, count=COUNT, most=MOST, metrics=metrics)
+
+
+def block(keys, accepted, values, column="mse_source") -> tuple[Batch, list[int], Outcome]:
+    transmission, attempt = np.divmod(np.array(keys, dtype=np.int64), MOST)
+    arm, message = np.divmod(transmission, COUNT)
+    rows = Batch.recorded(0, [(0, 0.0, np.nan, np.nan)] * len(keys), message, attempt)
+    rows.arm[:] = arm
+    return rows, list(keys), Outcome(np.array(accepted), {column: np.array(values)})
+
+
+def held_after(chooser: Keepsakes, blocks) -> set[int]:
+    held: set[int] = set()
+    for rows, keys, outcome in blocks:
+        kept, dropped = chooser.choose(rows, keys, outcome)
+        assert held.issuperset(dropped), "only what was kept can be dropped"
+        held |= {keys[row] for row in kept}
+        held -= set(dropped)
+    return held
+
+
+def by_definition(attempts, first: int, last: int) -> set[int]:
+    """The same from a whole run at once: attempts are (key, accepted, value)."""
+    if not first:
+        return set()
+    held = {key for key, _, _ in attempts if key // MOST % COUNT < first}
+    for arm in range(ARMS):
+        ends = [
+            (value, key)
+            for key, accepted, value in attempts
+            if key // MOST // COUNT == arm and (accepted or key % MOST == last)
+        ]
+        held |= {max(key for _, key in ends)} if ends else set()
+        known = [(-value, key) for value, key in ends if not np.isnan(value)]
+        held |= {key for _, key in sorted(known)[:WORST]}
+    return held
+
+
+@st.composite
+def runs(draw):
+    """Attempts of a run in any order, in blocks of any size: every story ends once."""
+    attempts = []
+    for transmission in range(ARMS * COUNT):
+        if not draw(st.booleans()):
+            continue
+        for number in range(MOST):
+            accepted = draw(st.booleans())
+            value = draw(st.sampled_from([0.0, 0.1, 0.1, 0.5, 2.0, np.nan]))
+            attempts.append((transmission * MOST + number, accepted, value))
+            if accepted:
+                break
+    order = draw(st.permutations(attempts))
+    cuts = sorted(draw(st.sets(st.integers(0, len(order)), max_size=4)))
+    parts = [order[a:b] for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    return [part for part in parts if part]
+
+
+@settings(max_examples=80)
+@given(runs(), st.integers(0, 3), st.integers(0, 4))
+def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interruption(
+    parts, first, interrupted
+):
+    attempts = [one for part in parts for one in part]
+    expected = by_definition(attempts, first, MOST - 1)
+    blocks = [block(*zip(*part, strict=True)) for part in parts]
+    assert held_after(keepsakes(first), blocks) == expected
+
+    # A run that was interrupted knows only what is recorded of the images it kept.
+    before, after = blocks[:interrupted], blocks[interrupted:]
+    kept = held_after(keepsakes(first), before)
+    again = keepsakes(first)
+    again.recall(
+        (key, accepted, None if np.isnan(value) else value)
+        for part in parts[:interrupted]
+        for key, accepted, value in part
+        if key in kept
+    )
+    for rows, keys, outcome in after:
+        chosen, dropped = again.choose(rows, keys, outcome)
+        kept = (kept | {keys[row] for row in chosen}) - set(dropped)
+    assert kept == expected
+
+
+def test_a_similarity_is_worst_where_it_is_smallest():
+    chooser = keepsakes(1, metrics=("ssim",))
+    keys = [MOST * message for message in range(1, 6)]
+    rows = block(keys, [True] * 5, [0.9, 0.2, 0.7, 0.1, 0.8], "ssim_source")
+    newest = keys[-1]
+    assert held_after(chooser, [rows]) == {keys[1], keys[3], newest}
+
+
+def test_an_attempt_that_was_repeated_is_no_transmission_and_so_not_the_worst():
+    chooser = keepsakes(1)
+    refused, then_accepted = MOST * 5, MOST * 5 + 1
+    first = block([refused, MOST * 6], [False, True], [9.0, 0.2])
+    second = block([then_accepted], [True], [0.1])
+    assert held_after(chooser, [first, second]) == {then_accepted, MOST * 6}
+
+
+# --- in a run -----------------------------------------------------------------------------------
+
+SCENARIO = {
+    "seed": 3,
+    "source": {"kind": "dataset", "name": "mnist5k", "split": "test", "count": 30},
+    "path": [
+        {
+            "kind": "pgd",
+            "name": "mallory",
+            "goal": {"kind": "image", "target": "black"},
+            "budget": {"norm": "linf", "epsilon": 0.5},
+            "steps": 1,
+        },
+        {"kind": "awgn", "snr_db": 10},
+    ],
+    "receivers": {"one": {"codec": {"kind": "linear", "latent_size": 8}}},
+    "metrics": ["psnr", "mse"],
+    "control": False,
+    "block_rows": 8,
+    "images": 2,
+    "sweep": {"mallory.budget.epsilon": [0.0, 1.0]},
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Run:
+    return channelsim.run(SCENARIO, out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def pictured(run: Run) -> dict[int, set[int]]:
+    with run.ledger() as ledger:
+        found: dict[int, set[int]] = {}
+        for (transmission,) in ledger.rows("SELECT DISTINCT transmission FROM image"):
+            found.setdefault(transmission // 30, set()).add(transmission % 30)
+    return found
+
+
+def test_every_arm_shows_its_first_its_newest_and_its_worst_messages(recorded):
+    table, images = recorded.frame(), pictured(recorded)
+    assert len(images) == 2
+    for arm, shown in images.items():
+        own = table[table["arm"] == arm].set_index("message")
+        worst = own["mse_source"].nlargest(WORST).index
+        assert shown == {0, 1, 29, *worst}
+
+
+def test_pictures_of_the_worst_are_those_that_replay_computes(recorded):
+    with recorded.ledger() as ledger:
+        rows = list(ledger.rows("SELECT transmission, role, png FROM image WHERE transmission > 31"))
+    assert {role for _, role, _ in rows} == {"source", "clean", "passive", "received"}
+    for transmission, role, png in rows:
+        again = replay(recorded.folder, transmission)
+        with Image.open(io.BytesIO(png)) as image:
+            assert np.array_equal(np.asarray(image), as_bytes(again.images[role][None])[0, ..., 0])
+
+
+def test_who_wants_no_images_gets_none(tmp_path):
+    run = channelsim.run({**SCENARIO, "images": 0}, out=tmp_path / "run")
+    assert pictured(run) == {}
