@@ -612,7 +612,8 @@ def test_while_the_channel_holds_stale_knowledge_is_exact() -> None:
     stale = attacked(calm, {"channel": "stale", "stale_s": 0.5})[2]
     for name in ("delta_l2", "mse_source", "mse_passive"):
         assert stale[name][1:].tolist() == exact[name][1:].tolist()
-    # But for the message at time 0: half a second earlier was another block, with another direction.
+    # But for the message at time 0: half a second earlier was another block, so the attack points
+    # another way (here all ways do the same damage to the passive image).
     assert stale["mse_source"][0] != pytest.approx(exact["mse_source"][0], rel=1e-3)
 
 

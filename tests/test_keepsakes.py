@@ -168,7 +168,8 @@ def test_every_arm_shows_its_first_its_newest_and_its_worst_messages(recorded):
 
 def test_pictures_of_the_worst_are_those_that_replay_computes(recorded):
     with recorded.ledger() as ledger:
-        rows = list(ledger.rows("SELECT transmission, role, png FROM image WHERE transmission > 31"))
+        query = "SELECT transmission, role, png FROM image WHERE transmission > 31"
+        rows = list(ledger.rows(query))
     assert {role for _, role, _ in rows} == {"source", "clean", "passive", "received"}
     for transmission, role, png in rows:
         again = replay(recorded.folder, transmission)

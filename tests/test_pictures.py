@@ -120,6 +120,25 @@ def test_a_fallback_is_not_passed_off_as_what_was_decoded(tmp_path: Path):
     assert has_colour(tmp_path / "gallery.png", "#595959")  # what the words stand on
 
 
+def test_the_worst_message_of_every_arm_is_shown_beside_the_sample(tmp_path: Path):
+    arms = sweep(["kld"], [0.0, 0.5])
+    harm = {0: [0.1, 0.2, 0.9, 0.3, 0.1], 1: [0.9, 0.2, 0.1, 0.3, 0.8]}
+    worst = {0: 2, 1: 4}  # of those with pictures: the second arm has none of message 0
+    with created(tmp_path, arms, 5, metrics=["mse"], scenario={"images": 1}) as ledger:
+        for arm in arms:
+            add_arm(ledger, arm.arm, mse_source=np.array(harm[arm.arm]))
+            for message in {0, worst[arm.arm]} if arm.arm == 0 else {worst[arm.arm]}:
+                for role, shade in [("source", 0.2), ("received", 0.4 + 0.1 * message)]:
+                    image = png(np.full((16, 16), shade))
+                    ledger.write(ImageSaved(5 * arm.arm + message, 0, role, image))
+        block = gallery_module._blocks(ledger)[0]
+        assert gallery(ledger, tmp_path / "gallery.png")
+    assert block.names == ["message 0", "the worst:\nsent", "received"]
+    sent, received = block.rows[1:]
+    assert [picture.mean() for picture in sent[2:]] == pytest.approx([0.2, 0.2], abs=0.01)
+    assert [picture.mean() for picture in received[2:]] == pytest.approx([0.6, 0.8], abs=0.01)
+
+
 def test_a_long_title_stays_inside_the_picture():
     figure = Figure(figsize=(4.2, 5), dpi=100)
     gallery_module.entitle(figure, "How much does $5 buy on a shared medium? " * 3, fontsize=11)

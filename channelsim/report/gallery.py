@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import records
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.names import epsilon_key_of, in_decibels, number, short_names
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.float64]
 
+_BLANK: Picture = np.ones((1, 1, 3))  # where nothing belongs, unlike where something is missing
 _GAP = 2  # pixels between thumbnails
 _MOST_MESSAGES, _MOST_POINTS = 8, 16  # beyond that nobody looks
 _DPI = 150
@@ -34,13 +36,14 @@ _MARKS = {records.REJECTED: "refused", records.LOST: "lost"}
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One receiver: column heads, and rows of pictures (None where one is missing).
+    """One receiver: column heads, row names, and rows of pictures (None where one is missing).
 
     ``marks``: a word for every picture, empty for most.
     """
 
     receiver: str
     heads: Sequence[str]
+    names: Sequence[str]
     rows: Sequence[Sequence[Picture | None]]
     marks: Sequence[Sequence[str]]
 
@@ -50,6 +53,7 @@ def gallery(ledger: Ledger, path: Path) -> bool:
 
     Columns: the source, the undisturbed g(z), then what was received over the sweep, at the
     transmission's last attempt; where that was lost or refused the fallback is shown, and marked.
+    The last two rows are the worst message of every arm: what was sent, and what was received.
     Long sweeps are thinned evenly. Returns False, and writes nothing, where the ledger holds no
     images.
     """
@@ -79,7 +83,8 @@ def gallery(ledger: Ledger, path: Path) -> bool:
                 )  # fmt: skip
         panel.xaxis.tick_top()
         panel.set_xticks(middles, [plain_text(head) for head in block.heads], fontsize=7)
-        panel.set_yticks([])
+        levels = [(row + 0.5) * high - _GAP / 2 - 0.5 for row in range(len(block.rows))]
+        panel.set_yticks(levels, block.names, fontsize=6)
         panel.tick_params(length=0)
         panel.set_ylabel(plain_text(block.receiver), fontsize=9)
         panel.spines[:].set_visible(False)
@@ -105,8 +110,15 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     key = epsilon_key_of(header["swept_keys"])
     in_db = key is not None and in_decibels(header.get("scenario"), key)
     short = short_names(header["swept_keys"], key, in_db)
-    query = "SELECT DISTINCT transmission % ? FROM image ORDER BY 1 LIMIT ?"
-    messages = [int(row[0]) for row in ledger.rows(query, (count, _MOST_MESSAGES))]
+    # Of other messages only the arms to which they are the worst, or the newest, have pictures.
+    sample = (header.get("scenario") or {}).get("images", count)
+    query = (
+        "SELECT DISTINCT transmission % ?1 AS message FROM image WHERE message < ?2"
+        " ORDER BY 1 LIMIT ?3"
+    )
+    chosen = ledger.rows(query, (count, sample, _MOST_MESSAGES))
+    messages = [int(message) for (message,) in chosen]
+    worst = _worst(ledger, header) if len(messages) < count else {}
     found = []
     for receiver in dict.fromkeys(arm.receiver for arm in arms):
         own = _thinned([arm for arm in arms if arm.receiver == receiver])
@@ -114,8 +126,42 @@ def _blocks(ledger: Ledger) -> list[_Block]:
         if any(picture is not None for row in rows for picture in row):
             heads = ["source", "clean", *(_head(arm.swept, short) for arm in own)]
             marks = [["", "", *_marks(ledger, own, message, count)] for message in messages]
-            found.append(_Block(receiver, heads, rows, marks))
+            names = [f"message {message}" for message in messages]
+            if any(arm.arm in worst for arm in own):
+                names += ["the worst:\nsent", "received"]
+                rows += [_pictures(ledger, own, worst, role) for role in ("source", "received")]
+                fates = [_fate(ledger, worst.get(arm.arm)) for arm in own]
+                marks += [[""] * len(heads), ["", "", *fates]]
+            found.append(_Block(receiver, heads, names, rows, marks))
     return found
+
+
+def _worst(ledger: Ledger, header: Mapping[str, Any]) -> dict[int, int]:
+    """Of every arm, the transmission that suffered most among those that have pictures."""
+    gauge = damage_metric(header["metrics"])
+    if gauge is None:
+        return {}
+    query = (
+        f'SELECT t.transmission, a."{gauge}_source" FROM transmission t CROSS JOIN attempt a'
+        " ON a.attempt = t.transmission * ? + t.attempts - 1"
+        " WHERE t.transmission IN (SELECT transmission FROM image) ORDER BY 1"
+    )
+    sign = -1.0 if scale_of(gauge).higher_is_better else 1.0
+    found: dict[int, tuple[float, int]] = {}
+    for transmission, value in ledger.rows(query, (int(header["max_attempts"]),)):
+        arm = transmission // int(header["count"])
+        if value is not None and (arm not in found or sign * value > found[arm][0]):
+            found[arm] = (sign * value, transmission)
+    return {arm: transmission for arm, (_, transmission) in found.items()}
+
+
+def _pictures(
+    ledger: Ledger, arms: Sequence[ArmRecord], of: Mapping[int, int], role: str
+) -> list[Picture | None]:
+    """Under the arms' heads, one role of a transmission of each."""
+    query = "SELECT png FROM image WHERE transmission = ? AND role = ? ORDER BY attempt DESC"
+    stored = [ledger.rows(query, (of.get(arm.arm), role)) for arm in arms]
+    return [_BLANK, _BLANK, *(_picture(next(rows, (None,))[0]) for rows in stored)]
 
 
 def _thinned(arms: Sequence[ArmRecord]) -> list[ArmRecord]:
@@ -154,9 +200,12 @@ def _row(
 
 def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, count: int) -> list[str]:
     """Of every arm, a word where this message was not delivered."""
+    return [_fate(ledger, arm.arm * count + message) for arm in arms]
+
+
+def _fate(ledger: Ledger, transmission: int | None) -> str:
     query = "SELECT delivered FROM transmission WHERE transmission = ?"
-    found = [next(iter(ledger.rows(query, (arm.arm * count + message,))), ("",)) for arm in arms]
-    return [_MARKS.get(fate, "") for (fate,) in found]
+    return _MARKS.get(next(ledger.rows(query, (transmission,)), ("",))[0], "")
 
 
 def _picture(png: bytes | None) -> Picture | None:
@@ -173,12 +222,12 @@ def _picture(png: bytes | None) -> Picture | None:
 
 def _sheet(rows: Sequence[Sequence[Picture | None]]) -> Picture:
     """Pictures on one white sheet; a missing one leaves a grey field."""
-    size = next(p.shape for row in rows for p in row if p is not None)
+    size = max(p.shape for row in rows for p in row if p is not None)
     high, wide = size[0] + _GAP, size[1] + _GAP
     sheet = np.ones((len(rows) * high - _GAP, len(rows[0]) * wide - _GAP, 3))
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             field = np.full(size, 0.85) if picture is None else picture
             top, left = i * high, j * wide
-            sheet[top : top + size[0], left : left + size[1]] = field[: size[0], : size[1]]
+            sheet[top : top + field.shape[0], left : left + field.shape[1]] = field
     return sheet
