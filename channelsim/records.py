@@ -214,7 +214,10 @@ class TransmissionsDone:
 
 @dataclass(frozen=True, slots=True)
 class ImageSaved:
-    """A thumbnail for the ledger. ``role``: source, clean, passive or received."""
+    """A thumbnail for the ledger. ``role``: source, clean, passive, received, or tampered.
+
+    The last is what the encoder was given, where an adversary stands before it.
+    """
 
     transmission: int
     attempt: int

@@ -42,8 +42,9 @@ class Replay:
     """A recomputed attempt: its columns beside the ledger's, and its images by role.
 
     ``exact``: whether agreement was required bit for bit (same platform) or within 1e-4.
-    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1]. ``latents``: sent,
-    passive, received, each [K], as the receiver's decoder would be given them.
+    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and tampered: what the
+    encoder was given, where an adversary stands before it. ``latents``: sent, passive, received,
+    each [K], as the receiver's decoder would be given them.
     """
 
     transmission: int

@@ -326,7 +326,12 @@ def test_the_ledger_holds_every_budget_to_its_last_digit(norm, epsilon, tmp_path
     assert (frame[f"delta_{norm}"] <= epsilon * (1 + 1e-5)).all()
     assert (frame[f"delta_{norm}"] >= 0.8 * epsilon).all()
     for transmission in (0, 4):
-        assert replay(done.folder, transmission).exact
+        again = replay(done.folder, transmission)
+        assert again.exact
+        # What the encoder was given can be looked at: the source, and δ.
+        delta = (again.images["tampered"] - again.images["source"]).double().flatten()
+        size = delta.abs().max() if norm == "linf" else delta.norm()
+        assert float(size) == pytest.approx(frame[f"delta_{norm}"][transmission], rel=1e-2)
 
 
 def test_of_two_on_the_image_both_are_felt_and_both_stay_inside(sent):

@@ -48,7 +48,7 @@ from channelsim.display.live.top import Top
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger, differences
 from channelsim.ledger.tables import packed, unpacked
-from channelsim.metrics import METRICS
+from channelsim.metrics import METRICS, scales
 from channelsim.records import (
     ArmDone,
     ArmRecord,
@@ -58,7 +58,6 @@ from channelsim.records import (
     Noted,
     TransmissionsDone,
 )
-from channelsim.robustness import scales
 from channelsim.robustness.summary import summarise
 
 COUNT, TRIES = 12, 2

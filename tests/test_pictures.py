@@ -133,7 +133,7 @@ def test_the_worst_message_of_every_arm_is_shown_beside_the_sample(tmp_path: Pat
                     ledger.write(ImageSaved(5 * arm.arm + message, 0, role, image))
         block = gallery_module._blocks(ledger)[0]
         assert gallery(ledger, tmp_path / "gallery.png")
-    assert block.names == ["message 0", "the worst:\nsent", "received"]
+    assert block.names == ["message 0", "the worst:\nsource", "received"]
     sent, received = block.rows[1:]
     assert [picture.mean() for picture in sent[2:]] == pytest.approx([0.2, 0.2], abs=0.01)
     assert [picture.mean() for picture in received[2:]] == pytest.approx([0.6, 0.8], abs=0.01)

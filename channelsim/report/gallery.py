@@ -28,7 +28,7 @@ _BLANK: Picture = np.ones((1, 1, 3))  # where nothing belongs, unlike where some
 _GAP = 2  # pixels between thumbnails
 _MOST_MESSAGES, _MOST_POINTS = 8, 16  # beyond that nobody looks
 _DPI = 150
-_WIDE = 16  # characters that fit over a picture
+_WIDE, _LONG = 16, 14  # characters that fit over a picture, and that fit in the usual size
 _PER_INCH = 12.5  # characters of a title, at 10 points
 # What stands on a picture that is not what was decoded, but the receiver's fallback.
 _MARKS = {records.REJECTED: "refused", records.LOST: "lost"}
@@ -53,9 +53,9 @@ def gallery(ledger: Ledger, path: Path) -> bool:
 
     Columns: the source, the undisturbed g(z), then what was received over the sweep, at the
     transmission's last attempt; where that was lost or refused the fallback is shown, and marked.
-    The last two rows are the worst message of every arm: what was sent, and what was received.
-    Long sweeps are thinned evenly. Returns False, and writes nothing, where the ledger holds no
-    images.
+    The last rows are the worst message of every arm: its source, what an adversary before the
+    encoder made of it, and what was received. Long sweeps are thinned evenly. Returns False, and
+    writes nothing, where the ledger holds no images.
     """
     from matplotlib.figure import Figure
 
@@ -82,7 +82,9 @@ def gallery(ledger: Ledger, path: Path) -> bool:
                     "pad": 1.5} if word else None,
                 )  # fmt: skip
         panel.xaxis.tick_top()
-        panel.set_xticks(middles, [plain_text(head) for head in block.heads], fontsize=7)
+        heads = [plain_text(head) for head in block.heads]
+        longest = max(len(line) for head in heads for line in head.split("\n"))
+        panel.set_xticks(middles, heads, fontsize=7 if longest < _LONG else 6)
         levels = [(row + 0.5) * high - _GAP / 2 - 0.5 for row in range(len(block.rows))]
         panel.set_yticks(levels, block.names, fontsize=6)
         panel.tick_params(length=0)
@@ -128,10 +130,15 @@ def _blocks(ledger: Ledger) -> list[_Block]:
             marks = [["", "", *_marks(ledger, own, message, count)] for message in messages]
             names = [f"message {message}" for message in messages]
             if any(arm.arm in worst for arm in own):
-                names += ["the worst:\nsent", "received"]
-                rows += [_pictures(ledger, own, worst, role) for role in ("source", "received")]
                 fates = [_fate(ledger, worst.get(arm.arm)) for arm in own]
-                marks += [[""] * len(heads), ["", "", *fates]]
+                for role in ("source", "tampered", "received"):
+                    pictures = _pictures(ledger, own, worst, role)
+                    if role == "tampered":
+                        pictures = [_BLANK if one is None else one for one in pictures]
+                    if any(one is not None and one is not _BLANK for one in pictures):
+                        names.append("the worst:\nsource" if role == "source" else role)
+                        rows.append([_BLANK, _BLANK, *pictures])
+                        marks.append(["", "", *(fates if role == "received" else [""] * len(own))])
             found.append(_Block(receiver, heads, names, rows, marks))
     return found
 
@@ -161,7 +168,7 @@ def _pictures(
     """Under the arms' heads, one role of a transmission of each."""
     query = "SELECT png FROM image WHERE transmission = ? AND role = ? ORDER BY attempt DESC"
     stored = [ledger.rows(query, (of.get(arm.arm), role)) for arm in arms]
-    return [_BLANK, _BLANK, *(_picture(next(rows, (None,))[0]) for rows in stored)]
+    return [_picture(next(rows, (None,))[0]) for rows in stored]
 
 
 def _thinned(arms: Sequence[ArmRecord]) -> list[ArmRecord]:

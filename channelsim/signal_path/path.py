@@ -94,7 +94,7 @@ class SignalPath:
     ) -> tuple[dict[str, Column], Column, dict[str, Tensor], dict[str, Tensor]]:
         codec = self.transmitter.codec
         source, scaled, clean = self._sent(batch.message)
-        sent = dict.fromkeys(ROLES, scaled)
+        sent, tampered = dict.fromkeys(ROLES, scaled), {}
         knowledge = Knowledge(
             decode=codec.decode,  # of a latent; on the wire, what undoes its scale comes first
             source=source,
@@ -115,6 +115,7 @@ class SignalPath:
                 knowledge,
                 lambda pixels: self._encoded(pixels, batch.message)[1],
             )
+            tampered = {"tampered": images["attacked"]}
             sent |= {
                 role: self._encoded(image, batch.message)[1]
                 for role, image in images.items()
@@ -172,7 +173,7 @@ class SignalPath:
                 )
         latents = {"sent": scaled.undo(scaled.wire), "passive": received["passive"]}
         latents["received"] = received["attacked"]
-        kept = {**references, "received": shown}
+        kept = {**references, **tampered, "received": shown}
         return log, arrived.cpu().numpy(), kept, latents
 
     @property

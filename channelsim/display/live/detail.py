@@ -57,7 +57,7 @@ def detail_title(model: Model) -> str:
 
 
 def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
-    """Source, clean and received of the selected one, then what the other receivers saw."""
+    """Source to received of the selected one, then what the other receivers saw."""
     selected = model.selected
     if selected is None:
         return []
@@ -65,7 +65,7 @@ def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
     own = model.info.arms[selected // model.info.count].receiver
     places = {name: place for place, name in enumerate(model.info.receivers)}
     found = []
-    for role in ("source", "clean", "received"):
+    for role in ("source", "tampered", "clean", "received"):
         if role in images:
             label = own if role == "received" else role
             if role == "received" and (details.row(selected) or {}).get("delivered") in UNSEEN:

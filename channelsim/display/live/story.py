@@ -172,7 +172,10 @@ def _latent(details: Details, model: Model, row: Mapping[str, Any], width: int) 
             return wrapped("change in the latent: recomputing …", width, ACCENT)
         if replay is not None and replay.error:
             return []
-        return wrapped("change in the latent: press i to recompute", width, DIM)
+        others = () if model.selected is None else details.siblings(model.selected)
+        unseen = any("received" not in details.images(other) for other in others)
+        wanted = "change in the latent" + (", other receivers' images" if unseen else "")
+        return wrapped(f"{wanted}: press i to recompute", width, DIM)
     latents = replay.latents
     if not {"sent", "passive", "received"} <= latents.keys():
         return []
