@@ -363,14 +363,14 @@ def test_signals_mean_afterwards_what_they_meant_before(play: Play) -> None:
     def mine(number: int, frame: Any) -> None:
         raise AssertionError
 
-    before = signal.signal(signal.SIGTERM, mine)
+    before, interrupt = signal.signal(signal.SIGTERM, mine), signal.getsignal(signal.SIGINT)
     try:
         run("tale.yaml")
         play.before_block = stop_at(2)
         with pytest.raises(Interrupted):
             run("tale.yaml")
         assert signal.getsignal(signal.SIGTERM) is mine
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is interrupt
     finally:
         signal.signal(signal.SIGTERM, before)
 
