@@ -19,6 +19,7 @@ from channelsim.records import (
     TransmissionsDone,
 )
 from channelsim.scenario import Scenario
+from channelsim.scenario.waiting import JUDGED_BLOCK, judged
 
 # All ours: what is tried as block_rows, how much faster another must be to be proposed, how long
 # the trials may take together [s], and how many blocks each one runs.
@@ -126,9 +127,12 @@ def estimate(
     own = _measured(scenario, scenario.block_rows, fitted)
     rates = {scenario.block_rows: own.transmissions / own.run_s}
     total = messages * arms
-    for block in sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
-        fills = block <= total
-        if fills and block not in rates and time.perf_counter() - began < BUDGET_S:
+    # What nobody would have to name comes first, and always: large blocks where somebody judges
+    # are so slow that no other would be tried.
+    usual = [JUDGED_BLOCK] if any(map(judged, scenario.arms)) else []
+    for block in usual + sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
+        fills, in_time = block <= total, time.perf_counter() - began < BUDGET_S
+        if fills and block not in rates and (in_time or block in usual):
             tried = _measured(scenario, block, fitted)
             rates[block] = tried.transmissions / tried.run_s
     share = total / own.transmissions

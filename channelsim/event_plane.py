@@ -35,6 +35,7 @@ from channelsim.records import (
     TransmissionsDone,
 )
 from channelsim.scenario import Arm, Scenario
+from channelsim.scenario.waiting import judged, waits
 
 _SLICE = 4096  # events between two looks at the outside world
 
@@ -243,10 +244,8 @@ class _World:
         self.silence_s = link.silence_s(receiver.latency_s)
         self.receiver_latency_s = receiver.latency_s
         # Only where a decision depends on content, or a silence on the link, does anybody wait.
-        self.judged = receiver.detector is not None
+        self.judged, self.waits = judged(arm), waits(arm)
         self.acknowledges = link.answers
-        silences = link.loss > 0 or link.contended
-        self.waits = self.judged or self.acknowledges or (silences and link.max_attempts > 1)
         self.settled = settled
         self._batcher = batcher
         self._group = paths.of_arm[arm.number]

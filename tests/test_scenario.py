@@ -229,7 +229,7 @@ def test_the_hash_stands_for_results_and_for_nothing_else(tmp_path: Path) -> Non
     base = Scenario.load(write(tmp_path)).hash
     same = [
         "# a remark\n" + TEXT,
-        "\n".join(["block_rows: 256", *TEXT.split("\n")]),
+        "\n".join(["block_rows: 8", *TEXT.split("\n")]),
         TEXT + "max_pending: 3\n",
         TEXT.replace("{norm: linf, epsilon: 0.5}", "{epsilon: 0.9, norm: linf}"),  # swept anyway
         TEXT.replace("[0, 0.5, 1]", "[0.0, 5e-1, 1.0]"),

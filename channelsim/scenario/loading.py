@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from channelsim.scenario.keys import Keys, labels_of, name_fault
 from channelsim.scenario.resolved import Resolver, digest, loadable
 from channelsim.scenario.settings import Settings
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
+from channelsim.scenario.waiting import default_block_rows
 from channelsim.scenario.yaml_lines import read_yaml
 
 _LONGEST = 2_000_000  # bytes; a scenario is a page
@@ -66,10 +66,13 @@ def load(
     arms = builder.arms(metrics, broken)
     problems.raise_if_any()
 
-    resolver = Resolver(workshop.foreign)
-    described = resolver.scenario(skeleton, source, metrics, sweep, arms)
-    resolved = loadable(described)
     numbered = [arm for point in arms.values() for arm in point.values()]
+    block_rows = skeleton.block_rows or default_block_rows(numbered)
+    resolver = Resolver(workshop.foreign)
+    described = resolver.scenario(
+        skeleton.model_copy(update={"block_rows": block_rows}), source, metrics, sweep, arms
+    )
+    resolved = loadable(described)
     return {
         "title": title,
         "seed": skeleton.seed,
@@ -77,7 +80,8 @@ def load(
         "arms": tuple(sorted(numbered, key=lambda arm: arm.number)),
         "metrics": metrics,
         "control": skeleton.control,
-        "block_rows": skeleton.block_rows,
+        "block_rows": block_rows,
+        "block_rows_named": skeleton.block_rows is not None,
         "max_pending": skeleton.max_pending,
         "images": skeleton.images,
         "swept_keys": tuple(one.key for one in sweep),
@@ -106,8 +110,12 @@ def _path_notices(arms: list[Arm]) -> tuple[str, ...]:
 def _timed_notices(arms: list[Arm], source: Any, skeleton: Skeleton) -> tuple[str, ...]:
     times = source.arrival_times(skeleton.seed)
     span_s = float(times[0]), float(times[-1])
-    gap_s = (span_s[1] - span_s[0]) / (len(times) - 1) if len(times) > 1 else math.inf
-    met = memory_notices([(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms], gap_s)
+    met = memory_notices(
+        [(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms],
+        [arm.link.spacing_s(arm.receiver.codec.latent_size) for arm in arms],
+        times,
+        min(len(times), getattr(source, "length", len(times))),
+    )
     return met + adversary_notices([arm.path for arm in arms], skeleton.control, span_s)
 
 

@@ -40,8 +40,11 @@ class Skeleton(BaseModel):
     sweep: dict[str, Any] = Field(
         default_factory=dict, description="Dotted key → the values it takes."
     )
-    block_rows: Annotated[Count, Le(LARGEST_BLOCK)] = Field(
-        256, description="Rows computed at once; the compute shape, part of the result."
+    block_rows: Annotated[Count, Le(LARGEST_BLOCK)] | None = Field(
+        None,
+        description="Rows computed at once; the compute shape, part of the result. Default (ours):"
+        " 256, or 8 where a receiver has a detector, whose decisions are waited for and fill no"
+        " large block.",
     )
     max_pending: Count | None = Field(
         None, description="Rows that may wait for company; scheduling only."

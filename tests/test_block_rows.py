@@ -1,0 +1,153 @@
+"""How many rows are computed at once where a scenario does not say: it follows from the scenario.
+
+A receiver that judges is asked about every codeword as it falls due, and few fall due together:
+large blocks would be padding. Everybody else's blocks fill.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from channelsim import estimate as estimate_module
+from channelsim import fingerprint
+from channelsim.campaign import run
+from channelsim.errors import InputError, Interrupted
+from channelsim.ledger import Ledger
+from channelsim.ledger.ledger import differences
+from channelsim.replay import replay
+from channelsim.scenario import Scenario, schema, waiting
+from channelsim.scenario.waiting import FULL_BLOCK, JUDGED_BLOCK, waits
+
+LINEAR = {"kind": "linear", "latent_size": 8}
+PLAIN = {"plain": {"codec": LINEAR}}
+WARY = {"wary": {"codec": LINEAR, "detector": {"kind": "norm", "false_alarm": 0.2}}}
+ASKING = {"max_attempts": 3, "loss": 0.3}
+SHARED = {"max_attempts": 2, "transmitters": 2, "access": "aloha"}
+
+
+def scenario(**changes: Any) -> Scenario:
+    return Scenario.load(told(**changes))
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "title": "blocks",
+        "source": {"kind": "dataset", "count": 30},
+        "path": [{"kind": "awgn", "snr_db": 20}],
+        "receivers": PLAIN,
+        "metrics": ["mse"],
+        "images": 0,
+    }
+    return base | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "waiting"),
+    [
+        ({}, FULL_BLOCK, False),
+        ({"link": {"max_attempts": 3}}, FULL_BLOCK, False),  # nobody ever asks again
+        # Silence is waited for in simulated time; no decision needs a codeword's content.
+        ({"link": ASKING}, FULL_BLOCK, True),
+        ({"link": SHARED}, FULL_BLOCK, True),
+        ({"link": {"max_attempts": 2, "duplex": "half"}}, FULL_BLOCK, True),
+        ({"receivers": WARY}, JUDGED_BLOCK, True),
+        ({"receivers": WARY | PLAIN}, JUDGED_BLOCK, True),
+        ({"receivers": PLAIN | WARY, "link": ASKING}, JUDGED_BLOCK, True),
+        (
+            {"receivers": PLAIN, "sweep": {"plain.detector": [None, {"kind": "norm"}]}},
+            JUDGED_BLOCK,
+            True,
+        ),
+    ],
+)
+def test_blocks_are_small_by_default_only_where_a_receiver_judges(
+    changes: dict[str, Any], rows: int, waiting: bool
+) -> None:
+    found = scenario(**changes)
+    assert found.block_rows == found.resolved["block_rows"] == rows
+    assert not found.block_rows_named
+    assert any(map(waits, found.arms)) == waiting
+    assert fingerprint.header(found, {})["block_rows"] == rows
+
+
+@pytest.mark.parametrize("receivers", [PLAIN, WARY])
+def test_a_scenario_that_names_its_blocks_keeps_them(receivers: dict[str, Any]) -> None:
+    named = scenario(receivers=receivers, block_rows=64)
+    assert (named.block_rows, named.block_rows_named) == (64, True)
+    assert Scenario.load(told(receivers=receivers), set={"block_rows": 64}).hash == named.hash
+
+
+def test_the_default_is_the_same_run_as_naming_it() -> None:
+    left_out = scenario(receivers=WARY)
+    assert scenario(receivers=WARY, block_rows=JUDGED_BLOCK).hash == left_out.hash
+    again = Scenario.load(left_out.resolved)
+    assert (again.block_rows, again.hash) == (JUDGED_BLOCK, left_out.hash)
+
+
+def test_the_schema_tells_both_defaults() -> None:
+    text = schema()["properties"]["block_rows"]["description"]
+    assert f"{FULL_BLOCK}, or {JUDGED_BLOCK} where a receiver has a detector" in text
+
+
+# --- runs that began when the default was another -------------------------------------------------
+
+
+def stopping(at: int) -> Callable[[Any], None]:
+    """Interrupts a run as Ctrl-C does, after so many events."""
+    import os
+    import signal
+
+    events = itertools.count()
+
+    def listen(_: Any) -> None:
+        if next(events) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return listen
+
+
+def test_a_run_goes_on_with_the_blocks_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(told(receivers=WARY)), encoding="utf-8")
+    before, calm = tmp_path / "before", tmp_path / "calm"
+    with monkeypatch.context() as then:
+        then.setattr(waiting, "JUDGED_BLOCK", 16)
+        run(file, out=calm)
+        with pytest.raises(Interrupted):
+            run(file, out=before, on_event=stopping(at=12))
+    with Ledger.open(before / "ledger.sqlite") as ledger:
+        assert ledger.header()["block_rows"] == 16
+        assert ledger.computed() > 0
+        assert not ledger.finished
+
+    with pytest.raises(InputError, match=r"block_rows \(16 → 4\)"):
+        run(file, set={"block_rows": 4}, out=before, resume=True)
+    run(file, out=before, resume=True)
+    with Ledger.open(before / "ledger.sqlite") as one, Ledger.open(calm / "ledger.sqlite") as other:
+        assert one.finished
+        assert differences(one, other) == []
+    again = replay(before, 3)
+    assert again.exact
+    assert again.flips == ()
+    assert run(file, out=calm, resume=True).was_finished
+
+
+# --- what `check` says ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("receivers", "tried"), [(PLAIN, {256}), (WARY, {256, JUDGED_BLOCK})])
+def test_check_tries_the_small_block_where_a_receiver_judges_whatever_time_is_left(
+    receivers: dict[str, Any], tried: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else large blocks are so slow that nothing is held against them, and seem a good choice."""
+    monkeypatch.setattr(estimate_module, "BUDGET_S", 0.0)
+    found = estimate_module.estimate(scenario(receivers=receivers, block_rows=256))
+    assert set(found.rates) == tried
