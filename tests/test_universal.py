@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 from typing import Any
@@ -16,6 +17,7 @@ from test_signal_path import attempts
 from torch import Tensor
 
 import channelsim
+from channelsim import records
 from channelsim.adversaries import PGD, Noise, Universal
 from channelsim.adversaries.universal import rotated
 from channelsim.calibration import calibrate
@@ -127,6 +129,18 @@ def test_restarts_never_make_it_worse_on_what_it_judges_by():
         for n in (1, 4)
     ]
     assert found[1] >= found[0]
+
+
+def test_one_that_found_no_direction_sends_nothing_and_says_why():
+    def deaf(wire: Tensor) -> Tensor:
+        return (0.5 + 0.0 * wire.sum(dim=1))[:, None, None, None].expand(-1, 1, 4, 4)
+
+    attack, train = universal(steps=3), latents(64, 6)
+    delta = fitted(attack, deaf, train)
+    assert not delta.any()
+    signal = latents(4, 6, 2)
+    rows = dataclasses.replace(meet(attack, signal, deaf), fitted=delta.expand(4, -1))
+    assert set(attack.attack(signal, rows).verdict) == {records.ZERO_GRADIENT}
 
 
 def test_every_training_codeword_comes_once_before_any_comes_again():

@@ -50,7 +50,8 @@ class Universal(Adversary):
 
     At the end δ is scaled up to the whole budget, unless the goal's mean is better without (a
     target image that is near enough), and restarts are compared, on 256 training codewords. δ is
-    written to the run's header, ``calibration.fitted``.
+    written to the run's header, ``calibration.fitted``. Where no gradient of any step was other
+    than zero, nothing is sent, and the verdict is ``zero_gradient``.
 
     ``shift``: it does not know when a codeword begins. Per attempt, δ is rotated by a random whole
     number of complex symbols (I stays I and Q stays Q; the lone value of an odd K keeps its place),
@@ -115,7 +116,8 @@ class Universal(Adversary):
         """What was fitted, the same for every row, or rotated by a draw of its own."""
         assert rows.fitted is not None, "a universal attack is fitted in calibration"
         delta = self._sent(rows.fitted.to(signal.dtype), rows, 0)
-        return delta, np.full(len(signal), records.OK, dtype=object)
+        aimless = (delta == 0).all(dim=1).cpu().numpy()
+        return delta, np.where(aimless, records.ZERO_GRADIENT, records.OK).astype(object)
 
     def _sent(self, delta: Tensor, rows: Rows, index: int) -> Tensor:
         """δ [N, K] as it goes out: as it is, or with each row rotated by the ``index``-th draw."""
@@ -138,7 +140,8 @@ class Universal(Adversary):
         return max(found, key=lambda one: one[0])[1][0]
 
     def _ascend(self, radius: float, rows: Rows, draw: Draw, restart: int) -> Tensor:
-        """One ascent from a random start, [1, K]."""
+        """One ascent from a random start, [1, K]; nothing where no step had a direction."""
+        sloped = False
         bound = torch.full((1,), radius, dtype=torch.float32, device=rows.device)
         delta, largest = None, bound
         for step in range(self.steps):
@@ -149,12 +152,13 @@ class Universal(Adversary):
                     largest = bound * signal.shape[1] ** 0.5
                 delta = self._start(largest, signal.shape[1], some, restart)
             gradient = self._gradient(delta, signal, some, index + 1)
+            sloped = sloped or bool(gradient.any())
             alpha = self.step_size * largest * (1 - step / self.steps)
             moved = delta + alpha * direction(gradient, "l2")
             around = 2 * step < self.steps
             delta = _BALL.project(moved, largest) if around else self.budget.project(moved, bound)
         assert delta is not None
-        return self.budget.project(delta, bound)
+        return self.budget.project(delta if sloped else torch.zeros_like(delta), bound)
 
     def _start(self, largest: Tensor, width: int, rows: Rows, restart: int) -> Tensor:
         """A random point of the sphere, [1, K]; where it cannot inject, nothing."""
