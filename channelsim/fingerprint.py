@@ -12,6 +12,7 @@ from typing import Any
 import channelsim
 from channelsim.adversaries.goals import loss_card
 from channelsim.scenario import Scenario
+from channelsim.scenario.waiting import judged
 from channelsim.threat import Adversary
 
 
@@ -106,7 +107,7 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
         "loss_cards": losses,  # what the adversaries' losses look through
         "control": scenario.control,
-        "judged": any(arm.receiver.detector is not None for arm in scenario.arms),
+        "judged": any(map(judged, scenario.arms)),
         "swept_keys": list(scenario.swept_keys),
         "receivers": list(scenario.receivers),
         "block_rows": scenario.block_rows,
