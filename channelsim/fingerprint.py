@@ -12,6 +12,7 @@ from typing import Any
 import channelsim
 from channelsim.adversaries.goals import loss_card
 from channelsim.scenario import Scenario
+from channelsim.scenario.company import shared_paths
 from channelsim.scenario.waiting import judged
 from channelsim.threat import Adversary
 
@@ -117,4 +118,5 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "weights": weights,
         "calibration": dict(calibration),
         "threats": threats,
+        "shared_paths": shared_paths(arm.path for arm in scenario.arms),
     }

@@ -28,6 +28,7 @@ from channelsim.robustness.names import number
 from channelsim.robustness.refusals import detection
 from channelsim.robustness.summary import Point, Reading, Summary
 
+_APART_DB = 0.05  # ours: PSRs closer than this are printed alike
 _VERDICT_STYLES = {
     records.BEATEN_BY_NOISE: "yellow",
     records.OFF: "dim",
@@ -40,6 +41,8 @@ def print_summary(console: Console, summary: Summary) -> None:
     page = Page(console)
     page.line(Text(summary.title, style="bold"))
     page.line(Text(_scope(summary), style="dim"))
+    for note in _of_power(summary):
+        page.line(Text(note, style="dim"))
     for receiver in summary.receivers:
         _receiver(page, summary, receiver)
     print_detectors(page, summary)
@@ -70,6 +73,36 @@ def _scope(summary: Summary) -> str:
     text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
     named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
     return "; ".join([text, *named])
+
+
+def _of_power(summary: Summary) -> list[str]:
+    """What the columns of power say, and of whom, where one may take it for something else."""
+    found = []
+    if _weakened(summary):
+        found.append(
+            "PSR dB: as injected, against the codeword or, before the encoder, against the image;"
+            " readings at equal PSR go by it. At receiver: what of it arrives, against the"
+            " codeword, through own paths, fading and equaliser; of lost attempts nothing does."
+        )
+    if summary.shared_paths:
+        (*names, last), *others = summary.shared_paths
+        more = " (others in other arms)" if others else ""
+        found.append(
+            f"{', '.join(names)} and {last}{more} act on one path: where more than one is on, PSR,"
+            " gain and verdict are of all together; of their verdicts the worst is told."
+        )
+    return found
+
+
+def _weakened(summary: Summary) -> bool:
+    """Whether in any arm another power arrives at the receiver than was injected."""
+
+    def differ(sent_db: float | None, arrived_db: float | None) -> bool:
+        if sent_db is None or arrived_db is None:
+            return sent_db is not arrived_db
+        return abs(sent_db - arrived_db) > _APART_DB
+
+    return any(differ(point.psr_db, point.psr_received_db) for point in summary.points)
 
 
 def _constant(summary: Summary) -> str:
@@ -160,6 +193,9 @@ def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[
 
     if any(point.psr_db is not None for point in points):
         add("PSR dB", [decimal_cell(point.psr_db, 1) for point in points])
+        if _weakened(summary):
+            cells = [decimal_cell(point.psr_received_db, 1) for point in points]
+            add("PSR dB\nat receiver", cells)
     if any(point.attacked_share and point.attacked_share < 1 for point in points):
         add("attacked", [percent_cell(point.attacked_share) for point in points])
     if summary.gain_metric is not None and any(point.gain_db for point in points):

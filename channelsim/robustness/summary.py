@@ -98,7 +98,8 @@ class Summary:
     always shows the data set's mean image, per metric against the source; the sanity row of every
     table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
     and not noise of the same power. Intervals are BCa bootstrap intervals over messages, seeded by
-    the run's seed: the same ledger always gives the same summary.
+    the run's seed: the same ledger always gives the same summary. ``shared_paths``: names of
+    adversaries that act on one path, whose δ, PSR, gain and verdict are of all of them together.
     """
 
     title: str
@@ -118,6 +119,7 @@ class Summary:
     coverages: tuple[Coverage, ...] = field(default_factory=tuple)
     timelines: tuple[Timeline, ...] = field(default_factory=tuple)
     in_bits: bool = False
+    shared_paths: tuple[tuple[str, ...], ...] = ()
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -184,6 +186,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         coverages=coverages(ledger, header, arms, _resamplers(int(header["seed"]))),
         timelines=timelines(ledger, header, arms),
         in_bits=counts_bits(header.get("scenario")),
+        shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
     )
 
 

@@ -1,8 +1,8 @@
-"""What adversaries and their surroundings must agree on."""
+"""What adversaries and their surroundings must agree on, and which of them act together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from channelsim.errors import InputError
 from channelsim.parts import Stage
@@ -48,6 +48,33 @@ def check_company(stage: Adversary, earlier: Sequence[Stage], source: Source | N
         )
     if stage.activity.classes and source is not None:
         _check_classes(stage, source)
+
+
+def shared_paths(paths: Iterable[Sequence[Stage]]) -> list[list[str]]:
+    """Names of the adversaries that act on one path, of every such company in any arm once.
+
+    What the ledger says of δ, PSR and verdict is of all of them together.
+    """
+    found = []
+    for path in paths:
+        present = [s.label for s in path if isinstance(s, Adversary) and not s.budget.off]
+        if len(present) > 1 and present not in found:
+            found.append(present)
+    return found
+
+
+def company_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
+    """A sentence about adversaries that act together, where any do."""
+    companies = shared_paths(paths)
+    if not companies:
+        return ()
+    (*names, last), *others = companies
+    more = " (others in other arms)" if others else ""
+    return (
+        f"{', '.join(names)} and {last}{more} act on one path: what is recorded of δ, PSR, gain and"
+        " verdict is of all together; to see one alone, switch the others off by their"
+        " budget.epsilon",
+    )
 
 
 def _check_classes(stage: Adversary, source: Source) -> None:

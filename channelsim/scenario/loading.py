@@ -19,6 +19,7 @@ from channelsim.parts import Metric
 from channelsim.problems import Origins, Problems, Where
 from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
 from channelsim.scenario.assembly import Workshop
+from channelsim.scenario.company import company_notices
 from channelsim.scenario.keys import Keys, labels_of, name_fault
 from channelsim.scenario.resolved import Resolver, digest, loadable
 from channelsim.scenario.settings import Settings
@@ -95,6 +96,7 @@ def load(
             *workshop.notices,
             *_link_notices(numbered),
             *_path_notices(numbered),
+            *company_notices(arm.path for arm in numbered),
             *_timed_notices(numbered, source, skeleton),
         ),
     }
