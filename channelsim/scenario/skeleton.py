@@ -49,7 +49,11 @@ class Skeleton(BaseModel):
     max_pending: Count | None = Field(
         None, description="Rows that may wait for company; scheduling only."
     )
-    images: Whole = Field(4, description="Of how many messages per arm pictures are kept.")
+    images: Whole = Field(
+        4,
+        description="Of how many messages per arm pictures are kept, beside its newest and its two"
+        " worst; 0: of none.",
+    )
 
 
 def read_skeleton(data: dict[str, Any]) -> tuple[Skeleton, set[str], list[Fault]]:
