@@ -11,6 +11,7 @@ from typing import Any
 
 import channelsim
 from channelsim.adversaries.goals import loss_card
+from channelsim.channels import memories_s
 from channelsim.scenario import Scenario
 from channelsim.scenario.company import shared_paths
 from channelsim.scenario.waiting import judged
@@ -117,6 +118,10 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "git": git_revision(),
         "weights": weights,
         "calibration": dict(calibration),
+        # How long the channel remembers in any arm: what intervals resample follows from it.
+        "memory_s": list(
+            memories_s((arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in scenario.arms)
+        ),
         "threats": threats,
         "shared_paths": shared_paths(arm.path for arm in scenario.arms),
     }

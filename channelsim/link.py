@@ -98,6 +98,11 @@ class Link(Part):
         """How long one codeword of K real values occupies the link."""
         return math.ceil(latent_size / 2) / self.symbol_rate_hz
 
+    def spacing_s(self, latent_size: int) -> float:
+        """How much later than a message the next begins at the least, on average over many."""
+        sharing = self.transmitters if self.medium == "own" else 1
+        return self.airtime_s(latent_size) / sharing
+
     @property
     def answer_s(self) -> float:
         """How long an answer occupies the medium: nothing on a full-duplex link."""

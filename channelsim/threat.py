@@ -86,6 +86,11 @@ class Adversary(Stage, ABC):
     activity = Activity()
     digital = False  # whether it flips bits of a digital link's words: its budget counts them
 
+    def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
+        """The coherence time of its own path to the receiver, where that fades."""
+        own = self.access.own_path
+        return 0.0 if own is None or own.k_factor is None else own.coherence_s
+
     @property
     def recall(self) -> int:
         """How many transmissions back it remembers the codewords it heard; 0: none."""

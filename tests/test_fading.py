@@ -389,12 +389,14 @@ def test_messages_that_share_a_fade_are_no_independent_observations() -> None:
     for arrivals, said in (
         (
             {"kind": "periodic", "rate_hz": 2.0},
-            "fading: about 6 messages in a row meet the same 3 s",
+            "fading: about 6 messages in a row meet the same 3 s of it, so intervals resample about"
+            " 4 stretches of 3 s; that is few",
         ),
-        ({"kind": "once"}, "fading: all messages are there at once"),
+        ({"kind": "once"}, "fading: all messages meet the same 3 s of it, which is a single"),
         ({"kind": "periodic", "rate_hz": 0.5}, None),
     ):
-        notices = scenario(path=path, source=source | {"arrivals": arrivals}).notices
+        link = {"symbol_rate_hz": 1e4}
+        notices = scenario(path=path, source=source | {"arrivals": arrivals}, link=link).notices
         assert [said in notice for notice in notices] == ([] if said is None else [True])
 
 

@@ -31,7 +31,14 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "torchvision_shim": {"torchvision_shim"},
         },
     ),
-    ("1", {"records": {"records", "rows", "words"}, "weight_files": {"weight_files"}}),
+    (
+        "1",
+        {
+            "records": {"records", "rows", "words"},
+            "stretches": {"stretches"},
+            "weight_files": {"weight_files"},
+        },
+    ),
     ("2", {"parts": {"parts", "fading"}}),
     ("2, upper half", {"threat": {"threat", "access"}}),
     (

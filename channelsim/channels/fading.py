@@ -53,7 +53,7 @@ class Fading(Stage):
         return block_gains(rows, symbols, rows["k_factor"], coherence_s)
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
-        """A gain holds for the coherence time."""
+        """The coherence time, exactly: blocks begin at 0 too, and are independent."""
         return self.coherence_s
 
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:

@@ -100,11 +100,17 @@ class GilbertElliott(Stage):
         return self
 
     def memory_s(self, symbol_s: float) -> float:
-        """Its autocorrelation (1 − p − q)^k falls to 1/e within about 1/(p + q) symbols."""
+        """Ten times (our choice) the time τ in which its autocorrelation falls to 1/e, or less.
+
+        With the autocorrelation e^{−t/τ}, the mean over a time L has variance
+        2σ²·τ/L·(1 − τ/L·(1 − e^{−L/τ})). Were stretches of length L independent, so would be the
+        long-run 2σ²·τ/L: they miss the share τ/L, a tenth of the variance at L = 10·τ. Here it is
+        (1 − p − q)^k after k symbols, so that τ is at most 1/(1 − |1 − p − q|) of them.
+        """
         p = self.p
         if p is None and self.share_bad is not None:
             p = self.q * self.share_bad / (1 - self.share_bad)
-        return symbol_s / ((p or 0.0) + self.q)
+        return 10.0 * symbol_s / (1.0 - abs(1.0 - (p or 0.0) - self.q))
 
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """The signal with erased values filled, [N, K]."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from channelsim.channels.equaliser import Equaliser
+from channelsim.errors import InputError
 from channelsim.parts import Stage
+from channelsim.records import Floats
+from channelsim.stretches import FEW, numbered, plan
 from channelsim.threat import Adversary
 
 
@@ -16,27 +22,80 @@ def notices(paths: Sequence[Sequence[Stage]]) -> tuple[str, ...]:
     return tuple(text for text in told[0] if all(text in other for other in told))
 
 
-def memory_notices(paths: Sequence[tuple[Sequence[Stage], float]], gap_s: float) -> tuple[str, ...]:
-    """Stages that many messages in a row meet alike.
+def memories_s(paths: Iterable[tuple[Sequence[Stage], float]]) -> tuple[float, ...]:
+    """How long stages remember [s], each value once, ascending; empty where nothing does.
 
-    ``paths``: stages, and how long a symbol takes [s], of every arm. ``gap_s``: mean time between
-    messages.
+    ``paths``: stages, and how long a symbol takes [s], of every arm.
     """
-    longest: dict[str, float] = {}
+    found = {memory_s for _, memory_s in _remembering(paths)}
+    return tuple(sorted(found))
+
+
+def memory_notices(
+    paths: Sequence[tuple[Sequence[Stage], float]],
+    airtimes_s: Sequence[float],
+    times_s: Floats,
+    images: int,
+) -> tuple[str, ...]:
+    """What intervals will resample, where many messages in a row meet a stage alike.
+
+    ``paths``: as in `memories_s`. ``airtimes_s``: least time between two messages on the channel,
+    of every arm. ``times_s``: when messages arrive, ascending. ``images``: how many different ones
+    they carry.
+    """
+    remembering = _remembering(paths)
+    if not remembering or len(times_s) < 2:
+        return ()
+    count = len(times_s)
+    begun = [_begun(times_s, airtime_s) for airtime_s in airtimes_s]
+    gap_s = min(float(np.ptp(one)) for one in begun) / (count - 1)
+    wait_s = max(float((one - times_s).mean()) for one in begun)
+    memory_s = [memory for _, memory in remembering]
+    chosen = plan(memory_s, gap_s=gap_s, wait_s=wait_s, reach_s=0.0, count=count, images=images)
+    label, longest = max(remembering, key=lambda one: one[1])
+    if chosen is None:
+        return ()
+    if chosen.kind == "stretch":
+        number = len(np.unique(numbered(times_s, longest) // chosen.many))
+        units = f"stretches of {chosen.many * longest:g} s"
+    else:
+        of_images = chosen.kind == "images"
+        number = math.ceil((images if of_images else count) / chosen.many)
+        units = f"runs of {chosen.many:,} {chosen.kind}"
+    alike = longest / gap_s if gap_s else math.inf
+    if alike < 2 and (number >= FEW or count < FEW):  # hardly fewer than there are messages
+        return ()
+    if number == 1:
+        return (
+            f"{label}: all messages meet the same {longest:g} s of it, which is a single"
+            " observation, so there will be no intervals; send for longer, or let it change faster",
+        )
+    same = f"about {alike:.0f} messages in a row meet the same {longest:g} s of it"
+    text = f"{label}: {same}, so intervals resample about {number:,} {units}"
+    return (text + (f"; that is few, send for longer ({FEW} or more)" if number < FEW else ""),)
+
+
+def _remembering(paths: Iterable[tuple[Sequence[Stage], float]]) -> list[tuple[str, float]]:
+    """Label and memory [s] of every stage that has one; equal ones once."""
+    found: dict[tuple[str, float], None] = {}
     for stages, symbol_s in paths:
         for stage in stages:
-            known = longest.get(stage.label, 0.0)
-            longest[stage.label] = max(known, stage.memory_s(symbol_s))
-    return tuple(
-        f"{label}: about {memory_s / gap_s if gap_s else 0:.0f} messages in a row meet the same"
-        f" {memory_s:g} s of it, and intervals take messages for independent, so they are too"
-        " narrow; send more slowly, or for longer"
-        if gap_s
-        else f"{label}: all messages are there at once and meet it in the same state, so intervals"
-        " are too narrow; let them arrive over time"
-        for label, memory_s in longest.items()
-        if memory_s >= 2 * gap_s and memory_s > 0
-    )
+            memory_s = float(stage.memory_s(symbol_s))
+            if not 0.0 <= memory_s < math.inf:
+                raise InputError(
+                    f"stage {stage.label}: memory_s must be 0 or a finite number of seconds above,"
+                    f" returned {memory_s:g}"
+                )
+            if memory_s > 0.0:
+                found[stage.label, memory_s] = None
+    return list(found)
+
+
+def _begun(times_s: Floats, airtime_s: float) -> Floats:
+    """When messages begin that take so long each, one after the other in order of arrival."""
+    busy = airtime_s * np.arange(len(times_s))
+    found: Floats = np.maximum.accumulate(times_s - busy) + busy
+    return found
 
 
 def _told(path: Sequence[Stage]) -> list[str]:

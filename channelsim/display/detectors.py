@@ -10,7 +10,7 @@ from channelsim.display.cells import NONE, places, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.coverage import Coverage, Risk
-from channelsim.robustness.findings import decimals
+from channelsim.robustness.findings import decimals, spread
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import fixed
 from channelsim.robustness.summary import Summary
@@ -84,4 +84,4 @@ def _alarms(one: Coverage) -> str:
         return NONE
     stated = "" if one.stated is None else f"{100 * one.stated:g} → "
     found = one.false_alarms.map(lambda share: 100 * share)
-    return f"{stated}{found.value:.1f} [{found.low:.1f}, {found.high:.1f}] %"
+    return f"{stated}{spread(found, 1)} %"

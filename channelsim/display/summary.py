@@ -71,6 +71,9 @@ def _scope(summary: Summary) -> str:
     if 0 < images < max(point.n for point in summary.points):
         text += f" of {images} different images"
     text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
+    cells = max((point.cells for point in summary.points), default=0)
+    if summary.resampled.in_time and cells:
+        text += f"; intervals resample {summary.resampled.named(cells)}"
     named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
     return "; ".join([text, *named])
 

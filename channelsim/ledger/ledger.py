@@ -323,7 +323,8 @@ class Ledger:
 # Equal runs agree in these; the rest of the header says where, when and how they were computed.
 SAME_HEADER = (
     "seed", "scenario_hash", "count", "max_attempts", "metrics", "control", "swept_keys",
-    "receivers", "block_rows", "weights", "calibration", "ledger_version", "total", "finished",
+    "receivers", "block_rows", "weights", "calibration", "memory_s", "ledger_version", "total",
+    "finished",
 )  # fmt: skip
 _BY_KEY: Mapping[str, tuple[str, ...]] = {
     "arm": ("arm",),

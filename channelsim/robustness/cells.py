@@ -1,15 +1,15 @@
 """One arm of a ledger as sums per cell of messages: what the bootstrap needs, in bounded memory.
 
-The messages that carry one image (``repeat: true``) share a cell: the unit of resampling is the
-image. Rows stream out of SQLite in chunks; what stays is at most `intervals.CELLS` cells × columns,
-for five messages or fifty million.
+Which messages share a cell is said by `resampling`: those that carry one image, or those that meet
+the same stretch of a channel that remembers. Rows stream out of SQLite in chunks; what stays is at
+most `intervals.CELLS` cells × columns, for five messages or fifty million.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from channelsim import records, units
 from channelsim.metrics.scales import Scale, damage_metric, scale_of
 from channelsim.robustness import intervals
-from channelsim.robustness.intervals import Floats, Means, Resampler
+from channelsim.robustness.intervals import Floats, Interval, Means, Resampler
+from channelsim.robustness.resampling import Unit, by_image
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -85,16 +86,36 @@ class ArmCells:
         return float(self.sums[:, place].sum() / number) if number else None
 
 
-def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
-    """Read the settled transmissions of one arm, however many there are yet."""
-    count, most, seed = int(header["count"]), int(header["max_attempts"]), int(header["seed"])
+def in_metric(mean: Interval, scale: Scale, few: bool) -> Interval:
+    """A mean on the additive scale with its interval, in the metric itself.
+
+    ``few``: see `Means`; an interval of few stretches may reach beyond what is possible (an MSE
+    below 0), and ends there.
+    """
+    if not few:
+        return mean.map(scale.from_additive)
+    best, low, high = scale.perfect, mean.low, mean.high
+    if scale.higher_is_better and best is not None:
+        high = min(high, max(best, mean.value))
+    elif scale.damaging:
+        low = max(low, min(best or 0.0, mean.value))
+    return replace(mean, low=low, high=high).map(scale.from_additive)
+
+
+def read_arm(
+    ledger: Ledger, header: Mapping[str, Any], arm: int, unit: Unit | None = None
+) -> ArmCells:
+    """Read the settled transmissions of one arm, however many there are yet.
+
+    ``unit``: what is to be resampled; None, every image for itself, is enough for plain means.
+    """
+    unit = by_image(header) if unit is None else unit
+    count, most = int(header["count"]), int(header["max_attempts"])
     names = metric_names(header)
     scales = [scale_of(_metric_of(name, header["metrics"])) for name in names]
     gauge = damage_metric(header["metrics"]) if header["control"] else None
     first = () if gauge is None else FIRST
-    # An image sent twice is one observation: all its messages share a cell.
-    images = min(count, int(header.get("calibration", {}).get("images", count)))
-    size = min(images, intervals.CELLS)
+    size = unit.size()
     columns = (*WIRE, *FIGURES, *names, *first)
     sums, counts = np.zeros((size, len(columns))), np.zeros((size, len(columns)))
     members = np.zeros(size, dtype=np.int64)
@@ -124,7 +145,7 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
         delivered.update(entry for entry, ends in zip(fate, last, strict=True) if ends)
         verdicts.update(entry for entry in word if entry is not None)
         message = np.array(number, dtype=np.int64) - arm * count
-        cell = intervals.cell_of(message % images, images, seed)
+        cell = unit.cells(message)
         all_of_them = np.bincount(cell, minlength=size)
         members += np.bincount(cell[last], minlength=size)
         for place, column in enumerate(values):
@@ -141,8 +162,10 @@ def read_arm(ledger: Ledger, header: Mapping[str, Any], arm: int) -> ArmCells:
                 counts[:, place] += np.bincount(cell[known], minlength=size)
     held = np.flatnonzero(members)
     tally = Tally(dict(delivered), dict(verdicts), *_attempts(ledger, arm, count * most))
-    carried = len(held) if images <= intervals.CELLS else min(int(members.sum()), images)
-    return ArmCells(int(members.sum()), carried, held, columns, sums[held], counts[held], tally)
+    messages = int(members.sum())
+    own = unit.starts is None and unit.images <= intervals.CELLS  # a cell for every image
+    carried = len(held) if own else min(messages, unit.images)
+    return ArmCells(messages, carried, held, columns, sums[held], counts[held], tally)
 
 
 def metric_names(header: Mapping[str, Any]) -> list[str]:

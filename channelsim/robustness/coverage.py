@@ -30,7 +30,7 @@ from channelsim.robustness.intervals import (
     Interval,
     Resampler,
     binomial,
-    cell_of,
+    clustered_share,
     ends,
     scattered,
 )
@@ -42,6 +42,7 @@ from channelsim.robustness.ranking import (
     estimates,
     risk_at,
 )
+from channelsim.robustness.resampling import Unit, by_image
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -86,12 +87,13 @@ class Coverage:
 
     ``stated``: the false-alarm rate asked for; ``threshold``: the score that calibration set for
     it. ``coverage``: share accepted. ``false_alarms``: share rejected of the rows with nothing
-    injected, with an exact binomial interval; ``detected``: of those with something injected. Both
+    injected, with an exact binomial interval (of an effective number of rows where the channel
+    remembers, see `clustered_share`); ``detected``: of those with something injected. Both
     None without such rows. ``against``: the number of the same receiver's arm in which nothing was
     injected and all else is equal; ``detected_at_stated``: share of the injected rows that score
     higher than all but the stated share of that arm's rows; ``auroc``: P(an injected row scores
     higher than one of that arm) + ½ P(equal); all None without such an arm. ``risks``: by metric.
-    Intervals are over images, as in `Point`.
+    Intervals resample the same unit as those of `Point`.
     """
 
     arm: int
@@ -123,15 +125,21 @@ class Coverage:
 
 
 def coverages(
-    ledger: Ledger, header: Mapping[str, Any], arms: Sequence[ArmRecord], resampler: Resamplers
+    ledger: Ledger,
+    header: Mapping[str, Any],
+    arms: Sequence[ArmRecord],
+    resampler: Resamplers,
+    unit: Unit | None = None,
 ) -> tuple[Coverage, ...]:
     """Judge the detector of every arm that has one and of which something has arrived.
 
-    ``resampler``: by number of cells; should keep what it made, arms mostly share theirs.
+    ``unit``: what is resampled; default: every image for itself. ``resampler``: by number of cells;
+    should keep what it made, arms mostly share theirs.
     """
     limits = header.get("calibration", {}).get("threshold", {})
     judged = [arm for arm in arms if str(arm.arm) in limits]
-    rows = _Reader(ledger, header)
+    unit = by_image(header) if unit is None else unit
+    rows = _Reader(ledger, header, unit)
     benign = {arm.arm: arm for arm in judged if rows.untouched(arm.arm)}
     found = []
     for arm in judged:
@@ -140,7 +148,7 @@ def coverages(
             continue
         mate = None if arm.arm in benign else _mate(arm, list(benign.values()), header)
         reference = None if mate is None else rows.reference(mate.arm)
-        found.append(_judge(arm, own, mate, reference, header, resampler))
+        found.append(_judge(arm, own, mate, reference, header, resampler, unit.what.in_time))
     return tuple(found)
 
 
@@ -174,12 +182,10 @@ class _Rows:
 class _Reader:
     """Reads arms of a ledger; remembers the last arm that others were compared with."""
 
-    def __init__(self, ledger: Ledger, header: Mapping[str, Any]) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, header: Mapping[str, Any], unit: Unit) -> None:
+        self._ledger, self._unit = ledger, unit
         self._count, self._most = int(header["count"]), int(header["max_attempts"])
         self._seed = int(header["seed"])
-        images = int(header.get("calibration", {}).get("images", self._count))
-        self._images = min(self._count, images)
         known = {scale.name: scale for scale in map(scale_of, header["metrics"]) if scale.damaging}
         self._scales: dict[str, Scale] = {
             name: scale
@@ -227,9 +233,8 @@ class _Reader:
                 part = part[scattered(part[:, 0].astype(np.int64), step, self._seed, "rows") == 0]
             parts.append(part)
         message, score, accepted, injected, *measured = np.concatenate(parts).T
-        image = message.astype(np.int64) % self._images
         return _Rows(
-            cell=cell_of(image, self._images, self._seed, CELLS),
+            cell=self._unit.cells(message.astype(np.int64), CELLS),
             score=score,
             accepted=accepted,
             injected=injected,
@@ -268,6 +273,7 @@ def _judge(
     reference: _Rows | None,
     header: Mapping[str, Any],
     resampler: Resamplers,
+    in_time: bool,
 ) -> Coverage:
     stated = stated_rate(header, arm)
     limit = header.get("calibration", {}).get("threshold", {}).get(str(arm.arm))
@@ -296,7 +302,7 @@ def _judge(
         stated=stated,
         threshold=None if limit is None else float(limit),
         coverage=coverage,
-        false_alarms=binomial(int((refused & ~injected).sum()), int((~injected).sum())),
+        false_alarms=_alarms(own.cell, refused, ~injected, in_time),
         detected=_share(own.cell, refused, injected, resampler),
         detected_at_stated=at_stated,
         auroc=auroc,
@@ -317,6 +323,14 @@ def _share(cell: Ints, hit: Bools, among: Bools, resampler: Resamplers) -> Inter
         return (weights @ hits / (weights @ rows))[:, None]
 
     return estimates(share, len(held), resampler(len(held)))[0]
+
+
+def _alarms(cell: Ints, hit: Bools, among: Bools, in_time: bool) -> Interval | None:
+    """The same with an interval that is not empty where nothing, or everything, is hit."""
+    if not in_time:
+        return binomial(int((hit & among).sum()), int(among.sum()))
+    hits, rows = (np.bincount(cell[which]).astype(float) for which in (hit & among, among))
+    return clustered_share(np.pad(hits, (0, len(rows) - len(hits))), rows)
 
 
 def _upper_quantile(scores: Floats, share: float) -> float:

@@ -25,6 +25,7 @@ import numpy as np
 from channelsim import units
 from channelsim.metrics.scales import Scale, scale_of
 from channelsim.robustness.areas import Area, area, flags_of
+from channelsim.robustness.cells import in_metric
 from channelsim.robustness.curves import Group
 from channelsim.robustness.intervals import Floats, Interval, Means, intervals
 
@@ -221,7 +222,7 @@ def table(polygons: Polygons, metrics: Sequence[str]) -> list[AtPsr]:
             return at(*polygons.curve(columns, rank, column), places)
 
         found = intervals(group.means, statistic)
-        return [None if np.isnan(i.value) else i.map(scale.from_additive) for i in found]
+        return [None if np.isnan(i.value) else in_metric(i, scale, group.means.few) for i in found]
 
     return [
         AtPsr(

@@ -15,8 +15,7 @@ from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import fixed, number, short_names
 from channelsim.robustness.orders import Comparison
 from channelsim.robustness.summary import Point, Summary
-
-FEW = 30  # ours: below this many different images a bootstrap interval is too narrow to lean on
+from channelsim.stretches import FEW
 
 _ALARMING = (
     records.ZERO_GRADIENT,
@@ -237,17 +236,41 @@ def warnings(summary: Summary) -> list[str]:
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
-    short = {point.images for point in summary.points if 0 < point.images < FEW}
-    if short:
-        repeated = any(point.n > point.images for point in summary.points)
-        few = f"{max(short)} {'image' if repeated else 'message'}" + "s" * (max(short) > 1)
-        found.append(f"With only {few} the intervals are too narrow to lean on; use {FEW} or more.")
+    found += _about_resampling(summary)
     for area in summary.areas:
         if areas.WRONG_SIDE in area.flags:
             found.append(
                 f"{area.receiver}: {area.metric} without an attack is already on the wrong side"
                 f" of its line {number(area.line)}, so its areas say little."
             )
+    return found
+
+
+def _about_resampling(summary: Summary) -> list[str]:
+    unit = summary.resampled
+    short = {point.cells for point in summary.points if 0 < point.cells < FEW}
+    repeated = any(point.n > point.images for point in summary.points)
+    if not unit.in_time:
+        if not short:
+            return []
+        few = f"{max(short)} {'image' if repeated else 'message'}" + "s" * (max(short) > 1)
+        return [f"With only {few} the intervals are too narrow to lean on; use {FEW} or more."]
+    found = []
+    if max(short, default=0) == 1:
+        found.append(
+            "All messages met the channel within the time that it remembers, which is a single"
+            " observation: there are no intervals. Send for longer, or let it change faster."
+        )
+    elif short:
+        found.append(
+            f"Intervals rest on only {unit.named(max(short))}, between which the channel changes,"
+            f" and take their means for normal (Student's t); send for longer: {FEW} or more."
+        )
+    if unit.given_images and repeated:
+        found.append(
+            "Images are sent repeatedly, and resampling time takes them as given: intervals speak"
+            " of these images, not of others."
+        )
     return found
 
 
@@ -265,10 +288,11 @@ def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
         noise = "as many random flips" if summary.in_bits else "matched noise"
         found.append(f"{where}: beaten by noise; {noise} did at least as much damage.")
     bare = [point for point in points if point.gain_db is not None and isnan(point.gain_db.low)]
-    if bare and min(point.images for point in bare) >= FEW:
+    if bare and min(point.cells for point in bare) >= FEW:
         where = _places(summary, bare)
         found.append(f"{where}: too few messages were attacked for an interval of the gain.")
-    if unsure := [point for point in points if undecided(point.gain_db)]:
+    bounded = [point for point in points if point.gain_db and not isnan(point.gain_db.low)]
+    if unsure := [point for point in bounded if undecided(point.gain_db)]:
         where = _places(summary, unsure)
         found.append(f"{where}: the gain over noise may be chance (its interval holds 0 dB).")
     return found

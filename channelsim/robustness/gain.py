@@ -35,6 +35,7 @@ def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | 
         np.concatenate([attack.value, control.value]),
         np.concatenate([attack.resampled, control.resampled], axis=1),
         np.concatenate([attack.left_out, control.left_out], axis=1),
+        attack.few,
     )
     found = intervals(both, ratio)[0]
     return found if np.isfinite(found.value) else None

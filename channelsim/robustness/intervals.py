@@ -1,7 +1,8 @@
 """95 % intervals by resampling messages: the bootstrap, for whole tables of means at once.
 
-The unit of resampling is the message, or rather its image: messages that carry the same one are
-resampled together (`cells`), or repeats would shrink every interval. Everything a summary states
+The unit of resampling is a cell of messages (`resampling`): those that carry the same image, or
+repeats would shrink every interval; where the channel remembers, those of one stretch of time, or
+every fade would be counted as often as messages met it. Everything a summary states
 (a mean, a gain in dB, an area under a curve) is a smooth function of column means, and all columns
 of a resample use the *same* messages, so differences and ratios are paired without further ado.
 
@@ -13,6 +14,11 @@ BCa needs costs nothing here, since leaving a message out only subtracts it from
 ``scipy.stats.bootstrap`` does the same for one statistic at a time, drawing anew for each; a
 summary needs hundreds from one set of draws, so the draws are made once and applied to all columns
 by a matrix product. The tests hold the two to each other.
+
+Of few stretches of time even the largest and the smallest are not far enough apart: the mean of k
+lies beyond all of them with probability 2^(1 − k). With fewer than `FEW` of them intervals are the
+jackknife's (Tukey 1958), value ± t·SE with Student's t of k − 1 degrees of freedom, which for equal
+stretches is the t-interval of their means.
 
 A bootstrap over messages speaks about *one* trained checkpoint, not about the method that made it.
 """
@@ -26,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import seeds
+from channelsim.stretches import FEW
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -87,9 +94,13 @@ class Resampler:
     """Draws with replacement among n cells, made once: ``weights`` [resamples, n], counts.
 
     Equal (n, seed, resamples) give equal draws, so two arms over the same messages are paired.
+    ``in_time``: whether cells are stretches of time, of which few may be `few`.
     """
 
-    def __init__(self, cells: int, seed: int, resamples: int = RESAMPLES) -> None:
+    def __init__(
+        self, cells: int, seed: int, resamples: int = RESAMPLES, in_time: bool = False
+    ) -> None:
+        self.few = in_time and cells < FEW
         key = seeds.stream_key(seed, "bootstrap", "draws")
         random = np.random.Generator(np.random.Philox(key=key[0] << 32 | key[1]))
         self.cells = cells
@@ -112,19 +123,24 @@ class Resampler:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Column means: of the data [C], of every resample [R, C], with one cell left out [n, C]."""
+    """Column means: of the data [C], of every resample [R, C], with one cell left out [n, C].
+
+    ``few``: whether there are too few cells for quantiles of the resamples (`FEW`).
+    """
 
     value: Floats
     resampled: Floats
     left_out: Floats
+    few: bool = False
 
     def take(self, columns: list[int]) -> Means:
         """Return the given columns only."""
-        return Means(self.value[columns], self.resampled[:, columns], self.left_out[:, columns])
+        return self.map(lambda means: means[..., columns])
 
     def map(self, function: Callable[[Floats], Floats]) -> Means:
         """Return the same means on another scale (PSNR from MSE)."""
-        return Means(function(self.value), function(self.resampled), function(self.left_out))
+        value, resampled = function(self.value), function(self.resampled)
+        return Means(value, resampled, function(self.left_out), self.few)
 
 
 def means(sums: Floats, counts: Floats, resampler: Resampler) -> Means:
@@ -138,13 +154,17 @@ def means(sums: Floats, counts: Floats, resampler: Resampler) -> Means:
             total / number,
             resampler.totals(sums) / resampler.totals(counts),
             (total - sums) / (number - counts),
+            resampler.few,
         )
 
 
 def intervals(found: Means, statistic: Statistic | None = None) -> list[Interval]:
-    """BCa intervals of ``statistic``: means [..., C] → [..., S]; of the means where it is None."""
-    of = statistic or (lambda columns: columns)
-    return bca(of(found.value), of(found.resampled), of(found.left_out))
+    """Intervals of ``statistic``: means [..., C] → [..., S]; of the means where it is None.
+
+    BCa, or of few stretches of time the jackknife's.
+    """
+    of = found if statistic is None else found.map(statistic)
+    return (jackknife if of.few else bca)(of.value, of.resampled, of.left_out)
 
 
 def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL) -> list[Interval]:
@@ -171,7 +191,23 @@ def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL
     ]
 
 
-def p_values(value: Floats, resampled: Floats, left_out: Floats) -> Floats:
+def jackknife(value: Floats, resampled: Floats, left_out: Floats) -> list[Interval]:
+    """Return value ± t·SE of S statistics, the arguments as of `bca`: for few stretches of time.
+
+    SE² = (n − 1)/n · Σ (left out − their mean)² over the n cells, t the quantile of Student's law
+    with n − 1 degrees of freedom. Intervals are missing where `bca` has none.
+    """
+    from scipy.special import stdtrit
+
+    usable, _ = _usable(value, resampled, left_out)
+    half = np.full_like(value, np.nan)
+    half[usable] = stdtrit(len(left_out) - 1, 0.5 + LEVEL / 2) * _error(left_out[:, usable])
+    return [
+        Interval(float(v), float(v - h), float(v + h)) for v, h in zip(value, half, strict=True)
+    ]
+
+
+def p_values(value: Floats, resampled: Floats, left_out: Floats, few: bool = False) -> Floats:
     """Two-sided p of S statistics against 0, [S]: below 0.05 where the BCa interval excludes 0.
 
     The same arguments as `bca`. From 0.05 up, the level at which the BCa interval reaches 0. Below,
@@ -179,14 +215,18 @@ def p_values(value: Floats, resampled: Floats, left_out: Floats) -> Floats:
     choice) of that level and of Student's t with n − 1 degrees of freedom at mean/deviation of the
     resamples times √((n − 1)/n), n the number of cells; but less than 0.05. Where no resample
     crosses 0, that level is the BCa shift of the t tail, so that p may fall below the reciprocal of
-    the number of resamples. Without spread p is 0 or 1; NaN where there is no interval.
+    the number of resamples. Without spread p is 0 or 1; NaN where there is no interval. ``few``:
+    p of Student's t against the jackknife's error, as the interval then is.
     """
     from scipy.special import ndtr, ndtri, stdtr
 
     usable, spread = _usable(value, resampled, left_out)
     found = np.full_like(value, np.nan)
     found[usable] = np.where(value[usable] == 0.0, 1.0, 0.0)
-    if spread.any():
+    if few:
+        ratio = np.abs(value[spread]) / _error(left_out[:, spread])
+        found[spread] = 2 * stdtr(len(left_out) - 1, -ratio)
+    elif spread.any():
         draws, n = resampled[:, spread], len(left_out)
         bias, skew = _corrections(value[spread], draws, left_out[:, spread])
 
@@ -222,6 +262,12 @@ def _usable(value: Floats, resampled: Floats, left_out: Floats) -> tuple[Bools, 
     # Sums of equal numbers differ by rounding; that is no spread.
     with np.errstate(invalid="ignore"):
         return usable, usable & (np.ptp(resampled, axis=0) > 1e-13 * np.abs(value))
+
+
+def _error(left_out: Floats) -> Floats:
+    """The jackknife's standard errors of S statistics, from left_out [n, S]."""
+    found: Floats = np.sqrt((len(left_out) - 1) * left_out.var(axis=0))
+    return found
 
 
 def _below(draws: Floats, limit: Floats) -> Floats:
@@ -264,8 +310,11 @@ def mean_interval(values: Floats, seed: int, resamples: int = RESAMPLES) -> Inte
     return intervals(found)[0]
 
 
-def binomial(hits: int, trials: int) -> Interval | None:
-    """A share with its exact 95 % interval (Clopper & Pearson 1934); None without a trial."""
+def binomial(hits: float, trials: float) -> Interval | None:
+    """A share with its exact 95 % interval (Clopper & Pearson 1934); None without a trial.
+
+    Both may be effective numbers, which need not be whole.
+    """
     if trials == 0:
         return None
     from scipy.special import betaincinv
@@ -274,3 +323,30 @@ def binomial(hits: int, trials: int) -> Interval | None:
     low = float(betaincinv(hits, trials - hits + 1, tail)) if hits else 0.0
     high = float(betaincinv(hits + 1, trials - hits, 1 - tail)) if hits < trials else 1.0
     return Interval(hits / trials, low, high)
+
+
+def clustered_share(hits: Floats, trials: Floats) -> Interval | None:
+    """The same for trials in k cells that are alike inside: hits and trials per cell, both [k].
+
+    Exact of an effective number of trials n/deff·(z/t)², at most n: deff is the variance between
+    cells over that of independent trials, and z/t makes up for few cells (Korn & Graubard 1998,
+    "Confidence intervals for proportions with small expected number of positive counts estimated
+    from survey data", Surv. Methodol. 24). Where all trials agree, a cell counts as one trial
+    (ours). NaN ends of one cell.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    held = trials > 0
+    n, k = float(trials.sum()), int(held.sum())
+    if k == 0:
+        return None
+    share = float(hits.sum()) / n
+    if k == 1:
+        return Interval(share, np.nan, np.nan)
+    effective = float(k)
+    between = k / (k - 1) * float(((hits - share * trials)[held] ** 2).sum()) / n**2
+    if between > 0:
+        z_over_t = ndtri(0.5 + LEVEL / 2) / stdtrit(k - 1, 0.5 + LEVEL / 2)
+        effective = min(n, share * (1 - share) / between * z_over_t**2)
+    found = binomial(share * effective, effective)
+    return None if found is None else Interval(share, found.low, found.high)

@@ -19,7 +19,15 @@ from channelsim.metrics.scales import Scale, scale_of
 from channelsim.robustness.areas import Area, area, normaliser
 from channelsim.robustness.curves import CurveCells, Group, Resamplers, across_receivers
 from channelsim.robustness.equal_psr import AtPsr, Polygons, psr_areas, share, table
-from channelsim.robustness.intervals import LEVEL, Floats, Interval, Means, bca, holm, p_values
+from channelsim.robustness.intervals import (
+    LEVEL,
+    Floats,
+    Interval,
+    Means,
+    holm,
+    intervals,
+    p_values,
+)
 
 ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
 
@@ -182,12 +190,11 @@ def _order(
     pairs = list(combinations(rank, 2))
     left, right = [a for a, _ in pairs], [b for _, b in pairs]
     gaps = values.map(lambda columns: columns[..., left] - columns[..., right])
-    arguments = gaps.value, gaps.resampled, gaps.left_out
     size = np.maximum(np.abs(values.value[left]), np.abs(values.value[right]))
     margin = ROUNDING * size
     if errors is not None:
         margin = np.maximum(margin, errors[left] + errors[right])
-    adjusted = holm(p_values(*arguments))
+    adjusted = holm(p_values(gaps.value, gaps.resampled, gaps.left_out, gaps.few))
     return Order(
         at=at,
         metric=scale.name,
@@ -203,7 +210,7 @@ def _order(
                 decided=bool(p < 1 - LEVEL and difference.value > least),
             )
             for (a, b), difference, p, least in zip(
-                pairs, bca(*arguments), adjusted, margin, strict=True
+                pairs, intervals(gaps), adjusted, margin, strict=True
             )
         ),
     )

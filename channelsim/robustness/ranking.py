@@ -1,7 +1,7 @@
 """What an order of rows is worth: areas under risk–coverage curves and under the ROC, resampled.
 
 A detector orders rows by suspicion. Every statistic of that order is written here as a function of
-the cells' weights (how often a resample holds each image, see `intervals`), so that the data
+the cells' weights (how often a resample holds each cell, see `intervals`), so that the data
 themselves (all weights 1), the bootstrap's resamples and the jackknife are one and the same call.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.robustness.intervals import Floats, Interval, Resampler, bca
+from channelsim.robustness.intervals import Floats, Interval, Means, Resampler, intervals
 
 Ints = NDArray[np.int64]
 OfWeights = Callable[[Floats], Floats]
@@ -109,11 +109,12 @@ def area_under_roc(count: Floats, positive: Floats) -> Floats:
 
 
 def estimates(of: OfWeights, cells: int, resampler: Resampler) -> list[Interval]:
-    """Values and BCa intervals of S statistics of the weights: [R, cells] → [R, S]."""
-    value = of(np.ones((1, cells)))[0]
-    resampled = np.concatenate([of(chunk) for chunk in _chunks(resampler.weights)])
-    left_out = np.concatenate([of(chunk) for chunk in _without_each(cells)])
-    return bca(value, resampled, left_out)
+    """Values and intervals of S statistics of the weights: [R, cells] → [R, S]."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # of the only cell nothing is left
+        value = of(np.ones((1, cells)))[0]
+        resampled = np.concatenate([of(chunk) for chunk in _chunks(resampler.weights)])
+        left_out = np.concatenate([of(chunk) for chunk in _without_each(cells)])
+    return intervals(Means(value, resampled, left_out, resampler.few))
 
 
 def _chunks(weights: NDArray[np.uint16]) -> Iterator[Floats]:

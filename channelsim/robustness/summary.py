@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from channelsim import records, units
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.areas import Area
-from channelsim.robustness.cells import FIRST, ArmCells, read_arm
+from channelsim.robustness.cells import FIRST, ArmCells, in_metric, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
+from channelsim.robustness.resampling import Resampled, unit_of
 from channelsim.robustness.timeline import Timeline, timelines
 from channelsim.robustness.verdicts import arm_verdict
 
@@ -49,11 +50,12 @@ class Reading:
 class Point:
     """One arm: a receiver at one point of the sweep.
 
-    ``n`` of ``expected`` transmissions are settled; they carry ``images`` different images, the
-    unit of every interval. ``power``: P per real value on the wire, ``latent_size``: K, of the
-    receiver's codec; a perturbation of energy ‖δ‖² has the PSR ‖δ‖²/(K·P). ``psr_db``,
-    ``psr_received_db`` average linear power over all attempts of all messages, those with no
-    perturbation included; None where nothing was injected. ``attacked_share``: of the attempts, how
+    ``n`` of ``expected`` transmissions are settled; they carry ``images`` different images.
+    ``cells``: how many units every interval resamples (`Summary.resampled`). ``power``: P per real
+    value on the wire, ``latent_size``: K, of the receiver's codec; a perturbation of energy ‖δ‖²
+    has the PSR ‖δ‖²/(K·P). ``psr_db``, ``psr_received_db`` average linear power over all attempts
+    of all messages, those with no perturbation included; None where nothing was injected.
+    ``attacked_share``: of the attempts, how
     many the adversary did not let pass; None without one. ``snr_measured_db`` is P over the mean
     noise power, of all attempts. ``verdict``: see `arm_verdict`; ``verdicts``: of all attempts.
     ``false_alarm_share``: of the attempts that arrived with nothing injected, how many were
@@ -67,6 +69,7 @@ class Point:
     n: int
     expected: int
     images: int
+    cells: int
     power: float | None
     latent_size: int | None
     metrics: Mapping[str, Reading]
@@ -97,9 +100,10 @@ class Summary:
     ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
     always shows the data set's mean image, per metric against the source; the sanity row of every
     table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
-    and not noise of the same power. Intervals are BCa bootstrap intervals over messages, seeded by
-    the run's seed: the same ledger always gives the same summary. ``shared_paths``: names of
-    adversaries that act on one path, whose δ, PSR, gain and verdict are of all of them together.
+    and not noise of the same power. ``resampled``: the unit that intervals resample. They are BCa
+    bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
+    same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
+    one path, whose δ, PSR, gain and verdict are of all of them together.
     """
 
     title: str
@@ -119,6 +123,7 @@ class Summary:
     coverages: tuple[Coverage, ...] = field(default_factory=tuple)
     timelines: tuple[Timeline, ...] = field(default_factory=tuple)
     in_bits: bool = False
+    resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
 
     def of(self, receiver: str) -> tuple[Point, ...]:
@@ -155,11 +160,12 @@ class Summary:
 def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     """Summarise a ledger, finished or not; ``clip`` as in `areas.area`."""
     header, arms = ledger.header(), ledger.arms()
-    resampler = _resamplers(int(header["seed"]))
+    unit = unit_of(ledger, header, arms)
+    resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
     points, curves = [], {}
     for arm in arms:
-        cells = read_arm(ledger, header, arm.arm)
+        cells = read_arm(ledger, header, arm.arm, unit)
         points.append(_point(arm, cells, header, resampler))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
@@ -183,9 +189,12 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
         comparisons=compared,
-        coverages=coverages(ledger, header, arms, _resamplers(int(header["seed"]))),
+        coverages=coverages(
+            ledger, header, arms, _resamplers(int(header["seed"]), unit.what.in_time), unit
+        ),
         timelines=timelines(ledger, header, arms),
         in_bits=counts_bits(header.get("scenario")),
+        resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
     )
 
@@ -218,6 +227,7 @@ def _point(
         n=cells.messages,
         expected=int(header["count"]),
         images=cells.images,
+        cells=len(cells.cells),
         power=None if power is None else float(power["wire"]),
         latent_size=None if power is None else int(power["latent_size"]),
         metrics=_readings(metrics, cells, found),
@@ -246,7 +256,8 @@ def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> d
         if column not in cells.names or not estimates:
             return None
         mean = estimates[cells.names.index(column)]
-        return None if math.isnan(mean.value) else mean.map(scale_of(name).from_additive)
+        few = found is not None and found.few
+        return None if math.isnan(mean.value) else in_metric(mean, scale_of(name), few)
 
     return {
         name: Reading(
@@ -272,14 +283,14 @@ def _decibels(ratio: float | None, sign: int = 1) -> float | None:
     return sign * units.db(ratio) if ratio else None
 
 
-def _resamplers(seed: int) -> Callable[[int], Resampler]:
+def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:
     """Draws by number of cells; arms over equally many messages share theirs."""
     known: dict[int, Resampler] = {}
 
     def of(cells: int) -> Resampler:
         if cells not in known:
             known.clear()  # an unfinished run may have a different number in every arm
-            known[cells] = Resampler(cells, seed)
+            known[cells] = Resampler(cells, seed, in_time=in_time)
         return known[cells]
 
     return of
@@ -287,7 +298,7 @@ def _resamplers(seed: int) -> Callable[[int], Resampler]:
 
 def _flat(point: Point) -> dict[str, Any]:
     row: dict[str, Any] = {"arm": point.arm, "receiver": point.receiver, **point.swept}
-    row |= {"n": point.n, "images": point.images, "verdict": point.verdict}
+    row |= {"n": point.n, "images": point.images, "cells": point.cells, "verdict": point.verdict}
     row |= {"power": point.power, "latent_size": point.latent_size}
     for name in (
         "delivered_share", "rejected_share", "attempts", "latency_s", "snr_db",

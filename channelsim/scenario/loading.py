@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -113,8 +112,12 @@ def _path_notices(arms: list[Arm]) -> tuple[str, ...]:
 def _timed_notices(arms: list[Arm], source: Any, skeleton: Skeleton) -> tuple[str, ...]:
     times = source.arrival_times(skeleton.seed)
     span_s = float(times[0]), float(times[-1])
-    gap_s = (span_s[1] - span_s[0]) / (len(times) - 1) if len(times) > 1 else math.inf
-    met = memory_notices([(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms], gap_s)
+    met = memory_notices(
+        [(arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in arms],
+        [arm.link.spacing_s(arm.receiver.codec.latent_size) for arm in arms],
+        times,
+        min(len(times), getattr(source, "length", len(times))),
+    )
     return met + adversary_notices([arm.path for arm in arms], skeleton.control, span_s)
 
 

@@ -19,6 +19,7 @@ from channelsim.display.live.reader import FATES, WORDS, Table
 from channelsim.display.live.scales import damage_metric, scale_of
 from channelsim.display.live.timeline import Timeline
 from channelsim.display.live.top import Top
+from channelsim.stretches import shared
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -84,6 +85,13 @@ class Figures:
         has arrived in all.
         """
         return max(0, (self.last_message + 1) * len(self.info.arms) - self.settled)
+
+    @property
+    def remembers_s(self) -> float:
+        """How long the channel remembers [s], where messages in a row share that; else 0."""
+        longest = max(self.info.header.get("memory_s", ()), default=0.0)
+        gap_s = self.clock_s / self.last_message if self.last_message > 0 else np.inf
+        return longest if shared(longest, gap_s) else 0.0
 
     def has(self, transmission: int) -> bool:
         """Whether a transmission is settled and folded."""

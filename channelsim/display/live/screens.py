@@ -40,7 +40,8 @@ HELP = """\
 
 [b]What is shown[/b]
 Estimates are means against the source image, ± half of a 95 % t-interval
-over messages (the summary of a finished run resamples images instead);
+over messages (the summary of a finished run resamples images instead, or
+stretches of time: a channel that remembers makes ± too narrow, shown as ±>);
 PSNR is averaged as MSE. ◀ marks the worst cell of a column. Of a
 transmission: what the codec did without any wire, channel and adversary
 together, the adversary alone, and what noise of the same size would have

@@ -141,7 +141,8 @@ def _estimates(model: Model, arms: Sequence[int], metric: str) -> _Column:
     for arm in arms:
         cell = Text(figure(found.value[arm], digits))
         if np.isfinite(half[arm]):
-            cell.append(f" ±{figure(half[arm], digits)}", DIM)
+            sign = "±>" if model.figures.remembers_s else "±"  # at least so much
+            cell.append(f" {sign}{figure(half[arm], digits)}", DIM)
         if arm == worst:
             cell.stylize(f"bold {BAD}")
         cell.append(_WORST_MARK if arm == worst else " ", f"bold {BAD}")
