@@ -26,9 +26,9 @@ class Scenario:
     it, or it is the default (see `waiting`). ``max_pending``: how many rows may wait, None for
     ``block_rows``; changes no result. ``images``: of how many messages per arm pictures are kept
     beside the newest and the worst. ``written``: the YAML as the user wrote it. ``resolved``: plain
-    values with every default filled in, from which the same scenario can be loaded again. ``hash``: of all that decides about
-    results, files included, ``max_pending`` not. ``path``: the file, None for a mapping.
-    ``notices``: what the user should know before the run.
+    values with every default filled in, from which the same scenario can be loaded again. ``hash``:
+    of all that decides about results, files included, ``max_pending`` not. ``path``: the file, None
+    for a mapping. ``notices``: what the user should know before the run.
     """
 
     title: str

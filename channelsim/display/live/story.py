@@ -172,9 +172,7 @@ def _latent(details: Details, model: Model, row: Mapping[str, Any], width: int) 
             return wrapped("change in the latent: recomputing …", width, ACCENT)
         if replay is not None and replay.error:
             return []
-        others = () if model.selected is None else details.siblings(model.selected)
-        unseen = any("received" not in details.images(other) for other in others)
-        wanted = "change in the latent" + (", other receivers' images" if unseen else "")
+        wanted = "change in the latent" + _unseen(details, model)
         return wrapped(f"{wanted}: press i to recompute", width, DIM)
     latents = replay.latents
     if not {"sent", "passive", "received"} <= latents.keys():
@@ -183,6 +181,16 @@ def _latent(details: Details, model: Model, row: Mapping[str, Any], width: int) 
         return latent_lines(latents["received"] - latents["passive"], latents["sent"], width)
     change = latents["passive"] - latents["sent"]
     return latent_lines(change, latents["sent"], width, " by the channel")
+
+
+def _unseen(details: Details, model: Model) -> str:
+    """What else would be recomputed: what others saw, where only the selected one has images."""
+    selected = model.selected
+    if selected is None or "received" not in details.images(selected):
+        return ""
+    others = details.siblings(selected)
+    missing = any("received" not in details.images(other) for other in others)
+    return ", other receivers' images" if missing else ""
 
 
 def latent_lines(change: np.ndarray, sent: np.ndarray, width: int, by: str = "") -> list[Text]:
