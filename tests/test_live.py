@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from known_ledger import add_arm, created, sweep
+from known_ledger import add_arm, add_attempts, created, sweep
 from rich.console import Console
 from rich.text import Text
 
@@ -55,6 +55,7 @@ from channelsim.records import (
     AttemptsDone,
     Finished,
     ImageSaved,
+    ImagesDropped,
     Noted,
     TransmissionsDone,
 )
@@ -87,8 +88,8 @@ def rows_of(keys: np.ndarray) -> dict[str, Any]:
         "accepted": (keys % 3 > 0).astype(int).tolist(),
         "delta_l2": np.where(attacked, 1.0, 0.0).tolist(),
         "delta_linf": np.where(attacked, 0.5, 0.0).tolist(),
-        "psr_db": [-10.0 if one else None for one in attacked],
-        "snr_measured_db": [20.0] * len(keys),
+        "psr_db": np.where(attacked, -10.0 - keys % 5, None).tolist(),
+        "snr_measured_db": (20.0 - keys % 3).tolist(),
         "verdict": ["ok" if one else "off" for one in attacked],
     }
     return values
@@ -284,6 +285,24 @@ def test_the_lock_tells_who_is_running_and_the_question_does_not_disturb(tmp_pat
     model.tick(1.0)
     assert model.state == FINISHED
     assert model.sim_s == 2.0
+
+
+def test_an_interrupted_run_that_goes_on_is_running_again(tmp_path: Path) -> None:
+    """Also where its rows come so fast that the view never wonders about silence."""
+    now = [0.0]
+    with created(tmp_path, sweep(["r"], [1.0]), 100, ["mse"]) as ledger:
+        add_arm(ledger, 0, range(10))
+    model = Model(Reader(tmp_path / "ledger.sqlite"), clock=lambda: now[0])
+    model.tick(1.0)
+    assert model.state == INTERRUPTED
+    with Ledger.open(tmp_path / "ledger.sqlite", write=True) as ledger:
+        for start in range(10, 60, 10):
+            now[0] += 1.0
+            add_arm(ledger, 0, range(start, start + 10))
+            ledger.commit()
+            model.tick(1.0)
+        assert model.state == RUNNING
+    assert model.figures.settled == 60
 
 
 def test_what_is_no_run_any_more_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -736,6 +755,66 @@ def test_images_come_from_the_ledger_or_from_a_replay_and_from_nowhere_else(
     assert "cannot be recomputed: weights are gone" in plain(
         detail_lines(model, details, 76, 40, Look())
     )
+
+
+def test_images_that_come_late_are_seen_and_those_that_go_stay(tmp_path: Path) -> None:
+    """What a run under way has not kept yet may come; what it drops was true and may stay."""
+    path = tmp_path / "ledger.sqlite"
+    with created(tmp_path, sweep(["a", "b"], [1.0]), 4, ["mse"], max_attempts=2) as ledger:
+        add_arm(ledger, 0)
+        add_attempts(ledger, [8])  # at receiver b the first of two attempts at message 0
+        settled = {"transmission": [4], "sent_s": [0.0], "done_s": [0.1], "attempts": [2]}
+        ledger.write(TransmissionsDone(settled | {"delivered": ["yes"]}))
+        ledger.write(ImageSaved(4, 0, "received", png_of(np.full((4, 4), 10))))
+        ledger.commit()
+        details = Details(Model(Reader(path)))
+        assert details.images(5) == {}
+        assert details.images(4)["received"][0, 0, 0] == 10
+        assert details.row(4)["attempt"] == 8
+
+        add_attempts(ledger, [9], mse_source=0.2)
+        ledger.write(ImageSaved(4, 1, "received", png_of(np.full((4, 4), 20))))
+        add_arm(ledger, 1, [1])
+        ledger.write(ImageSaved(5, 0, "received", png_of(np.full((4, 4), 30))))
+        ledger.commit()
+        assert details.row(4)["mse_source"] == 0.2
+        assert details.images(4)["received"][0, 0, 0] == 20, "of the attempt that the row tells of"
+        assert details.images(5)["received"][0, 0, 0] == 30
+
+        ledger.write(ImagesDropped([(5, 0)]))
+        ledger.commit()
+        assert details.images(5)["received"][0, 0, 0] == 30
+
+
+def test_the_fallback_of_another_receiver_is_not_taken_for_its_decoding(tmp_path: Path) -> None:
+    with created(tmp_path, sweep(["a", "b"], [1.0]), 2, ["mse"], judged=True) as ledger:
+        add_arm(ledger, 0)
+        add_arm(ledger, 1, delivered="rejected")
+        for transmission in (0, 2):
+            for role in ("source", "received"):
+                ledger.write(ImageSaved(transmission, 0, role, png_of(np.full((16, 16), 9))))
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    model.selected = 0
+    text = plain(detail_lines(model, Details(model), 76, 60, Look()))
+    assert re.search(r"\bb \(fallback\)", text)
+    assert not re.search(r"\ba \(fallback\)", text)
+
+
+def test_what_was_not_delivered_has_its_column_and_an_estimate_its_place(tmp_path: Path) -> None:
+    arms = sweep(["receiver"], [0.0, 1.0])
+    with created(tmp_path, arms, 40, ["mse", "ssim"], judged=True) as ledger:
+        add_arm(ledger, 0, mse_source=np.linspace(0.01, 0.03, 40))
+        lost = np.where(np.arange(40) < 30, "yes", "rejected")
+        add_arm(ledger, 1, mse_source=np.linspace(0.02, 0.06, 40), delivered=lost)
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    wide, narrow = (tables.arms_table(model, width, Look()) for width in (90, 32))
+    assert wide.head.plain.split()[:5] == ["receiver", "ε", "n", "mse", "delivered"]
+    assert re.search(r"◀ +75\.0 %", wide.rows[1].plain)
+    assert re.search(r" 100\.0 %", wide.rows[0].plain)
+    assert narrow.head.plain.split() == ["receiver", "ε", "mse"], "an estimate goes last"
+    assert "0.0400 ±0.0038" in narrow.rows[1].plain
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)

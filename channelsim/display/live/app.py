@@ -195,7 +195,8 @@ class LiveApp(App[str]):
         model = self._opened()
         if model is not None:
             self.frames.show(model)
-            self.recomputer = Recomputer(model.reader.path.parent, model.data_root)
+            folder, threads = model.reader.path.parent, model.info.threads
+            self.recomputer = Recomputer(folder, model.data_root, threads)
             self._arrange()
 
     def _fail(self, error: ChannelsimError) -> None:
@@ -335,6 +336,7 @@ class LiveApp(App[str]):
             return
         selected = model.selected
         self.query_one("#list", TablePanel).hold()
+        self.query_one("#detail", Panel).top = 0  # there it says that it is at work
         if not self.frames.small:
             self.query_one("#detail").focus()
         else:

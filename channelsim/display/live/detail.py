@@ -67,19 +67,24 @@ def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
     found = []
     for role in ("source", "tampered", "clean", "received"):
         if role in images:
-            label = own if role == "received" else role
-            if role == "received" and (details.row(selected) or {}).get("delivered") in UNSEEN:
-                label += " (fallback)"
+            label = _seen(details, selected, own) if role == "received" else role
             style = look.receiver(places[own]) if role == "received" else ""
             found.append(Picture(label, images[role], f"bold {style}".strip()))
     for other in details.siblings(selected) if found else ():
         seen = details.images(other) if other != selected else {}
         if "received" in seen:
             name = model.info.arms[other // model.info.count].receiver
-            found.append(Picture(name, seen["received"], look.receiver(places[name])))
+            label = _seen(details, other, name)
+            found.append(Picture(label, seen["received"], look.receiver(places[name])))
     if "passive" in images:
         found.append(Picture("passive", images["passive"]))
     return found
+
+
+def _seen(details: Details, transmission: int, receiver: str) -> str:
+    """The label of what a receiver's user sees."""
+    row = details.row(transmission) or {}
+    return f"{receiver} (fallback)" if row.get("delivered") in UNSEEN else receiver
 
 
 def _no_pictures(model: Model, details: Details, width: int) -> list[Text]:

@@ -140,6 +140,7 @@ class Figures:
         self.timeline.add_attempts(arm[when], arrived[when], attacked[when])
         if when.any():
             self.clock_s = max(self.clock_s, float(arrived[when].max()))
+        self._add_powers(table, arm)
         self.active[arm] = True
         self.active_attack |= bool(attacked.any())
         if self.gauge is None or not self.info.control:
@@ -166,7 +167,6 @@ class Figures:
             self._counts[place] += self._bins(own)
         self._count_words(self.fates, table["fate"], arm)
         self._count_words(self.words, table["word"], arm)
-        self._add_powers(table, arm)
         fidelity = additive[:, : len(self.scales)]
         when = ~np.isnan(table["arrived_s"])
         self.timeline.add_fidelity(arm[when], table["arrived_s"][when], fidelity[when])
@@ -222,11 +222,11 @@ class Figures:
         return Estimates(n, value, np.minimum(*ends), np.maximum(*ends), damage)
 
     def psr_db(self) -> Floats:
-        """Mean PSR per arm [dB], linear powers averaged; NaN where nothing was injected."""
+        """Mean PSR per arm [dB], over all attempts; NaN where nothing was injected."""
         return _db(self._psr[0], self._psr[1])
 
     def snr_db(self) -> Floats:
-        """Measured SNR per arm [dB], noise powers averaged; NaN where nothing disturbed."""
+        """Measured SNR per arm [dB], over all attempts; NaN where nothing disturbed."""
         return -_db(self._noise[0], self._noise[1])
 
     def groups(self, arms: Bools, word: str | None) -> Bools:

@@ -147,9 +147,9 @@ class Model:
                 self.finished_s, self.finished_at = look.finished()
             self.notes += look.notes(self.notes[-1].number if self.notes else 0)
             self.verdicts = look.arm_verdicts()
-        if self.finished_s is None and (
-            self._writing is None or now - max(self._heard_at, self._asked_at) > _QUIET_S
-        ):
+        # Rows tell that a run goes on, but not that one goes on again which was interrupted.
+        sure_at = max(self._heard_at, self._asked_at) if self._writing else self._asked_at
+        if self.finished_s is None and (self._writing is None or now - sure_at > _QUIET_S):
             self._writing, self._asked_at = self.reader.writing(), now
 
     @property

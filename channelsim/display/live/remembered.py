@@ -41,7 +41,7 @@ class Details:
     def row(self, transmission: int) -> dict[str, Any] | None:
         """All columns of a transmission; None where it has no row yet."""
         known = self._rows.get(transmission)
-        if known is None or known.get("done_s") is None:
+        if known is None or not self._final(known):
             with self._model.reader.look() as look:
                 known = look.transmission(transmission)
             if known is not None:
@@ -49,17 +49,27 @@ class Details:
                 _forget(self._rows, self._KEPT)
         return known
 
+    def _final(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is that of the attempt with which its transmission ended."""
+        tries = row["attempt"] % self._model.info.max_attempts + 1
+        return row.get("done_s") is not None and bool(tries == row["attempts"])
+
     def images(self, transmission: int) -> Mapping[str, Pixels]:
         """Its images by role: recomputed, else from the ledger, else none."""
         replayed = self.replays.get(transmission)
         if replayed is not None and replayed.images:
             return replayed.images
-        if transmission not in self._thumbs:
+        known = self._thumbs.get(transmission)
+        if known is None:
+            # What a run under way has not got yet may come: an image, or one of a later attempt.
+            row = self.row(transmission)
             with self._model.reader.look() as look:
                 found = look.images(transmission)
-            self._thumbs[transmission] = {role: from_png(png) for role, png in found.items()}
-            _forget(self._thumbs, self._KEPT)
-        return self._thumbs[transmission]
+            known = {role: from_png(png) for role, png in found.items()}
+            if row is not None and self._final(row):
+                self._thumbs[transmission] = known
+                _forget(self._thumbs, self._KEPT)
+        return known
 
     def siblings(self, transmission: int) -> list[int]:
         """The same message at the same point of the sweep, at every receiver."""

@@ -10,7 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from channelsim import records
-from channelsim.display.live.model import BY_ARM, INTERRUPTED, WORST, Model
+from channelsim.display.live.model import BY_ARM, FINISHED, INTERRUPTED, WORST, Model
 from channelsim.display.live.reader import FATES, WORDS
 from channelsim.display.live.style import (
     BAD,
@@ -57,12 +57,17 @@ class _Column:
 def arms_table(model: Model, width: int, look: Look) -> Rows:
     """Estimates with intervals, one row per arm; the worst cell of a metric is marked."""
     arms = model.ordered_arms()
-    columns = [_receivers(model, arms, look), *_swept(model, arms), _settled(model, arms)]
+    columns, settled = [_receivers(model, arms, look), *_swept(model, arms)], _settled(model, arms)
     tail = [_verdicts(model, arms)]
     threat = any(model.info.adversary_on(arm) for arm in arms)
     psr = [_decibels("psr [dB]", model.figures.psr_db()[arms])] if threat else []
     metrics = [_estimates(model, arms, metric) for metric in model.info.metrics]
-    return _assembled([*columns, *metrics, *psr, *tail], len(columns), len(tail), width, arms)
+    needed = [*columns, settled, *metrics[:1]]
+    # Sooner than the first estimate goes how many there are.
+    if sum(column.width + 2 for column in needed) - 2 <= width:
+        columns.append(settled)
+    metrics[1:1] = _delivered(model, arms)
+    return _assembled([*columns, *metrics, *psr, *tail], len(columns) + 1, len(tail), width, arms)
 
 
 def _assembled(
@@ -128,6 +133,18 @@ def _settled(model: Model, arms: Sequence[int]) -> _Column:
         for arm in arms
     ]
     return _Column("n", cells)
+
+
+def _delivered(model: Model, arms: Sequence[int]) -> list[_Column]:
+    """Share of transmissions whose user saw what was sent; no column where nothing failed."""
+    fates = model.figures.fates
+    delivered, all_of_them = fates[FATES.index(records.DELIVERED)], fates.sum(axis=0)
+    if (delivered == all_of_them).all():
+        return []
+    with np.errstate(invalid="ignore"):
+        share = 100 * delivered / all_of_them
+    cells = [Text(f"{share[arm]:.1f} %" if all_of_them[arm] else "–") for arm in arms]
+    return [_Column("delivered", cells)]
 
 
 def _estimates(model: Model, arms: Sequence[int], metric: str) -> _Column:
@@ -263,7 +280,7 @@ def warning_lines(model: Model, width: int, height: int) -> list[Text]:
     for text in dict.fromkeys(notes):
         rows += _marked("·", DIM, wrapped(text, width - 2, DIM))
     if not rows:
-        return [Text("none so far", style=DIM)]
+        return [Text("none" if model.state == FINISHED else "none so far", style=DIM)]
     if len(rows) > height:
         rest = len(rows) - height + 1
         rows = [*rows[: height - 1], Text(f"and {rest} more lines (key 6)", style=DIM)]
