@@ -220,8 +220,6 @@ class Batcher:
             accepted = outcome.accepted.tolist()
             arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
-            # Images go first: a commit that holds the attempts then holds their images too.
-            self._picture(rows, keys[part], outcome, images)
             columns = {
                 "attempt": keys[part],
                 "transmission": [key // self._max_attempts for key in keys[part]],
@@ -234,6 +232,8 @@ class Batcher:
                 **{name: values.tolist() for name, values in outcome.columns.items()},
             }
             self._emit(AttemptsDone(columns))
+            # Images go last: a ledger commits before attempts, so never the one without the other.
+            self._picture(rows, keys[part], outcome, images)
             yield
 
     def _picture(

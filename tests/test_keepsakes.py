@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ import channelsim
 from channelsim.batcher import as_bytes
 from channelsim.campaign import Run
 from channelsim.keepsakes import WORST, Keepsakes
-from channelsim.records import Batch, Outcome
+from channelsim.ledger import Ledger
+from channelsim.ledger import ledger as ledger_module
+from channelsim.records import Batch, Outcome, Ticked
 from channelsim.replay import replay
 
 COUNT, MOST, ARMS = 12, 2, 2
@@ -164,6 +168,33 @@ def test_every_arm_shows_its_first_its_newest_and_its_worst_messages(recorded):
         own = table[table["arm"] == arm].set_index("message")
         worst = own["mse_source"].nlargest(WORST).index
         assert shown == {0, 1, 29, *worst}
+
+
+def test_whoever_looks_while_a_run_goes_on_finds_the_newest_and_the_worst(tmp_path, monkeypatch):
+    """No commit holds a row whose images are gone, or come later, or images without their row."""
+    monkeypatch.setattr(ledger_module, "COMMIT_SECONDS", 0.0)  # a commit wherever one may fall
+    commit, write, looks = Ledger.commit, Ledger.write, []
+
+    def committed(ledger):
+        commit(ledger)
+        with closing(sqlite3.connect(ledger.path)) as reader:
+            images = {key for (key,) in reader.execute("SELECT transmission FROM image")}
+            rows = reader.execute("SELECT transmission, mse_source FROM attempt").fetchall()
+        wanted = {key for key, _ in rows if key % 30 < 2}
+        for arm in range(2):
+            own = sorted((-mse, key) for key, mse in rows if key // 30 == arm)
+            wanted |= {key for _, key in own[:WORST]} | {max((key for _, key in own), default=-1)}
+        looks.append((len(rows), images ^ (wanted - {-1})))
+
+    def written(ledger, event):
+        if not isinstance(event, Ticked):  # after which a commit finds whole blocks at any rate
+            write(ledger, event)
+
+    monkeypatch.setattr(Ledger, "commit", committed)
+    monkeypatch.setattr(Ledger, "write", written)
+    channelsim.run(SCENARIO, out=tmp_path / "run")
+    assert len({rows for rows, _ in looks}) > 4
+    assert [odd for _, odd in looks if odd] == []
 
 
 def test_pictures_of_the_worst_are_those_that_replay_computes(recorded):
