@@ -817,6 +817,16 @@ def test_what_was_not_delivered_has_its_column_and_an_estimate_its_place(tmp_pat
     assert "0.0400 ±0.0038" in narrow.rows[1].plain
 
 
+def test_where_nobody_attacks_there_is_no_verdict(tmp_path: Path) -> None:
+    with created(tmp_path, sweep(["r"], [1.0]), 40, ["mse"], scenario={"path": []}) as ledger:
+        add_arm(ledger, 0, delta_l2=None, psr_db=None, verdict=None)
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    heads = [tables.arms_table(model, width, Look()).head.plain.split() for width in (60, 12)]
+    assert heads == [["receiver", "ε", "n", "mse"], ["receiver", "ε"]]
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("colour", [True, False])
 def test_nothing_is_wider_than_its_panel(

@@ -58,8 +58,8 @@ def arms_table(model: Model, width: int, look: Look) -> Rows:
     """Estimates with intervals, one row per arm; the worst cell of a metric is marked."""
     arms = model.ordered_arms()
     columns, settled = [_receivers(model, arms, look), *_swept(model, arms)], _settled(model, arms)
-    tail = [_verdicts(model, arms)]
     threat = any(model.info.adversary_on(arm) for arm in arms)
+    tail = [_verdicts(model, arms)] if threat else []
     psr = [_decibels("psr [dB]", model.figures.psr_db()[arms])] if threat else []
     metrics = [_estimates(model, arms, metric) for metric in model.info.metrics]
     needed = [*columns, settled, *metrics[:1]]
