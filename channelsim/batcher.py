@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from channelsim.keepsakes import Keepsakes
+from channelsim.keepsakes import Keepsakes, Pictured
 from channelsim.records import AttemptsDone, Batch, ImageSaved, ImagesDropped, LogEvent, Outcome
 from channelsim.signal_path import SignalPath
 from channelsim.stand_ins import LastAccepted
@@ -32,8 +32,8 @@ class Memo(Protocol):
     def known(self, keys: Sequence[int]) -> dict[int, bool]:
         """Of these attempt keys, those already recorded, with whether they were accepted."""
 
-    def pictured(self, column: str | None) -> Iterable[tuple[int, int, float | None]]:
-        """Attempts whose images are recorded: key, whether accepted, and what a column says."""
+    def pictured(self, column: str | None) -> Iterable[Pictured]:
+        """Attempts whose images are recorded."""
 
 
 class NoMemo:
@@ -43,7 +43,7 @@ class NoMemo:
         """Nothing is known."""
         return {}
 
-    def pictured(self, column: str | None) -> Iterable[tuple[int, int, float | None]]:  # noqa: ARG002
+    def pictured(self, column: str | None) -> Iterable[Pictured]:  # noqa: ARG002
         """Nothing is recorded."""
         return ()
 
@@ -233,13 +233,18 @@ class Batcher:
             }
             self._emit(AttemptsDone(columns))
             # Images go last: a ledger commits before attempts, so never the one without the other.
-            self._picture(rows, keys[part], outcome, images)
+            self._picture(rows, keys[part], pending.arrived_s[part], outcome, images)
             yield
 
     def _picture(
-        self, rows: Batch, keys: Sequence[int], outcome: Outcome, images: Mapping[str, Tensor]
+        self,
+        rows: Batch,
+        keys: Sequence[int],
+        arrived_s: Sequence[float],
+        outcome: Outcome,
+        images: Mapping[str, Tensor],
     ) -> None:
-        kept, dropped = self._keepsakes.choose(rows, keys, outcome)
+        kept, dropped = self._keepsakes.choose(rows, keys, arrived_s, outcome)
         if kept:
             message = rows.message[kept].tolist()
             for role, pictures in images.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,20 @@ def fingerprint(block_rows: int) -> dict[str, Any]:
         # From 32 rows on the number of threads changes no bit; below, MKL splits sums among them.
         "threads": torch.get_num_threads() if block_rows < 32 else None,
     }
+
+
+@contextmanager
+def threads_of(header: Mapping[str, Any]) -> Iterator[None]:
+    """Inside, as many threads as computed a run, where bits depend on it and there are so many."""
+    import torch
+
+    here, there = torch.get_num_threads(), (header.get("fingerprint") or {}).get("threads")
+    if there is not None and there != here and there <= (os.cpu_count() or 1):
+        torch.set_num_threads(there)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(here)
 
 
 def versions() -> dict[str, str]:

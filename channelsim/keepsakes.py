@@ -20,6 +20,11 @@ from channelsim.records import Batch, Outcome
 WORST = 2  # ours: as many of every arm, beside its newest
 
 
+# Of an attempt whose images are recorded: its key, whether it was accepted, when it arrived [s],
+# and what `column` says.
+Pictured = tuple[int, int, float, float | None]
+
+
 class Choice(NamedTuple):
     """After a block: places of those of its rows to keep, and attempts kept before and no more."""
 
@@ -29,13 +34,13 @@ class Choice(NamedTuple):
 
 @dataclass(slots=True)
 class _Arm:
-    """The newest transmission of an arm, and its worst: (−damage, attempt), the worst first."""
+    """The newest transmission of an arm, (arrived, attempt), and its worst, (−damage, attempt)."""
 
-    newest: int
-    worst: list[tuple[float, int]]
+    newest: tuple[float, int]
+    worst: list[tuple[float, int]]  # the worst first
 
     def chosen(self) -> set[int]:
-        return {self.newest, *(key for _, key in self.worst)} - {-1}
+        return {self.newest[1], *(key for _, key in self.worst)} - {-1}
 
 
 class Keepsakes:
@@ -46,8 +51,8 @@ class Keepsakes:
     (arm · ``count`` + message) · ``most`` + number.
 
     Newest and worst count transmissions, at the attempt that ends them: that which was accepted, or
-    the last one allowed. Newest is the highest message. Worst is by the metric from which the
-    adversarial gain is read, against the source; of equals the first.
+    the last one allowed. Newest is what arrived last in simulated time. Worst is by the metric from
+    which the adversarial gain is read, against the source; of equals the first.
     """
 
     def __init__(
@@ -58,35 +63,35 @@ class Keepsakes:
         self.column = None if gauge is None else f"{gauge}_source"
         self._sign = -1.0 if gauge is not None and scale_of(gauge).higher_is_better else 1.0
         self._last = np.array(last, dtype=np.int64)
-        self._arms = [_Arm(-1, []) for _ in last]
-        self._newest = np.full(len(last), -1, dtype=np.int64)  # its key, by arm
+        self._arms = [_Arm((-np.inf, -1), []) for _ in last]
+        self._newest = np.full(len(last), -np.inf)  # when it arrived, by arm
         self._bar = np.full(len(last), -np.inf)  # what a row must reach to be among the worst
 
-    def recall(self, pictured: Iterable[tuple[int, int, float | None]]) -> None:
-        """Take up where an interrupted run stopped, from the attempts whose images it recorded.
-
-        Of each: its key, whether it was accepted, and what ``column`` says of it.
-        """
-        for key, accepted, value in pictured:
+    def recall(self, pictured: Iterable[Pictured]) -> None:
+        """Take up where an interrupted run stopped, from the attempts whose images it recorded."""
+        for key, accepted, arrived_s, value in pictured:
             arm = key // self._most // self._count
             if accepted or key % self._most == self._last[arm]:
-                self._enter(arm, key, math.nan if value is None else self._sign * value)
+                damage = math.nan if value is None else self._sign * value
+                self._enter(arm, key, arrived_s, damage)
 
-    def choose(self, batch: Batch, keys: Sequence[int], outcome: Outcome) -> Choice:
+    def choose(
+        self, batch: Batch, keys: Sequence[int], arrived_s: Sequence[float], outcome: Outcome
+    ) -> Choice:
         """Which rows of a computed block to keep, and what they drive out."""
         if not self._first:
             return Choice([], [])
-        key = np.asarray(keys, dtype=np.int64)
-        damage = np.full(len(key), np.nan)
+        damage = np.full(len(keys), np.nan)
         if self.column is not None:
             damage = self._sign * outcome.columns[self.column]
         ends = outcome.accepted | (batch.attempt == self._last[batch.arm])
         with np.errstate(invalid="ignore"):
-            notable = (key > self._newest[batch.arm]) | (damage >= self._bar[batch.arm])
+            notable = np.asarray(arrived_s) >= self._newest[batch.arm]
+            notable |= damage >= self._bar[batch.arm]
         entered = np.flatnonzero(ends & notable)
         before = {arm: self._arms[arm].chosen() for arm in set(batch.arm[entered].tolist())}
         for row in entered.tolist():
-            self._enter(int(batch.arm[row]), keys[row], float(damage[row]))
+            self._enter(int(batch.arm[row]), keys[row], arrived_s[row], float(damage[row]))
         first = {keys[row] for row in np.flatnonzero(batch.message < self._first).tolist()}
         after = {arm: self._arms[arm].chosen() for arm in before}
         wanted = first.union(*after.values())
@@ -99,11 +104,10 @@ class Keepsakes:
     def _sampled(self, key: int) -> bool:
         return key // self._most % self._count < self._first
 
-    def _enter(self, arm: int, key: int, damage: float) -> None:
+    def _enter(self, arm: int, key: int, arrived_s: float, damage: float) -> None:
         state = self._arms[arm]
-        # Within an arm a higher key is a later message: each has one attempt that ends it.
-        state.newest = max(state.newest, key)
-        self._newest[arm] = state.newest
+        state.newest = max(state.newest, (arrived_s, key))
+        self._newest[arm] = state.newest[0]
         if not math.isnan(damage):
             state.worst = sorted([*state.worst, (-damage, key)])[:WORST]
             if len(state.worst) == WORST:

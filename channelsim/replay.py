@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from channelsim.errors import InputError
-from channelsim.fingerprint import fingerprint
+from channelsim.fingerprint import fingerprint, threads_of
 from channelsim.ledger import Ledger
 from channelsim.recompute import Recomputation
 
@@ -41,7 +41,8 @@ class Compared:
 class Replay:
     """A recomputed attempt: its columns beside the ledger's, and its images by role.
 
-    ``exact``: whether agreement was required bit for bit (same platform) or within 1e-4.
+    ``exact``: whether agreement was required bit for bit (same platform) or within 1e-4, for
+    ``unlike`` the run's are here the parts of the fingerprint it names.
     ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and tampered: what the
     encoder was given, where an adversary stands before it. ``latents``: sent, passive, received,
     each [K], as the receiver's decoder would be given them.
@@ -53,6 +54,7 @@ class Replay:
     swept: Mapping[str, Any]
     message: int
     exact: bool
+    unlike: tuple[str, ...]
     columns: tuple[Compared, ...]
     images: Mapping[str, Tensor]
     latents: Mapping[str, Tensor]
@@ -76,10 +78,13 @@ def replay(
         stored = _stored(ledger, header, transmission, attempt)
     number, message = divmod(transmission, header["count"])
     tried = stored["attempt"] - transmission * header["max_attempts"]
-    again = Recomputation(folder, data_root)
-    outcome, images, latents = again.look(number, [stored["attempt"]])
-    same = fingerprint(again.scenario.block_rows) == header["fingerprint"]
-    exact = same and "mixed" not in header  # of a mixed run nobody knows which row is whose
+    with threads_of(header):
+        again = Recomputation(folder, data_root)
+        outcome, images, latents = again.look(number, [stored["attempt"]])
+        here, there = fingerprint(again.scenario.block_rows), header["fingerprint"]
+    unlike = [name for name in here if here[name] != there.get(name)]
+    if "mixed" in header:  # nobody knows which row is whose
+        unlike.append("machines")
     recomputed = {"accepted": int(outcome.accepted[0])} | {
         name: values[0] for name, values in outcome.columns.items()
     }
@@ -89,9 +94,10 @@ def replay(
         receiver=arms[number].receiver,
         swept=arms[number].swept,
         message=message,
-        exact=exact,
+        exact=not unlike,
+        unlike=tuple(unlike),
         columns=tuple(
-            _compare(name, value, recomputed[name], exact)
+            _compare(name, value, recomputed[name], not unlike)
             for name, value in stored.items()
             if name not in _GIVEN
         ),

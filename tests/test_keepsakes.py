@@ -28,18 +28,22 @@ def keepsakes(first: int, *, metrics=("mse",), last=(MOST - 1, MOST - 1)) -> Kee
     return Keepsakes(first=first, last=last, count=COUNT, most=MOST, metrics=metrics)
 
 
-def block(keys, accepted, values, column="mse_source") -> tuple[Batch, list[int], Outcome]:
+Block = tuple[Batch, list[int], list[float], Outcome]
+
+
+def block(keys, accepted, arrived_s, values, column="mse_source") -> Block:
     transmission, attempt = np.divmod(np.array(keys, dtype=np.int64), MOST)
     arm, message = np.divmod(transmission, COUNT)
     rows = Batch.recorded(0, [(0, 0.0, np.nan, np.nan)] * len(keys), message, attempt)
     rows.arm[:] = arm
-    return rows, list(keys), Outcome(np.array(accepted), {column: np.array(values)})
+    outcome = Outcome(np.array(accepted), {column: np.array(values)})
+    return rows, list(keys), list(arrived_s), outcome
 
 
 def held_after(chooser: Keepsakes, blocks) -> set[int]:
     held: set[int] = set()
-    for rows, keys, outcome in blocks:
-        kept, dropped = chooser.choose(rows, keys, outcome)
+    for rows, keys, arrived_s, outcome in blocks:
+        kept, dropped = chooser.choose(rows, keys, arrived_s, outcome)
         assert held.issuperset(dropped), "only what was kept can be dropped"
         held |= {keys[row] for row in kept}
         held -= set(dropped)
@@ -47,18 +51,18 @@ def held_after(chooser: Keepsakes, blocks) -> set[int]:
 
 
 def by_definition(attempts, first: int, last: int) -> set[int]:
-    """The same from a whole run at once: attempts are (key, accepted, value)."""
+    """The same from a whole run at once: attempts are (key, accepted, arrived, value)."""
     if not first:
         return set()
-    held = {key for key, _, _ in attempts if key // MOST % COUNT < first}
+    held = {key for key, *_ in attempts if key // MOST % COUNT < first}
     for arm in range(ARMS):
         ends = [
-            (value, key)
-            for key, accepted, value in attempts
+            (value, arrived, key)
+            for key, accepted, arrived, value in attempts
             if key // MOST // COUNT == arm and (accepted or key % MOST == last)
         ]
-        held |= {max(key for _, key in ends)} if ends else set()
-        known = [(-value, key) for value, key in ends if not np.isnan(value)]
+        held |= {max((arrived, key) for _, arrived, key in ends)[1]} if ends else set()
+        known = [(-value, key) for value, _, key in ends if not np.isnan(value)]
         held |= {key for _, key in sorted(known)[:WORST]}
     return held
 
@@ -73,7 +77,8 @@ def runs(draw):
         for number in range(MOST):
             accepted = draw(st.booleans())
             value = draw(st.sampled_from([0.0, 0.1, 0.1, 0.5, 2.0, np.nan]))
-            attempts.append((transmission * MOST + number, accepted, value))
+            arrived = draw(st.sampled_from([0.0, 1.0, 2.0, 3.0]))
+            attempts.append((transmission * MOST + number, accepted, arrived, value))
             if accepted:
                 break
     order = draw(st.permutations(attempts))
@@ -97,13 +102,13 @@ def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interrupt
     kept = held_after(keepsakes(first), before)
     again = keepsakes(first)
     again.recall(
-        (key, accepted, None if np.isnan(value) else value)
+        (key, accepted, arrived, None if np.isnan(value) else value)
         for part in parts[:interrupted]
-        for key, accepted, value in part
+        for key, accepted, arrived, value in part
         if key in kept
     )
-    for rows, keys, outcome in after:
-        chosen, dropped = again.choose(rows, keys, outcome)
+    for rows, keys, arrived_s, outcome in after:
+        chosen, dropped = again.choose(rows, keys, arrived_s, outcome)
         kept = (kept | {keys[row] for row in chosen}) - set(dropped)
     assert kept == expected
 
@@ -111,7 +116,7 @@ def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interrupt
 def test_a_similarity_is_worst_where_it_is_smallest():
     chooser = keepsakes(1, metrics=("ssim",))
     keys = [MOST * message for message in range(1, 6)]
-    rows = block(keys, [True] * 5, [0.9, 0.2, 0.7, 0.1, 0.8], "ssim_source")
+    rows = block(keys, [True] * 5, range(5), [0.9, 0.2, 0.7, 0.1, 0.8], "ssim_source")
     newest = keys[-1]
     assert held_after(chooser, [rows]) == {keys[1], keys[3], newest}
 
@@ -119,9 +124,16 @@ def test_a_similarity_is_worst_where_it_is_smallest():
 def test_an_attempt_that_was_repeated_is_no_transmission_and_so_not_the_worst():
     chooser = keepsakes(1)
     refused, then_accepted = MOST * 5, MOST * 5 + 1
-    first = block([refused, MOST * 6], [False, True], [9.0, 0.2])
-    second = block([then_accepted], [True], [0.1])
+    first = block([refused, MOST * 6], [False, True], [1.0, 2.0], [9.0, 0.2])
+    second = block([then_accepted], [True], [3.0], [0.1])
     assert held_after(chooser, [first, second]) == {then_accepted, MOST * 6}
+
+
+def test_the_newest_is_what_arrived_last_not_what_was_sent_last():
+    chooser = keepsakes(1)
+    late, other, bad, worse = (MOST * message for message in (3, 9, 5, 6))
+    rows = block([late, other, bad, worse], [True] * 4, [8.0, 2.0, 1.0, 1.0], [0.1, 0.2, 0.8, 0.9])
+    assert held_after(chooser, [rows]) == {late, bad, worse}
 
 
 # --- in a run -----------------------------------------------------------------------------------

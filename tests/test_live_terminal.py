@@ -283,25 +283,3 @@ def test_a_replay_brings_the_images_that_the_ledger_does_not_hold(tmp_path: Path
     assert answers[39].agrees == "equals the ledger bit for bit"
     assert len(answers[39].latents["received"]) == 16
     assert "not in this ledger" in answers[10**6].error
-
-
-def test_a_replay_of_small_blocks_has_the_threads_of_its_run(tmp_path: Path) -> None:
-    """Where a receiver judges, blocks are small, and their bits depend on how many threads ran."""
-    from channelsim.display.live.reader import Reader
-    from channelsim.display.live.recompute import Recomputer
-
-    scenario = tmp_path / "judged.yaml"
-    judged = "latent_size: 16}}, detector: {{kind: norm}}"
-    scenario.write_text(SCENARIO.replace("latent_size: 16}}", judged).format(count=8))
-    assert start(tmp_path / "run", scenario, threads=2).wait() == 0
-    info = Reader(tmp_path / "run" / "ledger.sqlite").info
-    assert info.threads == 2
-    asked = Recomputer(tmp_path / "run", None, info.threads)
-    try:
-        asked.ask(3)
-        end = time.monotonic() + 60
-        while not (answers := dict(asked.answers())) and time.monotonic() < end:
-            time.sleep(0.1)
-    finally:
-        asked.close()
-    assert answers[3].agrees == "equals the ledger bit for bit"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from known_ledger import assert_equal_ledgers, assert_waiting_changes_nothing
 
 import channelsim
+from channelsim.errors import Interrupted
 from channelsim.ledger import Ledger
+from channelsim.records import AttemptsDone, LogEvent
 from channelsim.replay import replay
 from channelsim.robustness.findings import sentence
 
@@ -72,6 +76,33 @@ def test_one_thread_and_two_give_the_same_bits(tmp_path: Path) -> None:
         command += ["--out", str(tmp_path / str(threads))]
         subprocess.run(command, env=environment, check=True, capture_output=True)
     assert_equal_ledgers(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two threads need two cores")
+def test_where_threads_decide_bits_whoever_goes_on_or_replays_takes_those_of_the_run(
+    tmp_path: Path,
+) -> None:
+    path = next(path for path in SCENARIOS if path.stem == "detector_arq")
+    run = {"set": {"source.count": 4, "block_rows": 8}, "out": tmp_path / "run"}
+    blocks, own = itertools.count(1), torch.get_num_threads()
+
+    def stop_soon(event: LogEvent) -> None:
+        if isinstance(event, AttemptsDone) and next(blocks) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(Interrupted):
+            channelsim.run(path, on_event=stop_soon, **run)
+        torch.set_num_threads(1)
+        channelsim.run(path, resume=True, **run)  # and is not refused as another machine's
+        assert torch.get_num_threads() == 1
+        assert ledger_of(tmp_path / "run").header()["fingerprint"]["threads"] == 2
+        again = replay(tmp_path / "run", 3)
+    finally:
+        torch.set_num_threads(own)
+    assert again.exact
+    assert again.flips == ()
 
 
 def test_an_attack_that_did_nothing_gives_its_arm_no_ok(tmp_path: Path) -> None:

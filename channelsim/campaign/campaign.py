@@ -18,6 +18,7 @@ from channelsim.campaign.resume import check_same_machine, check_same_scenario, 
 from channelsim.campaign.stop import until_asked_to_stop
 from channelsim.errors import Interrupted, MachineError
 from channelsim.event_plane import simulate
+from channelsim.fingerprint import threads_of
 from channelsim.ledger import Ledger
 from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
 from channelsim.scenario import Scenario
@@ -140,6 +141,8 @@ def _record(
     finished, state = False, ""
     with until_asked_to_stop() as asked, ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
+        if ledger is not None:
+            stack.enter_context(threads_of(ledger.header()))
         # A new run asks no memo: the look-ups would cost something and find nothing.
         for event in simulate(scenario, memo=ledger, stop=asked, prepare=on_event):
             if isinstance(event, Started):

@@ -85,7 +85,8 @@ def _comparison(again: Replay) -> list[str]:
         if column.stored != column.recomputed:
             values.append(_shown(column.recomputed))
         lines.append(f"  {column.column:<{width}}  {' / '.join(values)}  {agreement}")
-    promise = "bit for bit" if again.exact else "within 1e-4 (another platform than the run's)"
+    others = ", ".join(name.replace("_", " ") for name in again.unlike)
+    promise = "bit for bit" if again.exact else f"within 1e-4 (the run had other {others})"
     if again.flips:
         names = ", ".join(column.column for column in again.flips)
         lines.append(f"differs from the ledger ({promise} was expected): {names}")

@@ -280,11 +280,11 @@ class Ledger:
             key: bool(accepted) for key, accepted in self.rows(query, (json.dumps(sorted(wanted)),))
         }
 
-    def pictured(self, column: str | None) -> Iterator[tuple[int, int, float | None]]:
-        """Attempts whose images are recorded: key, whether accepted, and what ``column`` says."""
+    def pictured(self, column: str | None) -> Iterator[tuple[int, int, float, float | None]]:
+        """Attempts whose images are recorded: key, accepted, arrived_s, what ``column`` says."""
         value = "NULL" if column is None else quoted(column)
         return self.rows(
-            f"SELECT a.attempt, a.accepted, {value} FROM"
+            f"SELECT a.attempt, a.accepted, a.arrived_s, {value} FROM"
             " (SELECT DISTINCT transmission * ? + attempt AS number FROM image)"
             " CROSS JOIN attempt a ON a.attempt = number",
             (self.max_attempts,),

@@ -195,8 +195,7 @@ class LiveApp(App[str]):
         model = self._opened()
         if model is not None:
             self.frames.show(model)
-            folder, threads = model.reader.path.parent, model.info.threads
-            self.recomputer = Recomputer(folder, model.data_root, threads)
+            self.recomputer = Recomputer(model.reader.path.parent, model.data_root)
             self._arrange()
 
     def _fail(self, error: ChannelsimError) -> None:

@@ -39,11 +39,6 @@ class RunInfo:
         """Transmissions of the whole run."""
         return self.count * len(self.arms)
 
-    @property
-    def threads(self) -> int | None:
-        """How many threads a replay needs for the same bits; None where any number will do."""
-        return (self.header.get("fingerprint") or {}).get("threads")
-
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Metrics, in the scenario's order."""

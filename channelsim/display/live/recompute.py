@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 class Recomputer:
     """Asks the child; the answers are collected with `answers`."""
 
-    def __init__(self, folder: Path, data_root: Path | None, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, data_root: Path | None) -> None:
         self._folder, self._data_root = folder, data_root
-        # Those of the run where bits depend on them, else one: a run may be using the machine.
-        self._threads = threads or 1
         self._child: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[tuple[int, Recomputed]] = queue.Queue()
         self._listener: threading.Thread | None = None
@@ -86,7 +84,8 @@ class Recomputer:
     def _start(self) -> None:
         words = [sys.executable, "-P", "-m", "channelsim.display.live.recompute", str(self._folder)]
         words += [] if self._data_root is None else [str(self._data_root)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(self._threads)}
+        # One thread, where bits do not depend on it: a run may be using the machine.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self._child = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
