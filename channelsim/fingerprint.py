@@ -137,6 +137,10 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "memory_s": list(
             memories_s((arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in scenario.arms)
         ),
+        "airtime_s": max(
+            arm.link.airtime_s(arm.receiver.codec.latent_size) for arm in scenario.arms
+        ),
+        "contended": any(arm.link.contended for arm in scenario.arms),
         "threats": threats,
         "shared_paths": shared_paths(arm.path for arm in scenario.arms),
     }

@@ -82,14 +82,26 @@ def plan(
     reach_s: float,
     count: int,
     images: int,
+    contended: bool = False,
 ) -> Plan | None:
     """How to resample ``count`` messages of ``images`` different images; None: each by itself.
 
     ``memory_s``: all memories on any path, ``gap_s``: mean time between messages on the channel,
     ``wait_s``, ``reach_s``: how long they wait and overtake each other on average, all in seconds.
+    ``contended``: whether messages may destroy each other. Then at least two are lost at a time,
+    and a backlog of repetitions lasts for nobody knows how long: whatever the channel remembers,
+    the unit is a run of messages, and there are `FEW` of them (ours; Schmeiser 1982, "Batch size
+    effects in the analysis of simulation output", Oper. Res. 30: 10 to 30), or fewer longer ones.
     """
-    if not memory_s or not shared(longest := max(memory_s), gap_s):
+    remembers = bool(memory_s) and shared(max(memory_s), gap_s)
+    run: int | None
+    if contended:
+        run = run_length(max(memory_s), reach_s, gap_s) if remembers else 1
+        run = max(count // FEW, count if run is None else min(run, count))
+        return Plan("messages", run) if run > 1 else None
+    if not remembers:
         return None
+    longest = max(memory_s)
     run = run_length(longest, reach_s, gap_s)
     if images < count and run is not None and images // run >= LEAST_RUNS:
         return Plan("images", run) if run > 1 else None

@@ -17,7 +17,7 @@ from scipy import stats
 from test_event_plane import LINEAR, scenario
 from test_fading import EQUALISER, FADING, NOISE, rows_of
 
-from channelsim import campaign, stretches
+from channelsim import campaign, fingerprint, stretches
 from channelsim.channels import Fading, GilbertElliott, memories_s, memory_notices
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.following import Following
@@ -194,6 +194,17 @@ def test_where_no_stretch_has_a_hit_each_is_one_trial() -> None:
     assert clustered_share(np.zeros(3), np.zeros(3)) is None
 
 
+def test_a_share_of_few_stretches_has_students_tails() -> None:
+    random = np.random.default_rng(15)
+    inside = 0
+    for _ in range(1000):
+        rate = random.normal(0.5, 0.08, size=5)
+        found = clustered_share(random.binomial(200, rate).astype(float), np.full(5, 200.0))
+        assert found is not None
+        inside += found.low <= 0.5 <= found.high
+    assert inside / 1000 > 0.92  # 0.88 with a normal law
+
+
 def test_independent_trials_have_nearly_the_exact_interval() -> None:
     hits = np.random.default_rng(9).binomial(1, 0.3, size=4000).astype(float)
     found, exact = clustered_share(hits, np.ones(4000)), binomial(int(hits.sum()), 4000)
@@ -258,6 +269,60 @@ def test_who_waits_too_long_is_resampled_in_order_and_not_by_time() -> None:
     assert stretches.run_length(1.0, 0.0, 0.1) == 50
     assert stretches.run_length(1.0, 1.0, 0.1) == 100
     assert stretches.run_length(1.0, 0.0, 0.0) is None
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_messages_that_arrive_at_random_share_a_fade_that_is_shorter_than_their_gap(
+    share: float,
+) -> None:
+    random = np.random.default_rng(16)
+    number = np.floor(np.cumsum(random.exponential(1.0, 200_000)) / share).astype(int)
+    met = random.normal(size=number[-1] + 1)[number]
+    each = np.bincount(number, weights=met)
+    assert (each**2).sum() / len(number) == pytest.approx(1 + share, rel=0.03)
+    assert stretches.shared(share, 1.0)
+    assert not stretches.shared(0.09, 1.0)
+
+
+@pytest.mark.parametrize("airtime", [0.1, 0.5, 1.0])
+def test_codewords_that_take_long_get_stretches_long_enough(airtime: float) -> None:
+    # Fades of 40 messages; a codeword is the mean of what it meets in `airtime` fades.
+    length, number = 40, 30_000
+    gain = fades(np.random.default_rng(17), number, length, 1)[:, 0]
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate([gain, gain[: 2 * length]]))])
+    took = round(airtime * length)
+    met = (total[took:] - total[:-took])[: length * number] / took
+    chosen = stretches.plan(
+        [1.0], gap_s=1 / length, wait_s=airtime / 2, reach_s=airtime, count=10**6, images=10**6
+    )
+    assert chosen is not None
+    group = chosen.many * (length if chosen.kind == "stretch" else 1)
+    each = met[: len(met) // group * group].reshape(-1, group).mean(axis=1)
+    assert each.var() / len(each) > 0.88 / number
+    if airtime > 0.1:
+        assert met.reshape(-1, length).mean(axis=1).var() < 0.7  # one fade each would not do
+
+
+@pytest.mark.parametrize("load", [0.1, 0.5])
+def test_collisions_come_together_and_are_resampled_together(load: float) -> None:
+    # Pure ALOHA, an airtime of 1: who begins within it of another destroys both.
+    random = np.random.default_rng(18)
+    near = np.diff(np.cumsum(random.exponential(1 / load, (600, RUNS)), axis=0), axis=0) < 1
+    hit = np.zeros((600, RUNS))
+    hit[1:] += near
+    hit[:-1] += near
+    lost = np.minimum(hit, 1.0)
+    chosen = stretches.plan(
+        [], gap_s=1 / load, wait_s=0.0, reach_s=0.0, count=600, images=600, contended=True
+    )
+    assert chosen == stretches.Plan("messages", 20)
+    truth = 1 - math.exp(-2 * load)
+    assert covered(resampled(lost, in_groups(600, 20, "run")), truth) > 0.95 - ERROR - 0.01
+    assert covered(resampled(lost, each_message(600)), truth) < 0.88
+    both = stretches.plan(
+        [9.0], gap_s=1.0, wait_s=0.0, reach_s=0.0, count=600, images=600, contended=True
+    )
+    assert both == stretches.Plan("messages", 45)
 
 
 def test_who_has_a_path_of_his_own_has_its_memory_too() -> None:
@@ -418,6 +483,42 @@ def test_a_queue_is_resampled_in_its_order(tmp_path: Path) -> None:
         assert unit(ledger).what.length_s == 3.0
 
 
+def test_the_airtime_of_a_codeword_counts_as_waiting(tmp_path: Path) -> None:
+    with ledger_of(tmp_path / "a", VALUES, (1.0,), airtime_s=0.001) as ledger:
+        assert unit(ledger).what.length_s == 1.0
+    with ledger_of(tmp_path / "b", VALUES, (1.0,), airtime_s=0.4) as ledger:
+        assert unit(ledger).what.length_s == 4.0
+
+
+def test_how_far_messages_overtake_each_other_is_measured(tmp_path: Path) -> None:
+    # Pairs change places: each of the two is off by one place of a tenth of a second.
+    done_s = 5.0 + 0.1 * (np.arange(400) ^ 1)
+    waits = np.where(np.arange(400) < 200, 0.0, 3.0)  # more than their time of arrival tells
+    with ledger_of(tmp_path, VALUES, (1.0,), done_s=done_s + waits) as ledger:
+        found = unit(ledger)
+    gap_s = (0.1 * 399 + 3.0) / 399
+    assert found.what.run == math.ceil((1.0 + gap_s) / (0.2 * gap_s))
+
+
+@pytest.mark.parametrize(("more", "said"), [({}, "600 images"), ({"contended": True}, "20 mess")])
+def test_a_contended_run_says_what_it_resamples(
+    tmp_path: Path, more: dict[str, Any], said: str
+) -> None:
+    with ledger_of(tmp_path, np.tile(VALUES, 2)[:600], (), **more) as ledger:
+        found = unit(ledger)
+    assert said in found.what.named(found.size())
+
+
+def test_the_header_tells_airtime_and_contention() -> None:
+    shared = {"symbol_rate_hz": 100.0, "transmitters": 2}
+    for access, contended in (("queue", False), ("aloha", True)):
+        study = scenario(link=shared | {"access": access})
+        told = fingerprint.header(study, {})
+        size = study.arms[0].receiver.codec.latent_size
+        assert told["airtime_s"] == math.ceil(size / 2) / 100
+        assert told["contended"] is contended
+
+
 # --- what is said -------------------------------------------------------------------------------
 
 
@@ -479,9 +580,9 @@ def test_a_notice_says_what_will_be_resampled() -> None:
         "about 10 stretches of 30 s; that is few, send for longer (30 or more)"
     )
     assert "will be no intervals" in said(1000.0, times_s)
-    assert "about 10 runs of 30 images" in said(3.0, times_s, 300)
+    assert "about 10 runs of 31 images" in said(3.0, times_s, 310)
     # All at once, a millisecond each.
-    assert "about 12 runs of 50 messages" in said(0.01, np.zeros(600))
+    assert "about 11 runs of 55 messages" in said(0.01, np.zeros(600))
     assert said(5e-5, np.zeros(600)) == ""
 
 

@@ -36,12 +36,13 @@ def memory_notices(
     airtimes_s: Sequence[float],
     times_s: Floats,
     images: int,
+    contended: bool = False,
 ) -> tuple[str, ...]:
     """What intervals will resample, where many messages in a row meet a stage alike.
 
     ``paths``: as in `memories_s`. ``airtimes_s``: least time between two messages on the channel,
     of every arm. ``times_s``: when messages arrive, ascending. ``images``: how many different ones
-    they carry.
+    they carry. ``contended``: whether they may destroy each other.
     """
     remembering = _remembering(paths)
     if not remembering or len(times_s) < 2:
@@ -49,9 +50,17 @@ def memory_notices(
     count = len(times_s)
     begun = [_begun(times_s, airtime_s) for airtime_s in airtimes_s]
     gap_s = min(float(np.ptp(one)) for one in begun) / (count - 1)
-    wait_s = max(float((one - times_s).mean()) for one in begun)
+    wait_s = max(float((one - times_s).mean()) for one in begun) + max(airtimes_s) / 2
     memory_s = [memory for _, memory in remembering]
-    chosen = plan(memory_s, gap_s=gap_s, wait_s=wait_s, reach_s=0.0, count=count, images=images)
+    chosen = plan(
+        memory_s,
+        gap_s=gap_s,
+        wait_s=wait_s,
+        reach_s=max(airtimes_s),
+        count=count,
+        images=images,
+        contended=contended,
+    )
     label, longest = max(remembering, key=lambda one: one[1])
     if chosen is None:
         return ()

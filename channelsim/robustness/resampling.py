@@ -7,7 +7,8 @@ unit is one of three:
 * a **stretch** of simulated time: all messages that arrived in it. Its length is the longest memory
   in the run's header (``memory_s``), or a few times that where messages wait.
 * a **run of messages**, where they wait for so long that the time of arrival does not tell which
-  fade they met: they still cross the channel in order, or nearly.
+  fade they met: they still cross the channel in order, or nearly. And where transmitters contend:
+  collisions and backlogs are shared by neighbours.
 * a **run of images**, where images are sent again and again: the messages of some consecutive
   images, from every time they come, so that neither a fade nor an image is in two cells (but at
   their borders). Where a run long enough leaves hardly any, the unit is one of the other two, and
@@ -108,16 +109,19 @@ def unit_of(ledger: Ledger, header: Mapping[str, Any], arms: Sequence[ArmRecord]
     """The unit for all arms of a run, as far as it has come."""
     alone, count = by_image(header), int(header["count"])
     memory_s = [float(one) for one in header.get("memory_s", ())]
-    pace = _pace(ledger, count, arms) if memory_s else None
+    contended, airtime_s = bool(header.get("contended")), float(header.get("airtime_s", 0.0))
+    pace = _pace(ledger, count, arms) if memory_s or contended else None
     if pace is None:
         return alone
     chosen = stretches.plan(
         memory_s,
         gap_s=pace.gap_s,
-        wait_s=pace.wait_s,
-        reach_s=pace.reach_s,
+        # A symbol crosses half an airtime after its codeword began, on average.
+        wait_s=pace.wait_s + airtime_s / 2,
+        reach_s=pace.reach_s + airtime_s,
         count=count,
         images=alone.images,
+        contended=contended,
     )
     if chosen is None:
         return alone

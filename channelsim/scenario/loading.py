@@ -117,6 +117,7 @@ def _timed_notices(arms: list[Arm], source: Any, skeleton: Skeleton) -> tuple[st
         [arm.link.spacing_s(arm.receiver.codec.latent_size) for arm in arms],
         times,
         min(len(times), getattr(source, "length", len(times))),
+        any(arm.link.contended for arm in arms),
     )
     return met + adversary_notices([arm.path for arm in arms], skeleton.control, span_s)
 
