@@ -529,6 +529,18 @@ def test_an_attack_that_noise_beats_is_warned_of_and_only_that(tmp_path: Path) -
     assert found == ["r at ε 1: beaten by noise so far; matched noise did as much damage"]
 
 
+def test_a_gain_that_may_be_chance_is_warned_of_by_the_paired_difference(tmp_path: Path) -> None:
+    # The same scatter of ± 0.1 about a lead of 0.02 and of 0.04: half an interval is 0.032 of 40.
+    scatter = 0.1 * (-1.0) ** np.arange(40)
+    with created(tmp_path, sweep(["r"], [0.5, 1.0]), 40) as ledger:
+        for arm, lead in enumerate((0.02, 0.04)):
+            noise = np.linspace(0.1, 5.0, 40)  # what both have in common does not count
+            attack = noise + lead + scatter
+            add_arm(ledger, arm, mse_passive=attack, control_mse_passive=noise)
+    found = warned(tmp_path / "ledger.sqlite")
+    assert found == ["r at ε 0.5: what the attack gains over noise may be chance so far"]
+
+
 def test_zero_gradients_are_counted_among_the_attacks(tmp_path: Path) -> None:
     words = np.where(np.arange(40) < 10, "zero_gradient", "ok")
     with created(tmp_path, sweep(["r"], [1.0]), 40) as ledger:

@@ -26,8 +26,7 @@ from channelsim.display.live.widgets import Panel, TablePanel
 from channelsim.errors import ChannelsimError
 
 FRAME_S = 0.25  # 4 frames a second
-_READ_S = 0.05  # between two bouts of reading while there is a backlog
-_BUDGET_S = 0.06  # of reading within a frame
+_BUDGET_S, _READ_S = 0.06, 0.05  # of reading within a frame; between bouts of it on a backlog
 LEAVE, STOP = "leave", "stop"
 
 
@@ -97,7 +96,7 @@ class LiveApp(App[str]):
         self.recomputer: Recomputer | None = None
         self.failure: ChannelsimError | None = None
         self._opened, self._ended, self._owned = opened, ended, owned
-        self._behind = False
+        self._behind, self._panels = False, 0
 
     # --- putting it together --------------------------------------------------------------------
 
@@ -122,6 +121,7 @@ class LiveApp(App[str]):
 
     def on_mount(self) -> None:
         """Begin to look at the run; listen to those who end processes."""
+        self._panels = len(self.query(Panel))
         self._arrange()
         self.query_one("#list").focus()
         self._frame()
@@ -169,7 +169,13 @@ class LiveApp(App[str]):
 
     # --- the clock ------------------------------------------------------------------------------
 
+    def _leaving(self) -> bool:
+        """Whether panels are being taken down; a timer may ring even then."""
+        return len(self.query(Panel)) < self._panels
+
     def _frame(self) -> None:
+        if self._leaving():
+            return
         try:
             if self.model is None:
                 self._open()
@@ -209,6 +215,8 @@ class LiveApp(App[str]):
             self.frames.details.remember(transmission, answer)
 
     def _draw(self) -> None:
+        if self._leaving():
+            return
         try:
             for panel in self.query(Panel):
                 if panel.display and panel.is_on_screen:
@@ -276,13 +284,13 @@ class LiveApp(App[str]):
         if self.model is not None:
             self.model.next_sort()
             self.query_one("#arms", TablePanel).follow()
-            self._refresh()
+            self._draw()
 
     def action_metric(self) -> None:
         """Draw the next metric."""
         if self.model is not None:
             self.model.next_metric()
-            self._refresh()
+            self._draw()
 
     def action_filter(self) -> None:
         """Choose what is shown."""
@@ -301,14 +309,14 @@ class LiveApp(App[str]):
         """Freeze the view, or let it go on; the run does not notice."""
         if self.model is not None:
             self.model.paused = not self.model.paused
-            self._refresh()
+            self._draw()
 
     def action_step(self) -> None:
         """Pause, and show the next block (or moment)."""
         if self.model is not None:
             with suppress(ChannelsimError):
                 self.model.step()
-            self._refresh()
+            self._draw()
 
     def action_play(self) -> None:
         """Play a run that is over from its beginning, or stop playing."""
@@ -324,7 +332,7 @@ class LiveApp(App[str]):
         """Play faster or slower."""
         if self.model is not None and self.model.playback is not None:
             self.model.faster(by)
-            self._refresh()
+            self._draw()
         else:
             self.say("speed is for playback: press p")
 
@@ -346,7 +354,7 @@ class LiveApp(App[str]):
             if wanted and model.figures.has(transmission) and (known is None or known.error):
                 details.remember(transmission, Recomputed(pending=True))
                 self.recomputer.ask(transmission)
-        self._refresh()
+        self._draw()
 
     def action_replay(self) -> None:
         """Show (and copy, where the terminal lets us) the command that replays it."""
@@ -389,8 +397,4 @@ class LiveApp(App[str]):
         """Other rows are shown from here on: begin with the first."""
         for panel in self.query(TablePanel):
             panel.follow()
-        self._refresh()
-
-    def _refresh(self) -> None:
-        self._titles()
         self._draw()

@@ -60,8 +60,9 @@ class Figures:
         self.fates = np.zeros((len(FATES), arms))
         self.words = np.zeros((len(WORDS), arms))  # of last attempts
         self.tally: Mapping[str, Floats] = {name: np.zeros(arms) for name in _TALLIES}
-        # Damage by the gauge at first attempts that arrived: Σ attack, Σ control, rows with both.
-        self.first = np.zeros((3, arms))
+        # Damage by the gauge at first attempts that arrived: Σ attack, Σ control, rows with both,
+        # Σ (attack − control)².
+        self.first = np.zeros((4, arms))
         self._psr = np.zeros((2, arms))  # Σ linear, rows with an adversary on the path
         self._noise = np.zeros((2, arms))  # Σ of noise over power, rows
         self.timeline = Timeline(arms, len(metrics))
@@ -151,7 +152,8 @@ class Figures:
             for name in (f"{self.gauge}_passive", f"control_{self.gauge}_passive")
         )
         first = (number == 0) & ~lost & attacked & ~np.isnan(attack + control)
-        for place, values in enumerate((attack, control, np.ones(len(arm)))):
+        ones, squares = np.ones(len(arm)), (attack - control) ** 2
+        for place, values in enumerate((attack, control, ones, squares)):
             self.first[place] += self._bins(arm[first], values[first])
 
     def _add_settled(self, table: Table, arm: Ints, transmission: Ints) -> None:
@@ -207,19 +209,19 @@ class Figures:
 
     def estimates(self, column: str) -> Estimates:
         """Means of a column (``ssim_source``, ``quality_ssim``) per arm, with their intervals."""
-        from scipy.special import stdtrit
-
         place = self.columns.index(column)
         scale = self.scales[place % len(self.scales)]
-        n, total = self._counts[place], self._sums[place]
+        n = self._counts[place]
+        mean, half = _interval(n, self._sums[place], self._squares[place])
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = total / n
-            variance = np.maximum(self._squares[place] - n * mean**2, 0.0) / (n - 1)
-            half = stdtrit(n - 1, 0.5 + LEVEL / 2) * np.sqrt(variance / n)
-            half = np.where(n > 1, half, np.nan)
             ends = scale.from_additive(mean - half), scale.from_additive(mean + half)
             value, damage = scale.from_additive(mean), scale.damage(mean)
         return Estimates(n, value, np.minimum(*ends), np.maximum(*ends), damage)
+
+    def lead(self) -> tuple[Floats, Floats]:
+        """Mean damage of the attack over its control's, per arm, and half of its interval."""
+        attack, control, rows, squares = self.first
+        return _interval(rows, attack - control, squares)
 
     def psr_db(self) -> Floats:
         """Mean PSR per arm [dB], over all attempts; NaN where nothing was injected."""
@@ -241,6 +243,17 @@ class Figures:
         """Counts per arm of the words that mean that no attack took place."""
         wanted = (records.ZERO_GRADIENT, records.NOT_MOVED, records.NONFINITE, records.SATURATED)
         return {word: self.words[WORDS.index(word)] for word in wanted if word in WORDS}
+
+
+def _interval(n: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats]:
+    """Mean and half of its 95 % t-interval, from sums over n rows; NaN where n < 2."""
+    from scipy.special import stdtrit
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / n
+        variance = np.maximum(squares - n * mean**2, 0.0) / (n - 1)
+        half = stdtrit(n - 1, 0.5 + LEVEL / 2) * np.sqrt(variance / n)
+    return mean, np.where(n > 1, half, np.nan)
 
 
 def _db(sums: Floats, counts: Floats) -> Floats:

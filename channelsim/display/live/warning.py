@@ -38,24 +38,30 @@ def live_warnings(figures: Figures) -> Iterator[Warned]:
     """Everything that weakens what the estimates seem to say so far."""
     if memory_s := figures.remembers_s:
         yield Warned(f"±> is too narrow: messages share the {memory_s:g} s the channel remembers")
-    yield from _beaten(figures)
+    yield from _against_noise(figures)
     yield from _failed(figures)
     yield from _false_alarms(figures)
 
 
 def beaten_arms(figures: Figures) -> np.ndarray:
     """Arms [arms] in which matched noise has done at least as much damage as the attack."""
-    attack, control, rows = figures.first
+    attack, control, rows, _ = figures.first
     with np.errstate(divide="ignore", invalid="ignore"):
         gain_db = 10.0 * np.log10(np.maximum(attack, 0.0) / control)
     return (rows >= ENOUGH) & (control > 0) & (gain_db <= ROUNDING_DB)
 
 
-def _beaten(figures: Figures) -> Iterator[Warned]:
-    for receiver, arms in _by_receiver(figures.info, np.flatnonzero(beaten_arms(figures))):
-        where = _places(figures.info, arms)
-        text = f"{receiver}{where}: beaten by noise so far; matched noise did as much damage"
-        yield Warned(text, arms)
+def _against_noise(figures: Figures) -> Iterator[Warned]:
+    beaten = beaten_arms(figures)
+    lead, half = figures.lead()
+    with np.errstate(invalid="ignore"):
+        unsure = (figures.first[2] >= ENOUGH) & ~beaten & (lead <= half)
+    for arms_of, text in (
+        (beaten, "beaten by noise so far; matched noise did as much damage"),
+        (unsure, "what the attack gains over noise may be chance so far"),
+    ):
+        for receiver, arms in _by_receiver(figures.info, np.flatnonzero(arms_of)):
+            yield Warned(f"{receiver}{_places(figures.info, arms)}: {text}", arms)
 
 
 def _failed(figures: Figures) -> Iterator[Warned]:
