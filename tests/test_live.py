@@ -1149,6 +1149,25 @@ def test_lists_follow_the_newest_and_the_verdict(tmp_path: Path) -> None:
     assert "ok" in WORDS
 
 
+def test_a_frame_that_falls_due_while_the_view_closes_is_no_fault(tmp_path: Path) -> None:
+    import asyncio
+
+    from channelsim.display.live.app import LiveApp
+
+    model = known(tmp_path)
+    app = LiveApp(lambda: model)
+
+    async def go() -> None:
+        async with app.run_test(size=(160, 50)) as pilot:
+            await pilot.pause()
+            await app.query_one("#list").remove()  # as when a terminal closes: not all at once
+            app._frame()
+            app._draw()
+
+    asyncio.run(go())
+    assert app.failure is None
+
+
 def test_a_deleted_run_ends_the_view_with_one_sentence(tmp_path: Path) -> None:
     import asyncio
 
