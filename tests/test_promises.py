@@ -40,6 +40,13 @@ def test_how_much_may_wait_changes_no_bit(path: Path, tmp_path: Path) -> None:
     assert_waiting_changes_nothing(path, tmp_path, SMALL)
 
 
+@pytest.mark.parametrize("name", ["detector_arq", "impersonation", "shared_medium"])
+def test_nor_does_it_over_more_messages_than_have_pictures(name: str, tmp_path: Path) -> None:
+    path = next(path for path in SCENARIOS if path.stem == name)
+    more = {"source.count": 20, "block_rows": 8, "images": 1}
+    assert_waiting_changes_nothing(path, tmp_path, more)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_how_much_may_wait_changes_no_bit_at_the_shipped_block_size(

@@ -587,17 +587,23 @@ def test_a_notice_says_what_will_be_resampled() -> None:
 
 
 def test_the_live_view_says_that_its_intervals_are_too_narrow(tmp_path: Path) -> None:
-    for memory_s, expected in (((), 0.0), ((0.005,), 0.0), ((0.5, 2.0), 2.0)):
-        folder = tmp_path / str(len(memory_s))
-        with ledger_of(folder, VALUES, memory_s, control=False) as ledger:
+    remembered = "the 2 s the channel remembers"
+    for memory_s, contended, expected in (
+        ((), False, ""),
+        ((0.005,), False, ""),
+        ((0.5, 2.0), False, remembered),
+        ((0.5, 2.0), True, remembered),
+        ((), True, "collisions and backlogs"),
+    ):
+        folder = tmp_path / f"{len(memory_s)}{contended}"
+        with ledger_of(folder, VALUES, memory_s, control=False, contended=contended) as ledger:
             reader = Reader(ledger.path)
             figures, following = Figures(reader.info), Following(reader)
             ledger.commit()
             while following.read(figures, 1.0):
                 pass
-        assert figures.remembers_s == expected
         said = [one.text for one in live_warnings(figures) if "±>" in one.text]
-        assert len(said) == (1 if expected else 0)
+        assert said == ([f"±> is too narrow: messages share {expected}"] if expected else [])
 
 
 # --- whole runs ---------------------------------------------------------------------------------

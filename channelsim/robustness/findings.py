@@ -257,9 +257,11 @@ def _about_resampling(summary: Summary) -> list[str]:
         return [f"With only {few} the intervals are too narrow to lean on; use {FEW} or more."]
     found = []
     if max(short, default=0) == 1:
+        time = f"the {unit.length_s:g} s" if unit.kind == "stretch" else "the time"
         found.append(
-            "All messages met the channel within the time that it remembers, which is a single"
-            " observation: there are no intervals. Send for longer, or let it change faster."
+            f"All messages met the channel within {time} that it remembers in its slowest arm,"
+            " which is a single observation: there are no intervals in any arm, for all are"
+            " compared. Send for longer, let it change faster, or run that arm by itself."
         )
     elif short:
         found.append(

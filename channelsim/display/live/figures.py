@@ -88,11 +88,14 @@ class Figures:
         return max(0, (self.last_message + 1) * len(self.info.arms) - self.settled)
 
     @property
-    def remembers_s(self) -> float:
-        """How long the channel remembers [s], where messages in a row share that; else 0."""
-        longest = max(self.info.header.get("memory_s", ()), default=0.0)
+    def tied(self) -> str:
+        """What messages in a row share, so that they are not independent; empty where nothing."""
+        header = self.info.header
+        longest = max(header.get("memory_s", ()), default=0.0)
         gap_s = self.clock_s / self.last_message if self.last_message > 0 else np.inf
-        return longest if shared(longest, gap_s) else 0.0
+        if shared(longest, gap_s):
+            return f"the {longest:g} s the channel remembers"
+        return "collisions and backlogs" if header.get("contended") else ""
 
     def has(self, transmission: int) -> bool:
         """Whether a transmission is settled and folded."""

@@ -158,7 +158,7 @@ def _estimates(model: Model, arms: Sequence[int], metric: str) -> _Column:
     for arm in arms:
         cell = Text(figure(found.value[arm], digits))
         if np.isfinite(half[arm]):
-            sign = "±>" if model.figures.remembers_s else "±"  # at least so much
+            sign = "±>" if model.figures.tied else "±"  # at least so much
             cell.append(f" {sign}{figure(half[arm], digits)}", DIM)
         if arm == worst:
             cell.stylize(f"bold {BAD}")

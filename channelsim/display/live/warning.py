@@ -36,8 +36,8 @@ class Warned:
 
 def live_warnings(figures: Figures) -> Iterator[Warned]:
     """Everything that weakens what the estimates seem to say so far."""
-    if memory_s := figures.remembers_s:
-        yield Warned(f"±> is too narrow: messages share the {memory_s:g} s the channel remembers")
+    if tied := figures.tied:
+        yield Warned(f"±> is too narrow: messages share {tied}")
     yield from _against_noise(figures)
     yield from _failed(figures)
     yield from _false_alarms(figures)
