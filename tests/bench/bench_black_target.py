@@ -75,7 +75,7 @@ def bench_black_target_against_bare_kernels(tmp_path: Path) -> None:
     channelsim.run(small, out=tmp_path / "warm")
     bare: dict[int, float] = {}
     runs = []
-    for turn in range(2):
+    for turn in range(3):
         for block in (128, 250):
             bare[block] = min(bare.get(block, 1e9), bare_s(scenario, block))
         start = time.perf_counter()
