@@ -547,7 +547,7 @@ def test_a_channel_that_never_changes_leaves_no_interval_and_that_is_said(tmp_pa
     assert reading is not None
     assert np.isnan([reading.low, reading.high]).all()
     said = warnings(one)
-    assert any("there are no intervals. Send for longer" in text for text in said)
+    assert any("within the 1000 s that it remembers" in text for text in said)
     assert not any("its interval holds 0 dB" in text for text in said)
     assert "nan" not in printed(one)
     assert "resample 1 stretch of 1000 s" in printed(one)

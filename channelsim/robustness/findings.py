@@ -259,10 +259,14 @@ def _about_resampling(summary: Summary) -> list[str]:
     if max(short, default=0) == 1:
         time = f"the {unit.length_s:g} s" if unit.kind == "stretch" else "the time"
         found.append(
-            f"All messages met the channel within {time} that it remembers in its slowest arm,"
-            " which is a single observation: there are no intervals in any arm, for all are"
-            " compared. Send for longer, let it change faster, or run that arm by itself."
+            f"All messages met the channel within {time} that it remembers, which is a single"
+            " observation: there are no intervals. Send for longer, or let it change faster."
         )
+        if len(summary.points) > 1:
+            found.append(
+                "The arm whose channel remembers longest decides about the intervals of all, since"
+                " they are compared; run that arm by itself to have intervals in the others."
+            )
     elif short:
         found.append(
             f"Intervals rest on only {unit.named(max(short))}, between which the channel changes,"
