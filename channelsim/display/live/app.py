@@ -158,7 +158,7 @@ class LiveApp(App[str]):
         aside = found.seen["aside"]
         tall = overview.path_height(model, width - 4 - 54 * aside, aside) if model else 4
         self.query_one("#top").styles.height = "1fr" if found.single else tall + 2
-        self.query_one("#warnings").styles.height = "1fr" if found.single else 4
+        self.query_one("#warnings").styles.height = "1fr" if found.single else 4 + 2 * (height > 50)
         both = found.seen["list"] and found.seen["detail"]
         needed = tables.list_width(model) + 4 if model else 40
         self.query_one("#list").styles.width = min(needed, width // 2) if both else "1fr"
