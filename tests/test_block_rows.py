@@ -6,8 +6,6 @@ large blocks would be padding. Everybody else's blocks fill.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,7 @@ import yaml
 from channelsim import estimate as estimate_module
 from channelsim import fingerprint
 from channelsim.campaign import run
-from channelsim.errors import InputError, Interrupted
-from channelsim.ledger import Ledger
-from channelsim.ledger.ledger import differences
+from channelsim.errors import InputError
 from channelsim.replay import replay
 from channelsim.scenario import Scenario, schema, waiting
 from channelsim.scenario.waiting import FULL_BLOCK, JUDGED_BLOCK, waits
@@ -71,7 +67,6 @@ def test_blocks_are_small_by_default_only_where_a_receiver_judges(
 ) -> None:
     found = scenario(**changes)
     assert found.block_rows == found.resolved["block_rows"] == rows
-    assert not found.block_rows_named
     assert any(map(waits, found.arms)) == waiting
     assert fingerprint.header(found, {})["block_rows"] == rows
 
@@ -79,7 +74,7 @@ def test_blocks_are_small_by_default_only_where_a_receiver_judges(
 @pytest.mark.parametrize("receivers", [PLAIN, WARY])
 def test_a_scenario_that_names_its_blocks_keeps_them(receivers: dict[str, Any]) -> None:
     named = scenario(receivers=receivers, block_rows=64)
-    assert (named.block_rows, named.block_rows_named) == (64, True)
+    assert named.block_rows == 64
     assert Scenario.load(told(receivers=receivers), set={"block_rows": 64}).hash == named.hash
 
 
@@ -95,49 +90,24 @@ def test_the_schema_tells_both_defaults() -> None:
     assert f"{FULL_BLOCK}, or {JUDGED_BLOCK} where a receiver has a detector" in text
 
 
-# --- runs that began when the default was another -------------------------------------------------
+# --- runs that began with others ------------------------------------------------------------------
 
 
-def stopping(at: int) -> Callable[[Any], None]:
-    """Interrupts a run as Ctrl-C does, after so many events."""
-    import os
-    import signal
-
-    events = itertools.count()
-
-    def listen(_: Any) -> None:
-        if next(events) == at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return listen
-
-
-def test_a_run_goes_on_with_the_blocks_it_began_with(
+def test_a_run_that_began_with_other_blocks_says_which_when_asked_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(told(receivers=WARY)), encoding="utf-8")
-    before, calm = tmp_path / "before", tmp_path / "calm"
     with monkeypatch.context() as then:
         then.setattr(waiting, "JUDGED_BLOCK", 16)
-        run(file, out=calm)
-        with pytest.raises(Interrupted):
-            run(file, out=before, on_event=stopping(at=12))
-    with Ledger.open(before / "ledger.sqlite") as ledger:
-        assert ledger.header()["block_rows"] == 16
-        assert ledger.computed() > 0
-        assert not ledger.finished
-
-    with pytest.raises(InputError, match=r"block_rows \(16 → 4\)"):
-        run(file, set={"block_rows": 4}, out=before, resume=True)
-    run(file, out=before, resume=True)
-    with Ledger.open(before / "ledger.sqlite") as one, Ledger.open(calm / "ledger.sqlite") as other:
-        assert one.finished
-        assert differences(one, other) == []
-    again = replay(before, 3)
-    assert again.exact
-    assert again.flips == ()
-    assert run(file, out=calm, resume=True).was_finished
+        run(file, out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"block_rows \(16 → 8\)"):
+        run(file, out=tmp_path / "run", resume=True)
+    again = run(file, set={"block_rows": 16}, out=tmp_path / "run", resume=True)
+    assert again.was_finished
+    found = replay(tmp_path / "run", 3)  # whatever the default is now
+    assert found.exact
+    assert found.flips == ()
 
 
 # --- what `check` says ----------------------------------------------------------------------------

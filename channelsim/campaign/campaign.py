@@ -106,11 +106,6 @@ def run(
     path = folder / LEDGER
     if path.exists():
         with Ledger.open(path) as ledger:
-            begun = ledger.header().get("block_rows")
-            if begun is not None and not loaded.block_rows_named and loaded.block_rows != begun:
-                # The default was another when the run began, and the run keeps its own.
-                given = {**(set or {}), "block_rows": begun}
-                loaded = Scenario.load(scenario, set=given, seed=seed, data_root=data_root)
             check_same_scenario(ledger, loaded)
             finished = ledger.header().get("finished")
         if finished is not None:

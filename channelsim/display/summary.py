@@ -27,6 +27,7 @@ from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.refusals import detection
 from channelsim.robustness.summary import Point, Reading, Summary
+from channelsim.scenario.company import together
 
 _APART_DB = 0.05  # ours: PSRs closer than this are printed alike
 _VERDICT_STYLES = {
@@ -88,11 +89,9 @@ def _of_power(summary: Summary) -> list[str]:
             " codeword, through own paths, fading and equaliser; of lost attempts nothing does."
         )
     if summary.shared_paths:
-        (*names, last), *others = summary.shared_paths
-        more = " (others in other arms)" if others else ""
         found.append(
-            f"{', '.join(names)} and {last}{more} act on one path: where more than one is on, PSR,"
-            " gain and verdict are of all together; of their verdicts the worst is told."
+            f"{together(summary.shared_paths)}: where more than one is on, PSR, gain and verdict"
+            " are of all together; of their verdicts the worst is told."
         )
     return found
 

@@ -68,13 +68,17 @@ def company_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
     companies = shared_paths(paths)
     if not companies:
         return ()
+    return (
+        f"{together(companies)}: what is recorded of δ, PSR, gain and verdict is of all together;"
+        " to see one alone, switch the others off by their budget.epsilon",
+    )
+
+
+def together(companies: Sequence[Sequence[str]]) -> str:
+    """Say who acts on one path, of `shared_paths`."""
     (*names, last), *others = companies
     more = " (others in other arms)" if others else ""
-    return (
-        f"{', '.join(names)} and {last}{more} act on one path: what is recorded of δ, PSR, gain and"
-        " verdict is of all together; to see one alone, switch the others off by their"
-        " budget.epsilon",
-    )
+    return f"{', '.join(names)} and {last}{more} act on one path"
 
 
 def _check_classes(stage: Adversary, source: Source) -> None:

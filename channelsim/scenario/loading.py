@@ -82,7 +82,6 @@ def load(
         "metrics": metrics,
         "control": skeleton.control,
         "block_rows": block_rows,
-        "block_rows_named": skeleton.block_rows is not None,
         "max_pending": skeleton.max_pending,
         "images": skeleton.images,
         "swept_keys": tuple(one.key for one in sweep),

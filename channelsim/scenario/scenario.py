@@ -22,13 +22,12 @@ class Scenario:
     """What `simulate` runs. Made by `Scenario.load`.
 
     ``arms``: receivers (outermost) × the points of the sweep in file order; ``arm.number`` is the
-    position. ``block_rows``: the compute shape; ``block_rows_named``: whether the scenario names
-    it, or it is the default (see `waiting`). ``max_pending``: how many rows may wait, None for
-    ``block_rows``; changes no result. ``images``: of how many messages per arm pictures are kept
-    beside the newest and the worst. ``written``: the YAML as the user wrote it. ``resolved``: plain
-    values with every default filled in, from which the same scenario can be loaded again. ``hash``:
-    of all that decides about results, files included, ``max_pending`` not. ``path``: the file, None
-    for a mapping. ``notices``: what the user should know before the run.
+    position. ``block_rows``: the compute shape (default: see `waiting`). ``max_pending``: how many
+    rows may wait, None for ``block_rows``; changes no result. ``images``: of how many messages per
+    arm pictures are kept beside the newest and the worst. ``written``: the YAML as the user wrote
+    it. ``resolved``: plain values with every default filled in, from which the same scenario can be
+    loaded again. ``hash``: of all that decides about results, files included, ``max_pending`` not.
+    ``path``: the file, None for a mapping. ``notices``: what the user should know before the run.
     """
 
     title: str
@@ -45,7 +44,6 @@ class Scenario:
     written: str
     resolved: dict[str, Any]
     hash: str
-    block_rows_named: bool = True
     path: Path | None = None
     notices: tuple[str, ...] = ()
 
