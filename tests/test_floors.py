@@ -36,6 +36,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
         {
             "records": {"records", "rows", "words"},
             "stretches": {"stretches"},
+            "scales": {"scales"},
             "weight_files": {"weight_files"},
         },
     ),

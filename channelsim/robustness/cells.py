@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import records, units
-from channelsim.metrics.scales import Scale, damage_metric, scale_of
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness import intervals
 from channelsim.robustness.intervals import Floats, Interval, Means, Resampler
 from channelsim.robustness.resampling import Unit, by_image
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

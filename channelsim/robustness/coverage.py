@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.metrics.scales import Scale, scale_of
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness.intervals import (
     Floats,
     Interval,
@@ -43,6 +43,7 @@ from channelsim.robustness.ranking import (
     risk_at,
 )
 from channelsim.robustness.resampling import Unit, by_image
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from channelsim import units
-from channelsim.metrics.scales import Scale, scale_of
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, area, flags_of
 from channelsim.robustness.cells import in_metric
 from channelsim.robustness.curves import Group
 from channelsim.robustness.intervals import Floats, Interval, Means, intervals
+from channelsim.scales import Scale
 
 STEP_DB, MOST_POINTS, LOWEST_DB = 5.0, 6, -20.0  # of the table; ours
 SAME = 1.01  # ours: amplitudes within 1 % (0.09 dB) are the same power

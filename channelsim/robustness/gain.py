@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import units
-from channelsim.metrics.scales import Scale
 from channelsim.robustness.intervals import Interval, Means, intervals
+from channelsim.scales import Scale
 
 # A relative difference of 2e-5, some hundred times the rounding of a float32 metric (ours).
 ROUNDING_DB = 1e-4

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from channelsim.metrics.scales import Scale, scale_of
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, area, normaliser
 from channelsim.robustness.curves import CurveCells, Group, Resamplers, across_receivers
 from channelsim.robustness.equal_psr import AtPsr, Polygons, psr_areas, share, table
@@ -28,6 +28,7 @@ from channelsim.robustness.intervals import (
     intervals,
     p_values,
 )
+from channelsim.scales import Scale
 
 ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
 
