@@ -28,6 +28,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "errors": {"errors", "problems"},
             "units": {"units"},
             "seeds": {"seeds"},
+            "row_product": {"row_product"},
             "torchvision_shim": {"torchvision_shim"},
         },
     ),

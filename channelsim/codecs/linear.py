@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from channelsim.parts import Codec, Count, Positive, part
+from channelsim.row_product import RowProduct
 
 
 @part
@@ -67,19 +68,17 @@ class LinearNetwork(nn.Module):
         self.image_shape = basis.shape[:3]
         columns = basis.flatten(0, 2)
         scale = torch.tensor(gains, dtype=torch.float64)
-        # Both as [K, CHW]: in the other order a product with few columns sums in an order that
-        # depends on a row's place in the batch.
-        self.register_buffer("analysis", (columns / scale).T.float().contiguous())
-        self.register_buffer("synthesis", (columns * scale).T.float().contiguous())
+        self.analysis = RowProduct((columns / scale).float())
+        self.synthesis = RowProduct((columns * scale).T.float())
         self.eval()
 
     def encode(self, images: Tensor) -> Tensor:
         """Latent [N, K]."""
-        return images.flatten(1) @ self.get_buffer("analysis").T
+        return cast(Tensor, self.analysis(images.flatten(1)))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Image [N, C, H, W], which may leave [0, 1]."""
-        return (latent @ self.get_buffer("synthesis")).view(-1, *self.image_shape)
+        return cast(Tensor, self.synthesis(latent)).reshape(-1, *self.image_shape)
 
 
 def cosine_basis(image_shape: tuple[int, int, int], size: int) -> Tensor:

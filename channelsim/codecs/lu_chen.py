@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from channelsim.codecs.network import Network
+from channelsim.row_product import RowProduct
 
 _CHANNELS = (32, 64, 128, 64)
 _HALVINGS = 2 ** len(_CHANNELS)
@@ -130,14 +131,13 @@ class FoldedLuChen(nn.Module):
                 _fold(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm), out_dim=0)
                 for conv, norm in zip(source.encoder_convs, source.encoder_norms, strict=True)
             )
-            self.to_latent = source.to_latent
+            self.to_latent = RowProduct(source.to_latent.weight.T, source.to_latent.bias)
             up = [
                 _fold(cast(nn.ConvTranspose2d, conv), cast(nn.BatchNorm2d, norm), out_dim=1)
                 for conv, norm in zip(source.decoder_convs[:-1], source.decoder_norms, strict=True)
             ]
             bias, weight, self.grid = _merge_first(source, cast(nn.ConvTranspose2d, up[0]))
-            self.register_buffer("latent_bias", bias)
-            self.register_buffer("latent_weight", weight)
+            self.from_latent = RowProduct(weight, bias)
             self.decoder = nn.ModuleList(up[1:])
             self.to_image = _as_shuffle(cast(nn.ConvTranspose2d, source.decoder_convs[-1]))
         self.float().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -156,12 +156,7 @@ class FoldedLuChen(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Image [N, C, H, W] in (0, 1); differentiable with respect to the latent."""
-        # The weight lies as [K, values]: with nn.Linear's order, the gradient's matrix product sums
-        # in an order that depends on a row's place in the batch, and bits would follow.
-        signal = torch.addmm(
-            self.get_buffer("latent_bias"), latent, self.get_buffer("latent_weight")
-        )
-        signal = functional.leaky_relu(signal, _SLOPE)
+        signal = functional.leaky_relu(self.from_latent(latent), _SLOPE)
         signal = signal.view(-1, *self.grid).permute(0, 3, 1, 2)  # already channels-last
         for conv in self.decoder:
             signal = functional.leaky_relu(conv(signal), _SLOPE)

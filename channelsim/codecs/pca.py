@@ -8,11 +8,13 @@ error, the sum of the eigenvalues left out.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from channelsim.codecs.network import Network
+from channelsim.row_product import RowProduct
 
 _ROWS = 1024
 
@@ -51,8 +53,6 @@ class PCANetwork(Network):
         self.variational = variational
         self.image_shape = image_shape
         self.register_buffer("mean", torch.zeros(values))
-        # As [K, CHW] for both directions: in the other order a product with few columns sums in an
-        # order that depends on a row's place in the batch.
         self.register_buffer("components", torch.zeros(latent_size, values))
 
     def encode(self, images: Tensor) -> Tensor:
@@ -63,9 +63,9 @@ class PCANetwork(Network):
         """Image [N, C, H, W], which may leave [0, 1]."""
         return (latent @ self.components + self.mean).view(-1, *self.image_shape)
 
-    def folded(self) -> PCANetwork:
-        """The network itself, in eval mode: there is nothing to fold."""
-        return self.eval()
+    def folded(self) -> FoldedPCA:
+        """The same map ready to run."""
+        return FoldedPCA(self)
 
     @classmethod
     def fit(cls, images: Tensor, latent_size: int) -> PCANetwork:
@@ -90,6 +90,28 @@ class PCANetwork(Network):
         network.mean.copy_(mean / 255 if images.dtype == torch.uint8 else mean)
         network.components.copy_(components * torch.sign(peak))
         return network.eval()
+
+
+class FoldedPCA(nn.Module):
+    """`PCANetwork` for inference: every row by itself."""
+
+    mean: Tensor
+
+    def __init__(self, network: PCANetwork) -> None:
+        super().__init__()
+        self.image_shape = network.image_shape
+        self.register_buffer("mean", network.mean)
+        self.analysis = RowProduct(network.components.T)
+        self.synthesis = RowProduct(network.components, network.mean)
+        self.eval()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latent [N, K]."""
+        return cast(Tensor, self.analysis(images.flatten(1) - self.mean))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Image [N, C, H, W], which may leave [0, 1]."""
+        return cast(Tensor, self.synthesis(latent)).reshape(-1, *self.image_shape)
 
 
 def _principal(blocks: tuple[Tensor, ...], mean: Tensor, count: int, latent_size: int) -> Tensor:

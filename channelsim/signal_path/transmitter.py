@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from channelsim.channels.power import Power, Scaled
 from channelsim.parts import Codec
+from channelsim.row_product import RowProduct
 from channelsim.rows import Rows
 
 
@@ -60,13 +61,13 @@ class Latents:
     """A normal distribution from which codewords are drawn, N(mean, root²) or N(0, I).
 
     ``name``: "standard normal" or "fitted". ``mean``: [K]. ``root``: the symmetric square root of
-    the covariance, [K, K]; both None for the standard normal distribution.
+    the covariance, as a product with rows; both None for the standard normal distribution.
     """
 
     name: str
     size: int
     mean: Tensor | None = None
-    root: Tensor | None = None
+    root: RowProduct | None = None
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any], size: int, device: torch.device) -> Latents:
@@ -84,11 +85,12 @@ class Latents:
             raise ValueError("its latent_covariance is not a covariance (a negative variance)")
         # The symmetric root is unique, so no sign that LAPACK chooses shows in a result.
         root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-        return cls("fitted", size, mean.float().to(device), root.float().to(device))
+        spread = RowProduct(root.float()).to(device)
+        return cls("fitted", size, mean.float().to(device), spread)
 
     def draw(self, rows: Rows) -> Tensor:
         """Codewords [N, K]; ``rows`` of attempt 0, named so that every receiver has the same ξ."""
         noise = rows.normal(self.size, "prior")
         if self.mean is None or self.root is None:
             return noise
-        return self.mean + noise @ self.root
+        return cast(Tensor, self.root(noise)) + self.mean
