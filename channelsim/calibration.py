@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from channelsim import arithmetic
 from channelsim.fitting import Fitting, Tell, adversaries_of, benign_key, frozen
 from channelsim.records import Ints
 from channelsim.scenario import Arm, Scenario
@@ -53,6 +54,14 @@ def calibrate(
     report says it (``report["fitted"]``), not to be fitted again. ``tell``: hears of every fit of
     an adversary before it begins: whose, for which arm, of how many.
     """
+    # With one thread whatever the run has: sums over many rows depend on how many share them.
+    with arithmetic.threads(1):
+        return _calibrated(scenario, fitted, tell)
+
+
+def _calibrated(
+    scenario: Scenario, fitted: Mapping[str, Mapping[str, Any]] | None, tell: Tell | None
+) -> Paths:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = scenario.source
     images, index, labels = _sent(source, device)

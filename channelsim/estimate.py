@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from channelsim.event_plane import simulate
+from channelsim.promises import Tried, of_header
 from channelsim.records import (
     ArmRecord,
     AttemptsDone,
@@ -69,10 +70,12 @@ def trial(
     messages: int,
     block_rows: int | None = None,
     fitted: Mapping[str, Any] | None = None,
+    tried: Tried | None = None,
 ) -> Trial:
     """Run the first ``messages`` of a scenario in memory, through everything but the ledger.
 
-    ``fitted``: what its adversaries fitted in another trial of it, see `calibrate`.
+    ``fitted``, ``tried``: what its adversaries fitted, and the self-test found, in another trial of
+    it, see `simulate`.
     """
     short = dataclasses.replace(
         scenario,
@@ -85,7 +88,7 @@ def trial(
     arms: Sequence[ArmRecord] = ()
     columns: dict[str, list[Any]] = {}
     settled = pictures = size = 0
-    for event in simulate(short, fitted=fitted):
+    for event in simulate(short, fitted=fitted, tried=tried):
         match event:
             case Started():
                 header, arms, started_at = event.header, event.arms, time.perf_counter()
@@ -122,9 +125,10 @@ def estimate(
     """
     began = time.perf_counter()
     fitted = None if first is None else first.header["calibration"].get("fitted")
+    tried = None if first is None else of_header(first.header)
     set_up_s = None if first is None or fitted is None else first.set_up_s
     messages, arms = scenario.source.messages, len(scenario.arms)
-    own = _measured(scenario, scenario.block_rows, fitted)
+    own = _measured(scenario, scenario.block_rows, fitted, tried)
     rates = {scenario.block_rows: own.transmissions / own.run_s}
     total = messages * arms
     # What nobody would have to name comes first, and always: large blocks where somebody judges
@@ -133,8 +137,8 @@ def estimate(
     for block in usual + sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
         fills, in_time = block <= total, time.perf_counter() - began < BUDGET_S
         if fills and block not in rates and (in_time or block in usual):
-            tried = _measured(scenario, block, fitted)
-            rates[block] = tried.transmissions / tried.run_s
+            measured = _measured(scenario, block, fitted, tried)
+            rates[block] = measured.transmissions / measured.run_s
     share = total / own.transmissions
     sent = own.transmissions // arms
     # Pictures of the first few messages are kept, of which the trial may have sent not all.
@@ -173,9 +177,11 @@ def _value_bytes(value: Any) -> int:
     return 8
 
 
-def _measured(scenario: Scenario, block_rows: int, fitted: Mapping[str, Any] | None) -> Trial:
+def _measured(
+    scenario: Scenario, block_rows: int, fitted: Mapping[str, Any] | None, tried: Tried | None
+) -> Trial:
     # Only arms of one receiver share blocks; padding would count for work where these do not fill.
     receivers = Counter(arm.receiver_name for arm in scenario.arms)
     rows, sharing = _TRIAL_BLOCKS * block_rows, min(receivers.values())
     messages = max(1, min(scenario.source.messages, -(-rows // sharing)))
-    return trial(scenario, messages, block_rows, fitted)
+    return trial(scenario, messages, block_rows, fitted, tried)

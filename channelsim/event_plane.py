@@ -18,6 +18,7 @@ from channelsim.calibration import Paths, calibrate
 from channelsim.interference import UNTOUCHED, Crossing, Interference
 from channelsim.keepsakes import Keepsakes
 from channelsim.medium import Passage, media
+from channelsim.promises import Tried, weakened
 from channelsim.records import (
     ARRIVED,
     COLLIDED,
@@ -36,6 +37,7 @@ from channelsim.records import (
 )
 from channelsim.scenario import Arm, Scenario
 from channelsim.scenario.waiting import judged, waits
+from channelsim.self_test import self_test
 
 _SLICE = 4096  # events between two looks at the outside world
 
@@ -46,12 +48,14 @@ def simulate(
     stop: Callable[[], bool] | None = None,
     prepare: Callable[[Preparing], None] | None = None,
     fitted: Mapping[str, Mapping[str, Any]] | None = None,
+    tried: Tried | None = None,
 ) -> Iterator[LogEvent]:
     """Run a scenario and yield what happens: `Started` first, `Finished` last.
 
     ``memo`` knows attempts that need not be computed again. When ``stop()`` turns true the stream
     ends early, without `Finished`. ``prepare`` hears what takes its time before `Started`.
-    ``fitted``: see `calibrate`.
+    ``fitted``: see `calibrate`. ``tried``: what a self-test of this scenario found, where it need
+    not be made again.
     """
 
     def tell(who: str, arm: int, arms: int) -> None:
@@ -64,9 +68,13 @@ def simulate(
         paths = calibrate(scenario, fitted, tell)
     except _StoppedError:
         return
+    tried = tried or self_test(scenario, paths)
     count = scenario.source.messages
     total = count * len(scenario.arms)
-    yield Started(fingerprint.header(scenario, paths.report), _arm_records(scenario), total)
+    header = fingerprint.header(scenario, paths.report, tried)
+    yield Started(header, _arm_records(scenario), total)
+    for sentence in weakened(tried):
+        yield Noted("warning", sentence, 0.0)
     for notice in scenario.notices:
         yield Noted("info", notice, 0.0)
 

@@ -11,42 +11,44 @@ from pathlib import Path
 from typing import Any
 
 import channelsim
+from channelsim import arithmetic
 from channelsim.adversaries.goals import loss_card
 from channelsim.channels import memories_s
+from channelsim.promises import Tried
 from channelsim.scenario import Scenario
 from channelsim.scenario.company import shared_paths
 from channelsim.scenario.waiting import judged
 from channelsim.threat import Adversary
 
 
-def fingerprint(block_rows: int) -> dict[str, Any]:
-    """What must be equal for a replay to be bit for bit."""
+def fingerprint(block_rows: int, *, threads_matter: bool) -> dict[str, Any]:
+    """What must be equal for a replay to be bit for bit.
+
+    ``threads_matter``: whether the self-test found that their number decides bits.
+    """
     import torch
 
     on_gpu = torch.cuda.is_available()
     return {
         "torch": torch.__version__,
-        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "instruction_set": arithmetic.instruction_set(),
+        "arithmetic": arithmetic.signature(),
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
         "block_rows": block_rows,
-        # From 32 rows on the number of threads changes no bit; below, MKL splits sums among them.
-        "threads": torch.get_num_threads() if block_rows < 32 else None,
+        "threads": torch.get_num_threads() if threads_matter else None,
     }
 
 
 @contextmanager
 def threads_of(header: Mapping[str, Any]) -> Iterator[None]:
-    """Inside, as many threads as computed a run, where bits depend on it and there are so many."""
-    import torch
-
-    here, there = torch.get_num_threads(), (header.get("fingerprint") or {}).get("threads")
-    if there is not None and there != here and there <= (os.cpu_count() or 1):
-        torch.set_num_threads(there)
-    try:
+    """Inside, as many threads as computed a run, where bits depend on it."""
+    there = (header.get("fingerprint") or {}).get("threads")
+    if there is None:
         yield
-    finally:
-        torch.set_num_threads(here)
+        return
+    with arithmetic.threads(there):
+        yield
 
 
 def versions() -> dict[str, str]:
@@ -94,8 +96,13 @@ def _told_apart(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
     }
 
 
-def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything a reader of the ledger must know about the run, JSON-able."""
+def header(
+    scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
+) -> dict[str, Any]:
+    """Everything a reader of the ledger must know about the run, JSON-able.
+
+    ``tried``: what the self-test found; None promises nothing about bits.
+    """
     weights = _told_apart(
         (arm.receiver_name, arm.number, arm.receiver.codec.card.get("sha256"))
         for arm in scenario.arms
@@ -128,7 +135,10 @@ def header(scenario: Scenario, calibration: Mapping[str, Any]) -> dict[str, Any]
         "swept_keys": list(scenario.swept_keys),
         "receivers": list(scenario.receivers),
         "block_rows": scenario.block_rows,
-        "fingerprint": fingerprint(scenario.block_rows),
+        "fingerprint": fingerprint(
+            scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
+        ),
+        "promises": tried and tried.told,
         "versions": versions(),
         "git": git_revision(),
         "weights": weights,

@@ -192,7 +192,7 @@ class Stage(Part, ABC):
     @property
     def label(self) -> str:
         """The name in use: as given, else the kind."""
-        return self.name or self.kind
+        return getattr(self, "name", "") or self.kind
 
     @final
     def apply(self, signal: Tensor, rows: Rows) -> Tensor:

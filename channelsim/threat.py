@@ -153,6 +153,13 @@ class Adversary(Stage, ABC):
             return "over the air: of the message it is told the class, and nothing else"
         return "over the air: nothing it sends depends on the message"
 
+    def brief(self) -> Adversary:
+        """The same adversary with the least effort that uses the same arithmetic.
+
+        For trials of the machine, not of the defence; default: itself.
+        """
+        return self
+
     @final
     def check_causality(self, symbols: int, symbol_s: float) -> None:
         """Raise an `InputError` where it would need what it cannot have when it acts."""

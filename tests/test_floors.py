@@ -30,6 +30,8 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "seeds": {"seeds"},
             "row_product": {"row_product"},
             "torchvision_shim": {"torchvision_shim"},
+            "arithmetic": {"arithmetic"},
+            "promises": {"promises"},
         },
     ),
     (
@@ -84,6 +86,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "interference",
                 "medium",
                 "fingerprint",
+                "self_test",
                 "recompute",
                 "replay",
                 "population",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -12,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from known_ledger import assert_equal_ledgers, assert_waiting_changes_nothing
 
 import channelsim
-from channelsim.errors import Interrupted
 from channelsim.ledger import Ledger
-from channelsim.records import AttemptsDone, LogEvent
 from channelsim.replay import replay
 from channelsim.robustness.findings import sentence
 
@@ -73,43 +69,16 @@ def test_rows_of_a_mixed_run_are_not_promised_bit_for_bit(tmp_path: Path) -> Non
     assert not replay(run.folder, 0).exact
 
 
-def test_one_thread_and_two_give_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_rows", [8, 32])
+def test_one_thread_and_two_give_the_same_bits(block_rows: int, tmp_path: Path) -> None:
     path = next(path for path in SCENARIOS if path.stem == "black_target")
     for threads in (1, 2):
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, "-m", "channelsim", "run", str(path), "--quiet"]
-        # Below 32 rows MKL splits its sums among threads; the fingerprint then names their number.
-        command += ["--set", "source.count=6", "--set", "block_rows=32"]
+        command += ["--set", "source.count=6", "--set", f"block_rows={block_rows}"]
         command += ["--out", str(tmp_path / str(threads))]
         subprocess.run(command, env=environment, check=True, capture_output=True)
     assert_equal_ledgers(tmp_path / "1", tmp_path / "2")
-
-
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two threads need two cores")
-def test_where_threads_decide_bits_whoever_goes_on_or_replays_takes_those_of_the_run(
-    tmp_path: Path,
-) -> None:
-    path = next(path for path in SCENARIOS if path.stem == "detector_arq")
-    run = {"set": {"source.count": 4, "block_rows": 8}, "out": tmp_path / "run"}
-    blocks, own = itertools.count(1), torch.get_num_threads()
-
-    def stop_soon(event: LogEvent) -> None:
-        if isinstance(event, AttemptsDone) and next(blocks) == 3:
-            signal.raise_signal(signal.SIGINT)
-
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(Interrupted):
-            channelsim.run(path, on_event=stop_soon, **run)
-        torch.set_num_threads(1)
-        channelsim.run(path, resume=True, **run)  # and is not refused as another machine's
-        assert torch.get_num_threads() == 1
-        assert ledger_of(tmp_path / "run").header()["fingerprint"]["threads"] == 2
-        again = replay(tmp_path / "run", 3)
-    finally:
-        torch.set_num_threads(own)
-    assert again.exact
-    assert again.flips == ()
 
 
 def test_an_attack_that_did_nothing_gives_its_arm_no_ok(tmp_path: Path) -> None:

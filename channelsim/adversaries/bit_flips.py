@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -117,6 +118,10 @@ class BitFlips(Adversary):
                 f"{between[0].label} stands between {earlier[place].label} and {self.label}, where"
                 f" there are only words; move {self.label} directly behind {earlier[place].label}"
             )
+
+    def brief(self) -> BitFlips:
+        """Leading bits, without the search, whose every trial decodes a block like any other."""
+        return dataclasses.replace(self, search="msb")
 
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -159,6 +160,10 @@ class PGD(Adversary):
             "restarts": self.restarts,
             "gradients": self.steps * self.restarts * max(1, self.access.expectation),
         }
+
+    def brief(self) -> PGD:
+        """One step from one start."""
+        return dataclasses.replace(self, steps=1, restarts=1)
 
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge

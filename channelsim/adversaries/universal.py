@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -23,9 +24,9 @@ from channelsim.rows import Knowledge, Rows
 from channelsim.threat import Adversary, Budget
 
 _BALL = Budget(norm="l2", epsilon=0.0)  # only for its projection
+_ROUNDING = 1e-5  # relative difference of two means that says nothing; ours
 _JUDGED = 256  # training codewords on which restarts are compared; ours
 
-# Below 32 rows the number of threads changes bits (see `fingerprint`).
 Minibatch = Annotated[int, Strict(), Ge(32)]
 Draw = Callable[[Ints], tuple[Tensor, Rows]]
 
@@ -46,7 +47,8 @@ class Universal(Adversary):
     where that is an L∞ one, only in the second half of the steps, and before that onto the
     Euclidean ball around it, in which a damage loss has fewer local maxima. ``restarts`` ≥ 1,
     default 2, from random points of that ball's surface, every second one opposite to the one
-    before: what δ and −δ do may differ much.
+    before: what δ and −δ do may differ much. Of two that do as much up to rounding, it is the
+    earlier one, and of δ and −δ the one whose first large coordinate is positive.
 
     At the end δ is scaled up to the whole budget, unless the goal's mean is better without (a
     target image that is near enough), and restarts are compared, on 256 training codewords. δ is
@@ -136,8 +138,16 @@ class Universal(Adversary):
                 found.append((self._mean(whole, judged, draw), whole))
                 if not torch.equal(delta, whole):
                     found.append((self._mean(delta, judged, draw), delta))
-        # Of equals the first: the whole budget, the earlier restart.
-        return max(found, key=lambda one: one[0])[1][0]
+            # Of equals the first: the whole budget, the earlier restart. What differs by no more
+            # than rounding is equal, or another processor would choose another one.
+            best = max(value for value, _ in found)
+            value, delta = next(one for one in found if _as_good(one[0], best))
+            opposite = self._mean(-delta, judged, draw)
+            if _as_good(opposite, value) and (
+                not _as_good(value, opposite) or not _first_positive(delta)
+            ):
+                delta = -delta
+        return delta[0] + 0.0  # −0 becomes 0
 
     def _ascend(self, radius: float, rows: Rows, draw: Draw, restart: int) -> Tensor:
         """One ascent from a random start, [1, K]; nothing where no step had a direction."""
@@ -205,6 +215,22 @@ class Universal(Adversary):
             return delta
         bound = torch.full((1,), radius, dtype=delta.dtype, device=delta.device)
         return self.budget.project(delta * (radius / float(size)), bound)
+
+
+def _as_good(value: float, other: float) -> bool:
+    """Whether a mean is larger than another, or smaller by rounding alone."""
+    return value >= other or (
+        math.isfinite(value) and other - value <= _ROUNDING * max(abs(value), abs(other))
+    )
+
+
+def _first_positive(delta: Tensor) -> bool:
+    """Whether the first coordinate of δ [1, K] that is no small one is positive, or there is none.
+
+    Of δ and −δ that do as much, the one for which this is true is taken.
+    """
+    large = delta[0].abs() >= 0.5 * delta.abs().amax()
+    return bool(delta[0][large][0] >= 0)
 
 
 def rotated(delta: Tensor, share: Tensor) -> Tensor:

@@ -51,9 +51,13 @@ def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
     yield "columns", ", ".join(tried.columns)
     for name, threat in tried.header["threats"].items():
         yield "threat", f"{name}: {_words(threat)}"
+    from channelsim.promises import kept, of_header
+
     verdicts = Counter(word or "none" for word in tried.columns["verdict"])
     counted = ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items()))
     yield "tried", f"one message in each of {len(tried.arms)} arms; verdicts: {counted}"
+    if (found := of_header(tried.header)) is not None:
+        yield "bits", kept(found)
 
 
 def _forecast(found: Estimate, scenario: Scenario) -> Iterator[tuple[str, str]]:

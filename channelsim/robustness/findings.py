@@ -237,6 +237,7 @@ def warnings(summary: Summary) -> list[str]:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
     found += _about_resampling(summary)
+    found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
     for area in summary.areas:
         if areas.WRONG_SIDE in area.flags:
             found.append(

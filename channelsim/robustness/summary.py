@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelsim import records, units
 from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.promises import of_header, weakened
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, in_metric, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
@@ -103,7 +104,8 @@ class Summary:
     and not noise of the same power. ``resampled``: the unit that intervals resample. They are BCa
     bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
-    one path, whose δ, PSR, gain and verdict are of all of them together.
+    one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
+    promise about bits does not hold where the run was computed, in sentences.
     """
 
     title: str
@@ -125,6 +127,7 @@ class Summary:
     in_bits: bool = False
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
+    weakened: tuple[str, ...] = ()
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -160,6 +163,7 @@ class Summary:
 def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     """Summarise a ledger, finished or not; ``clip`` as in `areas.area`."""
     header, arms = ledger.header(), ledger.arms()
+    tried = of_header(header)
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
@@ -196,6 +200,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         in_bits=counts_bits(header.get("scenario")),
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
+        weakened=() if tried is None else tuple(weakened(tried)),
     )
 
 

@@ -1,0 +1,119 @@
+"""What a run promises about bits, and what of it was tried where it ran.
+
+Everything here that computes an image is computed in blocks of constant shape. If a row's result
+has the same bits whatever its neighbours and its place in the block, then how rows are scheduled,
+interrupted, resumed or computed again changes nothing. Whether that is so depends on the kernels
+that torch chooses for a processor, and on modules of the user's own. So it is tried before the
+first message (see `self_test`), what was found is written to the run's header, and where the
+promise does not hold, everything that rests on it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# What two computations of a row may differ by where bits are not promised: relative, or absolute
+# for values below 1. Where a gradient's sign flips, more comes of it: a flip.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rows computed twice, in two ways that ought to give the same bits.
+
+    ``rows``: how many were compared. ``differ``: how many of them in any bit. ``flipped``: how many
+    by more than `TOLERANCE`. ``largest``: the largest difference within it, relative or absolute.
+    ``columns``: some of those that differ.
+    """
+
+    rows: int = 0
+    differ: int = 0
+    flipped: int = 0
+    largest: float = 0.0
+    columns: tuple[str, ...] = ()
+
+    def __add__(self, other: Comparison) -> Comparison:
+        return Comparison(
+            self.rows + other.rows,
+            self.differ + other.differ,
+            self.flipped + other.flipped,
+            max(self.largest, other.largest),
+            tuple(dict.fromkeys((*self.columns, *other.columns)))[:8],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the self-test found: of a row's place and neighbours, and of the number of threads.
+
+    ``block_rows``: the shape it was tried at. ``threads``: the two numbers that were compared.
+    """
+
+    block_rows: int
+    threads: tuple[int, int]
+    place: Comparison
+    thread: Comparison
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the header keeps."""
+        return asdict(self)
+
+
+def of_header(header: Mapping[str, Any]) -> Tried | None:
+    """What a run's header says was tried; None of one that tried nothing."""
+    told = header.get("promises")
+    if not told:
+        return None
+    place, thread = (
+        Comparison(**(told[name] | {"columns": tuple(told[name]["columns"])}))
+        for name in ("place", "thread")
+    )
+    few, many = told["threads"]
+    return Tried(int(told["block_rows"]), (int(few), int(many)), place, thread)
+
+
+def keeps_bits(header: Mapping[str, Any]) -> bool:
+    """Whether a row's bits were found to depend on the row alone, at an equal number of threads."""
+    tried = of_header(header)
+    return tried is not None and tried.place.differ == 0
+
+
+def weakened(tried: Tried) -> list[str]:
+    """What does not hold of the promise about bits, a sentence each; nothing where all of it does.
+
+    That a number of threads decides bits weakens nothing for who goes on or replays: the run's own
+    number is taken.
+    """
+    if not tried.place.differ:
+        return []
+    return [
+        f"a row's bits depend on its place in a block here ({_extent(tried.place)}), so rows"
+        " computed after --resume, by replay or at another max_pending agree with the others"
+        f" within {TOLERANCE:g} and not bit for bit, and more where a gradient's sign flips;"
+        " differences between arms smaller than that mean nothing"
+    ]
+
+
+def kept(tried: Tried) -> str:
+    """What was tried and holds, in one line."""
+    few, many = tried.threads
+    if tried.place.differ:
+        return weakened(tried)[0]
+    threads = (
+        f"with {few} and {many} threads alike"
+        if not tried.thread.differ
+        else f"at an equal number of threads ({few} and {many} differ: {_extent(tried.thread)})"
+    )
+    return f"a row's bits do not depend on its place in a block of {tried.block_rows}, {threads}"
+
+
+def _extent(found: Comparison) -> str:
+    flips = f", {found.flipped} of them flipped" if found.flipped else ""
+    size = f" by up to {found.largest:.0e}" if found.largest else ""
+    return (
+        f"{found.differ} of {found.rows} rows tried differ{size}{flips}:"
+        f" {', '.join(found.columns[:3])}"
+    )
