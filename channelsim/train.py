@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from channelsim import sources
+from channelsim import sources, weight_files
 from channelsim.codecs.pca import PCANetwork
 from channelsim.codecs.trained import Blueprint, TrainedWeights, load_weights
 from channelsim.errors import InputError
@@ -20,9 +21,10 @@ from channelsim.training.progress import (
 from channelsim.training.reading import Reading, read_recipe
 from channelsim.training.recipe import PcaRecipe
 from channelsim.training.recipe_file import read_document
+from channelsim.training.spread import spread_of
 from channelsim.training.trainer import Trainer
 
-__all__ = ["Progress", "TrainedResult", "default_folder", "train"]
+__all__ = ["Progress", "TrainedResult", "default_folder", "train", "train_seeds"]
 
 
 def default_folder(recipe_path: Path) -> Path:
@@ -37,8 +39,11 @@ def train(
     resume: bool = True,
     on_progress: OnProgress | None = None,
     checkpoint_s: float = 30.0,
+    seed: int | None = None,
 ) -> TrainedResult:
     """Train the codec or classifier of a recipe; leave its weights and card in ``out``.
+
+    ``seed``: in place of the recipe's own (of a codec that is trained in steps).
 
     The files are ``<name>.safetensors`` and ``<name>.card.yaml``. A finished training is returned
     as it is; an unfinished one goes on from its last checkpoint (``checkpoint_s`` apart, and one
@@ -49,6 +54,8 @@ def train(
     if "classifier" in document:
         return train_classifier(recipe_path, out, data_root, resume, on_progress, checkpoint_s)
     reading = read_recipe(Path(recipe_path))
+    if seed is not None:
+        reading = _seeded(reading, seed)
     folder = Path(out) if out is not None else default_folder(reading.path)
     weights = folder / f"{reading.name}.safetensors"
     if not resume and folder.is_dir() and any(folder.iterdir()):
@@ -71,6 +78,40 @@ def train(
     written = card.write(weights, trainer)
     checkpoint.clear(folder)
     return TrainedResult(written.path, written.card, begun)
+
+
+def train_seeds(
+    recipe_path: Path | str,
+    others: int,
+    out: Path | str | None = None,
+    data_root: Path | str | None = None,
+    on_progress: OnProgress | None = None,
+) -> TrainedResult:
+    """Train a recipe, then ``others`` further seeds of it, and tell the spread in its card.
+
+    They count up from the recipe's own, in ``seed-N`` folders beside the result, each trained as by
+    `train`: what was interrupted goes on, what is finished is taken as it is.
+    """
+    folder = Path(out) if out is not None else default_folder(Path(recipe_path))
+    first = train(recipe_path, folder, data_root, on_progress=on_progress)
+    if "classes" in first.card or not first.card["steps"]:
+        raise InputError("--seeds: only codecs that are trained in steps differ from seed to seed")
+    cards = [first.card]
+    for seed in range(first.card["seed"] + 1, first.card["seed"] + 1 + others):
+        one = train(
+            recipe_path, folder / f"seed-{seed}", data_root, on_progress=on_progress, seed=seed
+        )
+        cards.append(one.card)
+    spread = {**spread_of(cards), "command": f"{first.card['command']} --seeds {others}"}
+    weight_files.add_remarks(first.weights, {"spread": spread})
+    card = load_weights(first.weights).card
+    return TrainedResult(first.weights, card, first.resumed_at_step, first.already_done)
+
+
+def _seeded(reading: Reading, seed: int) -> Reading:
+    if isinstance(reading.recipe, PcaRecipe):
+        raise InputError(f"recipe {reading.path}: pca draws nothing, so it has no other seed")
+    return replace(reading, recipe=replace(reading.recipe, seed=seed))
 
 
 def _fit(

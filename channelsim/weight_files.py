@@ -76,14 +76,22 @@ def write(
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     data = save(plain, metadata=header)
     sha256 = hashlib.sha256(data).hexdigest()
-    told = {**card, "sha256": sha256, **(remarks or {})}
-    text = yaml.safe_dump(
-        told, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
-    )
     # The weights last: once they are there, all is there.
-    _replace(card_path(path), text.encode())
+    _write_card(path, {**card, "sha256": sha256, **(remarks or {})})
     _replace(path, data)
     return sha256
+
+
+def add_remarks(path: Path, remarks: Mapping[str, Any]) -> None:
+    """Add to the card beside a weights file what was found out later."""
+    _write_card(path, {**_card(path, read(path).sha256), **remarks})
+
+
+def _write_card(path: Path, told: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump(
+        dict(told), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
+    _replace(card_path(path), text.encode())
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import PATIENCE_S
 
 from channelsim.batcher import Memo
 from channelsim.campaign import Run, campaign, run
@@ -575,11 +576,11 @@ def settled(folder: Path) -> int:
 def strike(out: Path, at: int, how: signal.Signals) -> tuple[int, int, str]:
     """Send a signal once so many transmissions are committed; exit code, rows kept, complaint."""
     process = child(out, pace=0.05)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while settled(out) < at and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(how)
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=PATIENCE_S)
     return process.returncode, settled(out), complaint
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from typer.main import get_command
 
 from channelsim import __version__
@@ -62,7 +63,7 @@ def begin(
 
 def child(*words: str | Path, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
     process = begin(*words, options=options)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
 
 
@@ -339,13 +340,13 @@ def test_export_into_a_closed_pipe_ends_quietly(folder: Path) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
 
 
 def test_closed_standard_output_is_no_fault(folder: Path) -> None:
     script = f'"{sys.executable}" -m channelsim export "{folder}" >&-'
     process = subprocess.run(
-        ["sh", "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60
+        ["sh", "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S
     )
     assert (process.returncode, process.stderr) == (0, "")
 
@@ -355,7 +356,7 @@ def test_export_to_a_full_disk_is_one_sentence(folder: Path) -> None:
     with Path("/dev/full").open("w") as full:
         process = subprocess.run(
             [sys.executable, "-m", "channelsim", "export", str(folder)],
-            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S,
         )  # fmt: skip
     assert process.returncode == 1
     assert "No space left" in process.stderr
@@ -407,13 +408,13 @@ def test_sigterm_ends_a_run_like_ctrl_c_and_says_how_to_go_on(
 ) -> None:
     words = ("run", written, "--set", "source.count=20000", "source.repeat=true", "--out", "run")
     process = begin(*words, cwd=tmp_path)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while not (tmp_path / "run" / "ledger.sqlite").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert "--resume" in err
     assert "Traceback" not in err
@@ -460,7 +461,7 @@ def test_the_readmes_study_is_ten_lines_and_runs(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert process.returncode == 0, process.stderr
     assert "hardened" in process.stdout

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE_S
 
 from channelsim import export as export_module
 from channelsim.errors import InputError, MachineError
@@ -246,5 +247,5 @@ with Ledger.open(Path({str(path)!r})) as ledger:
     writer.stdout.close()
     complaint = writer.stderr.read()
     writer.stderr.close()
-    assert writer.wait(timeout=60) == 0, complaint
+    assert writer.wait(timeout=PATIENCE_S) == 0, complaint
     assert complaint == b""

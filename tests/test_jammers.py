@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from known_decoders import LinearDecoder, latents, meet
 from known_ledger import assert_equal_ledgers, assert_waiting_changes_nothing
+from patience import PATIENCE_S
 from pydantic import ValidationError
 from test_event_plane import scenario, table
 from torch import Tensor
@@ -526,12 +527,12 @@ def test_an_account_survives_its_owner_being_killed(tmp_path: Path):
     child = subprocess.Popen(
         [*start, "--out", str(struck)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while committed(struck) <= 50 and time.monotonic() < deadline:
         assert child.poll() is None, "the run was over before it could be killed: make it longer"
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=60)
+    child.communicate(timeout=PATIENCE_S)
     assert child.returncode == -signal.SIGKILL
     channelsim.run(file, out=struck, resume=True)
     assert_equal_ledgers(tmp_path / "calm", struck)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from channelsim.errors import InputError, MachineError
 from channelsim.ledger import Ledger, differences
@@ -465,7 +466,7 @@ def child(story: str, **limits: Any) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", textwrap.dedent(story)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         **limits,
     )

@@ -978,6 +978,16 @@ def screen_of(app: Any) -> str:
     return "\n".join("".join(segment.text for segment in row) for row in strips)
 
 
+async def up_to_date(pilot: Any) -> None:
+    """Until all that the ledger holds is on the screen; no clock decides it."""
+    behind = True
+    while behind:
+        await pilot.pause()
+        pilot.app._frame()
+        behind = pilot.app._behind
+    await pilot.pause()
+
+
 def press(
     model: Model,
     size: tuple[int, int],
@@ -994,14 +1004,14 @@ def press(
 
     async def go() -> None:
         async with app.run_test(size=size) as pilot:
-            await pilot.pause(0.1)
+            await up_to_date(pilot)
             screens.append(screen_of(app))
             for key in keys:
                 if isinstance(key, str):
                     await pilot.press(key)
                 else:
                     await key(pilot)
-                await pilot.pause(0.1)
+                await up_to_date(pilot)
                 screens.append(screen_of(app))
 
     asyncio.run(go())
@@ -1096,7 +1106,7 @@ def test_a_transmission_that_was_opened_stays_open(tmp_path: Path) -> None:
             ledger.write(Noted("note", "more", 0.0))
             add_arm(ledger, 0, range(20, 200), mse_source=np.linspace(0.03, 0.05, 180))
             ledger.commit()
-            await pilot.pause(0.6)
+            await up_to_date(pilot)
 
         _, opened, later, every, cleared = press(model, (160, 50), "enter", worse, "0", "x")
     assert "Transmission 19 " in opened
@@ -1178,9 +1188,9 @@ def test_a_deleted_run_ends_the_view_with_one_sentence(tmp_path: Path) -> None:
 
     async def go() -> None:
         async with app.run_test(size=(80, 24)) as pilot:
-            await pilot.pause(0.1)
+            await up_to_date(pilot)
             (tmp_path / "ledger.sqlite").unlink()
-            await pilot.pause(0.6)
+            app._frame()
 
     asyncio.run(go())
     assert app.failure is not None

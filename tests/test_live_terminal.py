@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,13 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from test_live import known, whole
 
 from channelsim.ledger import Ledger, differences
 
 ROOT = Path(__file__).parent.parent
 _NUMBERS = itertools.count()
-PYTHON = f"{sys.executable} -P -m channelsim"
+COMMAND = [sys.executable, "-P", "-m", "channelsim"]
+
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tmux") is None, reason="needs tmux, to have a terminal to look at"
@@ -34,15 +37,19 @@ class Terminal:
         self._socket = f"channelsim-{os.getpid()}-{name}"
         size = ["-x", str(width), "-y", str(height)]
         # Readline, which pytest loads, tells children of a terminal of 80 × 24.
-        clean = "env -u COLUMNS -u LINES PS1='ready> ' OMP_NUM_THREADS=1"
-        shell = f"{clean} PYTHONPATH={ROOT} {environment} sh"
+        clean = "env -u COLUMNS -u LINES PS1='ready> ' OMP_NUM_THREADS=1 LC_ALL=C.UTF-8"
+        shell = f"{clean} PYTHONPATH={shlex.quote(str(ROOT))} {environment} sh"
         self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-c", str(ROOT), shell)
         self.until("ready>")
 
     def _tmux(self, *words: str) -> str:
-        command = ["tmux", "-L", self._socket, *words]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        command = ["tmux", "-u", "-L", self._socket, *words]
+        done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
         return done.stdout
+
+    def program(self, *words: object, then: str = "") -> None:
+        """Type a command of the program, and what follows it."""
+        self.type(shlex.join([*COMMAND, *map(str, words)]) + then)
 
     def type(self, text: str) -> None:
         """Type a line."""
@@ -61,11 +68,15 @@ class Terminal:
         """What stands there now."""
         return self._tmux("capture-pane", "-p", *(["-e"] if codes else []))
 
-    def until(self, pattern: str, seconds: float = 30.0) -> str:
-        """Wait until something stands there, and return the screen."""
-        end = time.monotonic() + seconds
+    def until(self, pattern: str, *, unwrapped: bool = False) -> str:
+        """Wait until something stands there, and return the screen; ``unwrapped``: as one line.
+
+        A terminal wraps a line that holds a path wherever the path happens to end.
+        """
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             screen = self.screen()
+            screen = screen.replace("\n", "") if unwrapped else screen
             if re.search(pattern, screen):
                 return screen
             time.sleep(0.1)
@@ -93,7 +104,7 @@ def terminals(request: pytest.FixtureRequest) -> Iterator[type[Terminal]]:
 def test_a_newcomer_finds_the_worst_and_why_at_80x24(tmp_path: Path, terminals) -> None:
     known(tmp_path)
     terminal = terminals(80, 24)
-    terminal.type(f"{PYTHON} watch {tmp_path}")
+    terminal.program("watch", tmp_path)
     first = terminal.until("⚔ mallory")
     assert "✓ finished" in first
     assert "w  worst" in first, "the keys stand below"
@@ -109,14 +120,14 @@ def test_a_newcomer_finds_the_worst_and_why_at_80x24(tmp_path: Path, terminals) 
     terminal.press("Escape")
     terminal.until("mallory: max")
     terminal.press("q")
-    after = terminal.until(r"300/300 .100 %.,\s+simulated 0.540 s, finished")
+    after = terminal.until(r"300/300 .100 %., simulated 0.540 s, finished", unwrapped=True)
     assert "Worst" not in after, "the terminal is as it was"
 
 
 def test_everything_at_once_at_160x50_and_less_after_resizing(tmp_path: Path, terminals) -> None:
     known(tmp_path)
     terminal = terminals(160, 50)
-    terminal.type(f"{PYTHON} watch {tmp_path}")
+    terminal.program("watch", tmp_path)
     screen = terminal.until("Worst transmissions by mse")
     for title in ("Path", "Estimates", "over ε", "over simulated time", "Transmission 149", "Warn"):
         assert title in screen
@@ -139,7 +150,7 @@ def test_everything_at_once_at_160x50_and_less_after_resizing(tmp_path: Path, te
 def test_no_color_means_no_colour(tmp_path: Path, terminals) -> None:
     known(tmp_path)
     terminal = terminals(80, 24, "NO_COLOR=1")
-    terminal.type(f"{PYTHON} watch {tmp_path}")
+    terminal.program("watch", tmp_path)
     terminal.until("⚔ mallory")
     terminal.press("3")
     terminal.until("attacked")
@@ -148,7 +159,7 @@ def test_no_color_means_no_colour(tmp_path: Path, terminals) -> None:
     assert not colours
     assert codes, "bold and reverse remain"
     coloured = terminals(80, 24)
-    coloured.type(f"{PYTHON} watch {tmp_path}")
+    coloured.program("watch", tmp_path)
     coloured.until("⚔ mallory")
     assert re.search(r"\x1b\[[\d;]*38;", coloured.screen(codes=True))
 
@@ -156,7 +167,7 @@ def test_no_color_means_no_colour(tmp_path: Path, terminals) -> None:
 def test_without_a_terminal_lines_come_out_and_no_codes(tmp_path: Path) -> None:
     whole(tmp_path)
     done = subprocess.run(
-        [*PYTHON.split(), "watch", str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+        [*COMMAND, "watch", str(tmp_path)], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0
     assert "72/72 (100 %), simulated 2.000 s, finished" in done.stdout
@@ -177,7 +188,7 @@ def test_mistakes_are_answered_in_one_sentence(
     tmp_path: Path, words: str, sentence: str | None
 ) -> None:
     whole(tmp_path)
-    command = [*PYTHON.split(), *words.format(run=tmp_path).split()]
+    command = [*COMMAND, *(word.format(run=tmp_path) for word in words.split())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
     if sentence is None:
@@ -201,7 +212,7 @@ sweep: {{awgn.snr_db: [0, 10, 20]}}
 
 def start(folder: Path, scenario: Path, threads: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*PYTHON.split(), "run", str(scenario), "--quiet", "--out", str(folder)],
+        [*COMMAND, "run", str(scenario), "--quiet", "--out", str(folder)],
         cwd=ROOT, stdout=subprocess.DEVNULL, text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(threads)},
     )  # fmt: skip
@@ -217,7 +228,8 @@ def test_a_view_that_is_killed_leaves_the_run_untouched(tmp_path: Path, terminal
     while not (tmp_path / "seen" / "ledger.sqlite").exists():
         assert run.poll() is None
         time.sleep(0.02)
-    terminal.type(f"sh -c 'echo $$ > {tmp_path}/pid; exec {PYTHON} watch {tmp_path}/seen'")
+    pid, view = shlex.quote(f"{tmp_path}/pid"), shlex.join([*COMMAND, "watch", f"{tmp_path}/seen"])
+    terminal.type(shlex.join(["sh", "-c", f"echo $$ > {pid}; exec {view}"]))
     terminal.until("● running")
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert run.wait() == 0
@@ -231,19 +243,20 @@ def test_run_live_is_stopped_resumed_and_left_alone(tmp_path: Path, terminals) -
     scenario = tmp_path / "linear.yaml"
     scenario.write_text(SCENARIO.format(count=40_000))
     terminal = terminals(160, 50)
-    terminal.type(f"{PYTHON} run {scenario} --out {tmp_path}/run --live; echo code $?")
-    terminal.until(r"● running.*\n.*/s", 60)
+    live = ("run", scenario, "--out", tmp_path / "run", "--live")
+    terminal.program(*live, then="; echo code $?")
+    terminal.until(r"● running.*\n.*/s")
     assert "ctrl+c  stop the run" in terminal.screen()
     terminal.press("C-c")
-    stopped = terminal.until(r"code 130", 60).replace("\n", "")
+    stopped = terminal.until(r"code 130", unwrapped=True)
     assert "transmissions are recorded" in stopped
-    assert f"--out {tmp_path}/run --resume" in stopped
+    assert f"--out {shlex.quote(f'{tmp_path}/run')} --resume" in stopped
     terminal.type("clear")
-    terminal.type(f"{PYTHON} run {scenario} --out {tmp_path}/run --live --resume; echo code $?")
-    terminal.until(r"● running.*\n.*/s", 60)
+    terminal.program(*live, "--resume", then="; echo code $?")
+    terminal.until(r"● running.*\n.*/s")
     terminal.press("q")
-    terminal.until("the run goes on; Ctrl-C stops it, with everything recorded", 30)
-    terminal.until("code 0", 120)
+    terminal.until("the run goes on; Ctrl-C stops it, with everything recorded")
+    terminal.until("code 0")
     with Ledger.open(tmp_path / "run" / "ledger.sqlite") as ledger:
         assert ledger.finished
         assert ledger.settled() == 120_000
@@ -268,7 +281,7 @@ def test_a_replay_brings_the_images_that_the_ledger_does_not_hold(tmp_path: Path
         for transmission in (0, bare, 10**6):
             asked.ask(transmission)
         answers = {}
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while asked.busy and time.monotonic() < end:
             answers |= dict(asked.answers())
             time.sleep(0.1)

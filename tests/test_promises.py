@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from known_ledger import assert_equal_ledgers, assert_waiting_changes_nothing
+from patience import PATIENCE_S
 
 import channelsim
 from channelsim.ledger import Ledger
@@ -125,11 +126,11 @@ def strike(path: Path, out: Path, after: int, how: signal.Signals, *extra: str) 
     child = subprocess.Popen(
         command(path, out, *extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_S
     while attempts_in(out) <= after and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(how)
-    child.communicate(timeout=60)
+    child.communicate(timeout=PATIENCE_S)
     return child.returncode, attempts_in(out)
 
 
@@ -159,7 +160,7 @@ def test_a_polite_interruption_says_how_to_resume(how: signal.Signals, tmp_path:
     while attempts_in(out) == 0 and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(how)
-    _, complaint = child.communicate(timeout=60)
+    _, complaint = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 130
     assert "--resume" in complaint
     assert "Traceback" not in complaint

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,7 +91,7 @@ class Checkout:
         self, *words: str | Path, cwd: Path | None = None, **settings: str
     ) -> tuple[int, str, str]:
         child = self.begin(*words, cwd=cwd, **settings)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=PATIENCE_S)
         return child.returncode, out, err
 
 
@@ -160,7 +161,7 @@ def test_what_was_broken_off_is_made_again(checkout: Checkout) -> None:
         before = len(checkout.installed)
         wait_until(lambda before=before: len(checkout.installed) > before)
         os.killpg(child.pid, how)
-        _, err = child.communicate(timeout=30)
+        _, err = child.communicate(timeout=PATIENCE_S)
         assert child.returncode != 0
         if how == signal.SIGTERM:
             assert child.returncode == 130
@@ -178,7 +179,7 @@ def test_two_starts_at_once_install_once(checkout: Checkout) -> None:
     wait_until(lambda: bool(checkout.installed))
     second = checkout.begin()
     for child in (first, second):
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=PATIENCE_S)
         assert child.returncode == 0
         assert out.endswith(": list\n")
     assert "waiting for it" in err
@@ -210,7 +211,7 @@ def test_a_missing_python_is_one_clear_sentence(checkout: Checkout) -> None:
     assert err.count("\n") == 1
 
 
-def wait_until(happened: object, seconds: float = 20.0) -> None:
+def wait_until(happened: object, seconds: float = PATIENCE_S) -> None:
     end = time.monotonic() + seconds
     while not happened():  # type: ignore[operator]
         assert time.monotonic() < end, "it never happened"
@@ -226,7 +227,7 @@ def child(program: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(path), str(ROOT)])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 

@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from channelsim.codecs import Trained
 from channelsim.codecs.trained import load_weights
 from channelsim.errors import InputError, Interrupted
 from channelsim.metrics.ssim import SSIM
-from channelsim.train import train
+from channelsim.train import train, train_seeds
 from channelsim.training import card as cards
 from channelsim.training import loss as losses
 from channelsim.training import progress
@@ -39,6 +40,7 @@ from channelsim.training.objectives import (
     reconstruction_loss,
 )
 from channelsim.training.reading import read_recipe
+from channelsim.training.spread import outside
 from channelsim.training.trainer import Trainer
 
 PLAIN = {
@@ -840,3 +842,41 @@ def test_a_diverging_training_says_so(tmp_path, few_images):
     recipe = write(tmp_path, {**PLAIN, "learning_rate": 1e20})
     with pytest.raises(InputError, match=r"the loss is (nan|inf) .*lower learning_rate"):
         train(recipe, tmp_path / "out")
+
+
+# --- more than one seed -------------------------------------------------------------------------
+
+
+def test_further_seeds_give_the_card_the_spread_of_its_figures(tmp_path, few_images):
+    recipe = write(tmp_path, {**PLAIN, "epochs": 1})
+    done = train_seeds(recipe, 2, tmp_path / "out")
+    seed = done.card["seed"]
+    alone = [train(recipe, tmp_path / f"alone{i}", seed=seed + i).card for i in range(3)]
+    assert done.card["sha256"] == alone[0]["sha256"]
+    spread = done.card["spread"]
+    assert spread["seeds"] == [seed, seed + 1, seed + 2]
+    errors = [card["test_mse"] for card in alone]
+    assert spread["test_mse"]["mean"] == pytest.approx(statistics.fmean(errors), rel=1e-3)
+    assert spread["test_mse"]["sd"] == pytest.approx(statistics.stdev(errors), rel=1e-3)
+    middle, reach = (
+        statistics.fmean(map(math.log, errors)),
+        9.925 * (4 / 3) ** 0.5,
+    )  # t at 99 %, 2 df
+    reach *= statistics.stdev(map(math.log, errors))
+    limits = [math.exp(middle - reach), math.exp(middle + reach)]
+    assert spread["test_mse"]["within"] == pytest.approx(limits, rel=2e-3)
+    assert outside(done.card, spread) == []
+    wrong = {**done.card, "transmit_power": 100.0}
+    assert [text.split()[0] for text in outside(wrong, spread)] == ["transmit_power"]
+    again = train_seeds(recipe, 2, tmp_path / "out")  # all of it is there
+    assert again.already_done
+    assert again.card["spread"] == spread
+
+
+def test_what_draws_nothing_has_no_other_seeds(tmp_path, few_images):
+    pca = {"codec": {"architecture": "pca", "latent_size": 3}, "data": {"name": "mnist5k"}}
+    recipe = write(tmp_path, pca)
+    with pytest.raises(InputError, match="only codecs that are trained in steps differ"):
+        train_seeds(recipe, 2, tmp_path / "out")
+    with pytest.raises(InputError, match="pca draws nothing, so it has no other seed"):
+        train(recipe, tmp_path / "another", seed=9)

@@ -191,13 +191,24 @@ def train(
         typer.Option(help="Folder of the result; without it runs/train-RECIPE.", metavar="DIR"),
     ] = None,
     data_root: DataRoot = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            help="Train so many further seeds; the card then tells how its figures spread.",
+            metavar="N",
+            min=0,
+        ),
+    ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the codec is.")] = False,
 ) -> None:
     """Train a codec from its recipe; started again, it goes on where it was interrupted.
 
     [dim]Example:[/] channelsim train recipe.yaml --out runs/my-vae
     """
-    _do("training", "train", out, recipe=recipe, out=out, data_root=data_root, quiet=quiet)
+    _do(
+        "training", "train", out,
+        recipe=recipe, out=out, data_root=data_root, seeds=seeds, quiet=quiet,
+    )  # fmt: skip
 
 
 @app.command()

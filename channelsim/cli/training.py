@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _EVERY_S = 5.0  # between two lines where nobody watches a terminal; ours
 
 
-def train(*, recipe: str, out: Path | None, data_root: Path | None, quiet: bool) -> None:
+def train(
+    *, recipe: str, out: Path | None, data_root: Path | None, seeds: int, quiet: bool
+) -> None:
     """Train with a progress bar on standard error; the card's figures on standard output."""
     from rich.console import Console
 
@@ -26,7 +28,10 @@ def train(*, recipe: str, out: Path | None, data_root: Path | None, quiet: bool)
 
     console = Console(highlight=False)
     with _progress(Console(stderr=True, highlight=False), quiet) as show:
-        result = training.train(recipe, out=out, data_root=data_root, on_progress=show)
+        if seeds:
+            result = training.train_seeds(recipe, seeds, out, data_root, show)
+        else:
+            result = training.train(recipe, out=out, data_root=data_root, on_progress=show)
     if quiet:
         lines = [str(result.weights)]
     else:
@@ -51,6 +56,11 @@ def _done(card: Mapping[str, Any], already: bool) -> Iterator[str]:
     for key, value in card.items():
         if isinstance(value, float):
             yield f"  {key:<33} {value:.6g}"
+    for key, value in (card.get("spread") or {}).items():
+        if isinstance(value, dict):
+            low, high = value["within"]
+            spread = f"{value['mean']:.4g} ± {value['sd']:.2g}; one more: {low:.4g} to {high:.4g}"
+            yield f"  {f'over seeds: {key}':<33} {spread}"
     for group in ("generation", "disentanglement"):
         for key, value in (card.get(group) or {}).items():
             if isinstance(value, float):

@@ -95,7 +95,12 @@ def write_codec(
         "recipe_hash": reading.hash,
     }
     card = _rounded(card)
-    told = {"versions": measure.versions(), "command": command(reading), **remarks}
+    told = {
+        "versions": measure.versions(),
+        "arithmetic": measure.arithmetic_here(),
+        "command": command(reading),
+        **remarks,
+    }
     return save_weights(
         weights, stored, blueprint, card, told, half=dtype == "float16", exact=exact
     )

@@ -281,6 +281,7 @@ class _Trainer:
         }
         remarks = {
             "versions": measure.versions(),
+            "arithmetic": measure.arithmetic_here(),
             "training_s": round(self.standing.seconds, 1),
             "threads": torch.get_num_threads(),
         }

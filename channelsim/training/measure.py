@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import channelsim
-from channelsim import units
+from channelsim import arithmetic, units
 from channelsim.codecs.module import Module
 from channelsim.codecs.network import Network
 from channelsim.metrics import METRICS
@@ -136,6 +136,15 @@ def _posterior(folded: nn.Module, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, both [n, K]."""
     answer = folded.encode(rows)  # type: ignore[operator]
     return answer if isinstance(answer, tuple) else (answer, torch.zeros_like(answer))
+
+
+def arithmetic_here() -> dict[str, str]:
+    """What computed it: a recipe gives the same bits where the signature is the same."""
+    return {
+        "instruction_set": arithmetic.instruction_set(),
+        "signature": arithmetic.signature(),
+        "processor": arithmetic.processor(),
+    }
 
 
 def versions() -> dict[str, str]:
