@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from channelsim.row_product import RowProduct
 from channelsim.rows import Knowledge, Rows
 from channelsim.threat import Adversary
 
@@ -33,25 +34,14 @@ class LinearDecoder(nn.Module):
         return (latent @ self.jacobian.T).view(-1, *self.shape) + self.offset
 
 
-class _FromLatent(nn.Module):
-    """z·W + b with W as [K, values]: in the order of `nn.Linear` the gradient's sum over values
-    would depend on a row's place in the batch, and no attack could then be blamed for it."""
-
-    def __init__(self, latent_size: int, values: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(1.2 * torch.randn(latent_size, values))
-        self.bias = nn.Parameter(0.5 * torch.randn(values))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return torch.addmm(self.bias, latent, self.weight)
-
-
 def convolutional(latent_size: int = 6, colours: int = 1) -> nn.Module:
     """A small nonlinear decoder to [colours, 16, 16] in (0, 1), fixed weights."""
     with torch.random.fork_rng():
         torch.manual_seed(11)
         network = nn.Sequential(
-            _FromLatent(latent_size, 128),
+            # Not `nn.Linear`, whose sums may depend on a row's place in the batch: no attack could
+            # then be blamed for it.
+            RowProduct(1.2 * torch.randn(latent_size, 128), 0.5 * torch.randn(128)),
             nn.Unflatten(1, (8, 4, 4)),
             nn.LeakyReLU(0.2),
             nn.ConvTranspose2d(8, 8, 4, 2, 1),

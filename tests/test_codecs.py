@@ -197,28 +197,32 @@ def test_every_codec_is_ready_for_inference(codec):
 
 @pytest.mark.parametrize("rows", [16, ROWS])
 def test_a_rows_result_never_depends_on_its_neighbours_or_its_place(codec, rows):
-    """Bit for bit, in blocks of a multiple of 8: alone and padded, and among shuffled others."""
+    """Bit for bit, alone and padded, and among shuffled others; a module of the user's own, whose
+    kernels are not ours, up to rounding."""
     images = digits(rows)
+    own = isinstance(codec, Module)
+
+    def same(one, other):
+        return torch.allclose(one, other, rtol=1e-5, atol=1e-5) if own else torch.equal(one, other)
+
     latent = codec.encode(images)
     weight = torch.rand(codec.image_shape, generator=torch.Generator().manual_seed(4))
 
     def gradient(z):
-        if isinstance(codec, Module):  # the order of sums inside a user's nn.Linear is not ours
-            return z
         z = z.clone().requires_grad_()
         return torch.autograd.grad((codec.decode(z) * weight).sum(), z)[0]
 
     decoded, slope = codec.decode(latent), gradient(latent)
     shuffled = torch.randperm(rows, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(codec.encode(images[shuffled]), latent[shuffled])
-    assert torch.equal(codec.decode(latent[shuffled]), decoded[shuffled])
-    assert torch.equal(gradient(latent[shuffled]), slope[shuffled])
+    assert same(codec.encode(images[shuffled]), latent[shuffled])
+    assert same(codec.decode(latent[shuffled]), decoded[shuffled])
+    assert same(gradient(latent[shuffled]), slope[shuffled])
     for row in (0, rows // 3, rows - 1):
         alone_image, alone_latent = torch.zeros_like(images), torch.zeros_like(latent)
         alone_image[3], alone_latent[3] = images[row], latent[row]
-        assert torch.equal(codec.encode(alone_image)[3], latent[row])
-        assert torch.equal(codec.decode(alone_latent)[3], decoded[row])
-        assert torch.equal(gradient(alone_latent)[3], slope[row])
+        assert same(codec.encode(alone_image)[3], latent[row])
+        assert same(codec.decode(alone_latent)[3], decoded[row])
+        assert same(gradient(alone_latent)[3], slope[row])
 
 
 # --- a user's module ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from channelsim import weight_files
 from channelsim.errors import InputError, did_you_mean
+from channelsim.row_product import RowProduct
 
 FORMAT = "channelsim-classifier-1"
 TRUNKS_FOLDER = Path(__file__).resolve().parent.parent / "zoo" / "trunks"
@@ -59,8 +60,10 @@ class SmallConv(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, C, H, W] in [0, 1]."""
-        logits: Tensor = self.head(self.features(images))
-        return logits
+        features = self.features(images)
+        if self.head.weight.requires_grad:  # it is being trained
+            return cast(Tensor, self.head(features))
+        return cast(Tensor, RowProduct(self.head.weight.T, self.head.bias)(features))
 
 
 ARCHITECTURES: Mapping[str, type[SmallConv]] = {"small-conv": SmallConv}
