@@ -25,11 +25,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Files whose tests another processor, number of threads or temporary folder could make fail:
 # `.ci/run` runs them once more under all three.
-ELSEWHERE = frozenset(
-    "awgn_power before_encoder bit_flips classifier cli codecs live live_terminal metrics"
-    " metrics_features metrics_in_runs metrics_perceptual pca pgd promises self_test signal_path"
-    " substitution train universal zoo".split()
-)
+ELSEWHERE = {
+    "awgn_power",
+    "before_encoder",
+    "bit_flips",
+    "classifier",
+    "cli",
+    "codecs",
+    "live",
+    "live_terminal",
+    "metrics",
+    "metrics_features",
+    "metrics_in_runs",
+    "metrics_perceptual",
+    "pca",
+    "pgd",
+    "promises",
+    "self_test",
+    "signal_path",
+    "substitution",
+    "train",
+    "universal",
+    "zoo",
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
