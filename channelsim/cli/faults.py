@@ -19,12 +19,16 @@ from typing import NoReturn
 from channelsim import __version__
 from channelsim.cli import too_early
 from channelsim.display import streams
-from channelsim.errors import ChannelsimError
+from channelsim.errors import ChannelsimError, cut
 
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+# A file that is not there, not to be touched, or of a name that no file has.
+_NAMED_WRONG = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY,
+)  # fmt: skip
 
 
 def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
@@ -65,13 +69,14 @@ def _interrupted(error: BaseException | None) -> bool:
 def _unforeseen(error: Exception, log_folder: Path | None) -> int:
     if (isinstance(error, OSError) and error.errno in _FULL) or _database_is_full(error):
         return say("The disk is full: free some space and go on with --resume.", MACHINE)
-    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
-        return say(f"{error.filename}: {error.strerror}.", USER)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        code = USER if error.errno in _NAMED_WRONG else MACHINE
+        return say(cut(f"{error.filename}: {error.strerror}."), code)
     try:
         where = f"the full log is in {_write_log(error, log_folder)}"
     except OSError:
         where = "its log could not be written:\n" + "".join(traceback.format_exception(error))
-    what = str(error).split("\n")[0] or "no message"
+    what = str(error).split("\n")[0][:200] or "no message"
     return say(f"A bug in channelsim ({type(error).__name__}: {what}); {where}", MACHINE)
 
 
@@ -83,7 +88,7 @@ def _database_is_full(error: Exception) -> bool:
 
 
 def _write_log(error: Exception, folder: Path | None) -> Path:
-    if folder is not None and folder.is_dir() and os.access(folder, os.W_OK):
+    if folder is not None and os.access(folder, os.W_OK) and folder.is_dir():
         path = folder / "channelsim-error.log"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     else:

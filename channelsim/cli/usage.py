@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from channelsim.cli.faults import USER, say
-from channelsim.errors import did_you_mean
+from channelsim.errors import cut, did_you_mean
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
 
@@ -30,7 +30,7 @@ def explain(error: Any) -> int:
     context = error.ctx
     place = context.command_path if context is not None else "channelsim"
     sentence = _sentence(error, context)
-    return say(f"{place}: {sentence} ({place} --help shows what it takes.)", USER)
+    return say(cut(f"{place}: {sentence} ({place} --help shows what it takes.)"), USER)
 
 
 def _sentence(error: Any, context: Any) -> str:
