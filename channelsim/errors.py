@@ -7,6 +7,7 @@ Every exception takes exactly one string: simpy rebuilds the exception of a fail
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -16,7 +17,7 @@ class ChannelsimError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(cut(message))
 
     @property
     def message(self) -> str:
@@ -42,7 +43,15 @@ class Interrupted(ChannelsimError):  # noqa: N818  a decision, not an error
     exit_code = 130
 
 
+_LONGEST_WORD = re.compile(r"[^\s/]{121,}")  # ours: longer than the names people give
+
+
+def cut(message: str) -> str:
+    """The message with the middle of overlong words left out: a value may be 5,000 letters."""
+    return _LONGEST_WORD.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", message)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean x?`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]}?" if near else ""

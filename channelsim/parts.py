@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from channelsim import units
 from channelsim.errors import InputError
+from channelsim.file_names import written_name
 from channelsim.rows import Channel, Rows
 
 # Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
@@ -47,9 +48,13 @@ Flag = Annotated[bool, Strict()]
 
 def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
     folder = (info.context or {}).get("folder") if isinstance(info.context, Mapping) else None
-    if isinstance(value, str | Path) and folder is not None:
-        return Path(folder) / Path(value).expanduser()
-    return value
+    if not isinstance(value, str | Path):
+        return value
+    try:
+        file = written_name(value)
+    except InputError as error:
+        raise ValueError(error.message) from None
+    return value if folder is None else Path(folder) / file
 
 
 # A file to read; a relative path in a scenario file means beside that file.

@@ -26,6 +26,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
         "0",
         {
             "errors": {"errors", "problems"},
+            "file_names": {"file_names"},
             "units": {"units"},
             "seeds": {"seeds"},
             "row_product": {"row_product"},

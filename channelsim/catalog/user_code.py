@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from channelsim.errors import InputError, did_you_mean
+from channelsim.file_names import written_name
 
 
 def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
@@ -21,7 +22,7 @@ def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
     name, colon, wanted = use.rpartition(":")
     if not colon or wanted.endswith(".py"):
         raise InputError(f'{use!r} names no class; write "{use.rstrip(":")}:MyClass"')
-    file = (folder or Path()) / Path(name).expanduser()
+    file = (folder or Path()) / written_name(name)
     return file.absolute(), wanted.strip()
 
 

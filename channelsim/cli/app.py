@@ -14,7 +14,7 @@ import typer
 
 from channelsim import __version__
 from channelsim.cli import usage
-from channelsim.cli.faults import INTERRUPTED, guarded
+from channelsim.cli.faults import DONE, INTERRUPTED, guarded, say
 
 app = typer.Typer(
     name="channelsim",
@@ -46,8 +46,10 @@ def answer(arguments: list[str]) -> int:
     except _USAGE_ERROR as error:
         return usage.explain(error)
     except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    return code if isinstance(code, int) else 0
+        return say("Interrupted.", INTERRUPTED)
+    except SystemExit:  # how Rich takes it that a reader leaves the help
+        return DONE
+    return code if isinstance(code, int) else DONE
 
 
 def _do(module: str, work: str, log_folder: Path | None = None, **options: Any) -> None:

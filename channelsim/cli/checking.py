@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Path | None) -> None:
     """Load, try, estimate, and say all of it."""
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
 
     from channelsim.estimate import BUDGET_S, estimate, trial
     from channelsim.scenario import Scenario
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = StandardConsole(wrapped=False)
     loaded = Scenario.load(scenario, set=settings_of(settings), seed=seed, data_root=data_root)
     _table(console, loaded.title, _contents(loaded))
-    aside = Console(stderr=True)
+    aside = StandardConsole(error=True)
     with aside.status("sending one message through every arm"):
         tried = trial(loaded, 1)
     _table(console, None, _findings(tried))

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def download(*, name: str, data_root: Path | None, quiet: bool) -> None:
     """Fetch a data set with a progress bar on standard error; its files on standard output."""
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
 
     from channelsim.sources.download import download as fetch
 
-    with _progress(Console(stderr=True, highlight=False), quiet) as show:
+    with _progress(StandardConsole(error=True), quiet) as show:
         files = fetch(name, data_root, show)
-    console = Console(highlight=False)
+    console = StandardConsole()
     for file in files:
         console.print(str(file), markup=False, soft_wrap=True)
     if not quiet:

@@ -17,12 +17,18 @@ from types import FrameType
 from typing import NoReturn
 
 from channelsim import __version__
-from channelsim.errors import ChannelsimError
+from channelsim.cli import too_early
+from channelsim.display import streams
+from channelsim.errors import ChannelsimError, cut
 
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+# A file that is not there, not to be touched, or of a name that no file has.
+_NAMED_WRONG = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY,
+)  # fmt: skip
 
 
 def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
@@ -35,29 +41,43 @@ def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
         body()
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_stdout()  # the reader has what it wanted (`… | head`)
+        streams.forget(sys.stdout)  # the reader has what it wanted (`… | head`)
     except ChannelsimError as error:
-        return _say(error.message, error.exit_code)
+        return say(error.message, error.exit_code)
     except KeyboardInterrupt:
-        return _say("Interrupted.", INTERRUPTED)
+        return say("Interrupted.", INTERRUPTED)
+    except SystemExit:  # never ours
+        return say("Code that the scenario names ended the program; remove exit() from it.", USER)
     except MemoryError:
-        return _say("Out of memory: try a smaller block_rows or fewer messages.", MACHINE)
+        return say("Out of memory: try a smaller block_rows or fewer messages.", MACHINE)
     except Exception as error:
+        if _interrupted(error):
+            return say("Interrupted.", INTERRUPTED)
         return _unforeseen(error, log_folder)
     return DONE
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: compiled modules make an ImportError of it while they load."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _unforeseen(error: Exception, log_folder: Path | None) -> int:
     if (isinstance(error, OSError) and error.errno in _FULL) or _database_is_full(error):
-        return _say("The disk is full: free some space and go on with --resume.", MACHINE)
-    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
-        return _say(f"{error.filename}: {error.strerror}.", USER)
+        return say("The disk is full: free some space and go on with --resume.", MACHINE)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        code = USER if error.errno in _NAMED_WRONG else MACHINE
+        return say(cut(f"{error.filename}: {error.strerror}."), code)
     try:
         where = f"the full log is in {_write_log(error, log_folder)}"
     except OSError:
         where = "its log could not be written:\n" + "".join(traceback.format_exception(error))
-    what = str(error).split("\n")[0] or "no message"
-    return _say(f"A bug in channelsim ({type(error).__name__}: {what}); {where}", MACHINE)
+    what = str(error).split("\n")[0][:200] or "no message"
+    return say(f"A bug in channelsim ({type(error).__name__}: {what}); {where}", MACHINE)
 
 
 def _database_is_full(error: Exception) -> bool:
@@ -68,7 +88,7 @@ def _database_is_full(error: Exception) -> bool:
 
 
 def _write_log(error: Exception, folder: Path | None) -> Path:
-    if folder is not None and folder.is_dir() and os.access(folder, os.W_OK):
+    if folder is not None and os.access(folder, os.W_OK) and folder.is_dir():
         path = folder / "channelsim-error.log"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     else:
@@ -81,22 +101,22 @@ def _write_log(error: Exception, folder: Path | None) -> Path:
     return path
 
 
-def _say(sentence: str, code: int) -> int:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_stdout()
-    sys.stderr.write(sentence.rstrip("\n") + "\n")
+def say(sentence: str, code: int) -> int:
+    """Write a sentence to standard error, after what standard output still holds; return ``code``.
+
+    Neither a full disk nor a reader that left keeps the sentence or the code back.
+    """
+    for stream, text in ((sys.stdout, ""), (sys.stderr, sentence.rstrip("\n") + "\n")):
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:
+            streams.forget(stream)
     return code
 
 
-def _forget_stdout() -> None:
-    # Python flushes standard output once more on its way out.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _listen() -> None:
-    """Make SIGTERM act like Ctrl-C, whoever listens to Ctrl-C by then."""
+    """Make SIGTERM act like Ctrl-C, whoever listens to Ctrl-C by then, and Ctrl-C an exception."""
 
     def as_interrupt(number: int, frame: FrameType | None) -> None:
         listener = signal.getsignal(signal.SIGINT)
@@ -106,6 +126,8 @@ def _listen() -> None:
             _interrupt()
 
     signal.signal(signal.SIGTERM, as_interrupt)
+    if signal.getsignal(signal.SIGINT) is too_early:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt() -> NoReturn:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.errors import InputError
+from channelsim.file_names import written_name
 
 
 def settings_of(written: list[str]) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def settings_of(written: list[str]) -> dict[str, Any]:
 
 def existing_run(folder: Path) -> Path:
     """The ledger of a run folder, or of the ledger file itself."""
+    folder = written_name(folder)
     ledger = folder if folder.name == "ledger.sqlite" else folder / "ledger.sqlite"
     if not ledger.is_file():
         raise InputError(

@@ -11,7 +11,7 @@ from channelsim.errors import InputError
 
 def population(*, folder: Path, figure: str, weights: Path | None, data_root: Path | None) -> None:
     """Fréchet distances of every arm, as a table; a progress bar on standard error."""
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Left
     from rich.text import Text
@@ -23,7 +23,7 @@ def population(*, folder: Path, figure: str, weights: Path | None, data_root: Pa
         raise InputError(f"--figure {figure}: allowed are fdd and fid")
     chosen: Literal["fdd", "fid"] = "fdd" if figure == "fdd" else "fid"
     run = existing_run(folder).parent
-    console = Console(stderr=True, highlight=False)
+    console = StandardConsole(error=True)
     bar = Progress(TextColumn("arms"), BarColumn(), MofNCompleteColumn(), Left(), console=console)
     bar.disable = not console.is_terminal
     with bar:
@@ -38,7 +38,7 @@ def population(*, folder: Path, figure: str, weights: Path | None, data_root: Pa
     swept = list(found[0].swept)
     leading = [Column("receiver", [arm.receiver for arm in found], left=True)]
     leading += [Column(key, [f"{arm.swept[key]}" for arm in found]) for key in swept]
-    page = Page(Console(highlight=False))
+    page = Page(StandardConsole())
     page.tables(
         leading,
         [

@@ -32,12 +32,12 @@ def run(
 
     ``folder_file``: where to write the name of the run's folder, for whoever watches it.
     """
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
 
     from channelsim import campaign
     from channelsim.display.plain import PlainDisplay, QuietDisplay
 
-    progress = Console(stderr=True, highlight=False)
+    progress = StandardConsole(error=True)
     display: Display = QuietDisplay(progress) if quiet else PlainDisplay(progress)
     try:
         done = campaign.run(
@@ -54,7 +54,7 @@ def run(
     finally:
         display.close()
     if quiet:  # for scripts: they will ask for what they want
-        console = Console(highlight=False)
+        console = StandardConsole()
         console.print(str(done.folder), markup=False, soft_wrap=True)
         return
     _report(done)
@@ -104,15 +104,16 @@ def _telling(file: Path) -> Callable[[Path], None]:
 
 
 def _report(done: Run) -> None:
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
 
     from channelsim.display.plain import print_summary
 
-    console = Console(highlight=False)
+    console = StandardConsole()
     summary = done.summary()
+    pictures = _pictures(done, summary)  # before the text, whose reader may leave
     print_summary(console, summary)
     console.print()
-    for line in _what_next(done, _pictures(done, summary)):
+    for line in _what_next(done, pictures):
         console.print(line, markup=False, soft_wrap=True)
 
 

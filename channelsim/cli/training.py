@@ -22,12 +22,12 @@ def train(
     *, recipe: str, out: Path | None, data_root: Path | None, seeds: int, quiet: bool
 ) -> None:
     """Train with a progress bar on standard error; the card's figures on standard output."""
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
 
     from channelsim import train as training
 
-    console = Console(highlight=False)
-    with _progress(Console(stderr=True, highlight=False), quiet) as show:
+    console = StandardConsole()
+    with _progress(StandardConsole(error=True), quiet) as show:
         if seeds:
             result = training.train_seeds(recipe, seeds, out, data_root, show)
         else:

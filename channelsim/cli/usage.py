@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
-from channelsim.cli.faults import USER
-from channelsim.errors import did_you_mean
+from channelsim.cli.faults import USER, say
+from channelsim.errors import cut, did_you_mean
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
 
@@ -31,8 +30,7 @@ def explain(error: Any) -> int:
     context = error.ctx
     place = context.command_path if context is not None else "channelsim"
     sentence = _sentence(error, context)
-    sys.stderr.write(f"{place}: {sentence} ({place} --help shows what it takes.)\n")
-    return USER
+    return say(cut(f"{place}: {sentence} ({place} --help shows what it takes.)"), USER)
 
 
 def _sentence(error: Any, context: Any) -> str:

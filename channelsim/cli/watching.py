@@ -37,11 +37,11 @@ def watch(*, folder: Path, data_root: Path | None, svg: Path | None, size: str, 
     if press:
         raise InputError("--press: only for the picture of --svg; add it, or press the keys")
     if not on_a_terminal():
-        from rich.console import Console
+        from channelsim.display.console import StandardConsole
 
         from channelsim.display.live.plain import watch_plainly
 
-        watch_plainly(model, Console(highlight=False))
+        watch_plainly(model, StandardConsole())
         return
     _step_back()
     app = _app(lambda: model)

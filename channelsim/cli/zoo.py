@@ -27,13 +27,13 @@ def zoo(
 def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Path | None) -> None:
     import time
 
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from channelsim.cli.inputs import duration
     from channelsim.training import zoo as making
 
-    console = Console(stderr=True, highlight=False)
+    console = StandardConsole(error=True)
     total = len(only) or sum(len(wave) for wave in making.waves())
     begun = time.monotonic()
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
@@ -49,7 +49,7 @@ def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Pat
 
 
 def _table() -> None:
-    from rich.console import Console
+    from channelsim.display.console import StandardConsole
 
     from channelsim.display.tables import Column, Page
     from channelsim.training import zoo as making
@@ -64,4 +64,4 @@ def _table() -> None:
         Column("defence", [row.defence for row in rows], left=True),
     ]
     names = Column("codec", [row.name for row in rows], left=True)
-    Page(Console(highlight=False)).tables([names], columns)
+    Page(StandardConsole()).tables([names], columns)

@@ -15,7 +15,7 @@ from channelsim.channels import notices as path_notices
 from channelsim.errors import InputError
 from channelsim.link import notices
 from channelsim.parts import Metric
-from channelsim.problems import Origins, Problems, Where
+from channelsim.problems import Origins, Problems, Where, shown
 from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
 from channelsim.scenario.assembly import Workshop
 from channelsim.scenario.company import company_notices
@@ -24,7 +24,7 @@ from channelsim.scenario.resolved import Resolver, digest, loadable
 from channelsim.scenario.settings import Settings
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
 from channelsim.scenario.waiting import default_block_rows
-from channelsim.scenario.yaml_lines import read_yaml
+from channelsim.scenario.yaml_lines import half_character, read_yaml
 
 _LONGEST = 2_000_000  # bytes; a scenario is a page
 
@@ -142,9 +142,14 @@ def _from_python(value: Any, depth: int = 0) -> Any:
     if depth > 50:
         raise InputError("scenario: nested too deeply")
     if isinstance(value, Mapping):
-        return {key: _from_python(inner, depth + 1) for key, inner in value.items()}
+        return {
+            _from_python(key, depth + 1): _from_python(inner, depth + 1)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple | range):
         return [_from_python(inner, depth + 1) for inner in value]
+    if isinstance(value, str) and (fault := half_character(value)):
+        raise InputError(f"scenario: {shown(value)} {fault}")
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value) if isinstance(value, Path) else value

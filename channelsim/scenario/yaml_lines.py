@@ -19,6 +19,18 @@ Where = tuple[str | int, ...]
 _LARGEST = 100_000  # values in one file; aliases of aliases would make billions of them
 _DEEPEST = 50
 _TAG = "tag:yaml.org,2002:"
+_HALF = re.compile("[\ud800-\udfff]")  # of a pair in UTF-16, as an escape may leave it
+
+
+def half_character(text: str) -> str:
+    """Why a text is none, where it holds one half of a character; else an empty text."""
+    half = _HALF.search(text)
+    if half is None:
+        return ""
+    return (
+        f"holds half a character (U+{ord(half[0]):X}), which no text can; write the whole one, or"
+        " leave it out"
+    )
 
 
 @dataclass(frozen=True)
@@ -134,6 +146,8 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         text, tag = str(node.value), node.tag.removeprefix(_TAG)
+        if fault := half_character(text):
+            raise InputError(f"{self.name}:{node.start_mark.line + 1}  {fault}")
         try:
             match tag:
                 case "str":
@@ -163,6 +177,8 @@ class _Reader:
 
 
 def _sentence(error: yaml.YAMLError, text: str, name: str) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{name}: not a text file: it holds {str(error.character)[:1]!a}"
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         reason = " ".join(str(error).split())
         return f"{name}: not a YAML text file ({reason[:120]})"

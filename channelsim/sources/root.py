@@ -13,17 +13,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from channelsim.errors import InputError
+from channelsim.file_names import written_name
 
 
 def data_root(given: Path | None = None) -> Path:
     """The folder with the user's data: as given, else CHANNELSIM_DATA, else the cache folder."""
     if given is not None:
-        return Path(given).expanduser()
+        return written_name(given)
     named = os.environ.get("CHANNELSIM_DATA")
     if named:
-        return Path(named).expanduser()
+        return written_name(named)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "channelsim"
+    try:
+        return written_name(cache) / "channelsim"
+    except InputError:
+        raise InputError(
+            "nobody knows your home folder, where data sets are looked for; name another with"
+            " --data-root or CHANNELSIM_DATA"
+        ) from None
 
 
 def found(folders: Sequence[Path], name: str) -> Path | None:

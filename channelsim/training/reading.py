@@ -10,6 +10,7 @@ from typing import Any
 from channelsim import sources
 from channelsim.codecs.trained import Blueprint, load_weights, zoo_file, zoo_names
 from channelsim.errors import InputError, did_you_mean
+from channelsim.file_names import written_name
 from channelsim.problems import Problems
 from channelsim.training.recipe import PcaRecipe, Recipe
 from channelsim.training.recipe_file import hash_of, read_document, said, validated
@@ -72,7 +73,11 @@ def read_recipe(path: Path) -> Reading:
 def _find_init(path: Path, init: str, problems: Problems) -> Path | None:
     if init in zoo_names():
         return zoo_file(init)
-    file = path.parent / Path(init).expanduser()
+    try:
+        file = path.parent / written_name(init)
+    except InputError as error:
+        problems.add(("init",), error.message)
+        return None
     if file.is_file():
         return file
     known = ", ".join(zoo_names()) or "none yet"

@@ -1,0 +1,68 @@
+"""Standard streams as a machine may give them: closed, in any encoding, left by their reader."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import sys
+import unicodedata
+from io import TextIOWrapper
+from typing import TextIO
+
+_PLAINLY = "channelsim-plainly"  # the name of the error handler below
+_WIDEST = 10_000  # columns; ours, wider is no terminal
+
+
+def prepare() -> None:
+    """Make standard output and error ready for any text, and the terminal's size a size.
+
+    A closed one (``>&-``) leads nowhere. What an encoding lacks is written as near to it as the
+    encoding can, so that a title never ends a run. ``COLUMNS=0`` means that nobody knows.
+    """
+    _fill_closed()
+    sys.stdout = _ready(sys.stdout)
+    sys.stderr = _ready(sys.stderr)
+    for name in ("COLUMNS", "LINES"):
+        given = os.environ.get(name, "1")
+        if not (given.isascii() and given.isdigit() and 0 < len(given) < 9):
+            del os.environ[name]
+        elif not 0 < int(given) <= _WIDEST:
+            del os.environ[name]
+
+
+def forget(stream: TextIO) -> None:
+    """Nobody reads it any more: let whatever is still written, also at the exit, go nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # a stream of a test has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _fill_closed() -> None:
+    """Give the numbers 0 to 2 to nothing where they are free, or a ledger would be number 1."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
+def _ready(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open as long as we run
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors=_PLAINLY)
+    return stream
+
+
+def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
+    """``ä`` → ``a``, ``ε`` → ``?``; a file name's odd byte stays that byte."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    if "\udc80" <= letter <= "\udcff":
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    nearest = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode("ascii")
+    return nearest or "?", error.start + 1
+
+
+codecs.register_error(_PLAINLY, _plainly)
