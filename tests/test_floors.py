@@ -26,6 +26,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
         "0",
         {
             "errors": {"errors", "problems"},
+            "files": {"files"},
             "units": {"units"},
             "seeds": {"seeds"},
             "row_product": {"row_product"},
@@ -41,6 +42,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "stretches": {"stretches"},
             "scales": {"scales"},
             "weight_files": {"weight_files"},
+            "consent": {"consent"},
         },
     ),
     ("2", {"parts": {"parts", "fading"}}),
@@ -86,6 +88,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "interference",
                 "medium",
                 "fingerprint",
+                "part_prints",
                 "self_test",
                 "recompute",
                 "replay",

@@ -295,6 +295,16 @@ class Ledger:
         return {key: json.loads(value) for key, value in self.rows("SELECT * FROM header")}
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """What whoever reads this ledger should know of it."""
+        if "parts" in self.header():
+            return ()
+        return (
+            "this run does not say what its parts compute (an earlier channelsim made it): whether"
+            " files of code and weights are still the same is not known, and it cannot be resumed",
+        )
+
+    @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
         return "finished" in self.header()
