@@ -21,7 +21,7 @@ from channelsim.ledger import Ledger
 from channelsim.replay import replay
 from channelsim.scenario import Scenario
 
-CODEC = '''
+CODEC = """
 from torch import nn
 from torch.nn import functional as F
 
@@ -35,9 +35,9 @@ class Scaled(nn.Module):
     def decode(self, latents):
         {lazily}
         return GAIN * F.interpolate(latents.reshape(len(latents), 1, 8, 8), scale_factor=4)
-'''
+"""
 
-LOADED = '''
+LOADED = """
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ class Scaled(nn.Module):
 
     def decode(self, latents):
         return self.gain * F.interpolate(latents.reshape(len(latents), 1, 8, 8), scale_factor=4)
-'''
+"""
 
 SCENARIO = """
 title: A codec that may change
