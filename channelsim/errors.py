@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
+
+_JOINERS = "\u200c\u200d"  # words of some languages, and many pictures, need these
 
 
 class ChannelsimError(Exception):
@@ -37,6 +40,12 @@ class MachineError(ChannelsimError):
     exit_code = 1
 
 
+class Differs(ChannelsimError):  # noqa: N818  an answer, not an error
+    """What was computed again is not what the ledger holds (exit code 3)."""
+
+    exit_code = 3
+
+
 class Interrupted(ChannelsimError):  # noqa: N818  a decision, not an error
     """Stopped by the user or the system; what was committed stays (exit code 130)."""
 
@@ -49,6 +58,18 @@ _LONGEST_WORD = re.compile(r"[^\s/]{121,}")  # ours: longer than the names peopl
 def cut(message: str) -> str:
     """The message with the middle of overlong words left out: a value may be 5,000 letters."""
     return _LONGEST_WORD.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", message)
+def printable(text: str) -> str:
+    """A text of anybody's on one line: what would steer a terminal or turn letters is spelt out."""
+    return "".join(
+        " " if one in "\t\n" else one if _harmless(one) else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
+def _harmless(character: str) -> bool:
+    # Controls, formats (right-to-left marks among them), halves of surrogates, line separators.
+    category = unicodedata.category(character)
+    return category not in {"Cc", "Cs", "Zl", "Zp"} and (category != "Cf" or character in _JOINERS)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

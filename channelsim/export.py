@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from channelsim.errors import InputError, MachineError, did_you_mean
 from channelsim.ledger import Ledger
+from channelsim.ledger.genuine import damaged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,7 @@ def _to_stdout(ledger: Ledger, format: str) -> None:
 
 def chunks(ledger: Ledger, rows: int | None = None) -> Iterator[list[tuple]]:
     """The flat view in order of transmission, as it stood at the first look."""
-    view = ledger.rows("SELECT * FROM transmissions ORDER BY transmission")
+    view = ledger.flat()
     while chunk := list(islice(view, rows or _CHUNK)):
         yield chunk
 
@@ -188,7 +189,10 @@ def frame(ledger: Ledger) -> pd.DataFrame:
             cells: Sequence[Any] = column
             if kind == "text":  # a million times the same word is one word in memory
                 cells = [c if c is None else words.setdefault(c, c) for c in _texts(column)]
-            part.append(np.array(cells, dtype=types[kind]))
+            try:
+                part.append(np.array(cells, dtype=types[kind]))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise damaged(ledger.path, error) from None
     columns = [np.concatenate(part) for part in parts]
     return pd.DataFrame(dict(enumerate(columns))).set_axis(list(kinds), axis=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import channelsim
 from channelsim import arithmetic
 from channelsim.adversaries.goals import loss_card
 from channelsim.channels import memories_s
+from channelsim.part_prints import by_name, prints
 from channelsim.promises import Tried
 from channelsim.scenario import Scenario
 from channelsim.scenario.company import shared_paths
@@ -79,23 +80,6 @@ def git_revision() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _told_apart(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
-    """One value per name; where a sweep changes it, one per value, its arms in the name."""
-    found: dict[str, list[tuple[Any, list[int]]]] = {}
-    for name, arm, value in entries:
-        known = found.setdefault(name, [])
-        arms = next((arms for other, arms in known if other == value), None)
-        if arms is None:
-            known.append((value, [arm]))
-        else:
-            arms.append(arm)
-    return {
-        name if len(values) == 1 else f"{name} (arms {', '.join(map(str, arms))})": value
-        for name, values in found.items()
-        for value, arms in values
-    }
-
-
 def header(
     scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
 ) -> dict[str, Any]:
@@ -103,17 +87,17 @@ def header(
 
     ``tried``: what the self-test found; None promises nothing about bits.
     """
-    weights = _told_apart(
+    weights = by_name(
         (arm.receiver_name, arm.number, arm.receiver.codec.card.get("sha256"))
         for arm in scenario.arms
     )
-    threats = _told_apart(
+    threats = by_name(
         (stage.label, arm.number, dict(stage.threat))
         for arm in scenario.arms
         for stage in arm.path
         if isinstance(stage, Adversary)
     )
-    losses = _told_apart(
+    losses = by_name(
         (stage.label, arm.number, dict(card))
         for arm in scenario.arms
         for stage in arm.path
@@ -139,6 +123,7 @@ def header(
             scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
         ),
         "promises": tried and tried.told,
+        "parts": prints(scenario),
         "versions": versions(),
         "git": git_revision(),
         "weights": weights,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from channelsim.consent import Consent
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
 from channelsim.metrics.frechet import Extractor, Frechet, dataset_features, inception_features
@@ -44,12 +45,14 @@ def populations(
     arms: Collection[int] | None = None,
     data_root: Path | str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    allow_code: Consent = False,
 ) -> list[ArmPopulation]:
     """Fréchet distances of the run in ``folder``, for ``arms`` (default: all that are complete).
 
     ``figure``: `fdd` on the features of a classifier of the data set, or `fid` where Inception's
     weights are at hand; ``weights``: as for these. Arms compare at equal numbers of messages.
-    ``on_progress`` hears how many arms are done, and of how many.
+    ``on_progress`` hears how many arms are done, and of how many. ``allow_code``: whether code that
+    the ledger names may run, or whom to ask, see `consent`.
     """
     extractor = (dataset_features if figure == "fdd" else inception_features)(weights)
     with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
@@ -62,7 +65,7 @@ def populations(
             what = f"arm {odd[0]} is not complete" if odd else "no arm is complete"
             raise InputError(f"{folder}: {what}; let the run finish, or choose among its arms")
         last = {arm: _last_attempts(ledger, header, arm) for arm in chosen}
-    again = Recomputation(folder, data_root)
+    again = Recomputation(folder, data_root, allow_code)
     found = []
     for arm in chosen:
         features = _features(again, arm, last[arm], extractor)

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from channelsim import part_prints
 from channelsim.calibration import Paths, calibrate
+from channelsim.catalog.user_code import only_from
+from channelsim.consent import Consent, agreed
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
 from channelsim.records import Batch, Outcome
@@ -24,14 +27,25 @@ class Recomputation:
     What adversaries fitted comes from there too: it took the longest, and it is theirs to keep.
 
     ``header``: of the run. ``scenario``, ``paths``: as they were in it; files that changed since
-    are refused.
+    are refused, and parts that compute something else. ``allow_code``: whether code that the ledger
+    names may run, or whom to ask, see `consent`.
     """
 
-    def __init__(self, folder: Path | str, data_root: Path | str | None = None) -> None:
-        self._ledger = Path(folder) / "ledger.sqlite"
+    def __init__(
+        self,
+        folder: Path | str,
+        data_root: Path | str | None = None,
+        allow_code: Consent = False,
+    ) -> None:
+        folder = Path(folder)
+        self._ledger = folder / "ledger.sqlite"
         with Ledger.open(self._ledger) as ledger:
             self.header: Mapping[str, Any] = ledger.header()
-        self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
+        with only_from(agreed(self.header, folder, allow_code)):
+            self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
+        remedy = "Put that back to compute it again"
+        if "parts" in self.header:
+            part_prints.same_as(self.header, self.scenario, folder, remedy)
         if self.scenario.hash != self.header["scenario_hash"]:
             raise InputError(
                 f"{folder}: the files this scenario refers to (weights, code, targets) are not"

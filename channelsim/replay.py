@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from channelsim.consent import Consent
 from channelsim.errors import InputError
 from channelsim.fingerprint import fingerprint, threads_of
 from channelsim.ledger import Ledger
@@ -46,7 +47,8 @@ class Replay:
     ``place in the block`` decides bits there.
     ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and tampered: what the
     encoder was given, where an adversary stands before it. ``latents``: sent, passive, received,
-    each [K], as the receiver's decoder would be given them.
+    each [K], as the receiver's decoder would be given them. ``notices``: what a reader should know
+    of the ledger.
     """
 
     transmission: int
@@ -59,6 +61,7 @@ class Replay:
     columns: tuple[Compared, ...]
     images: Mapping[str, Tensor]
     latents: Mapping[str, Tensor]
+    notices: tuple[str, ...] = ()
 
     @property
     def promise(self) -> str:
@@ -84,16 +87,21 @@ def replay(
     transmission: int,
     attempt: int | None = None,
     data_root: Path | str | None = None,
+    allow_code: Consent = False,
 ) -> Replay:
-    """Recompute one attempt (default: the last) of a transmission of the run in ``folder``."""
+    """Recompute one attempt (default: the last) of a transmission of the run in ``folder``.
+
+    ``allow_code``: whether code that the ledger names may run, or whom to ask, see `consent`.
+    """
     with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
         header = ledger.header()
         arms = {arm.arm: arm for arm in ledger.arms()}
+        notices = ledger.notices
         stored = _stored(ledger, header, transmission, attempt)
     number, message = divmod(transmission, header["count"])
     tried = stored["attempt"] - transmission * header["max_attempts"]
     with threads_of(header):
-        again = Recomputation(folder, data_root)
+        again = Recomputation(folder, data_root, allow_code)
         outcome, images, latents = again.look(number, [stored["attempt"]])
         there = header["fingerprint"]
         matter = there.get("threads") is not None
@@ -121,6 +129,7 @@ def replay(
         ),
         images={role: pictures[0] for role, pictures in images.items()},
         latents={role: latent[0] for role, latent in latents.items()},
+        notices=notices,
     )
 
 

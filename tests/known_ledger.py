@@ -46,6 +46,7 @@ def started(
         "git": None,
         "weights": {},
         "calibration": {},
+        "parts": {},
         "threats": {},
     } | more
     return Started(header, list(arms), count * len(arms))

@@ -59,6 +59,7 @@ class Story:
     resolved: dict[str, Any]
     hash: str
     arms: tuple[()] = ()
+    metrics: tuple[()] = ()
 
     @classmethod
     def load(
@@ -102,7 +103,7 @@ class Play:
             "metrics": ["mse"], "control": False, "swept_keys": ["epsilon"],
             "receivers": ["plain"], "fingerprint": {"torch": "2.13", "device": "x86_64"},
             "versions": {"channelsim": "0.1", "python": "3.11"},
-            "calibration": {"power": 0.1, "offset": float("nan")},
+            "calibration": {"power": 0.1, "offset": float("nan")}, "parts": {},
         }  # fmt: skip
         arms = [ArmRecord(arm, "plain", {"epsilon": 0.1 * arm}) for arm in range(ARMS)]
         yield Started(header | self.more, arms, TOTAL)

@@ -27,6 +27,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
         {
             "errors": {"errors", "problems"},
             "file_names": {"file_names"},
+            "files": {"files"},
             "units": {"units"},
             "seeds": {"seeds"},
             "row_product": {"row_product"},
@@ -42,6 +43,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "stretches": {"stretches"},
             "scales": {"scales"},
             "weight_files": {"weight_files"},
+            "consent": {"consent"},
         },
     ),
     ("2", {"parts": {"parts", "fading"}}),
@@ -87,6 +89,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "interference",
                 "medium",
                 "fingerprint",
+                "part_prints",
                 "self_test",
                 "recompute",
                 "replay",

@@ -229,7 +229,7 @@ def test_every_double_comes_back_with_the_same_bits(values: list[float]) -> None
 def sqlite_in_memory() -> Ledger:
     """A ledger without a file, for properties that are checked many times over."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in ledger_tables.schema(started()):
+    for statement in ledger_tables.statements(started().header).values():
         connection.execute(statement)
     ledger_tables.fill(connection, started())
     return Ledger(Path("memory"), connection, lock=None)

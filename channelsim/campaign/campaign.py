@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from channelsim import export
 from channelsim.campaign.folder import LEDGER, chosen_folder, write_scenario
-from channelsim.campaign.resume import check_same_machine, check_same_scenario, resume_command
+from channelsim.campaign.resume import (
+    check_same_machine,
+    check_same_parts,
+    check_same_scenario,
+    resume_command,
+)
 from channelsim.campaign.stop import until_asked_to_stop
 from channelsim.errors import Interrupted, MachineError
 from channelsim.event_plane import simulate
@@ -108,6 +113,8 @@ def run(
         with Ledger.open(path) as ledger:
             check_same_scenario(ledger, loaded)
             finished = ledger.header().get("finished")
+            if finished is None:
+                check_same_parts(ledger, loaded)
         if finished is not None:
             if on_event is not None:
                 on_event(Noted("info", f"{folder}: this run is finished already", finished))

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from channelsim import part_prints
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
 from channelsim.ledger.tables import dumps
@@ -30,11 +31,26 @@ def check_same_scenario(ledger: Ledger, scenario: Scenario) -> None:
         return
     before, now = header["scenario"], json.loads(dumps(scenario.resolved))
     changed = _listed(line for key, line in _changes(before, now) if key not in _SCHEDULING)
+    if not changed and "parts" in header:
+        changed = _listed(iter(part_prints.changes(header["parts"], part_prints.prints(scenario))))
     changed = changed or "a file it refers to (weights, image or code)"
     raise InputError(
         f"{ledger.path.parent}: this run is of another scenario, so it cannot go on; changed since"
         f" it began: {changed}. Put that back, or start a new run in another folder with --out"
     )
+
+
+def check_same_parts(ledger: Ledger, scenario: Scenario) -> None:
+    """Refuse to go on with parts that compute something else than those that began the run."""
+    header, place = ledger.header(), ledger.path.parent
+    if "parts" not in header:
+        raise InputError(
+            f"{place}: this run was begun by a channelsim that did not record what its parts"
+            " compute, so that nobody can tell whether it would go on with the same ones; run its"
+            " scenario again in another folder with --out"
+        )
+    remedy = "Put that back, or start a new run in another folder with --out"
+    part_prints.same_as(header, scenario, place, remedy)
 
 
 def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:

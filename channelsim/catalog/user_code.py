@@ -7,12 +7,29 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from channelsim.catalog import user_files
 from channelsim.errors import InputError, did_you_mean
 from channelsim.file_names import written_name
+
+# The only files whose code may be run just now; None: any, for whoever runs a scenario of his own.
+_ONLY: ContextVar[frozenset[Path] | None] = ContextVar("only", default=None)
+
+
+@contextmanager
+def only_from(files: Collection[Path]) -> Iterator[None]:
+    """Inside, code of these files runs (absolute names) and no other."""
+    token = _ONLY.set(frozenset(files))
+    try:
+        yield
+    finally:
+        _ONLY.reset(token)
 
 
 def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
@@ -74,7 +91,12 @@ def raised(error: BaseException, file: Path) -> str:
 
 
 def _run(file: Path) -> ModuleType:
+    allowed = _ONLY.get()
+    if allowed is not None and file not in allowed:
+        raise InputError(f"{file} is not among the files whose code may be run here")
     try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is no regular file; name a file of Python code")
         code = file.read_bytes()
     except FileNotFoundError:
         raise InputError(f"no such file: {file}") from None
@@ -82,7 +104,7 @@ def _run(file: Path) -> ModuleType:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     # The content is in the name: an edited file is a new module, an unchanged one is run once.
     name = "channelsim_user_" + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
-    if name in sys.modules:
+    if name in sys.modules and user_files.unchanged(name):
         return sys.modules[name]
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
     assert spec is not None
@@ -91,7 +113,9 @@ def _run(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up there
     sys.path.insert(0, str(file.parent))  # for the modules beside it
     try:
-        exec(compile(code, str(file), "exec"), module.__dict__)
+        with user_files.recorded() as heard:
+            exec(compile(code, str(file), "exec"), module.__dict__)
+        user_files.remember(name, user_files.of_the_user(heard, file))
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, Exception | SystemExit):

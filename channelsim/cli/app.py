@@ -37,6 +37,9 @@ Seed = Annotated[int | None, typer.Option(help="Seed instead of the scenario's."
 DataRoot = Annotated[
     Path | None, typer.Option(help="Where data sets are, instead of CHANNELSIM_DATA.")
 ]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Run code that the ledger names, without asking.")
+]
 
 
 def answer(arguments: list[str]) -> int:
@@ -141,12 +144,16 @@ def watch(
     press: Annotated[
         str, typer.Option(help="Keys to press before it, e.g. w,i.", metavar="KEYS")
     ] = "",
+    allow_code: AllowCode = False,
 ) -> None:
     """See a run as it happens, or play back one that is over; leaving never touches it.
 
     [dim]Example:[/] channelsim watch runs/black_target-7-1
     """
-    _do("watching", "watch", folder=run, data_root=data_root, svg=svg, size=size, press=press)
+    _do(
+        "watching", "watch",
+        folder=run, data_root=data_root, svg=svg, size=size, press=press, allow_code=allow_code,
+    )  # fmt: skip
 
 
 @app.command()
@@ -270,6 +277,7 @@ def replay(
         Path | None, typer.Option(help="Write its pictures there (.png).", metavar="PNG")
     ] = None,
     data_root: DataRoot = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compute one transmission again and compare it with the ledger.
 
@@ -278,6 +286,7 @@ def replay(
     _do(
         "reading", "replay",
         folder=run, transmission=transmission, attempt=attempt, out=out, data_root=data_root,
+        allow_code=allow_code,
     )  # fmt: skip
 
 
@@ -291,6 +300,7 @@ def population(
         Path | None, typer.Option(help="Other weights of the feature network.", metavar="FILE")
     ] = None,
     data_root: DataRoot = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compute a finished run again and tell how its images are distributed, arm by arm.
 
@@ -298,7 +308,7 @@ def population(
     """
     _do(
         "population", "population",
-        folder=run, figure=figure, weights=weights, data_root=data_root,
+        folder=run, figure=figure, weights=weights, data_root=data_root, allow_code=allow_code,
     )  # fmt: skip
 
 

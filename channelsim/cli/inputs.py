@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from channelsim.errors import InputError
 from channelsim.file_names import written_name
+from channelsim.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from channelsim.consent import CodeFile, Consent
 
 
 def settings_of(written: list[str]) -> dict[str, Any]:
@@ -34,6 +39,26 @@ def existing_run(folder: Path) -> Path:
             " says where it writes)"
         )
     return ledger
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Say what the user should know, beside what was asked for."""
+    for sentence in sentences:
+        sys.stderr.write(f"warning: {printable(sentence)}\n")
+
+
+def consent(allow_code: bool) -> Consent:
+    """Whether code that a ledger names may run: as was said, else as the user says now."""
+    return allow_code or (_asked if sys.stdin and sys.stdin.isatty() else False)
+
+
+def _asked(files: Sequence[CodeFile]) -> bool:
+    """Show the files, and ask."""
+    sys.stderr.write("To compute this again, code that its ledger names would run:\n")
+    sys.stderr.writelines(f"  {printable(str(file))}\n" for file in files)
+    sys.stderr.write("A ledger may come from anybody. Run this code? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def duration(seconds: float) -> str:

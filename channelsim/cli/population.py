@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from channelsim.cli.inputs import existing_run
+from channelsim.cli.inputs import consent, existing_run
 from channelsim.errors import InputError
 
 
-def population(*, folder: Path, figure: str, weights: Path | None, data_root: Path | None) -> None:
+def population(
+    *,
+    folder: Path,
+    figure: str,
+    weights: Path | None,
+    data_root: Path | None,
+    allow_code: bool,
+) -> None:
     """Fréchet distances of every arm, as a table; a progress bar on standard error."""
     from channelsim.display.console import StandardConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -33,6 +40,7 @@ def population(*, folder: Path, figure: str, weights: Path | None, data_root: Pa
             chosen,
             weights,
             data_root=data_root,
+            allow_code=consent(allow_code),
             on_progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
     swept = list(found[0].swept)

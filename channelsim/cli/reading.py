@@ -9,8 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.cli.inputs import existing_run
-from channelsim.errors import InputError, did_you_mean
+from channelsim.cli.inputs import consent, existing_run, warn
+from channelsim.errors import Differs, InputError, did_you_mean, printable
 
 if TYPE_CHECKING:
     from channelsim.replay import Replay
@@ -59,17 +59,28 @@ def replay(
     attempt: int | None,
     out: Path | None,
     data_root: Path | None,
+    allow_code: bool,
 ) -> None:
     """Recompute one attempt and say how it compares; its pictures into ``out``."""
     from channelsim.replay import replay as recompute
 
     ledger = existing_run(folder)
-    again = recompute(ledger.parent, transmission, attempt=attempt, data_root=data_root)
+    again = recompute(
+        ledger.parent,
+        transmission,
+        attempt=attempt,
+        data_root=data_root,
+        allow_code=consent(allow_code),
+    )
+    warn(again.notices)
     for line in _comparison(again):
         sys.stdout.write(line + "\n")
     if out is not None:
         _save(again, out)
         sys.stdout.write(f"pictures: {out} ({', '.join(again.images)})\n")
+    if again.flips:
+        names = ", ".join(column.column for column in again.flips)
+        raise Differs(f"differs from the ledger (expected: {again.promise}): {names}")
 
 
 def _comparison(again: Replay) -> list[str]:
@@ -85,16 +96,19 @@ def _comparison(again: Replay) -> list[str]:
         if column.stored != column.recomputed:
             values.append(_shown(column.recomputed))
         lines.append(f"  {column.column:<{width}}  {' / '.join(values)}  {agreement}")
-    if again.flips:
-        names = ", ".join(column.column for column in again.flips)
-        lines.append(f"differs from the ledger (expected: {again.promise}): {names}")
-    else:
+    if not again.flips:
         lines.append(f"equals the ledger, {again.promise}")
     return lines
 
 
 def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return (
+        "-"
+        if value is None
+        else f"{value:.6g}"
+        if isinstance(value, float)
+        else printable(str(value))
+    )
 
 
 def _save(again: Replay, out: Path) -> None:
@@ -118,4 +132,5 @@ def export(*, folder: Path, format_: str, out: Path | None) -> None:
     from channelsim.ledger import Ledger
 
     with Ledger.open(existing_run(folder)) as ledger:
+        warn(ledger.notices)
         tables.export(ledger, format_, out)

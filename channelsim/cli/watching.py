@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from channelsim.display.live.model import Model
 
 
-def watch(*, folder: Path, data_root: Path | None, svg: Path | None, size: str, press: str) -> None:
+def watch(
+    *,
+    folder: Path,
+    data_root: Path | None,
+    svg: Path | None,
+    size: str,
+    press: str,
+    allow_code: bool,
+) -> None:
     """Show a run, whoever writes it or wrote it; plain lines where there is no terminal."""
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
 
     model = Model(Reader(existing_run(folder)), data_root)
+    model.allow_code = allow_code
     if svg is not None:
         from channelsim.display.live.screenshot import parsed_size, save, svg_of
 

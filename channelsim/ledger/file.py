@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from channelsim.errors import ChannelsimError, InputError, MachineError
-from channelsim.ledger.tables import LEDGER_VERSION
+from channelsim.ledger import genuine
 
 
 def connected(path: Path, write: bool) -> sqlite3.Connection:
@@ -18,7 +17,10 @@ def connected(path: Path, write: bool) -> sqlite3.Connection:
     with explained(path):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
         try:
-            _check_version(path, connection)
+            # What a file's own SQL calls may do nothing but compute; and text is what it may be.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.text_factory = _text
+            genuine.check(path, connection)
             if write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 # About one commit a second: we can afford that a power cut loses none either.
@@ -27,6 +29,10 @@ def connected(path: Path, write: bool) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def _text(cell: bytes) -> str:
+    return cell.decode("utf-8", "replace")
 
 
 def locked(path: Path) -> sqlite3.Connection:
@@ -49,21 +55,6 @@ def locked(path: Path) -> sqlite3.Connection:
                 ) from error
             raise
         return lock
-
-
-def _check_version(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a file that is no ledger, or one of another version."""
-    query = "SELECT key, value FROM header WHERE key IN ('ledger_version', 'versions')"
-    found = {key: json.loads(value) for key, value in connection.execute(query)}
-    version = found.get("ledger_version")
-    if version is None:
-        raise InputError(f"{path}: not a channelsim ledger")
-    if version != LEDGER_VERSION:
-        writer = f"channelsim {(found.get('versions') or {}).get('channelsim', '(unknown)')}"
-        raise InputError(
-            f"{path}: written by {writer} as ledger version {version}, and this channelsim reads"
-            f" version {LEDGER_VERSION}; read it with {writer}, or run its scenario again"
-        )
 
 
 _SENTENCES: Mapping[int, tuple[type[ChannelsimError], str]] = {
@@ -101,6 +92,17 @@ def explained(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if "no such table" in str(error):
             code = sqlite3.SQLITE_NOTADB
+        if "no such column" in str(error):
+            raise InputError(
+                f"{path}: an earlier channelsim wrote this ledger, which does not have all that is"
+                f" asked for here ({error}); run its scenario again"
+            ) from error
+        if code == sqlite3.SQLITE_CANTOPEN and path.is_file():
+            raise InputError(
+                f"{path}: cannot be opened for reading, because whoever wrote it was killed and"
+                " left a log beside it, which needs a folder that may be written; copy the folder"
+                " to where you may write, and open it there"
+            ) from error
         if code not in _SENTENCES:
             raise
         kind, sentence = _SENTENCES[code]

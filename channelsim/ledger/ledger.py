@@ -25,22 +25,23 @@ from types import TracebackType
 from typing import Any
 
 from channelsim import records
-from channelsim.errors import InputError
+from channelsim.errors import ChannelsimError, InputError
 from channelsim.ledger.file import connected, explained, locked
+from channelsim.ledger.genuine import read_json
 from channelsim.ledger.tables import (
     DONE,
     TRANSMISSION_COLUMNS,
     attempt_columns,
-    dumps,
     fill,
     flat_columns,
+    flat_query,
     insert,
     json_items,
     now,
     packed,
     plain,
     quoted,
-    schema,
+    statements,
 )
 from channelsim.records import ArmRecord, LogEvent, Started
 
@@ -94,7 +95,7 @@ class Ledger:
                 connection = sqlite3.connect(unborn, isolation_level=None)
                 try:
                     connection.execute("BEGIN")
-                    for statement in schema(started):
+                    for statement in statements(started.header).values():
                         connection.execute(statement)
                     fill(connection, started)
                     connection.execute("COMMIT")
@@ -108,10 +109,15 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, write: bool = False) -> Ledger:
-        """Open an existing ledger; any number may read while one writes."""
+        """Open an existing ledger; any number may read while one writes.
+
+        A finished run whose writer was killed before it could close the file is closed here.
+        """
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path}: there is no ledger here")
+        if not write and path.with_name(path.name + "-wal").exists():
+            cls._tidy(path)
         lock = locked(path) if write else None
         try:
             return cls(path, connected(path, write), lock)
@@ -119,6 +125,15 @@ class Ledger:
             if lock is not None:
                 lock.close()
             raise
+
+    @classmethod
+    def _tidy(cls, path: Path) -> None:
+        """Make one plain file of a finished run that was left with a log beside it."""
+        with suppress(ChannelsimError, sqlite3.Error, OSError):  # then it is read as it is
+            with cls(path, connected(path, write=False), None) as ledger:
+                finished = ledger.finished
+            if finished:
+                cls.open(path, write=True).close()
 
     def commit(self) -> None:
         """Make everything written so far permanent, whatever happens to this process."""
@@ -292,7 +307,18 @@ class Ledger:
 
     def header(self) -> dict[str, Any]:
         """The header as it is now; `finished` appears in it when the run is complete."""
-        return {key: json.loads(value) for key, value in self.rows("SELECT * FROM header")}
+        rows = self.rows("SELECT * FROM header")
+        return {key: read_json(self.path, value) for key, value in rows}
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What whoever reads this ledger should know of it."""
+        if "parts" in self.header():
+            return ()
+        return (
+            "this run does not say what its parts compute (an earlier channelsim made it): whether"
+            " files of code and weights are still the same is not known, and it cannot be resumed",
+        )
 
     @property
     def finished(self) -> bool:
@@ -302,7 +328,14 @@ class Ledger:
     def arms(self) -> list[ArmRecord]:
         """All arms in order, with their swept values as the scenario gave them."""
         query = "SELECT arm, receiver, swept FROM arm ORDER BY arm"
-        return [ArmRecord(arm, receiver, json.loads(s)) for arm, receiver, s in self.rows(query)]
+        return [
+            ArmRecord(arm, receiver, read_json(self.path, swept))
+            for arm, receiver, swept in self.rows(query)
+        ]
+
+    def flat(self) -> Iterator[tuple]:
+        """The flat view in order of transmission, by a query of our own."""
+        return self.rows(flat_query(self.header()))
 
     @property
     def arm_verdicts(self) -> dict[int, str]:
@@ -316,72 +349,3 @@ class Ledger:
     def computed(self) -> int:
         """How many attempts are recorded, those of transmissions under way included."""
         return int(next(self.rows("SELECT count(*) FROM attempt"))[0])
-
-
-# --- comparison ---------------------------------------------------------------------------------
-
-# Equal runs agree in these; the rest of the header says where, when and how they were computed.
-SAME_HEADER = (
-    "seed", "scenario_hash", "count", "max_attempts", "metrics", "control", "swept_keys",
-    "receivers", "block_rows", "weights", "calibration", "memory_s", "ledger_version", "total",
-    "finished",
-)  # fmt: skip
-_BY_KEY: Mapping[str, tuple[str, ...]] = {
-    "arm": ("arm",),
-    "transmission": ("transmission",),
-    "attempt": ("attempt",),
-    "image": ("transmission", "attempt", "role"),
-    "event": ("level", "text", "sim_s", "arm"),
-}
-
-
-def differences(a: Ledger, b: Ledger, at_most: int = 20) -> list[str]:
-    """What differs between two ledgers, row by row and bit by bit; empty where they are equal.
-
-    Compared are all rows of all tables by key, and the header without what tells of time, place
-    and schedule (`SAME_HEADER` lists what is compared).
-    """
-    found = []
-    left, right = a.header(), b.header()
-    for key in SAME_HEADER:
-        if dumps(left.get(key)) != dumps(right.get(key)):  # NaN is not equal to itself
-            found.append(f"header {key}: {left.get(key)!r} and {right.get(key)!r}")
-    for table in _BY_KEY:
-        for difference in _table_differences(a, b, table):
-            found.append(f"{table} {difference}")
-            if len(found) >= at_most:
-                return [*found, "… and perhaps more"]
-    return found
-
-
-def _table_differences(a: Ledger, b: Ledger, table: str) -> Iterator[str]:
-    keys = _BY_KEY[table]
-    names = [row[1] for row in a.rows(f"PRAGMA table_info({table})")]
-    others = [row[1] for row in b.rows(f"PRAGMA table_info({table})")]
-    if names != others:
-        yield f"columns: {names} and {others}"
-        return
-    # The number of an event is the order of arrival, which is a matter of schedule.
-    names = [*keys, *(name for name in names if name not in (*keys, "event"))]
-    chosen = ", ".join(quoted(name) for name in names)
-    query = f"SELECT {chosen} FROM {table} ORDER BY {', '.join(keys)}"
-
-    def key(row: tuple) -> list[tuple[bool, Any]]:  # SQLite's order: NULL comes first
-        return [(value is not None, value) for value in row[: len(keys)]]
-
-    left, right = a.rows(query), b.rows(query)
-    x, y = next(left, None), next(right, None)
-    while x is not None or y is not None:
-        if x == y:
-            x, y = next(left, None), next(right, None)
-        elif y is None or (x is not None and key(x) < key(y)):
-            assert x is not None
-            yield f"{x[: len(keys)]}: only in the first"
-            x = next(left, None)
-        elif x is None or key(y) < key(x):
-            yield f"{y[: len(keys)]}: only in the second"
-            y = next(right, None)
-        else:
-            unlike = [f"{n} {u!r} and {v!r}" for n, u, v in zip(names, x, y, strict=True) if u != v]
-            yield f"{x[: len(keys)]}: {'; '.join(unlike)}"
-            x, y = next(left, None), next(right, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ _INTEGERS = {
     *("replayed", "stand_in", "erased", "flipped_bits"),
 }
 _TEXTS = {"verdict", "delivered"}
+_MOST_KEYS = 2**20  # ours: of a block; a run's own have a few thousand
 _PLAIN_TYPES = {int, float, str, bool, type(None)}
 
 
@@ -42,48 +43,82 @@ def flat_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
     return (*records.FLAT_HEAD, *header["swept_keys"], *records.FLAT_TAIL, *measured)
 
 
-def schema(started: Started) -> Iterator[str]:
-    """Statements that make the tables and the flat view."""
-    header = started.header
-    count, swept = int(header["count"]), [f"swept_{i}" for i in range(len(header["swept_keys"]))]
-    yield "CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT)"
+HEADER_TABLE = "CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT)"
+
+
+def statements(header: Mapping[str, Any]) -> dict[str, str]:
+    """Statements that make the tables, the index and the flat view, by name."""
+    count, swept = int(header["count"]), _swept_columns(header)
     arm = ["arm INTEGER PRIMARY KEY", "receiver TEXT", "swept TEXT", "status TEXT", "verdict TEXT"]
-    # Swept values also stand as SQL values, for queries; without a type they stay as given.
-    yield f"CREATE TABLE arm ({', '.join(arm + swept)})"
-    yield (
-        "CREATE TABLE transmission (transmission INTEGER PRIMARY KEY, sent_s REAL, done_s REAL,"
-        " attempts INTEGER, delivered TEXT,"
-        f" arm INTEGER GENERATED ALWAYS AS (transmission / {count}),"
-        f" message INTEGER GENERATED ALWAYS AS (transmission % {count}))"
-    )
-    attempt = [f"{quoted(name)} {_sql_type(name)}" for name in attempt_columns(header)]
-    yield f"CREATE TABLE attempt ({', '.join(attempt)})"
-    yield (
-        "CREATE TABLE image (transmission INTEGER, attempt INTEGER, role TEXT, png BLOB,"
-        " PRIMARY KEY (transmission, attempt, role))"
-    )
-    yield (
-        "CREATE TABLE event (event INTEGER PRIMARY KEY, level TEXT, text TEXT, sim_s REAL,"
-        " arm INTEGER)"
-    )
-    # Keys come in no order, so whoever reads along needs to be told what is new.
-    yield "CREATE TABLE block (block INTEGER PRIMARY KEY, kind TEXT, keys BLOB)"
-    # SQLite holds every NULL for different, and a note about the whole run names no arm.
-    yield "CREATE UNIQUE INDEX event_once ON event (level, text, sim_s, ifnull(arm, -1))"
-    names = flat_columns(header)
+    attempt = [column_definition(name) for name in attempt_columns(header)]
+    begin, end = flat_ends(header)
+    tail = flat_columns(header)[len(records.FLAT_HEAD) + len(swept) :]
+    shown = "".join(f", attempt.{quoted(name)} AS {quoted(name)}" for name in tail)
+    return {
+        "header": HEADER_TABLE,
+        # Swept values also stand as SQL values, for queries; without a type they stay as given.
+        "arm": f"CREATE TABLE arm ({', '.join(arm + swept)})",
+        "transmission": (
+            "CREATE TABLE transmission (transmission INTEGER PRIMARY KEY, sent_s REAL, done_s REAL,"
+            " attempts INTEGER, delivered TEXT,"
+            f" arm INTEGER GENERATED ALWAYS AS (transmission / {count}),"
+            f" message INTEGER GENERATED ALWAYS AS (transmission % {count}))"
+        ),
+        "attempt": f"CREATE TABLE attempt ({', '.join(attempt)})",
+        "image": (
+            "CREATE TABLE image (transmission INTEGER, attempt INTEGER, role TEXT, png BLOB,"
+            " PRIMARY KEY (transmission, attempt, role))"
+        ),
+        "event": (
+            "CREATE TABLE event (event INTEGER PRIMARY KEY, level TEXT, text TEXT, sim_s REAL,"
+            " arm INTEGER)"
+        ),
+        # Keys come in no order, so whoever reads along needs to be told what is new.
+        "block": "CREATE TABLE block (block INTEGER PRIMARY KEY, kind TEXT, keys BLOB)",
+        # SQLite holds every NULL for different, and a note about the whole run names no arm.
+        "event_once": (
+            "CREATE UNIQUE INDEX event_once ON event (level, text, sim_s, ifnull(arm, -1))"
+        ),
+        "transmissions": f"{begin}{shown}{end}",
+    }
+
+
+def flat_query(header: Mapping[str, Any]) -> str:
+    """The flat view as a query of our own, in order of transmission."""
+    return statements(header)["transmissions"].partition(" AS ")[2] + " ORDER BY 1"
+
+
+def flat_ends(header: Mapping[str, Any]) -> tuple[str, str]:
+    """The flat view's statement up to the columns of attempts, and after them."""
     origin = {"receiver": "arm.receiver"}
     origin |= {name: f"transmission.{name}" for name in records.FLAT_HEAD if name != "receiver"}
     sources = [origin[name] for name in records.FLAT_HEAD]
-    sources += [f"arm.{column}" for column in swept]
-    sources += [f"attempt.{quoted(name)}" for name in names[len(sources) :]]
-    chosen = ", ".join(f"{s} AS {quoted(n)}" for s, n in zip(sources, names, strict=True))
+    sources += [f"arm.{column}" for column in _swept_columns(header)]
+    chosen = ", ".join(
+        f"{source} AS {quoted(name)}"
+        for source, name in zip(sources, flat_columns(header), strict=False)
+    )
     last = f"transmission.transmission * {int(header['max_attempts'])} + transmission.attempts - 1"
     # CROSS JOIN fixes the order of the loops: answers stream in order of transmission.
-    yield (
-        f"CREATE VIEW transmissions AS SELECT {chosen} FROM transmission"
-        f" CROSS JOIN attempt ON attempt.attempt = {last}"
-        " CROSS JOIN arm ON arm.arm = transmission.arm"
+    return (
+        f"CREATE VIEW transmissions AS SELECT {chosen}",
+        f" FROM transmission CROSS JOIN attempt ON attempt.attempt = {last}"
+        " CROSS JOIN arm ON arm.arm = transmission.arm",
     )
+
+
+def readable_attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns that an attempt of such a run may have, a detector's among them."""
+    return attempt_columns({**header, "judged": True})
+
+
+def column_definition(name: str) -> str:
+    """A column of the attempt table, as its statement defines it."""
+    return f"{quoted(name)} {_sql_type(name)}"
+
+
+def _swept_columns(header: Mapping[str, Any]) -> list[str]:
+    return [f"swept_{i}" for i in range(len(header["swept_keys"]))]
 
 
 def fill(connection: sqlite3.Connection, started: Started) -> None:
@@ -105,8 +140,15 @@ def packed(keys: Sequence[int]) -> bytes:
 
 
 def unpacked(cell: bytes) -> NDArray[np.int64]:
-    """Return the keys that `packed` put in a cell."""
-    return np.frombuffer(zlib.decompress(cell), dtype="<i8").astype(np.int64)
+    """Return the keys that `packed` put in a cell; ValueError for what it never puts in one."""
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(cell, 8 * _MOST_KEYS)
+    except (TypeError, zlib.error) as error:
+        raise ValueError(f"a block's keys cannot be read: {error}") from None
+    if inflater.unconsumed_tail or not inflater.eof or len(data) % 8:
+        raise ValueError(f"a block has more than {_MOST_KEYS:,} keys, or is cut off")
+    return np.frombuffer(data, dtype="<i8").astype(np.int64)
 
 
 def insert(table: str, columns: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code
+from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code, user_files
 from channelsim.catalog.part_errors import faults_of
 from channelsim.codecs import zoo_names
 from channelsim.errors import InputError, did_you_mean
@@ -24,12 +24,16 @@ from channelsim.sources import Source, as_float
 
 @dataclass(frozen=True)
 class Built:
-    """A part, or what is wrong with its description. ``origin``: the user's file, if it is his."""
+    """A part, or what is wrong with its description. ``origin``: the user's file, if it is his.
+
+    ``files``: absolute names of those of the user's that it was made from, with their SHA-256.
+    """
 
     part: Any = None
     faults: tuple[Fault, ...] = ()
     origin: tuple[Path, str] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @functools.cache
@@ -135,19 +139,39 @@ class Workshop:
         use = mapping.pop("use")
         if "kind" in mapping:
             return _wrong("kind and use exclude each other; remove one", ("kind",))
-        try:
-            file, wanted = user_code.split_use(use, self.folder)
-            cls = user_code.load_class(file, wanted)
-        except InputError as error:
-            return _wrong(error.message, ("use",))
-        notice = f"runs code from {use}"
-        if notice not in self.notices:
-            self.notices.append(notice)
-        built = self._of_class(slot, cls, mapping, file, use)
-        found = Built(built.part, built.faults, (file, wanted), mapping)
+        _ = self.images  # read before: the data set is no file of the part's
+        with user_files.recorded() as heard:
+            try:
+                file, wanted = user_code.split_use(use, self.folder)
+                cls = user_code.load_class(file, wanted)
+            except InputError as error:
+                return _wrong(error.message, ("use",))
+            notice = f"runs code from {use}"
+            if notice not in self.notices:
+                self.notices.append(notice)
+            mapping = {key: self._beside(value) for key, value in mapping.items()}
+            heard |= {str(value) for value in mapping.values() if isinstance(value, Path)}
+            given = {
+                key: str(value) if isinstance(value, Path) else value
+                for key, value in mapping.items()
+            }
+            built = self._of_class(slot, cls, given, file, use)
+        files = user_files.of_the_user(heard, file) if built.part is not None else {}
+        user_files.remember(cls.__module__, files)
+        found = Built(built.part, built.faults, (file, wanted), mapping, files)
         if found.part is not None:
             self.foreign[id(found.part)] = found
         return found
+
+    def _beside(self, value: Any) -> Any:
+        """A text that names a file beside the scenario, as that file: from any working folder."""
+        if not isinstance(value, str) or ("/" not in value and "." not in value):
+            return value
+        file = (self.folder or Path()) / value
+        try:
+            return file.absolute() if file.is_file() else value
+        except (OSError, ValueError):  # no name that a file could have
+            return value
 
     def _of_class(
         self, slot: str, cls: type, arguments: dict[str, Any], file: Path, use: str

@@ -90,6 +90,10 @@ def load(
         "resolved": resolved,
         "hash": digest(described),
         "path": path,
+        "files": {part: built.files for part, built in workshop.foreign.items()},
+        "origins": {
+            part: built.origin[0] for part, built in workshop.foreign.items() if built.origin
+        },
         "notices": (
             *workshop.notices,
             *_link_notices(numbered),

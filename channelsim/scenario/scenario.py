@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Scenario:
     it. ``resolved``: plain values with every default filled in, from which the same scenario can be
     loaded again. ``hash``: of all that decides about results, files included, ``max_pending`` not.
     ``path``: the file, None for a mapping. ``notices``: what the user should know before the run.
+    ``files``: of every part of the user's own, by identity, the files that it was made from, by
+    absolute name, with their SHA-256; that of its class comes with ``origins``.
     """
 
     title: str
@@ -46,6 +48,8 @@ class Scenario:
     hash: str
     path: Path | None = None
     notices: tuple[str, ...] = ()
+    files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    origins: Mapping[int, Path] = field(default_factory=dict)
 
     @classmethod
     def load(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import ClassVar
 
-from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,8 +19,13 @@ from channelsim.display.live.frames import PANELS, Frames, arranged, narrow
 from channelsim.display.live.model import FINISHED, NEWEST, WORST, Filter, Model
 from channelsim.display.live.recompute import Recomputer
 from channelsim.display.live.remembered import Recomputed
-from channelsim.display.live.screens import HELP, LEAVING, LEAVING_OWN, FilterScreen, TextScreen
-from channelsim.display.live.style import DIM, Look
+from channelsim.display.live.screens import (
+    ConsentScreen,
+    FilterScreen,
+    command_screen,
+    help_screen,
+)
+from channelsim.display.live.style import SHEET, Look
 from channelsim.display.live.widgets import Panel, TablePanel
 from channelsim.errors import ChannelsimError
 
@@ -40,28 +44,7 @@ class LiveApp(App[str]):
 
     TITLE = "channelsim"
     ENABLE_COMMAND_PALETTE = False
-    CSS = """
-    Screen { layout: vertical; }
-    #status { height: 2; border: none; }
-    #tabs, #keys { height: 1; border: none; padding: 0 1; }
-    #keys { background: $surface; }
-    #top { height: auto; }
-    #path { width: 1fr; height: 100%; }
-    #aside { width: 54; height: 100%; }
-    #middle { height: 3fr; }
-    #bottom { height: 4fr; }
-    #arms { width: 3fr; height: 1fr; }
-    #charts { width: 2fr; height: 1fr; }
-    #curves { height: 1fr; }
-    #list { width: 40; height: 1fr; }
-    #detail { width: 1fr; height: 1fr; }
-    TextScreen, FilterScreen { align: center middle; }
-    ModalScreen > VerticalScroll {
-        width: auto; max-width: 96%; height: auto; max-height: 96%;
-        border: round $accent; padding: 0 1; background: $surface;
-    }
-    ModalScreen Static { width: auto; max-width: 100%; }
-    """
+    CSS = SHEET
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+q", "leave", "leave", priority=True),
         Binding("ctrl+c", "stop", show=False, priority=True),
@@ -201,7 +184,8 @@ class LiveApp(App[str]):
         model = self._opened()
         if model is not None:
             self.frames.show(model)
-            self.recomputer = Recomputer(model.reader.path.parent, model.data_root)
+            allowed = model.allow_code or self._owned
+            self.recomputer = Recomputer(model.reader.path.parent, model.data_root, allowed)
             self._arrange()
 
     def _fail(self, error: ChannelsimError) -> None:
@@ -341,6 +325,9 @@ class LiveApp(App[str]):
         model, details = self.model, self.frames.details
         if model is None or details is None or model.selected is None or self.recomputer is None:
             return
+        if files := self.recomputer.unasked(model.info.header):
+            self.push_screen(ConsentScreen(files, self._allow_code))
+            return
         selected = model.selected
         self.query_one("#list", TablePanel).hold()
         self.query_one("#detail", Panel).top = 0  # there it says that it is at work
@@ -356,19 +343,21 @@ class LiveApp(App[str]):
                 self.recomputer.ask(transmission)
         self._draw()
 
+    def _allow_code(self) -> None:
+        assert self.recomputer is not None
+        self.recomputer.allow_code = True
+        self.action_recompute()
+
     def action_replay(self) -> None:
         """Show (and copy, where the terminal lets us) the command that replays it."""
         if self.model is not None and self.model.selected is not None:
             command = self.model.replay_command(self.model.selected)
             self.copy_to_clipboard(command)
-            text = Text(command + "\n\n")
-            text.append("In the clipboard, if this terminal allows it. Any key closes.", DIM)
-            self.push_screen(TextScreen("Replay it outside of this view", text))
+            self.push_screen(command_screen(command))
 
     def action_help(self) -> None:
         """Explain the keys and the figures."""
-        text = HELP.replace("{quit}", LEAVING_OWN if self._owned else LEAVING)
-        self.push_screen(TextScreen("Help", Text.from_markup(text)))
+        self.push_screen(help_screen(self._owned))
 
     def action_leave(self) -> None:
         """Close the view; in a window above it, close that."""

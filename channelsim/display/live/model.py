@@ -73,6 +73,7 @@ class Model:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reader, self.info, self.data_root = reader, reader.info, data_root
+        self.allow_code = False  # whether code that the ledger names may run, unasked
         self.figures = Figures(self.info)
         self.following = Following(reader)
         self.playback: Playback | None = None

@@ -22,6 +22,7 @@ from channelsim.display.live.info import RunInfo
 from channelsim.display.live.scales import damage_metric
 from channelsim.errors import InputError
 from channelsim.ledger.file import connected, explained
+from channelsim.ledger.genuine import damaged, read_json
 from channelsim.ledger.tables import quoted, unpacked
 from channelsim.records import ArmRecord
 
@@ -151,17 +152,20 @@ class Look:
     def __init__(self, reader: Reader, connection: sqlite3.Connection) -> None:
         self._reader, self._connection = reader, connection
 
+    def _json(self, text: Any) -> Any:
+        return read_json(self._reader.path, text)
+
     # --- the run as a whole ---------------------------------------------------------------------
 
     def header(self) -> dict[str, Any]:
         """The header as it is now."""
         rows = self._connection.execute("SELECT key, value FROM header")
-        return {key: json.loads(value) for key, value in rows}
+        return {key: self._json(value) for key, value in rows}
 
     def info(self) -> RunInfo:
         """Header and arms."""
         rows = self._connection.execute("SELECT arm, receiver, swept FROM arm ORDER BY arm")
-        arms = tuple(ArmRecord(arm, receiver, json.loads(s)) for arm, receiver, s in rows)
+        arms = tuple(ArmRecord(arm, receiver, self._json(s)) for arm, receiver, s in rows)
         return RunInfo(self.header(), arms)
 
     def finished(self) -> tuple[float | None, str | None]:
@@ -173,7 +177,7 @@ class Look:
             "SELECT key, value FROM header"
             " WHERE key IN ('finished', 'finished_at', 'scenario_hash', 'created_at')"
         )
-        found = {key: json.loads(value) for key, value in self._connection.execute(query)}
+        found = {key: self._json(value) for key, value in self._connection.execute(query)}
         if _identity(found) != self._reader.identity:
             raise InputError(
                 f"{self._reader.path}: another run has taken the place of the one that was watched;"
@@ -207,7 +211,10 @@ class Look:
         """Blocks stored after one: number, whose keys (``attempt``, ``transmission``), the keys."""
         query = "SELECT block, kind, keys FROM block WHERE block > ? ORDER BY block LIMIT ?"
         rows = self._connection.execute(query, (after, most))
-        return [(block, kind, unpacked(keys)) for block, kind, keys in rows]
+        try:
+            return [(block, kind, unpacked(keys)) for block, kind, keys in rows]
+        except ValueError as error:
+            raise damaged(self._reader.path, error) from None
 
     def last_key(self) -> int:
         """The largest attempt key; -1 in an empty ledger."""
@@ -253,7 +260,10 @@ class Look:
     def _table(self, query: str, values: Sequence[Any]) -> Table:
         names = self._reader.names
         rows = self._connection.execute(self._reader.select + query, values).fetchall()
-        filled = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+        try:
+            filled = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+        except (TypeError, ValueError) as error:  # a word where a number was written
+            raise damaged(self._reader.path, error) from None
         return Table(names, filled)
 
     # --- one transmission -----------------------------------------------------------------------

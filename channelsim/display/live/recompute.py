@@ -20,17 +20,23 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from channelsim.consent import CodeFile, code_files, needs_consent
 from channelsim.display.live.remembered import Recomputed
+from channelsim.errors import ChannelsimError
 
 if TYPE_CHECKING:
     from channelsim.replay import Replay
 
 
 class Recomputer:
-    """Asks the child; the answers are collected with `answers`."""
+    """Asks the child; the answers are collected with `answers`.
 
-    def __init__(self, folder: Path, data_root: Path | None) -> None:
+    ``allow_code``: whether code that the ledger names may run, as it is when the child starts.
+    """
+
+    def __init__(self, folder: Path, data_root: Path | None, allow_code: bool = False) -> None:
         self._folder, self._data_root = folder, data_root
+        self.allow_code = allow_code
         self._child: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[tuple[int, Recomputed]] = queue.Queue()
         self._listener: threading.Thread | None = None
@@ -56,6 +62,15 @@ class Recomputer:
             self._child.stdin.flush()
         except OSError:
             self._answers.put((transmission, Recomputed(error="the replay did not start")))
+
+    def unasked(self, header: Mapping[str, Any]) -> list[CodeFile]:
+        """Files of code that a replay would run, and that nobody has agreed to yet."""
+        if self.allow_code or not needs_consent(header):
+            return []
+        try:
+            return code_files(header, self._folder)
+        except ChannelsimError:  # the child refuses and says why
+            return []
 
     def answers(self) -> list[tuple[int, Recomputed]]:
         """What came in since the last call."""
@@ -83,6 +98,7 @@ class Recomputer:
 
     def _start(self) -> None:
         words = [sys.executable, "-P", "-m", "channelsim.display.live.recompute", str(self._folder)]
+        words += ["--allow-code"] if self.allow_code else []
         words += [] if self._data_root is None else [str(self._data_root)]
         # One thread, where bits do not depend on it: a run may be using the machine.
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -121,15 +137,21 @@ def _read(answer: Mapping[str, Any]) -> Recomputed:
 # --- the child ----------------------------------------------------------------------------------
 
 
-def serve(folder: Path, data_root: Path | None, questions: IO[str], answers: IO[str]) -> None:
+def serve(
+    folder: Path,
+    data_root: Path | None,
+    questions: IO[str],
+    answers: IO[str],
+    allow_code: bool = False,
+) -> None:
     """Answer questions until there are no more."""
-    from channelsim.errors import ChannelsimError
     from channelsim.replay import replay
 
     for line in questions:
         transmission = int(json.loads(line))
         try:
-            answer = _told(replay(folder, transmission, data_root=data_root))
+            again = replay(folder, transmission, data_root=data_root, allow_code=allow_code)
+            answer = _told(again)
         except ChannelsimError as error:
             answer = {"error": error.message}
         except Exception as error:
@@ -157,12 +179,14 @@ def _told(again: Replay) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The child's program: FOLDER [DATA_ROOT]."""
+    """The child's program: FOLDER [--allow-code] [DATA_ROOT]."""
     os.nice(10)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no answer
-    folder, *more = (Path(word) for word in sys.argv[1:])
-    serve(folder, more[0] if more else None, sys.stdin, answers)
+    folder, *more = sys.argv[1:]
+    allow_code = more[:1] == ["--allow-code"]
+    root = [Path(word) for word in more[allow_code:]]
+    serve(Path(folder), root[0] if root else None, sys.stdin, answers, allow_code)
 
 
 if __name__ == "__main__":

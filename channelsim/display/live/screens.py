@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -13,10 +13,12 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from channelsim.consent import CodeFile
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.model import Filter
 from channelsim.display.live.reader import WORDS
-from channelsim.display.live.style import fit
+from channelsim.display.live.style import DIM, fit
+from channelsim.errors import printable
 from channelsim.robustness.names import number
 
 HELP = """\
@@ -91,6 +93,34 @@ class TextScreen(Window):
     def on_click(self) -> None:
         """So does a click."""
         self.action_close()
+
+
+class ConsentScreen(Window):
+    """Asks whether code that the ledger names may run: ``y`` says yes, any other key no."""
+
+    def __init__(self, files: Sequence[CodeFile], agreed: Callable[[], None]) -> None:
+        super().__init__()
+        self._files, self._agreed = files, agreed
+
+    def compose(self) -> ComposeResult:
+        """The files, and the question."""
+        text = Text("To compute this again, code that the ledger names would run:\n\n")
+        for file in self._files:
+            text.append(f"{printable(str(file.path))}\n")
+            text.append(f"  SHA-256 {file.sha256}\n", DIM)
+        text.append("\nA ledger may come from anybody. Run this code?  y yes   any other key no")
+        with VerticalScroll() as box:
+            box.border_title = "Code"
+            yield Static(text)
+
+    def on_key(self, event: events.Key) -> None:
+        """Only ``y`` is a yes."""
+        event.stop()
+        event.prevent_default()
+        if event.key not in {"up", "down", "pageup", "pagedown"}:
+            self.action_close()
+        if event.key == "y":
+            self._agreed()
 
 
 class FilterScreen(Window):
@@ -174,3 +204,16 @@ class FilterScreen(Window):
             text.append(" ▸\n", "bold" if here else "")
         text.append("\n↑ ↓ criterion   ← → value   x all   enter done", "dim")
         return text
+
+
+def help_screen(owned: bool) -> TextScreen:
+    """The keys and the figures; ``owned``: the view started the run."""
+    text = HELP.replace("{quit}", LEAVING_OWN if owned else LEAVING)
+    return TextScreen("Help", Text.from_markup(text))
+
+
+def command_screen(command: str) -> TextScreen:
+    """A command to type elsewhere."""
+    text = Text(command + "\n\n")
+    text.append("In the clipboard, if this terminal allows it. Any key closes.", DIM)
+    return TextScreen("Replay it outside of this view", text)

@@ -127,3 +127,28 @@ def wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[Te
 
     found = textwrap.wrap(text, max(8, width), subsequent_indent=indent)
     return [Text(line, style=style) for line in found]
+
+
+# Where the panels of the view stand.
+SHEET = """\
+Screen { layout: vertical; }
+#status { height: 2; border: none; }
+#tabs, #keys { height: 1; border: none; padding: 0 1; }
+#keys { background: $surface; }
+#top { height: auto; }
+#path { width: 1fr; height: 100%; }
+#aside { width: 54; height: 100%; }
+#middle { height: 3fr; }
+#bottom { height: 4fr; }
+#arms { width: 3fr; height: 1fr; }
+#charts { width: 2fr; height: 1fr; }
+#curves { height: 1fr; }
+#list { width: 40; height: 1fr; }
+#detail { width: 1fr; height: 1fr; }
+TextScreen, FilterScreen, ConsentScreen { align: center middle; }
+ModalScreen > VerticalScroll {
+    width: auto; max-width: 96%; height: auto; max-height: 96%;
+    border: round $accent; padding: 0 1; background: $surface;
+}
+ModalScreen Static { width: auto; max-width: 100%; }
+"""

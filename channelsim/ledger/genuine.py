@@ -1,0 +1,133 @@
+"""Whether a file's own SQL is that of a ledger: what else it would do, nobody may have it do.
+
+A database brings views that answer queries, triggers that decide about writing, and expressions in
+its tables. A file from somebody else could so keep a reader busy for ever, or tell a writer of rows
+that are not there. So its schema is compared, word for word, with what this program would write
+for such a header, before anything else of it is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from channelsim.errors import InputError, MachineError, printable
+from channelsim.ledger.tables import (
+    HEADER_TABLE,
+    LEDGER_VERSION,
+    column_definition,
+    flat_ends,
+    readable_attempt_columns,
+    statements,
+)
+
+_TABLE, _VIEW = "attempt", "transmissions"
+_MOST_WORDS = 10_000  # ours: metrics or swept keys of a run, and far more
+
+
+def check(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a file that is no ledger, is damaged, is of another version, or brings SQL along."""
+    found = {
+        str(name): (str(kind), sql)
+        for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master")
+    }
+    if found.get("header") != ("table", HEADER_TABLE):
+        raise InputError(f"{path}: not a channelsim ledger")
+    header = _header(path, connection)
+    _check_version(path, header)
+    wanted = statements(_checked(path, header))
+    for name, (kind, sql) in found.items():
+        if name.startswith("sqlite_autoindex_") and sql is None:
+            continue  # SQLite's own, of a primary key
+        if name == _TABLE and kind == "table" and _is_attempts(str(sql), header):
+            continue
+        if name == _VIEW and kind == "view" and _is_flat_view(str(sql), header):
+            continue
+        if wanted.get(name) != sql:
+            raise InputError(
+                f"{path}: its {kind} {printable(name)[:60]!r} is not that of any ledger this"
+                " channelsim knows, so it is not opened: SQL that a file brings along is never run;"
+                " ask who made it for the ledger as it was written"
+            )
+    missing = ", ".join(sorted(wanted.keys() - found.keys()))
+    if missing:
+        raise damaged(path, f"without {missing}")
+
+
+def damaged(path: Path, what: object) -> MachineError:
+    """The error for a ledger whose content cannot be what was written."""
+    return MachineError(
+        f"{path}: the ledger is damaged ({printable(str(what))[:120]}); restore it from a copy, or"
+        " run the scenario again"
+    )
+
+
+def read_json(path: Path, text: Any) -> Any:
+    """A cell that holds JSON."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise damaged(path, error) from None
+
+
+def _header(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
+    keys = ("ledger_version", "versions", "count", "max_attempts", "metrics", "control")
+    keys += ("judged", "swept_keys")
+    query = f"SELECT key, value FROM header WHERE key IN ({', '.join('?' * len(keys))})"
+    return {key: read_json(path, value) for key, value in connection.execute(query, keys)}
+
+
+def _check_version(path: Path, header: Mapping[str, Any]) -> None:
+    version = header.get("ledger_version")
+    if version is None:
+        raise InputError(f"{path}: not a channelsim ledger")
+    if version != LEDGER_VERSION:
+        versions = header.get("versions")
+        named = versions.get("channelsim") if isinstance(versions, Mapping) else None
+        writer = f"channelsim {printable(str(named or '(unknown)'))[:40]}"
+        raise InputError(
+            f"{path}: written by {writer} as ledger version {printable(str(version))[:20]}, and"
+            f" this channelsim reads version {LEDGER_VERSION}; read it with {writer}, or run its"
+            " scenario again"
+        )
+
+
+def _checked(path: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The header, if what decides about tables has the types that it must have."""
+    for key in ("count", "max_attempts"):
+        value = header.get(key)
+        if type(value) is not int or not 0 < value < 2**53:
+            raise damaged(path, f"{key} is {value!r}")
+    if type(header.get("control")) is not bool:
+        raise damaged(path, f"control is {header.get('control')!r}")
+    for key in ("metrics", "swept_keys"):
+        value = header.get(key)
+        words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        if not words or len(value) > _MOST_WORDS:
+            raise damaged(path, f"{key} is {value!r}")
+    return header
+
+
+def _is_attempts(sql: str, header: Mapping[str, Any]) -> bool:
+    """Whether a table of attempts has known columns only: earlier ledgers have fewer."""
+    begin = f"CREATE TABLE {_TABLE} ("
+    if not (sql.startswith(begin) and sql.endswith(")")):
+        return False
+    known = {column_definition(name) for name in readable_attempt_columns(header)}
+    given = sql[len(begin) : -1].split(", ")
+    return set(given) <= known and len(set(given)) == len(given)
+
+
+def _is_flat_view(sql: str, header: Mapping[str, Any]) -> bool:
+    """Whether a flat view shows known columns only: which ones has changed, and nothing asks it."""
+    begin, end = flat_ends(header)
+    if not (sql.startswith(begin) and sql.endswith(end)):
+        return False
+    shown = re.findall(r', attempt\."([^"]*)" AS "([^"]*)"', sql[len(begin) : -len(end)])
+    again = "".join(f', attempt."{name}" AS "{name}"' for name, _ in shown)
+    known = set(readable_attempt_columns(header))
+    return again == sql[len(begin) : -len(end)] and {name for name, _ in shown} <= known
