@@ -12,6 +12,7 @@ from torch import Tensor
 from channelsim.calibration import Paths, calibrate
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
+from channelsim.own_code import told
 from channelsim.records import Batch, Outcome
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
@@ -27,6 +28,7 @@ class Recomputation:
     are refused.
     """
 
+    @told()
     def __init__(self, folder: Path | str, data_root: Path | str | None = None) -> None:
         self._ledger = Path(folder) / "ledger.sqlite"
         with Ledger.open(self._ledger) as ledger:
@@ -44,6 +46,7 @@ class Recomputation:
         """The signal path of an arm."""
         return self.paths.paths[self.paths.of_arm[arm]]
 
+    @told()
     def look(
         self, arm: int, attempts: Sequence[int]
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:

@@ -41,6 +41,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "stretches": {"stretches"},
             "scales": {"scales"},
             "weight_files": {"weight_files"},
+            "own_code": {"own_code"},
         },
     ),
     ("2", {"parts": {"parts", "fading"}}),
