@@ -74,6 +74,7 @@ def _calibrated(
     of_arm: list[int] = []
     thresholds = np.full(len(scenario.arms), np.nan)
     known: dict[Any, int] = {}
+    names: dict[int, list[str]] = {}
     for arm in scenario.arms:
         transmitter = fitting.transmitter(arm)
         defence, limit = fitting.defence(arm, transmitter)
@@ -107,9 +108,11 @@ def _calibrated(
                     judged=judged,
                     block_rows=scenario.block_rows,
                     latents=fitting.latents(arm) if isinstance(source, Prior) else None,
+                    receivers=names.setdefault(len(paths), []),  # complete when the loop ends
                 )
             )
         of_arm.append(known[key])
+        names[known[key]].append(arm.receiver_name)
     # Messages that carry the same image are no independent observations of it.
     fitting.report["images"] = len(np.unique(index))
     fitting.report["source"] = {

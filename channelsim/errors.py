@@ -58,6 +58,8 @@ _LONGEST_WORD = re.compile(r"[^\s/]{121,}")  # ours: longer than the names peopl
 def cut(message: str) -> str:
     """The message with the middle of overlong words left out: a value may be 5,000 letters."""
     return _LONGEST_WORD.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", message)
+
+
 def printable(text: str) -> str:
     """A text of anybody's on one line: what would steer a terminal or turn letters is spelt out."""
     return "".join(

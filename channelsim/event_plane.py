@@ -18,6 +18,7 @@ from channelsim.calibration import Paths, calibrate
 from channelsim.interference import UNTOUCHED, Crossing, Interference
 from channelsim.keepsakes import Keepsakes
 from channelsim.medium import Passage, media
+from channelsim.own_code import told
 from channelsim.promises import Tried, weakened
 from channelsim.records import (
     ARRIVED,
@@ -57,7 +58,18 @@ def simulate(
     ``fitted``: see `calibrate`. ``tried``: what a self-test of this scenario found, where it need
     not be made again.
     """
+    with told():
+        yield from _simulated(scenario, memo, stop, prepare, fitted, tried)
 
+
+def _simulated(
+    scenario: Scenario,
+    memo: Memo | None,
+    stop: Callable[[], bool] | None,
+    prepare: Callable[[Preparing], None] | None,
+    fitted: Mapping[str, Mapping[str, Any]] | None,
+    tried: Tried | None,
+) -> Iterator[LogEvent]:
     def tell(who: str, arm: int, arms: int) -> None:
         if stop is not None and stop():
             raise _StoppedError

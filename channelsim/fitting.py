@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from channelsim import seeds
 from channelsim.channels.power import Power
 from channelsim.defences.detector import threshold
 from channelsim.errors import InputError
+from channelsim.own_code import RowsError
 from channelsim.parts import Codec, Stage
 from channelsim.records import Ints
 from channelsim.rows import Channel, Rows
@@ -67,6 +69,19 @@ def frozen(value: Any, without: set[str], path: str = "") -> Any:
         if dotted not in without:
             fields.append((field.name, frozen(getattr(value, field.name), without, dotted)))
     return (type(value).__name__, *fields)
+
+
+@contextmanager
+def _located(first: int) -> Iterator[None]:
+    """Inside, an error about rows of a chunk of the training split names its images."""
+    try:
+        yield
+    except RowsError as error:
+        if not error.rows:
+            raise
+        low, high = first + min(error.rows), first + max(error.rows)
+        which = f"image {low}" if low == high else f"images {low} to {high}"
+        raise InputError(f"{error.message}: {which} of the training split") from error
 
 
 class Fitting:
@@ -207,9 +222,11 @@ class Fitting:
 
     def _latents(self, codec: Codec) -> tuple[Tensor, float]:
         """Mean latents of the training split [n, K], and the mean variance added by sampling."""
-        means, variance = [], 0.0
+        means: list[Tensor] = []
+        variance = 0.0
         for chunk in torch.split(self.train, _CHUNK):
-            mean, std = codec.posterior(as_float(chunk))
+            with _located(_CHUNK * len(means)):
+                mean, std = codec.posterior(as_float(chunk))
             means.append(mean)
             if std is not None:
                 variance += float(std.double().square().sum())
@@ -236,8 +253,8 @@ class Fitting:
             # Fitted on one half and thresholded on the other, so that the false-alarm rate holds
             # for rows that the fit has not seen.
             fitted, held_out = self._halves(len(received))
-            state = detector.fit(received[fitted])
-            scores = detector.score(received[held_out], state).double()
+            state = detector.fitted(received[fitted])
+            scores = detector.scores(received[held_out], state).double()
             last = receiver.fallback == "last"
             self._defences[key] = Defence(detector, state, fallback, last), scores
         defence, scores = self._defences[key]
@@ -289,22 +306,26 @@ class Fitting:
             torch.split(self.train, _CHUNK),
             strict=True,
         ):
-            # Streams of their own: calibration never meets the noise that messages will meet.
-            _, scaled = transmitter.send(
-                as_float(chunk), self._rows("transmitter", rows, {}, transmitter)
-            )
-            signal, channel = scaled.wire, Channel()
-            for stage in arm.path:
-                if not isinstance(stage, Adversary):
-                    seen = self._rows(stage.label, rows, stage.column_values(), transmitter)
-                    # Far apart in time, so that each meets a channel of its own.
-                    seen.began_s = 1e6 + 1e4 * rows.astype(np.float64)
-                    seen.symbol_s = np.full(len(rows), 1.0 / arm.link.symbol_rate_hz)
-                    seen.channel = channel
-                    signal = stage.apply(signal, seen)
-                    channel = stage.leaves(seen)
-            received.append(scaled.undo(signal))
+            with _located(int(rows[0]) if len(rows) else 0):
+                received.append(self._received(arm, transmitter, rows, as_float(chunk)))
         return torch.cat(received)
+
+    def _received(
+        self, arm: Arm, transmitter: Transmitter, rows: np.ndarray, images: Tensor
+    ) -> Tensor:
+        # Streams of their own: calibration never meets the noise that messages will meet.
+        _, scaled = transmitter.send(images, self._rows("transmitter", rows, {}, transmitter))
+        signal, channel = scaled.wire, Channel()
+        for stage in arm.path:
+            if not isinstance(stage, Adversary):
+                seen = self._rows(stage.label, rows, stage.column_values(), transmitter)
+                # Far apart in time, so that each meets a channel of its own.
+                seen.began_s = 1e6 + 1e4 * rows.astype(np.float64)
+                seen.symbol_s = np.full(len(rows), 1.0 / arm.link.symbol_rate_hz)
+                seen.channel = channel
+                signal = stage.apply(signal, seen)
+                channel = stage.left(seen)
+        return scaled.undo(signal)
 
     def _rows(
         self, label: str, numbers: np.ndarray, values: Mapping[str, float], sender: Transmitter

@@ -30,7 +30,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from torch import Tensor, nn
 
-from channelsim import units
+from channelsim import own_code, units
 from channelsim.errors import InputError
 from channelsim.file_names import written_name
 from channelsim.rows import Channel, Rows
@@ -125,14 +125,13 @@ class Codec(Part, ABC):
 
         Differentiable where the images ask for gradients.
         """
-        shape = (len(images), *self.image_shape)
-        _expect(self, "encode", "images", images, shape)
+        _expect(self, "encode", "images", images, (len(images), *self.image_shape))
         with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
-            answer = self.network.encode(images)  # type: ignore[operator]
-        mean, std = answer if isinstance(answer, tuple) else (answer, None)
-        _answered(self, "encode", mean, (len(images), self.latent_size))
+            answer = self._asked("encode", images=images)
+        mean, std = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
+        self._answered("encode", mean, (len(images), self.latent_size))
         if std is not None:
-            _answered(self, "encode", std, (len(images), self.latent_size))
+            self._answered("encode", std, (len(images), self.latent_size))
         return mean, std
 
     @final
@@ -145,38 +144,40 @@ class Codec(Part, ABC):
     def decode(self, latent: Tensor) -> Tensor:
         """Image [N, C, H, W]; differentiable with respect to the latent."""
         _expect(self, "decode", "latents", latent, (len(latent), self.latent_size))
-        image: Tensor = self.network.decode(latent)  # type: ignore[operator]
-        _answered(self, "decode", image, (len(latent), *self.image_shape))
+        image: Tensor = self._asked("decode", latent=latent)
+        self._answered("decode", image, (len(latent), *self.image_shape))
         return image
+
+    @property
+    def title(self) -> str:
+        """What errors call it."""
+        return f"codec {self.kind}"
+
+    def _asked(self, verb: str, **given: Tensor) -> Any:
+        network, label = self.network, f"{self.title}: {verb}"
+        owner = self if own_code.is_foreign(type(self)) else network
+        return own_code.asked(label, owner, getattr(network, verb), **given)
+
+    def _answered(self, verb: str, given: Any, shape: tuple[int, ...]) -> None:
+        _expect_answer(f"{self.title}: {verb}", given, shape)
+        # An attack may step anywhere and looks after non-finite values itself.
+        if not given.requires_grad:
+            own_code.require_finite(f"{self.title}: {verb}", given)
 
 
 def _expect(codec: Codec, verb: str, what: str, given: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(given.shape) != shape:
         raise InputError(
-            f"codec {codec.kind}: {verb} takes {what} of shape {_shape(shape)},"
-            f" was given {_shape(given.shape)}"
+            f"{codec.title}: {verb} takes {what} of shape {list(shape)},"
+            f" was given {own_code.described(given)}"
         )
 
 
-def _answered(codec: Codec, verb: str, given: Any, shape: tuple[int, ...]) -> None:
+def _expect_answer(label: str, given: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(given, Tensor) or tuple(given.shape) != shape:
-        found = _shape(given.shape) if isinstance(given, Tensor) else type(given).__name__
         raise InputError(
-            f"codec {codec.kind}: {verb} must return shape {_shape(shape)}, returned {found}"
+            f"{label} must return shape {list(shape)}, returned {own_code.described(given)}"
         )
-    # An attack may step anywhere and looks after non-finite values itself.
-    if not given.requires_grad and not _finite(given):
-        raise InputError(f"codec {codec.kind}: {verb} returned NaN or infinity")
-
-
-def _finite(values: Tensor) -> bool:
-    # A NaN or infinity survives in the sum, which is the cheap question; a sum that overflowed
-    # without one is told apart by the dear question.
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
-
-
-def _shape(shape: tuple[int, ...] | torch.Size) -> str:
-    return "[" + ", ".join(str(size) for size in shape) + "]"
 
 
 # --- stages -------------------------------------------------------------------------------------
@@ -202,11 +203,18 @@ class Stage(Part, ABC):
     @final
     def apply(self, signal: Tensor, rows: Rows) -> Tensor:
         """Pass the signal through; shape and finiteness are checked here."""
-        out = self.cross(signal, rows)
-        if out.shape != signal.shape or not _finite(out):
-            raise InputError(
-                f"stage {self.label}: must return finite values of shape {_shape(signal.shape)}"
-            )
+        label = f"stage {self.label}: cross"
+        out: Tensor = own_code.asked(label, self, self.cross, signal=signal, rows=rows)
+        _expect_answer(label, out, tuple(signal.shape))
+        own_code.require_finite(label, out)
+        return out
+
+    @final
+    def foreseen(self, signal: Tensor, rows: Rows) -> Tensor:
+        """`foresee`, whoever wrote it."""
+        label = f"stage {self.label}: foresee"
+        out: Tensor = own_code.asked(label, self, self.foresee, signal=signal, rows=rows)
+        _expect_answer(label, out, tuple(signal.shape))
         return out
 
     @abstractmethod
@@ -231,6 +239,17 @@ class Stage(Part, ABC):
         if rows.view is None or rows.view.draw is None:
             return signal
         return self.cross(signal, rows.imagined())
+
+    @final
+    def left(self, rows: Rows) -> Channel:
+        """`leaves`, whoever wrote it."""
+        label = f"stage {self.label}: leaves"
+        channel = own_code.asked(label, self, self.leaves, rows=rows)
+        if not isinstance(channel, Channel):
+            raise InputError(
+                f"{label} must return a Channel, returned {own_code.described(channel)}"
+            )
+        return channel
 
     def check_path(self, earlier: Sequence[Stage]) -> None:
         """Raise an `InputError` where it cannot stand behind these stages; default: anywhere."""
@@ -262,6 +281,26 @@ class Detector(Part, ABC):
     @abstractmethod
     def score(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
         """Strangeness of received latents [N, K], shape [N]."""
+
+    @final
+    def fitted(self, latents: Tensor) -> dict[str, Tensor]:
+        """`fit`, whoever wrote it."""
+        label = f"detector {self.kind}: fit"
+        state = own_code.asked(label, self, self.fit, latents=latents)
+        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise InputError(
+                f"{label} must return a dictionary of tensors, returned {own_code.described(state)}"
+            )
+        return state
+
+    @final
+    def scores(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """`score`, whoever wrote it; never NaN."""
+        label = f"detector {self.kind}: score"
+        found: Tensor = own_code.asked(label, self, self.score, latents=latents, state=state)
+        _expect_answer(label, found, (len(latents),))
+        own_code.require_numbers(label, found)
+        return found
 
 
 # --- metrics ------------------------------------------------------------------------------------
@@ -295,10 +334,19 @@ class Metric(Part, ABC):
         """Values [N] for images and references [N, C, H, W] in [0, 1]."""
         if images.shape != references.shape:
             raise InputError(
-                f"metric {self.kind}: image {_shape(images.shape)} and reference"
-                f" {_shape(references.shape)} differ in shape"
+                f"metric {self.kind}: image {list(images.shape)} and reference"
+                f" {list(references.shape)} differ in shape"
             )
-        return self.measure(images, references)
+        label = f"metric {self.kind}: measure"
+        found: Tensor = own_code.asked(
+            label, self, self.measure, images=images, references=references
+        )
+        _expect_answer(label, found, (len(images),))
+        if own_code.is_foreign(type(self)) and not found.requires_grad:
+            # Of images that nobody has there is nothing to measure.
+            given = torch.isfinite(images.flatten(1).sum(1) + references.flatten(1).sum(1))
+            own_code.require_numbers(label, torch.where(given, found, torch.zeros_like(found)))
+        return found
 
     @abstractmethod
     def measure(self, images: Tensor, references: Tensor) -> Tensor:

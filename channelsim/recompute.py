@@ -15,6 +15,7 @@ from channelsim.catalog.user_code import only_from
 from channelsim.consent import Consent, agreed
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
+from channelsim.own_code import told
 from channelsim.records import Batch, Outcome
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
@@ -31,6 +32,7 @@ class Recomputation:
     names may run, or whom to ask, see `consent`.
     """
 
+    @told()
     def __init__(
         self,
         folder: Path | str,
@@ -58,6 +60,7 @@ class Recomputation:
         """The signal path of an arm."""
         return self.paths.paths[self.paths.of_arm[arm]]
 
+    @told()
     def look(
         self, arm: int, attempts: Sequence[int]
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:

@@ -108,7 +108,8 @@ class Rows:
     ``power``: P per real value here. ``view``: whose imagination this is; None for what happens.
     ``exact``: the columns in double precision, for those that tell times (`exactly`).
     ``mean``: the mean codeword on the wire, [K]; None where nobody measured it. ``fitted``: what
-    the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`.
+    the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``:
+    whether columns and draws are given out as copies, see `lent`.
     """
 
     name: str
@@ -128,11 +129,12 @@ class Rows:
     allowance: Floats | None = None
     replayed: Ints | None = None
     exact: Mapping[str, Floats] = field(default_factory=dict)
+    lends: bool = False
     _drawn: dict[tuple[str, str, int, int], Tensor] = field(default_factory=dict, repr=False)
     _imagined: list[Rows] = field(default_factory=list, repr=False)
 
     def __getitem__(self, column: str) -> Tensor:
-        return self.columns[column]
+        return self._given(self.columns[column])
 
     def __len__(self) -> int:
         return len(self.message)
@@ -141,6 +143,13 @@ class Rows:
         """A column in double precision, float64 [N]: a float32 coherence time would drift."""
         found = self.exact.get(column)
         return self.columns[column].double().cpu().numpy() if found is None else found
+
+    def lent(self) -> Rows:
+        """The same rows for code of the user's, which may change what it draws from them."""
+        return replace(self, lends=True)
+
+    def _given(self, values: Tensor) -> Tensor:
+        return values.clone() if self.lends else values
 
     @property
     def latent_size(self) -> int:
@@ -188,7 +197,7 @@ class Rows:
         known = ("made", what, 0, 0)
         if known not in self._drawn:
             self._drawn[known] = make()
-        return self._drawn[known]
+        return self._given(self._drawn[known])
 
     def _draw(self, law: str, width: int, draw: str, index: int) -> Tensor:
         known = (law, draw, width, index)
@@ -197,7 +206,7 @@ class Rows:
             sample = seeds.normals if law == "normal" else seeds.uniforms
             values = sample(key, self.message, self.attempt, width, index)
             self._drawn[known] = torch.from_numpy(values.astype(np.float32)).to(self.device)
-        return self._drawn[known]
+        return self._given(self._drawn[known])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import torch
 from pydantic import Strict, model_validator
 from torch import Tensor
 
-from channelsim import records, units
+from channelsim import own_code, records, units
 from channelsim.access import Access, Activity, Bools
 from channelsim.errors import InputError
 from channelsim.parts import Stage, part
@@ -212,6 +212,10 @@ class Adversary(Stage, ABC):
         radius = float(self.budget.radius(torch.tensor([epsilon]).double(), power, latent_size))
         return radius**2 * (latent_size if self.budget.ball == "linf" else 1)
 
+    def column_values(self) -> dict[str, float]:
+        """Its columns, its budget's ε always among them: the budget is enforced here."""
+        return super().column_values() | {"epsilon": float(self.budget.epsilon)}
+
     fits = False  # whether it fits something to training codewords, in calibration
 
     def fit(  # pragma: no cover - for those that do
@@ -239,14 +243,7 @@ class Adversary(Stage, ABC):
         assert rows.knowledge is not None, "an adversary needs rows.knowledge"
         latent_size = signal.shape[1]
         radius = self.budget.radius(rows["epsilon"], rows.knowledge.power, latent_size)
-        delta, verdict = self.perturb(signal.detach(), radius, rows, rows.knowledge)
-        delta = delta.detach()
-        if delta.shape != signal.shape:
-            raise InputError(
-                f"adversary {self.label}: must return a perturbation of shape"
-                f" {list(signal.shape)}, returned {list(delta.shape)}"
-            )
-        verdict = np.array(verdict, dtype=object)
+        delta, verdict = self._perturbed(signal.detach(), radius, rows, rows.knowledge)
         broken = ~torch.isfinite(delta).all(dim=1)
         delta = torch.where(broken[:, None], torch.zeros_like(delta), delta)
         delta, flipped = self.confined(signal, delta, radius, rows)
@@ -265,6 +262,37 @@ class Adversary(Stage, ABC):
         verdict[idle.cpu().numpy()] = records.IDLE
         verdict[(radius == 0).cpu().numpy()] = records.OFF
         return Perturbation(delta, verdict, flipped)
+
+    def _perturbed(
+        self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> tuple[Tensor, np.ndarray]:
+        """`perturb`, whoever wrote it."""
+        label = f"adversary {self.label}: perturb"
+        answer = own_code.asked(
+            label, self, self.perturb, signal=signal, radius=radius, rows=rows, knowledge=knowledge
+        )
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise InputError(
+                f"{label} must return (perturbation, verdicts), returned"
+                f" {own_code.described(answer)}"
+            )
+        delta, verdict = answer[0], np.array(answer[1], dtype=object)
+        if not isinstance(delta, Tensor) or delta.shape != signal.shape:
+            raise InputError(
+                f"{label} must return a perturbation of shape {list(signal.shape)}, returned"
+                f" {own_code.described(delta)}"
+            )
+        if verdict.shape != (len(signal),):
+            raise InputError(
+                f"{label} must return verdicts of shape [{len(signal)}], returned"
+                f" {own_code.described(verdict)}"
+            )
+        known = [word for word in records.VERDICTS if word != records.BEATEN_BY_NOISE]
+        if unknown := [word for word in verdict.tolist() if word not in known]:
+            raise InputError(
+                f"{label} returned the verdict {unknown[0]!r}; a row's is one of {', '.join(known)}"
+            )
+        return delta.detach(), verdict
 
     @final
     def confined(

@@ -44,6 +44,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "scales": {"scales"},
             "weight_files": {"weight_files"},
             "consent": {"consent"},
+            "own_code": {"own_code"},
         },
     ),
     ("2", {"parts": {"parts", "fading"}}),

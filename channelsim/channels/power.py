@@ -10,6 +10,8 @@ from torch import Tensor
 
 from channelsim.parts import Flag, Part, part
 
+_SILENT = 1e-12  # ours: the least norm that is scaled to full power, of the usual one
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -32,6 +34,8 @@ class Power(Part):
     noise floor N0 = P/SNR is the same for all rows and a row's own SNR varies.
     ``mode: codeword``: every row is scaled to ‖s‖² = K·P; its amplitude is ``known`` to the
     receiver (side information) or ``lost`` (the receiver assumes the average, √(K·P)).
+    A codeword of no energy stays silent: none is amplified to more than 1e12 times (ours) what one
+    of the usual amplitude would be.
     ``level: native`` keeps the codec's own scale, so that an absolute ε is in latent units as
     Lu & Chen state it; ``unit`` sends at P = 1. ``centred`` removes the codec's mean latent before
     sending and adds it back at the receiver (the mean is in the card). Defaults are ours.
@@ -58,7 +62,7 @@ class Power(Part):
             gain = torch.full_like(signal[:, :1], usual)
             return Scaled(signal if usual == 1.0 else signal * gain, gain, offset)
         norm = torch.linalg.vector_norm(signal, dim=1, keepdim=True)
-        norm = norm.clamp_min(torch.finfo(signal.dtype).tiny)
+        norm = norm.clamp_min(_SILENT * (signal.shape[1] * codec_power) ** 0.5)
         gain = (signal.shape[1] * target) ** 0.5 / norm
         known = gain if self.amplitude == "known" else torch.full_like(gain, usual)
         return Scaled(signal * gain, known, offset)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.file_names import written_name
 from channelsim.errors import InputError, printable
+from channelsim.file_names import written_name
 
 if TYPE_CHECKING:
     from channelsim.consent import CodeFile, Consent

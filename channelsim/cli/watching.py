@@ -47,7 +47,6 @@ def watch(
         raise InputError("--press: only for the picture of --svg; add it, or press the keys")
     if not on_a_terminal():
         from channelsim.display.console import StandardConsole
-
         from channelsim.display.live.plain import watch_plainly
 
         watch_plainly(model, StandardConsole())

@@ -53,6 +53,11 @@ class Module(Codec):
         return self.module.eval().requires_grad_(False)
 
     @property
+    def title(self) -> str:
+        """The user's name for it."""
+        return f"codec {type(self.module).__name__}"
+
+    @property
     def card(self) -> Mapping[str, Any]:
         """Where the module came from; its power is calibrated on the source's training split."""
         return {"origin": self.origin}

@@ -25,9 +25,10 @@ def prepare() -> None:
     sys.stderr = _ready(sys.stderr)
     for name in ("COLUMNS", "LINES"):
         given = os.environ.get(name, "1")
-        if not (given.isascii() and given.isdigit() and 0 < len(given) < 9):
-            del os.environ[name]
-        elif not 0 < int(given) <= _WIDEST:
+        if (
+            not (given.isascii() and given.isdigit() and 0 < len(given) < 9)
+            or not 0 < int(given) <= _WIDEST
+        ):
             del os.environ[name]
 
 
@@ -48,7 +49,7 @@ def _fill_closed() -> None:
 
 def _ready(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open as long as we run
+        return open(os.devnull, "w", encoding="utf-8")
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors=_PLAINLY)
     return stream

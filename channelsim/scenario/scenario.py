@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from channelsim.own_code import told
 from channelsim.parts import Metric
 from channelsim.scenario.arms import Arm
 from channelsim.scenario.loading import load
@@ -72,7 +73,8 @@ class Scenario:
                 return given
             root = root or given.source.root
             given = given.resolved
-        return cls(**load(given, dict(set or {}), seed, root))
+        with told():
+            return cls(**load(given, dict(set or {}), seed, root))
 
 
 def parse_value(text: str, place: str) -> Any:

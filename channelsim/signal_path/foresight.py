@@ -135,7 +135,7 @@ class Foresight:
     def through(signal: Tensor, stages: list[tuple[Stage, Rows]]) -> Tensor:
         """A signal behind some stages, as it expects it."""
         for stage, rows in stages:
-            signal = stage.foresee(signal, rows)
+            signal = stage.foreseen(signal, rows)
         return signal
 
     def _view(self, draw: int | None) -> View:
@@ -150,7 +150,7 @@ class Foresight:
             if not isinstance(one, Adversary):
                 rows = self.setting.rows(one.label, self.batch, channel=channel, view=view)
                 seen.append((one, rows))
-                channel = one.leaves(rows)
+                channel = one.left(rows)
         return seen
 
     def _heard(self, signal: Tensor) -> Tensor:

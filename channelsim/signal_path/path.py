@@ -9,7 +9,8 @@ adversary), the *attacked* one and the *control* (matched noise in place of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,9 @@ from torch import Tensor
 from channelsim.adversaries.goals import TargetImage
 from channelsim.adversaries.substitute import Replay
 from channelsim.channels.power import Scaled
+from channelsim.errors import InputError
 from channelsim.metrics.memory import remembering
+from channelsim.own_code import RowsError
 from channelsim.parts import Detector, Metric
 from channelsim.records import Batch, Ints, Outcome
 from channelsim.rows import Knowledge, Rows
@@ -54,6 +57,7 @@ class SignalPath:
     to its row there. ``latents``: where codewords are drawn instead, and images are what the clean
     receiver makes of them.
     ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
+    ``receivers``: the names of those that share this path, for errors.
     """
 
     transmitter: Transmitter
@@ -67,6 +71,7 @@ class SignalPath:
     judged: bool
     block_rows: int
     latents: Latents | None = None
+    receivers: Sequence[str] = ()
 
     @torch.no_grad()
     def look(
@@ -80,7 +85,7 @@ class SignalPath:
         """
         n = len(batch)
         full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row
-        with remembering():
+        with remembering(), self._located(full.message):
             columns, accepted, images, latents = self._cross(full, stand_ins)
         outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
         return (
@@ -185,13 +190,37 @@ class SignalPath:
 
     def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
         """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
-        if self.latents is not None:
-            latent = self.latents.draw(self._first(message))
-            clean = self.transmitter.codec.decode(latent)
-            return clean, self.transmitter.scaled(latent), clean
-        source = as_float(self.images[torch.from_numpy(self.index[message])])
-        latent, scaled = self._encoded(source, message)
-        return source, scaled, self.transmitter.codec.decode(latent)
+        with self._located(message):
+            if self.latents is not None:
+                latent = self.latents.draw(self._first(message))
+                clean = self.transmitter.codec.decode(latent)
+                return clean, self.transmitter.scaled(latent), clean
+            source = as_float(self.images[torch.from_numpy(self.index[message])])
+            latent, scaled = self._encoded(source, message)
+            return source, scaled, self.transmitter.codec.decode(latent)
+
+    @contextmanager
+    def _located(self, message: Ints) -> Iterator[None]:
+        """Inside, an error about rows of a batch of these messages names them."""
+        try:
+            yield
+        except RowsError as error:
+            if error.of != len(message) or not len(message):
+                raise
+            rows = list(error.rows)
+            raise InputError(f"{error.message}: {self._named(message[rows])}") from error
+
+    def _named(self, message: Ints) -> str:
+        """``receiver kld, message 20 (image 20 of the source)``."""
+        who = " and ".join(dict.fromkeys(f"receiver {name}" for name in self.receivers))
+        one, *others = dict.fromkeys(message.tolist())
+        if others:
+            found = f"{len(others) + 1} messages, {min(one, *others)} to {max(one, *others)}"
+        elif self.latents is not None:
+            found = f"message {one}"
+        else:
+            found = f"message {one} (image {self.index[one]} of the source)"
+        return f"{who}, {found}" if who else found
 
     def _encoded(self, images: Tensor, message: Ints) -> tuple[Tensor, Scaled]:
         return self.transmitter.send(images, self._first(message))
@@ -238,7 +267,7 @@ class SignalPath:
             return torch.ones(len(latent), dtype=torch.bool, device=latent.device), np.full(
                 len(latent), np.nan
             )
-        score = column_of(detector.score(latent, self.defence.state))
+        score = column_of(detector.scores(latent, self.defence.state))
         return torch.from_numpy(score <= self.thresholds[arm]).to(latent.device), score
 
     def _measure(

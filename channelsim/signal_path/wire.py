@@ -80,7 +80,7 @@ def cross(
         passive = stage.apply(met, rows)
         attacked = passive if attacked is met else stage.apply(attacked, rows)
         control = passive if control is met else stage.apply(control, rows)
-        channel = stage.leaves(rows)
+        channel = stage.left(rows)
         if "snr_db" in rows.columns:
             nominal = setting.columns[stage.label]["snr_db"][batch.arm]
             noise_to_signal = noise_to_signal + 1.0 / units.from_db(nominal)
