@@ -73,6 +73,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "batcher",
                 "calibration",
                 "fitting",
+                "reach",
                 "keepsakes",
                 "stand_ins",
             }
