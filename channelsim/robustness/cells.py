@@ -84,6 +84,12 @@ class ArmCells:
         """Return means of all columns; the resampler draws among exactly these cells."""
         return intervals.means(self.sums, self.counts, resampler)
 
+    def only(self, names: Sequence[str]) -> ArmCells:
+        """The same with the named columns alone, as far as there are such: to be kept."""
+        kept = tuple(name for name in names if name in self.names)
+        places = [self.names.index(name) for name in kept]
+        return replace(self, names=kept, sums=self.sums[:, places], counts=self.counts[:, places])
+
     def mean(self, name: str) -> float | None:
         """Plain mean of one column; None where it was never measured."""
         place = self.names.index(name)

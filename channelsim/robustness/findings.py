@@ -10,7 +10,13 @@ from typing import Any
 from channelsim import records
 from channelsim.metrics.scales import scale_of
 from channelsim.robustness import areas
-from channelsim.robustness.goal_words import approach_in_words, doubts, gain_in_words, stages
+from channelsim.robustness.goal_words import (
+    about_larger_budgets,
+    approach_in_words,
+    doubts,
+    gain_in_words,
+    stages,
+)
 from channelsim.robustness.names import number, short_names
 from channelsim.robustness.orders import Comparison
 from channelsim.robustness.summary import Point, Summary
@@ -172,6 +178,9 @@ def warnings(summary: Summary) -> list[str]:
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
+    found += about_larger_budgets(
+        summary.reversals, summary.envelopes, headline_metric(summary.metrics)
+    )
     found += _about_resampling(summary)
     found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
     for area in summary.areas:

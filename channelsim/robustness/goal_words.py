@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from channelsim import records
 from channelsim.robustness.approach import Approach
 from channelsim.robustness.gain import undecided
-from channelsim.robustness.names import fixed
+from channelsim.robustness.larger import Envelope, Reversal
+from channelsim.robustness.names import fixed, number
 from channelsim.robustness.summary import Point
 from channelsim.robustness.written import decimals, spread
 
@@ -165,3 +167,37 @@ def doubts(points: Sequence[Point], in_bits: bool) -> Iterator[tuple[list[Point]
 
 def _bounded(found: Approach) -> bool:
     return found.nearer is not None and found.nearer.low == found.nearer.low  # not NaN
+
+
+def about_larger_budgets(
+    turned: Sequence[Reversal], envelopes: Sequence[Envelope], metric: str | None
+) -> list[str]:
+    """Warn of attacks that did less with more, one sentence per curve; with the envelope beside."""
+    curves: dict[tuple[str, str], list[Reversal]] = {}
+    for one in turned:
+        curves.setdefault((one.receiver, _fixed(one.fixed)), []).append(one)
+    found = []
+    for (receiver, others), own in curves.items():
+        steps = ", ".join(f"{one.smaller:g} → {one.larger:g}" for one in own)
+        objective, _, reference = own[0].objective.rpartition("_")
+        to = {"clean": "g(z)", "source": "the source", "target": "its target"}[reference]
+        what = f"{objective.upper()} against {to}"
+        text = (
+            f"{receiver}{others}: at ε {steps} the larger budget does less for the attack's own"
+            f" objective, {what} (paired, Holm, p ≤ {max(one.p for one in own):.2g}):"
+            " a failing attack, not a robust receiver."
+        )
+        most = [e for e in envelopes if (e.receiver, _fixed(e.fixed)) == (receiver, others)]
+        if most and metric is not None:
+            last = most[-1]
+            got = last.metrics[metric]
+            text += (
+                f" Where every message meets its worst budget up to ε = {last.epsilon:g},"
+                f" {metric.upper()} against the source is {spread(got, decimals([got]))}."
+            )
+        found.append(text)
+    return found
+
+
+def _fixed(fixed: Mapping[str, Any]) -> str:
+    return "".join(f" at {key} = {number(value)}" for key, value in fixed.items())

@@ -18,6 +18,7 @@ from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
 from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
+from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.resampling import Resampled, unit_of
@@ -115,7 +116,8 @@ class Summary:
     bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
-    promise about bits does not hold where the run was computed, in sentences.
+    promise about bits does not hold where the run was computed, in sentences. ``reversals``: where
+    a larger budget did less for the attack's own objective; ``envelopes``: of those curves.
     """
 
     title: str
@@ -138,6 +140,8 @@ class Summary:
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
+    envelopes: tuple[Envelope, ...] = ()
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -165,6 +169,10 @@ class Summary:
         """Return one flat dictionary per arm with a detector: its errors, areas and risks."""
         return [one.row() for one in self.coverages]
 
+    def envelope_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per budget of every curve in which a larger one did less."""
+        return [one.row() for one in self.envelopes]
+
     def timeline_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary per arm and bin of simulated time."""
         return [row for one in self.timelines for row in one.rows()]
@@ -177,12 +185,13 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
-    points, curves = [], {}
+    points, curves, judged = [], {}, []
     for arm in arms:
         aim = aim_of(header.get("scenario"), arm.swept)
         towards = aim.metric(header["metrics"], damage_metric(header["metrics"]))
         cells = read_arm(ledger, header, arm.arm, unit, towards)
         points.append(_point(arm, cells, header, resampler, aim, towards))
+        judged.append((arm, cells.only(objectives(header["metrics"])), aim))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
@@ -190,6 +199,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     compared: tuple[Comparison, ...] = ()
     if epsilon_key is not None and measured:
         compared = compare(measured, epsilon_key, in_db, resampler, clip)
+    turned = reversals(judged, header, epsilon_key, resampler)
     return Summary(
         title=str(header["title"]),
         constant_image=header.get("calibration", {}).get("constant_image", {}),
@@ -213,6 +223,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),
+        reversals=turned,
+        envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
     )
 
 
