@@ -20,6 +20,7 @@ from channelsim.keepsakes import Keepsakes
 from channelsim.medium import Passage, media
 from channelsim.own_code import told
 from channelsim.promises import Tried, weakened
+from channelsim.reach import reach
 from channelsim.records import (
     ARRIVED,
     COLLIDED,
@@ -80,10 +81,14 @@ def _simulated(
         paths = calibrate(scenario, fitted, tell)
     except _StoppedError:
         return
+    # A run that goes on has it in its header, and a further trial of block sizes needs none.
+    ways = reach(scenario, paths) if memo is None and tried is None else {}
     tried = tried or self_test(scenario, paths)
     count = scenario.source.messages
     total = count * len(scenario.arms)
     header = fingerprint.header(scenario, paths.report, tried)
+    if ways:
+        header["reach"] = ways
     yield Started(header, _arm_records(scenario), total)
     for sentence in weakened(tried):
         yield Noted("warning", sentence, 0.0)

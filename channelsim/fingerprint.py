@@ -116,6 +116,7 @@ def header(
         "loss_cards": losses,  # what the adversaries' losses look through
         "control": scenario.control,
         "judged": any(map(judged, scenario.arms)),
+        "passive_columns": True,
         "swept_keys": list(scenario.swept_keys),
         "receivers": list(scenario.receivers),
         "block_rows": scenario.block_rows,

@@ -42,7 +42,8 @@ VERDICTS: Mapping[str, str] = {
     " start at random or along an eigenvector",
     NONFINITE: "the attack produced NaN or infinity; its perturbation was dropped",
     SATURATED: "the perturbation is not zero but the objective did not improve beyond rounding",
-    BEATEN_BY_NOISE: "over the arm, matched noise did at least as much damage as the attack",
+    BEATEN_BY_NOISE: "over the arm, matched noise served the adversary's goal at least as well as"
+    " the attack",
 }
 
 # --- what is measured per attempt; the ledger's table and the flat view follow these ------------
@@ -55,8 +56,8 @@ ATTEMPT_COLUMNS: tuple[str, ...] = (
     "lost",  # 1: the link dropped it; 2: it collided with another
     "allowance",  # what the adversary's energy account let it spend, ‖δ‖²; NULL without an account
     "replayed",  # the message whose recorded codeword was at the adversary's hand; NULL without
-    # attempt whose image the user saw instead where this one (or, with matched noise in the
-    # adversary's place, its control) was not accepted; NULL where that was not needed, or was none
+    # attempt whose image the user saw instead where this one (or, without the adversary or with
+    # matched noise in its place, the other two) was not accepted; NULL where not needed, or none
     "stand_in",
     "accepted",  # 1: delivered to the user; 0: lost or rejected
     "score",  # detector score, NULL without a detector; higher is more suspicious
@@ -100,13 +101,16 @@ DELIVERED, LOST, REJECTED = "yes", "lost", "rejected"
 ARRIVED, DROPPED, COLLIDED = 0, 1, 2  # an attempt's `lost`
 
 
-def metric_columns(metrics: Sequence[str], control: bool, judged: bool = False) -> list[str]:
+def metric_columns(
+    metrics: Sequence[str], control: bool, judged: bool = False, passive: bool = False
+) -> list[str]:
     """Names of the metric columns of an attempt, in ledger order.
 
     ``<metric>_source``, ``_clean``, ``_passive`` (THREATS: References), ``_target`` (the image that
     the adversary wants to be seen; NULL where its goal is damage), the same with ``control_`` where
     a matched-noise control ran. ``decoded_<metric>_source`` where a detector ``judged``: of the
-    decoded image, whatever the decision was.
+    decoded image, whatever the decision was. ``passive``: whether the ledger also holds
+    `passive_columns`; older ones do not.
     """
     suffixes = ("source", "clean", "passive", "target")
     names = [f"{metric}_{suffix}" for metric in metrics for suffix in suffixes]
@@ -114,7 +118,16 @@ def metric_columns(metrics: Sequence[str], control: bool, judged: bool = False) 
         names += [f"control_{metric}_{suffix}" for metric in metrics for suffix in suffixes]
     if judged:
         names += [f"decoded_{metric}_source" for metric in metrics]
-    return names
+    return names + passive_columns(metrics) if passive else names
+
+
+def passive_columns(metrics: Sequence[str]) -> list[str]:
+    """Columns ``passive_<metric>_source`` and ``_target``, per attempt.
+
+    Of what the user would have seen at this attempt without any adversary: the same channel draw,
+    the same loss on the link, and the detector's decision about what then arrives.
+    """
+    return [f"passive_{metric}_{suffix}" for metric in metrics for suffix in ("source", "target")]
 
 
 def quality_columns(metrics: Sequence[str]) -> list[str]:

@@ -28,7 +28,8 @@ class StandIns(Protocol):
     def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:
         """Attempt keys [N] (None: nobody's image) and images [N, C, H, W] of rows that need one.
 
-        ``needed``: rows that were not accepted themselves, or whose control was not.
+        ``needed``: rows that were not accepted themselves, or would not have been with matched
+        noise or nothing in the adversary's place.
         ``decoded``: what the receiver made of each row, accepted or not. Rows may be more than were
         asked for (padding).
         """

@@ -111,7 +111,9 @@ def add_attempts(ledger: Ledger, attempts: Sequence[int], **columns: Any) -> Non
 
 def _measured(header: Mapping[str, Any]) -> list[str]:
     metrics = header["metrics"]
-    measured = records.metric_columns(metrics, header["control"], header["judged"])
+    measured = records.metric_columns(
+        metrics, header["control"], header["judged"], header.get("passive_columns", False)
+    )
     return records.quality_columns(metrics) + measured
 
 

@@ -505,7 +505,7 @@ def test_the_summary_speaks_of_flips_and_not_of_noise_of_equal_power(tmp_path: P
     summary = channelsim.run(scenario(**study), out=tmp_path / "run").summary()
     said = sentence(summary, "plain")
     assert said is not None
-    assert "as many bits flipped at random leave" in said
+    assert "with as many random bit flips." in said
     assert "more mean MSE damage than those random flips" in said
     assert "matched noise" not in said
 

@@ -77,6 +77,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "batcher",
                 "calibration",
                 "fitting",
+                "reach",
                 "keepsakes",
                 "stand_ins",
             }

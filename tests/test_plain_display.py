@@ -6,6 +6,7 @@ import io
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from rich.console import Console
 from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
 from channelsim.display.tables import Column, pack
 from channelsim.records import ArmRecord, Finished, Noted, Ticked
-from channelsim.robustness.findings import sentence, spread, towards_target, warnings
+from channelsim.robustness.findings import sentence, towards_target, warnings
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import short_names
 from channelsim.robustness.summary import Summary, summarise
+from channelsim.robustness.written import spread
 
 CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
@@ -262,9 +264,10 @@ def test_quality_that_varies_over_the_sweep_gets_its_own_column(tmp_path: Path):
 
 def test_the_sentence_says_what_happened_at_the_largest_budget(known: Summary):
     said = sentence(known, "kld")
-    assert said.startswith("kld: at ε = 1, SSIM against the source falls from 0.90")
-    assert "undisturbed to 0.50" in said
-    assert "matched noise of the same power (0.0 dB PSR) leaves 0.86" in said
+    assert said.startswith("kld: at ε = 1, SSIM against the source: 0.50")
+    assert "with the attack, 0.86" in said
+    assert "with equal noise (0.0 dB PSR)" in said
+    assert "; 0.90" in said
     assert "The attack does 10.0 [10.0, 10.0] dB more mean MSE damage than that noise." in said
 
 
@@ -273,7 +276,7 @@ def test_the_sentence_admits_an_attack_that_noise_beats(tmp_path: Path):
         add_arm(ledger, 0, mse_passive=0.1, control_mse_passive=0.2, mse_source=0.6,
                 quality_mse=0.01)  # fmt: skip
         said = sentence(summarise(ledger), "kld")
-    assert "MSE against the source rises from 0.010 undisturbed to 0.600" in said
+    assert "MSE against the source: 0.600 with the attack, 0.500 with equal noise" in said
     assert "no better than that noise: -3.0 [-3.0, -3.0] dB" in said
 
 
@@ -282,7 +285,9 @@ def test_without_an_attack_the_sentence_does_not_speak_of_one(tmp_path: Path):
         add_arm(ledger, 0, verdict=None, delta_l2=0.0, psr_db=None, psr_received_db=None)
         summary = summarise(ledger)
     # Where no adversary is on any path, there is nothing to deny.
-    assert sentence(summary, "kld") == "kld: MSE against the source stays at 0.500."
+    assert sentence(summary, "kld") == (
+        "kld: MSE against the source: 0.500 undisturbed, 0.500 after the channel."
+    )
     assert "gain dB" not in shown(summary, 80)
 
 
@@ -290,14 +295,16 @@ def test_of_an_adversary_that_is_off_the_sentence_says_so(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.0]), 40) as ledger:
         add_arm(ledger, 0, verdict="off", delta_l2=0.0, psr_db=None, psr_received_db=None)
         summary = summarise(ledger)
-    assert sentence(summary, "kld").endswith("stays at 0.500; no attack took place.")
+    assert sentence(summary, "kld").endswith("0.500 after the channel; no attack took place.")
 
 
 def test_an_adversary_that_let_everything_pass_is_not_compared_with_noise(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.5]), 40) as ledger:
         add_arm(ledger, 0, verdict="idle", delta_l2=0.0, psr_db=None, psr_received_db=None)
         summary = summarise(ledger)
-    assert sentence(summary, "kld").endswith("stays at 0.500; the adversary let everything pass.")
+    assert sentence(summary, "kld").endswith(
+        "0.500 after the channel; the adversary let everything pass."
+    )
     (said,) = warnings(summary)
     assert "kld at ε = 0.5: nothing was attacked" in said
 
@@ -491,19 +498,24 @@ def test_a_budget_that_is_a_psr_is_read_once_and_normalised_over_amplitude(tmp_p
 # --- towards the target ---------------------------------------------------------------------------
 
 
-def test_the_distance_to_the_target_is_told_before_and_after(tmp_path: Path):
+def test_the_distance_to_the_target_is_told_without_and_with_the_attack(tmp_path: Path):
     wave = np.random.default_rng(1).normal(0, 0.002, 40)
-    with created(tmp_path, sweep(["kld"], [0.0, 1.0]), 40) as ledger:
+    goal = {"kind": "image", "target": "black", "loss": "mse"}
+    mallory = {"kind": "pgd", "name": "mallory", "goal": goal, "budget": {"norm": "linf"}}
+    more: dict[str, Any] = {"scenario": {"path": [mallory]}, "passive_columns": True}
+    with created(tmp_path, sweep(["kld"], [0.0, 1.0]), 40, **more) as ledger:
         for arm, distance in ((0, 0.10), (1, 0.03)):
-            noise = {"control_mse_target": 0.09 + wave}
+            beside = {"control_mse_target": 0.09 + wave, "passive_mse_target": 0.10 + wave}
             add_arm(
-                ledger, arm, mse_target=distance + wave, verdict="ok" if arm else "off", **noise
+                ledger, arm, mse_target=distance + wave, verdict="ok" if arm else "off", **beside
             )
         summary = summarise(ledger)
     said = towards_target(summary, "kld")
-    assert said.startswith("kld: towards the target: MSE to it 0.100")
-    assert "at ε = 0, 0.030" in said
-    assert said.endswith("at ε = 1; matched noise 0.0900.")
+    assert said.startswith("kld, at ε = 1: mallory wants the black image: mean MSE to it 0.100")
+    assert "after the channel alone, 0.090" in said
+    assert "with equal noise, 0.030" in said
+    assert "it got nearer (approach 5.2" in said
+    assert said.endswith("noise 0.5 dB), and by knowing.")
     text = shown(summary, 80)
     assert said in " ".join(text.split())
     assert "and against the target" in text

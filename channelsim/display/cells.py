@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from channelsim.display.tables import Column
 from channelsim.robustness.coverage import Coverage
-from channelsim.robustness.findings import labels, spread
+from channelsim.robustness.findings import labels
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import fixed, number
 from channelsim.robustness.summary import Summary
 from channelsim.robustness.timeline import Timeline
+from channelsim.robustness.written import spread
 
 NONE = "–"
 UNITS = {"psnr": "psnr [dB]"}

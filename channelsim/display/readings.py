@@ -15,11 +15,12 @@ from channelsim.metrics.scales import scale_of
 from channelsim.robustness import areas
 from channelsim.robustness.areas import Area
 from channelsim.robustness.equal_psr import AtPsr
-from channelsim.robustness.findings import contradictions, decimals, place
+from channelsim.robustness.findings import contradictions, place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.orders import Comparison
 from channelsim.robustness.summary import Summary
+from channelsim.robustness.written import decimals
 
 _NEAR_DB = 2.0  # ours: so far below the weakest attack the straight line is as good as between two
 

@@ -22,11 +22,12 @@ from channelsim.display.detectors import print_detectors
 from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
 from channelsim.display.timeline import print_timelines
-from channelsim.robustness.findings import decimals, labels, sentence, towards_target, warnings
+from channelsim.robustness.findings import labels, sentence, towards_target, warnings
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.refusals import detection
 from channelsim.robustness.summary import Point, Reading, Summary
+from channelsim.robustness.written import decimals
 from channelsim.scenario.company import together
 
 _APART_DB = 0.05  # ours: PSRs closer than this are printed alike

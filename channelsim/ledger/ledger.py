@@ -70,6 +70,8 @@ class Ledger:
         self.max_attempts: int = header["max_attempts"]
         self.swept_keys: tuple[str, ...] = tuple(header["swept_keys"])
         self.attempt_columns = attempt_columns(header)
+        # A run that an older version began goes on without what its ledger has no place for.
+        self._no_place = set(records.passive_columns(header["metrics"])) - {*self.attempt_columns}
         self.flat_columns = flat_columns(header)
         self._add_attempts = insert("attempt", self.attempt_columns)
         self._add_transmissions = insert("transmission", TRANSMISSION_COLUMNS)
@@ -207,7 +209,8 @@ class Ledger:
         match event:
             case records.AttemptsDone(columns=columns):
                 self._commit_if_due()
-                self._add(self._add_attempts, self.attempt_columns, columns)
+                kept = {name: columns[name] for name in columns if name not in self._no_place}
+                self._add(self._add_attempts, self.attempt_columns, kept)
             case records.TransmissionsDone(columns=columns):
                 self._add(self._add_transmissions, TRANSMISSION_COLUMNS, columns)
             case records.ImageSaved():

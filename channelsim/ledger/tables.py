@@ -33,13 +33,15 @@ def attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns of the attempt table for a run's header."""
     metrics, control = header["metrics"], header["control"]
     quality = records.quality_columns(metrics)
-    measured = records.metric_columns(metrics, control, header.get("judged", False))
+    passive = bool(header.get("passive_columns", False))
+    measured = records.metric_columns(metrics, control, header.get("judged", False), passive)
     return (*records.ATTEMPT_COLUMNS, *quality, *measured)
 
 
 def flat_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns of the flat view, in order, under the names a user wrote."""
-    measured = records.metric_columns(header["metrics"], header["control"])
+    passive = bool(header.get("passive_columns", False))
+    measured = records.metric_columns(header["metrics"], header["control"], passive=passive)
     return (*records.FLAT_HEAD, *header["swept_keys"], *records.FLAT_TAIL, *measured)
 
 

@@ -38,12 +38,16 @@ WIRE: tuple[str, ...] = (
     "psr_received",
     "noise",  # N0 / P, linear: noise powers are averaged, never decibels or ratios over noise
     "noise_measured",  # 0 where nothing disturbed the row: impulses spare most of them
+    "row_power",  # of what was sent, over P; of rows whose noise or perturbation tells it
 )
 # Damage at the first attempt, by the metric the gain is read from: matched noise is a shadow that
 # never asks again, so only first attempts compare like with like. Where the link dropped it, or a
 # detector refused what nobody had touched, the damage is theirs and equal for both, and would draw
 # every gain towards 0 dB.
 FIRST: tuple[str, ...] = ("first_damage", "first_control")
+# Where an image is wanted: what is shown against it at those same attempts, without the adversary,
+# with it, and with its control; by the metric of `Aim.metric`.
+GOAL: tuple[str, ...] = ("goal_passive", "goal_attack", "goal_control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,12 @@ class ArmCells:
         """Return means of all columns; the resampler draws among exactly these cells."""
         return intervals.means(self.sums, self.counts, resampler)
 
+    def only(self, names: Sequence[str]) -> ArmCells:
+        """The same with the named columns alone, as far as there are such: to be kept."""
+        kept = tuple(name for name in names if name in self.names)
+        places = [self.names.index(name) for name in kept]
+        return replace(self, names=kept, sums=self.sums[:, places], counts=self.counts[:, places])
+
     def mean(self, name: str) -> float | None:
         """Plain mean of one column; None where it was never measured."""
         place = self.names.index(name)
@@ -104,11 +114,16 @@ def in_metric(mean: Interval, scale: Scale, few: bool) -> Interval:
 
 
 def read_arm(
-    ledger: Ledger, header: Mapping[str, Any], arm: int, unit: Unit | None = None
+    ledger: Ledger,
+    header: Mapping[str, Any],
+    arm: int,
+    unit: Unit | None = None,
+    towards: str | None = None,
 ) -> ArmCells:
     """Read the settled transmissions of one arm, however many there are yet.
 
     ``unit``: what is to be resampled; None, every image for itself, is enough for plain means.
+    ``towards``: the metric to read `GOAL` by; None where no image is wanted.
     """
     unit = by_image(header) if unit is None else unit
     count, most = int(header["count"]), int(header["max_attempts"])
@@ -117,7 +132,8 @@ def read_arm(
     gauge = damage_metric(header["metrics"]) if header["control"] else None
     first = () if gauge is None else FIRST
     size = unit.size()
-    columns = (*WIRE, *FIGURES, *names, *first)
+    goal = () if towards is None else GOAL
+    columns = (*WIRE, *FIGURES, *names, *first, *goal)
     sums, counts = np.zeros((size, len(columns))), np.zeros((size, len(columns)))
     members = np.zeros(size, dtype=np.int64)
     verdicts: Counter[str] = Counter()
@@ -130,9 +146,22 @@ def read_arm(
             f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{damage}_passive" END'
             for damage in (gauge, f"control_{gauge}")
         ]
+    if towards is not None:
+        scales += [scale_of(towards)] * 3
+        chosen += [
+            f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{distance}" END'
+            if distance in ledger.attempt_columns
+            else "NULL"
+            for distance in (
+                f"passive_{towards}_target",
+                f"{towards}_target",
+                f"control_{towards}_target",
+            )
+        ]
     query = (
         "SELECT t.transmission, t.delivered, a.verdict, a.attempt - t.transmission * :most,"
         " a.delta_l2, a.psr_db, a.psr_received_db, a.snr_db, a.snr_measured_db,"
+        " COALESCE(a.snr_row_db - a.snr_db, a.psr_db - a.psr_row_db),"
         f" t.attempts, t.done_s - t.sent_s{''.join(', ' + column for column in chosen)}"
         " FROM transmission t CROSS JOIN attempt a ON a.attempt >= t.transmission * :most"
         " AND a.attempt < t.transmission * :most + t.attempts"
@@ -151,7 +180,7 @@ def read_arm(
         members += np.bincount(cell[last], minlength=size)
         for place, column in enumerate(values):
             known = ~np.isnan(column)
-            if columns[place] in FIRST:
+            if columns[place] in FIRST or columns[place] in GOAL:
                 known &= attempt == 0
             elif columns[place] not in WIRE:
                 known &= last
@@ -172,23 +201,26 @@ def read_arm(
 def metric_names(header: Mapping[str, Any]) -> list[str]:
     """Names of the metric columns of a ledger, quality included."""
     metrics, control = list(header["metrics"]), bool(header["control"])
-    return records.quality_columns(metrics) + records.metric_columns(metrics, control)
+    passive = bool(header.get("passive_columns", False))
+    measured = records.metric_columns(metrics, control, passive=passive)
+    return records.quality_columns(metrics) + measured
 
 
 def _metric_of(column: str, metrics: Sequence[str]) -> str:
-    bare = column.removeprefix("control_").removeprefix("quality_")
+    bare = column.removeprefix("control_").removeprefix("quality_").removeprefix("passive_")
     return bare if bare in metrics else bare.rpartition("_")[0]
 
 
 def _additive(numbers: list[Floats], scales: Sequence[Scale]) -> list[Floats]:
     """Columns as selected → attempt, and all columns on their additive scales; NaN is missing."""
-    attempt, delta, psr, received, snr, measured, attempts, latency, *metrics = numbers
+    attempt, delta, psr, received, snr, measured, row, attempts, latency, *metrics = numbers
     on_path = ~np.isnan(delta)
     figures = [
         np.where(on_path, np.nan_to_num(units.from_db(psr)), np.nan),
         np.where(on_path, np.nan_to_num(units.from_db(received)), np.nan),
         units.from_db(-snr),
         np.nan_to_num(units.from_db(-measured)),
+        units.from_db(row),
         attempts,
         latency,
     ]

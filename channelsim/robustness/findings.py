@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations
-from math import floor, inf, isfinite, isnan, log10
+from math import isnan
 from typing import Any
 
 from channelsim import records
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness import areas
-from channelsim.robustness.gain import undecided
-from channelsim.robustness.intervals import Interval
-from channelsim.robustness.names import fixed, number, short_names
+from channelsim.robustness.goal_words import (
+    about_larger_budgets,
+    approach_in_words,
+    doubts,
+    gain_in_words,
+    stages,
+)
+from channelsim.robustness.names import number, short_names
 from channelsim.robustness.orders import Comparison
 from channelsim.robustness.summary import Point, Summary
+from channelsim.robustness.written import spread
 from channelsim.stretches import FEW
 
 _ALARMING = (
@@ -37,23 +43,6 @@ def place(summary: Summary, swept: Mapping[str, Any]) -> str:
     """Return a point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
     short = labels(summary)
     return ", ".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
-
-
-def decimals(intervals: Iterable[Interval | None]) -> int:
-    """How many decimals make half an interval one to ten units of the last; between 1 and 6."""
-    widths = [(i.high - i.low) / 2 for i in intervals if i is not None]
-    known = sorted(width for width in widths if isfinite(width) and width > 0)
-    if not known:
-        return 3
-    return max(1, min(6, -floor(log10(known[len(known) // 2]))))
-
-
-def spread(interval: Interval, digits: int) -> str:
-    """Return ``0.81 [0.79, 0.83]``, or the value alone where there is no interval."""
-    value = fixed(interval.value, digits)
-    if isnan(interval.low):
-        return value
-    return f"{value} [{fixed(interval.low, digits)}, {fixed(interval.high, digits)}]"
 
 
 # --- what happened ------------------------------------------------------------------------------
@@ -90,20 +79,11 @@ def sentence(summary: Summary, receiver: str) -> str:
     point, metric = hardest(summary, receiver), headline_metric(summary.metrics)
     if point is None or metric is None:
         return f"{receiver}: nothing is settled yet."
-    reading = point.metrics[metric]
-    got, quality, noise = reading.source, reading.quality, reading.control_source
-    assert got is not None
-    digits = decimals([got, quality, noise])
     where = place(summary, point.swept)
-    name = metric.upper()
-    text = f"{receiver}: {'at ' + where + ', ' if where else ''}{name} against the source "
-    if quality is not None:
-        before, after = fixed(quality.value, digits), fixed(got.value, digits)
-        verb = "falls" if got.value < quality.value else "rises"
-        change = f"{verb} from {before} undisturbed to {after}"
-        text += f"stays at {after}" if before == after else change
-    else:
-        text += f"is {fixed(got.value, digits)}"
+    text = (
+        f"{receiver}: {'at ' + where + ', ' if where else ''}{metric.upper()} against the source: "
+    )
+    text += stages(point, metric, summary.in_bits)
     if point.verdict in (None, records.OFF):
         meant = any(other.verdict is not None for other in summary.points)
         return text + ("; no attack took place." if meant else ".")
@@ -112,13 +92,7 @@ def sentence(summary: Summary, receiver: str) -> str:
     if point.verdict in records.FAILED:
         reason = records.VERDICTS[point.verdict].partition(";")[0]
         return f"{text}, but no message was attacked: {point.verdict}, {reason}."
-    if noise is not None:
-        power = f" ({fixed(point.psr_db, 1)} dB PSR)" if point.psr_db is not None else ""
-        same = f"matched noise of the same power{power} leaves"
-        if summary.in_bits:
-            same = "as many bits flipped at random leave"
-        text += f"; {same} {fixed(noise.value, digits)}"
-    text += "." + _gain_in_words(summary, point)
+    text += "." + gain_in_words(point, summary.gain_metric, summary.in_bits)
     if point.attacked_share is not None and 0 < point.attacked_share < 1:
         share = f"{100 * point.attacked_share:.1f} %"
         text += f" {share} of what was sent was attacked, and the PSR is a mean over all of it."
@@ -127,46 +101,14 @@ def sentence(summary: Summary, receiver: str) -> str:
     return text
 
 
-def _gain_in_words(summary: Summary, point: Point) -> str:
-    if point.gain_db is None or summary.gain_metric is None:
-        return ""
-    figure = spread(point.gain_db, 1)
-    unit = summary.gain_metric.upper()
-    noise = "those random flips" if summary.in_bits else "that noise"
-    if point.verdict == records.BEATEN_BY_NOISE:
-        return f" The attack is no better than {noise}: {figure} dB in mean {unit} damage."
-    doubt = ", which may still be chance" if undecided(point.gain_db) else ""
-    return f" The attack does {figure} dB more mean {unit} damage than {noise}{doubt}."
-
-
 def towards_target(summary: Summary, receiver: str) -> str | None:
-    """Say how close the receiver came to showing what the adversary wants; None without a target.
-
-    In the metric that the gain is read from (MSE where measured), at the largest budget.
-    """
-    metric = damage_metric(summary.metrics)
+    """Say how near the receiver came to showing what the adversary wants; None without a target."""
     point = hardest(summary, receiver)
-    if metric is None or point is None or (last := point.metrics[metric].target) is None:
+    told = None if point is None else approach_in_words(point, summary.in_bits)
+    if point is None or told is None:
         return None
-    others = {key: value for key, value in point.swept.items() if key != summary.epsilon_key}
-    off = None
-    if (key := summary.epsilon_key) is not None:
-        lowest = -inf if summary.epsilon_in_db else 0.0
-        off = next((p for p in summary.of(receiver) if p.swept == {**others, key: lowest}), None)
-    first = off.metrics[metric].target if off is not None else None
-    noise = point.metrics[metric].control_target
-    digits = decimals([first, last, noise])
-    name = metric.upper()
-    where = f" at {place(summary, point.swept)}" if point.swept else ""
-    if off is not None and first is not None and off is not point:
-        assert key is not None
-        before = f"{spread(first, digits)} at {labels(summary)[key]} = {number(off.swept[key])}, "
-    else:
-        before = ""
-    text = f"{receiver}: towards the target: {name} to it {before}{spread(last, digits)}{where}"
-    if noise is not None and point.verdict not in (None, *records.SPARED):
-        text += f"; matched noise {fixed(noise.value, digits)}"
-    return text + "."
+    where = f", at {place(summary, point.swept)}" if point.swept else ""
+    return f"{receiver}{where}: {told}"
 
 
 # --- the two readings ---------------------------------------------------------------------------
@@ -236,6 +178,9 @@ def warnings(summary: Summary) -> list[str]:
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
+    found += about_larger_budgets(
+        summary.reversals, summary.envelopes, headline_metric(summary.metrics)
+    )
     found += _about_resampling(summary)
     found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
     for area in summary.areas:
@@ -290,18 +235,14 @@ def _about_idling(summary: Summary, points: Sequence[Point]) -> list[str]:
 
 def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
     found = []
-    if losing := [point for point in points if point.verdict == records.BEATEN_BY_NOISE]:
-        where = _places(summary, losing)
-        noise = "as many random flips" if summary.in_bits else "matched noise"
-        found.append(f"{where}: beaten by noise; {noise} did at least as much damage.")
-    bare = [point for point in points if point.gain_db is not None and isnan(point.gain_db.low)]
+    for doubtful, text in doubts(points, summary.in_bits):
+        if doubtful:
+            found.append(f"{_places(summary, doubtful)}: {text}.")
+    spoiling = [point for point in points if point.aim.kind not in ("image", "noise")]
+    bare = [point for point in spoiling if point.gain_db is not None and isnan(point.gain_db.low)]
     if bare and min(point.cells for point in bare) >= FEW:
         where = _places(summary, bare)
         found.append(f"{where}: too few messages were attacked for an interval of the gain.")
-    bounded = [point for point in points if point.gain_db and not isnan(point.gain_db.low)]
-    if unsure := [point for point in bounded if undecided(point.gain_db)]:
-        where = _places(summary, unsure)
-        found.append(f"{where}: the gain over noise may be chance (its interval holds 0 dB).")
     return found
 
 

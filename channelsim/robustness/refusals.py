@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from channelsim.metrics.scales import damage_metric, scale_of
-from channelsim.robustness.findings import decimals, hardest, place
+from channelsim.robustness.findings import hardest, place
 from channelsim.robustness.names import fixed
 from channelsim.robustness.summary import Summary
+from channelsim.robustness.written import decimals
 
 
 def detection(summary: Summary, receiver: str) -> str | None:

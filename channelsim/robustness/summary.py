@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from channelsim import records, units
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.promises import of_header, weakened
+from channelsim.robustness.aims import Aim, aim_of
+from channelsim.robustness.approach import Approach, approach, least_of
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, in_metric, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
-from channelsim.robustness.gain import adversarial_gain, beaten
+from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
+from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.resampling import Resampled, unit_of
 from channelsim.robustness.timeline import Timeline, timelines
-from channelsim.robustness.verdicts import arm_verdict
+from channelsim.robustness.verdicts import arm_verdict, lost_to_noise
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -33,7 +36,8 @@ class Reading:
 
     ``source`` is the primary endpoint; ``quality`` is the undisturbed g(z) against the source, and
     stands beside it always. ``target`` is the image that the adversary wants to be seen (None where
-    its goal is damage). ``control_*`` are the matched noise's.
+    its goal is damage). ``control_*`` are the matched noise's. ``alone_*``: of what the channel
+    alone would have left, without any adversary; None in ledgers that do not hold it.
     """
 
     source: Interval | None
@@ -45,6 +49,8 @@ class Reading:
     control_clean: Interval | None = None
     control_passive: Interval | None = None
     control_target: Interval | None = None
+    alone_source: Interval | None = None
+    alone_target: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,9 @@ class Point:
     noise power, of all attempts. ``verdict``: see `arm_verdict`; ``verdicts``: of all attempts.
     ``false_alarm_share``: of the attempts that arrived with nothing injected, how many were
     rejected; None without such. ``gain_db``: see `gain`, read from
-    ``Summary.gain_metric`` at first attempts; None without an attack.
+    ``Summary.gain_metric`` at first attempts; None without an attack. ``aim``: what the
+    adversary wants, by which the verdict goes; ``approach``: where that is an image, how near it
+    came. ``row_power``: mean power of the codewords sent over P; None where no row tells it.
     """
 
     arm: int
@@ -89,6 +97,9 @@ class Point:
     latency_s: float | None
     attempts_rejected_share: float | None
     false_alarm_share: float | None
+    aim: Aim = field(default_factory=Aim)
+    approach: Approach | None = None
+    row_power: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +116,8 @@ class Summary:
     bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
-    promise about bits does not hold where the run was computed, in sentences.
+    promise about bits does not hold where the run was computed, in sentences. ``reversals``: where
+    a larger budget did less for the attack's own objective; ``envelopes``: of those curves.
     """
 
     title: str
@@ -128,6 +140,8 @@ class Summary:
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
+    envelopes: tuple[Envelope, ...] = ()
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -155,6 +169,10 @@ class Summary:
         """Return one flat dictionary per arm with a detector: its errors, areas and risks."""
         return [one.row() for one in self.coverages]
 
+    def envelope_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per budget of every curve in which a larger one did less."""
+        return [one.row() for one in self.envelopes]
+
     def timeline_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary per arm and bin of simulated time."""
         return [row for one in self.timelines for row in one.rows()]
@@ -167,10 +185,13 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
-    points, curves = [], {}
+    points, curves, judged = [], {}, []
     for arm in arms:
-        cells = read_arm(ledger, header, arm.arm, unit)
-        points.append(_point(arm, cells, header, resampler))
+        aim = aim_of(header.get("scenario"), arm.swept)
+        towards = aim.metric(header["metrics"], damage_metric(header["metrics"]))
+        cells = read_arm(ledger, header, arm.arm, unit, towards)
+        points.append(_point(arm, cells, header, resampler, aim, towards))
+        judged.append((arm, cells.only(objectives(header["metrics"])), aim))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
@@ -178,6 +199,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     compared: tuple[Comparison, ...] = ()
     if epsilon_key is not None and measured:
         compared = compare(measured, epsilon_key, in_db, resampler, clip)
+    turned = reversals(judged, header, epsilon_key, resampler)
     return Summary(
         title=str(header["title"]),
         constant_image=header.get("calibration", {}).get("constant_image", {}),
@@ -201,6 +223,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),
+        reversals=turned,
+        envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
     )
 
 
@@ -212,11 +236,13 @@ def _point(
     cells: ArmCells,
     header: Mapping[str, Any],
     resampler: Callable[[int], Resampler],
+    aim: Aim,
+    towards: str | None,
 ) -> Point:
     metrics = list(header["metrics"])
     found = cells.means(resampler(len(cells.cells))) if cells.messages else None
     tally = cells.tally
-    gain, lost_to_noise = None, False
+    gain = near = None
     power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
     spared = sum(tally.verdicts.get(word, 0) for word in records.SPARED)
     attacked = sum(tally.verdicts.values()) - spared
@@ -224,7 +250,9 @@ def _point(
     if found is not None and gauge is not None and attacked > 0:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
         gain = adversarial_gain(attack, control, scale_of(gauge))
-        lost_to_noise = beaten(float(attack.value[0]), float(control.value[0]), scale_of(gauge))
+    if found is not None and towards is not None and attacked > 0:
+        least = least_of(header, arm.arm, towards)
+        near = approach(found, cells, aim, scale_of(towards), least)
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
@@ -237,7 +265,7 @@ def _point(
         latent_size=None if power is None else int(power["latent_size"]),
         metrics=_readings(metrics, cells, found),
         gain_db=gain,
-        verdict=arm_verdict(tally.verdicts, lost_to_noise),
+        verdict=arm_verdict(tally.verdicts, lost_to_noise(cells, aim, gauge, towards)),
         verdicts=dict(tally.verdicts),
         attacked_share=_share(attacked, attacked + spared),
         psr_db=_decibels(cells.mean("psr")),
@@ -251,6 +279,9 @@ def _point(
         latency_s=cells.mean("latency"),
         attempts_rejected_share=_share(tally.attempts_rejected, tally.attempts_arrived),
         false_alarm_share=_share(tally.attempts_false_alarm, tally.attempts_benign),
+        aim=aim,
+        approach=near,
+        row_power=cells.mean("row_power"),
     )
 
 
@@ -275,6 +306,8 @@ def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> d
             control_clean=read(name, f"control_{name}_clean"),
             control_passive=read(name, f"control_{name}_passive"),
             control_target=read(name, f"control_{name}_target"),
+            alone_source=read(name, f"passive_{name}_source"),
+            alone_target=read(name, f"passive_{name}_target"),
         )
         for name in metrics
     }
@@ -304,7 +337,8 @@ def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:
 def _flat(point: Point) -> dict[str, Any]:
     row: dict[str, Any] = {"arm": point.arm, "receiver": point.receiver, **point.swept}
     row |= {"n": point.n, "images": point.images, "cells": point.cells, "verdict": point.verdict}
-    row |= {"power": point.power, "latent_size": point.latent_size}
+    row |= {"power": point.power, "latent_size": point.latent_size, "row_power": point.row_power}
+    row |= {"goal": point.aim.kind, "goal_target": point.aim.target or None}
     for name in (
         "delivered_share", "rejected_share", "attempts", "latency_s", "snr_db",
         "snr_measured_db", "psr_db", "psr_received_db", "attacked_share", "false_alarm_share",
@@ -322,10 +356,12 @@ def _flat(point: Point) -> dict[str, Any]:
             (f"control_{metric}_clean", reading.control_clean),
             (f"control_{metric}_passive", reading.control_passive),
             (f"control_{metric}_target", reading.control_target),
+            (f"passive_{metric}_source", reading.alone_source),
+            (f"passive_{metric}_target", reading.alone_target),
         ]
     for name, interval in spread:
         row |= ends(name, interval)
-    return row
+    return row if point.approach is None else row | point.approach.row()
 
 
 def _flat_area(at: str, area: Area) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from channelsim import records
 from channelsim.metrics.scales import damage_metric, scale_of
-from channelsim.robustness.cells import FIRST, read_arm
+from channelsim.robustness.aims import Aim, aim_of
+from channelsim.robustness.cells import FIRST, GOAL, ArmCells, read_arm
 from channelsim.robustness.gain import beaten
 
 if TYPE_CHECKING:
@@ -20,9 +21,13 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
     The same question as in the summary, at the point estimate and without its bootstrap.
     """
     header = ledger.header()
-    gauge = damage_metric(header["metrics"]) if header["control"] else None
+    gauge = damage_metric(header["metrics"])
     for arm in ledger.arms():
-        yield arm.arm, _verdict(ledger, arm.arm, gauge)
+        aim = aim_of(header.get("scenario"), arm.swept)
+        towards = aim.metric(header["metrics"], gauge)
+        cells = read_arm(ledger, header, arm.arm, towards=towards)
+        lost = lost_to_noise(cells, aim, gauge if header["control"] else None, towards)
+        yield arm.arm, arm_verdict(cells.tally.verdicts, lost) or records.OK
 
 
 def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
@@ -41,11 +46,22 @@ def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
     return records.BEATEN_BY_NOISE if lost_to_noise else records.OK
 
 
-def _verdict(ledger: Ledger, arm: int, gauge: str | None) -> str:
-    cells = read_arm(ledger, ledger.header(), arm)
-    lost_to_noise = False
-    if gauge is not None and cells.tally.verdicts:
+def lost_to_noise(cells: ArmCells, aim: Aim, gauge: str | None, towards: str | None) -> bool:
+    """Whether matched noise served the adversary's own goal at least as well as the attack.
+
+    By damage in ``gauge`` (None: there was no control), or where an image is wanted by the distance
+    to it in ``towards``. An adversary that is noise itself has nothing to be compared with.
+    """
+    if aim.kind == "noise" or gauge is None or not cells.tally.verdicts:
+        return False
+    if aim.kind != "image":
         attack, control = (cells.mean(name) for name in FIRST)
-        if attack is not None and control is not None:
-            lost_to_noise = beaten(attack, control, scale_of(gauge))
-    return arm_verdict(cells.tally.verdicts, lost_to_noise) or records.OK
+        found = attack is not None and control is not None
+        return found and beaten(attack or 0.0, control or 0.0, scale_of(gauge))
+    if towards is None:
+        return False
+    _, attack, control = (cells.mean(name) for name in GOAL)
+    if attack is None or control is None:
+        return False
+    # The one that is nearer has done more for the goal: what is left to it plays the damage.
+    return beaten(control, attack, scale_of(towards))

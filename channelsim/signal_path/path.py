@@ -150,11 +150,16 @@ class SignalPath:
         allowed = arrived
         if self.control:
             allowed = self._judge(received["control"], batch.arm)[0] & ~lost
+        passed = arrived
+        if received["passive"] is not received["attacked"]:
+            passed = self._judge(received["passive"], batch.arm)[0] & ~lost
         fallback = self.defence.fallback
         log["stand_in"] = np.full(len(batch), None, dtype=object)
         if stand_ins is not None:
             log["stand_in"], fallback = stand_ins.choose(
-                arrived.cpu().numpy(), (~(arrived & allowed)).cpu().numpy(), decoded["attacked"]
+                arrived.cpu().numpy(),
+                (~(arrived & allowed & passed)).cpu().numpy(),
+                decoded["attacked"],
             )
         shown = _shown(decoded["attacked"], arrived, fallback)
         log["score"] = score
@@ -166,6 +171,15 @@ class SignalPath:
         self._measure(log, "", shown, compared)
         if self.control:
             self._measure(log, "control_", _shown(decoded["control"], allowed, fallback), compared)
+        alone = {"source": source, "target": target}
+        if passed is arrived and decoded["passive"] is decoded["attacked"]:  # nobody acted
+            log |= {
+                f"passive_{metric.kind}_{suffix}": log[f"{metric.kind}_{suffix}"]
+                for metric in self.metrics
+                for suffix in alone
+            }
+        else:
+            self._measure(log, "passive_", _shown(decoded["passive"], passed, fallback), alone)
         if not wanted.all():
             targets = [name for name in log if name.endswith("_target")]
             log |= {name: np.where(wanted, log[name], np.nan) for name in targets}

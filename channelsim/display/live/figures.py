@@ -60,9 +60,18 @@ class Figures:
         self.fates = np.zeros((len(FATES), arms))
         self.words = np.zeros((len(WORDS), arms))  # of last attempts
         self.tally: Mapping[str, Floats] = {name: np.zeros(arms) for name in _TALLIES}
-        # Damage by the gauge at first attempts that arrived: Σ attack, Σ control, rows with both,
-        # Σ (attack − control)².
+        # What attack and control did for the goal at first attempts that arrived: Σ attack, Σ
+        # control, rows with both, Σ (attack − control)². See `_served`.
         self.first = np.zeros((4, arms))
+        groups: dict[tuple[str, str | None], list[int]] = {}
+        for number, aim in enumerate(info.aims):
+            groups.setdefault((aim.kind, info.gauge_of(number)), []).append(number)
+        # An adversary that is noise itself is not compared with noise.
+        self._judged = [
+            (kind == "image", gauge, np.array(those))
+            for (kind, gauge), those in groups.items()
+            if gauge is not None and kind != "noise"
+        ]
         self._psr = np.zeros((2, arms))  # Σ linear, rows with an adversary on the path
         self._noise = np.zeros((2, arms))  # Σ of noise over power, rows
         self.timeline = Timeline(arms, len(metrics))
@@ -147,17 +156,15 @@ class Figures:
         self._add_powers(table, arm)
         self.active[arm] = True
         self.active_attack |= bool(attacked.any())
-        if self.gauge is None or not self.info.control:
+        if not self.info.control:
             return
-        scale = scale_of(self.gauge)
-        attack, control = (
-            scale.damage(scale.to_additive(table[name]))
-            for name in (f"{self.gauge}_passive", f"control_{self.gauge}_passive")
-        )
-        first = (number == 0) & ~lost & attacked & ~np.isnan(attack + control)
-        ones, squares = np.ones(len(arm)), (attack - control) ** 2
-        for place, values in enumerate((attack, control, ones, squares)):
-            self.first[place] += self._bins(arm[first], values[first])
+        first = (number == 0) & attacked
+        for wants_image, gauge, those in self._judged:
+            attack, control = _served(table, wants_image, gauge)
+            rows = first & np.isin(arm, those) & ~np.isnan(attack + control)
+            ones, squares = np.ones(len(arm)), (attack - control) ** 2
+            for place, values in enumerate((attack, control, ones, squares)):
+                self.first[place] += self._bins(arm[rows], values[rows])
 
     def _add_settled(self, table: Table, arm: Ints, transmission: Ints) -> None:
         self.settled_of += self._bins(arm).astype(np.int64)
@@ -222,7 +229,10 @@ class Figures:
         return Estimates(n, value, np.minimum(*ends), np.maximum(*ends), damage)
 
     def lead(self) -> tuple[Floats, Floats]:
-        """Mean damage of the attack over its control's, per arm, and half of its interval."""
+        """What the attack did for its goal over what its control did, per arm; half its interval.
+
+        Mean damage; or by how much the mean distance to the wanted image is smaller.
+        """
         attack, control, rows, squares = self.first
         return _interval(rows, attack - control, squares)
 
@@ -246,6 +256,20 @@ class Figures:
         """Counts per arm of the words that mean that no attack took place."""
         wanted = (records.ZERO_GRADIENT, records.NOT_MOVED, records.NONFINITE, records.SATURATED)
         return {word: self.words[WORDS.index(word)] for word in wanted if word in WORDS}
+
+
+def _served(table: Table, wants_image: bool, gauge: str) -> tuple[Floats, Floats]:
+    """How far attack and control served the goal, per row [N] each: the larger, the better.
+
+    Damage; where an image is wanted, each is told the distance that the *other* is from it.
+    """
+    scale = scale_of(gauge)
+    suffix = "target" if wants_image else "passive"
+    attack, control = (
+        scale.damage(scale.to_additive(table[f"{prefix}{gauge}_{suffix}"]))
+        for prefix in ("", "control_")
+    )
+    return (control, attack) if wants_image else (attack, control)
 
 
 def _interval(n: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats]:

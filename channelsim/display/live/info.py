@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from channelsim.display.live.scales import damage_metric
 from channelsim.records import ArmRecord
 from channelsim.robustness import names
+from channelsim.robustness.aims import Aim, aim_of
 from channelsim.robustness.names import number
 
 
@@ -82,6 +84,16 @@ class RunInfo:
         if f"path.{place}" not in self.swept_keys:
             return [self.stages[place]]
         return [one for one in self.values(f"path.{place}") if isinstance(one, Mapping)]
+
+    @cached_property
+    def aims(self) -> tuple[Aim, ...]:
+        """What the adversaries of every arm want."""
+        return tuple(aim_of(self.scenario, arm.swept) for arm in self.arms)
+
+    def gauge_of(self, arm: int) -> str | None:
+        """The metric by which an arm's attack is judged: of damage, or of the way to its target."""
+        usual = damage_metric(self.metrics)
+        return self.aims[arm].metric(self.metrics, usual) or usual
 
     def adversary_on(self, arm: int) -> bool:
         """Whether anybody with a budget stands on the path of this arm."""

@@ -127,6 +127,10 @@ class Reader:
         gauge = damage_metric(metrics)
         if gauge is not None:
             names += [f"{gauge}_passive", f"control_{gauge}_passive"]
+        aimed = (arm for arm, aim in enumerate(self.info.aims) if aim.kind == "image")
+        for metric in dict.fromkeys(map(self.info.gauge_of, aimed)):
+            if metric is not None:
+                names += [f"{metric}_target", f"control_{metric}_target"]
         return names
 
     def _term(self, name: str) -> str:

@@ -249,8 +249,9 @@ _TOLD = {
 
 def _rest(model: Model, row: Mapping[str, Any], width: int) -> list[Text]:
     """Columns that nothing above speaks of: the state of the channel, whatever it has."""
-    measured = set(records.quality_columns(model.info.metrics))
-    measured |= set(records.metric_columns(model.info.metrics, model.info.control, judged=True))
+    metrics, control = model.info.metrics, model.info.control
+    measured = set(records.quality_columns(metrics))
+    measured |= set(records.metric_columns(metrics, control, judged=True, passive=True))
     parts = []
     for name in model.reader.columns:
         value = row.get(name)

@@ -44,7 +44,7 @@ def live_warnings(figures: Figures) -> Iterator[Warned]:
 
 
 def beaten_arms(figures: Figures) -> np.ndarray:
-    """Arms [arms] in which matched noise has done at least as much damage as the attack."""
+    """Arms [arms] in which matched noise has served the goal at least as well as the attack."""
     attack, control, rows, _ = figures.first
     with np.errstate(divide="ignore", invalid="ignore"):
         gain_db = 10.0 * np.log10(np.maximum(attack, 0.0) / control)
@@ -56,9 +56,12 @@ def _against_noise(figures: Figures) -> Iterator[Warned]:
     lead, half = figures.lead()
     with np.errstate(invalid="ignore"):
         unsure = (figures.first[2] >= ENOUGH) & ~beaten & (lead <= half)
+    aimed = np.array([aim.kind == "image" for aim in figures.info.aims], dtype=bool)
     for arms_of, text in (
-        (beaten, "beaten by noise so far; matched noise did as much damage"),
-        (unsure, "what the attack gains over noise may be chance so far"),
+        (beaten & ~aimed, "beaten by noise so far; matched noise did as much damage"),
+        (beaten & aimed, "beaten by noise so far; matched noise came as near to the target"),
+        (unsure & ~aimed, "what the attack gains over noise may be chance so far"),
+        (unsure & aimed, "that it comes nearer to its target than noise may be chance so far"),
     ):
         for receiver, arms in _by_receiver(figures.info, np.flatnonzero(arms_of)):
             yield Warned(f"{receiver}{_places(figures.info, arms)}: {text}", arms)
