@@ -121,6 +121,9 @@ class Resampler:
         return np.concatenate(parts)
 
 
+Resamplers = Callable[[int], Resampler]  # by the number of cells
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """Column means: of the data [C], of every resample [R, C], with one cell left out [n, C].

@@ -13,10 +13,10 @@ import numpy as np
 from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import area
 from channelsim.robustness.cells import ArmCells
-from channelsim.robustness.curves import Group, Resamplers
+from channelsim.robustness.curves import Group
 from channelsim.robustness.equal_psr import Polygons
 from channelsim.robustness.family import Difference, Over, PrimaryFamily, place_key
-from channelsim.robustness.intervals import Floats, Means, means
+from channelsim.robustness.intervals import Floats, Means, Resamplers, means
 from channelsim.robustness.simultaneous import together
 from channelsim.scales import ROUNDING, Scale, as_it_is
 
@@ -79,7 +79,7 @@ def primary_family(
         for first, second in combinations(receivers, 2)
         if (first, key) in shared.arms and (second, key) in shared.arms
     ]
-    found = together(_blocks(scale, shared, members))
+    found = together(_blocks(scale, shared, members), resampler)
     value = shared.means.value
     judged = []
     for (key, first, second), interval, p in zip(
@@ -110,7 +110,7 @@ def primary_family(
         receivers=receivers,
         points=tuple(points.values()),
         members=tuple(judged),
-        areas=tuple(_areas(groups, scale, in_db)),
+        areas=tuple(_areas(groups, scale, in_db, resampler)),
         useless=tuple(useless),
         mean_image=mean_image,
         units=shared.units,
@@ -179,7 +179,9 @@ class _Curves:
     margins: Floats  # [receivers]: what the position of the arms may account for
 
 
-def _areas(groups: Sequence[Group], scale: Scale, in_db: bool) -> list[Difference]:
+def _areas(
+    groups: Sequence[Group], scale: Scale, in_db: bool, resampler: Resamplers
+) -> list[Difference]:
     """All pairs × readings × groups: areas against the source over their range."""
     curves = []
     for group in groups:
@@ -194,7 +196,7 @@ def _areas(groups: Sequence[Group], scale: Scale, in_db: bool) -> list[Differenc
         size = np.maximum(np.abs(value[left]), np.abs(value[right]))
         blocks.append((curve.means.map(partial(_gaps, as_it_is, left, right)), size))
         pairs += [(curve, a, b) for a, b in some]
-    found = together(blocks)
+    found = together(blocks, resampler)
     areas = []
     for (curve, a, b), interval, p in zip(pairs, found.intervals, found.holm_p, strict=True):
         least = max(

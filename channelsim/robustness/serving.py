@@ -1,0 +1,239 @@
+"""Who serves the user best, in words: what the primary family allows to be said, and no more.
+
+Sentences follow the intervals that hold together. They speak of *these weights*: one checkpoint is
+not the method that made it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from channelsim.robustness.family import Difference, Over, PrimaryFamily, unsure
+from channelsim.robustness.findings import decimals, place, places, spread
+from channelsim.robustness.summary import Summary
+
+SECONDARY = "secondary, unadjusted"
+_SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
+_MOST_FIXED = 3  # ours: of more values of the other swept keys the rest is counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Points at which one and the same thing may be said.
+
+    ``best``: who surely serves the user better than everybody else there; None if nobody.
+    ``first``: who does so at equal budget; another than ``best`` only where the two readings of the
+    budget disagree. ``useful``: whether anybody serves the user better than a mean image would.
+    ``unbeaten``: whom nobody surely beats at any of them. ``closest``: of every point the
+    difference to whoever comes closest to ``first``.
+    """
+
+    best: str | None
+    first: str | None
+    useful: bool
+    points: tuple[Mapping[str, Any], ...]
+    unbeaten: tuple[str, ...]
+    closest: tuple[Difference, ...]
+
+
+def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
+    """Who is best where: points of the same answer together, in the order of the sweep."""
+    alike: dict[tuple[str | None, str | None, bool], list[Mapping[str, Any]]] = {}
+    for swept in family.points:
+        useful = not all(family.is_useless(name, swept) for name in family.receivers)
+        key = (family.best_at(swept), family.ahead_at(swept), useful)
+        alike.setdefault(key, []).append(swept)
+    found = []
+    for (best, first, useful), points in alike.items():
+        unbeaten = set.intersection(*(set(family.unbeaten_at(swept)) for swept in points))
+        closest = []
+        for swept in points if first is not None else ():
+            own = [one for one in family.at(swept) if first in (one.first, one.second)]
+            closest.append(min(own, key=lambda one: one.ahead().value))
+        found.append(
+            Standing(
+                best=best,
+                first=first,
+                useful=useful,
+                points=tuple(points),
+                unbeaten=tuple(name for name in family.receivers if name in unbeaten),
+                closest=tuple(closest),
+            )
+        )
+    return tuple(found)
+
+
+def who_serves_best(summary: Summary) -> list[str]:
+    """Who serves the user best, where, by how much, and how surely; empty of one receiver."""
+    family = summary.primary
+    if family is None:
+        return []
+    metric = f"{family.metric} against the source"
+    if family.higher_is_better is None:
+        return [
+            f"By {metric} nobody is called best: whether more or less of it is better is not known;"
+            " `primary:` names another metric."
+        ]
+    if all(map(unsure, family.members)):
+        why = "a single unit was observed" if family.units == 1 else "differences are not finite"
+        return [f"By {metric} nobody is called best: {why}, so there are no intervals."]
+    found = standings(family)
+    said = _at_points(summary, family, found, metric)
+    said += _over_budget(summary, family)
+    said += _of_power(summary, family)
+    return [*said, _how_surely(family, found)]
+
+
+# --- at points ----------------------------------------------------------------------------------
+
+
+def _at_points(
+    summary: Summary, family: PrimaryFamily, found: Sequence[Standing], metric: str
+) -> list[str]:
+    alone = len(found) == 1
+    if alone and (name := found[0].best) is not None:
+        every = "" if len(family.points) == 1 else " at every point"
+        return [f"{name} serves the user best{every}: its {_margin(summary, family, found[0])}."]
+    said = []
+    for one in (one for one in found if one.best is not None):
+        where = _where(summary, one.points)
+        said.append(f"{one.best}{where}, its {_margin(summary, family, one)}")
+    listed = [f"By {metric}, best for the user: {'; '.join(said)}."] if said else []
+    for one in found:
+        where = "" if alone else _where(summary, one.points)
+        start = f"By {metric} nobody is best for the user{where}" if not said else f"Nobody{where}"
+        if one.best is not None:
+            continue
+        if one.first is not None:
+            listed.append(
+                f"{start}: at equal ε {one.first} is ahead of all others, and equal PSR tells"
+                " otherwise."
+            )
+        elif not one.useful:
+            listed.append(f"{start}: the data set's mean image would serve as well.")
+        elif len(one.unbeaten) > 1:
+            listed.append(f"{start}: {_listed(one.unbeaten)} are not told apart.")
+        else:
+            listed.append(f"{start}: nobody is told apart from all others.")
+    return listed
+
+
+def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
+    """``mse is lower than that of kld, who comes next, by 0.010 [0.009, 0.011]``."""
+    low, high = (pick(one.closest, key=lambda d: d.ahead().value) for pick in (min, max))
+    side = "higher" if family.higher_is_better else "lower"
+    nexts = list(dict.fromkeys(d.worse or "" for d in one.closest))
+    text = f"{family.metric} is {side} than that of {' or '.join(nexts)}"
+    if len(family.receivers) > 2:
+        text += ", who come next" if len(nexts) > 1 else ", who comes next"
+    amounts = [low] if low is high else [low, high]
+    several = len(one.closest) > 1
+    told = [
+        _amount(family, d) + (f" ({place(summary, d.swept)})" if several else "") for d in amounts
+    ]
+    return f"{text}, by {' to '.join(told)}"
+
+
+def _amount(family: PrimaryFamily, one: Difference, *others: Difference) -> str:
+    ahead = one.ahead()
+    text = spread(ahead, decimals([ahead, *(other.ahead() for other in others)]))
+    return f"{text} {family.unit}" if family.unit else text
+
+
+# --- over a swept budget ------------------------------------------------------------------------
+
+
+_OVER: Mapping[Over, str] = {"epsilon": "equal ε", "psr": "equal PSR"}
+
+
+def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
+    """What areas against the source say, under each reading, of each value of the other keys."""
+    said: dict[str, list[Mapping[str, Any]]] = {}
+    for fixed in family.fixed():
+        said.setdefault(_of_readings(family, fixed), []).append(fixed)
+    listed = []
+    for text, where in said.items():
+        if not where[0] or len(where) == len(family.fixed()):
+            listed.append(text)
+        else:
+            some = "; ".join(place(summary, fixed) for fixed in where[:_MOST_FIXED])
+            more = len(where) - _MOST_FIXED
+            some += f" and {more} more" if more > 0 else ""
+            listed.append(f"At {some}: {text[0].lower()}{text[1:]}")
+    return listed
+
+
+def _of_readings(family: PrimaryFamily, fixed: Mapping[str, Any]) -> str:
+    readings = family.readings(fixed)
+    names = set(readings.values())
+    over = " and ".join(f"at {_OVER[one]}" for one in readings)
+    where = f"On average over the swept budget, {over}"
+    if len(names) == 1:
+        (name,) = names
+        alike = " alike" if len(readings) > 1 else ""
+        if name is None:
+            return f"{where}, nobody is told apart from all others."
+        return f"{where}{alike}, {name} serves the user best."
+    told = "; ".join(
+        f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
+        for over, name in readings.items()
+    )
+    return f"On average over the swept budget: {told}. The readings differ: neither is best."
+
+
+def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
+    """Say where one budget was another power to every receiver, and no reading corrects it."""
+    if summary.epsilon_key is not None and any(one.over == "psr" for one in family.areas):
+        return []
+    apart = 0.0
+    for swept in family.points:
+        powers = [
+            point.psr_db
+            for point in summary.points
+            if point.swept == swept and point.psr_db is not None
+        ]
+        if len(powers) > 1:
+            apart = max(apart, max(powers) - min(powers))
+    if apart <= _SAME_DB:
+        return []
+    return [
+        f"At equal budget receivers met powers up to {apart:.1f} dB apart (PSR); sweep the budget"
+        " to compare them at equal power too."
+    ]
+
+
+# --- how surely ---------------------------------------------------------------------------------
+
+
+def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
+    pairs, points = len(family.receivers), len(family.points)
+    pairs = pairs * (pairs - 1) // 2
+    many = f"{pairs} pair{'' if pairs == 1 else 's'}"
+    many += f" × {points} point{'' if points == 1 else 's'}" if points > 1 else ""
+    text = f"Of these weights, not of the methods that made them; 95 % intervals hold for {many}"
+    text += " together (max-t)"
+    claimed = [one.holm_p for standing in found for one in standing.closest]
+    known = [p for p in claimed if not math.isnan(p)]
+    if known:
+        text += f", Holm's p {_p(max(known))}"
+    return text + "."
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"≤ {value:.2g}"
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+def _where(summary: Summary, points: Sequence[Mapping[str, Any]]) -> str:
+    """`` at ε = 0.1, 0.3 … 0.6``."""
+    anyone = summary.of(summary.receivers[0])
+    return places(summary, [point for point in anyone if dict(point.swept) in points])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
