@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from channelsim.robustness.family import Difference, Over, PrimaryFamily, unsure
+from channelsim.robustness.family import Difference, Over, PrimaryFamily, place_key, unsure
 from channelsim.robustness.findings import decimals, place, places, spread
 from channelsim.robustness.summary import Summary
 
 SECONDARY = "secondary, unadjusted"
 _SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
-_MOST_FIXED = 3  # ours: of more values of the other swept keys the rest is counted
+_MOST = 3  # ours: of more values or points that differ in what is said the rest is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Standing:
     ``best``: who surely serves the user better than everybody else there; None if nobody.
     ``first``: who does so at equal budget; another than ``best`` only where the two readings of the
     budget disagree. ``useful``: whether anybody serves the user better than a mean image would.
-    ``unbeaten``: whom nobody surely beats at any of them. ``closest``: of every point the
+    ``unbeaten``: whom nobody surely beats there. ``closest``: of every point the
     difference to whoever comes closest to ``first``.
     """
 
@@ -41,25 +41,24 @@ class Standing:
 
 def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
     """Who is best where: points of the same answer together, in the order of the sweep."""
-    alike: dict[tuple[str | None, str | None, bool], list[Mapping[str, Any]]] = {}
+    alike: dict[tuple[str | None, str | None, bool, tuple[str, ...]], list[Mapping[str, Any]]] = {}
     for swept in family.points:
         useful = not all(family.is_useless(name, swept) for name in family.receivers)
-        key = (family.best_at(swept), family.ahead_at(swept), useful)
+        best, first = family.best_at(swept), family.ahead_at(swept)
+        key = (best, first, useful, family.unbeaten_at(swept) if useful else ())
         alike.setdefault(key, []).append(swept)
     found = []
-    for (best, first, useful), points in alike.items():
-        unbeaten = set.intersection(*(set(family.unbeaten_at(swept)) for swept in points))
+    for (best, first, useful, unbeaten), points in alike.items():
         closest = []
         for swept in points if first is not None else ():
-            own = [one for one in family.at(swept) if first in (one.first, one.second)]
-            closest.append(min(own, key=lambda one: one.ahead().value))
+            closest.append(_closest(family.at(swept), first))
         found.append(
             Standing(
                 best=best,
                 first=first,
                 useful=useful,
                 points=tuple(points),
-                unbeaten=tuple(name for name in family.receivers if name in unbeaten),
+                unbeaten=unbeaten,
                 closest=tuple(closest),
             )
         )
@@ -93,40 +92,43 @@ def who_serves_best(summary: Summary) -> list[str]:
 def _at_points(
     summary: Summary, family: PrimaryFamily, found: Sequence[Standing], metric: str
 ) -> list[str]:
-    alone = len(found) == 1
-    if alone and (name := found[0].best) is not None:
+    if len(found) == 1 and (name := found[0].best) is not None:
         every = "" if len(family.points) == 1 else " at every point"
         return [f"{name} serves the user best{every}: its {_margin(summary, family, found[0])}."]
-    said = []
-    for one in (one for one in found if one.best is not None):
-        where = _where(summary, one.points)
-        said.append(f"{one.best}{where}, its {_margin(summary, family, one)}")
-    listed = [f"By {metric}, best for the user: {'; '.join(said)}."] if said else []
-    for one in found:
-        where = "" if alone else _where(summary, one.points)
-        start = f"By {metric} nobody is best for the user{where}" if not said else f"Nobody{where}"
-        if one.best is not None:
-            continue
-        if one.first is not None:
-            listed.append(
-                f"{start}: at equal ε {one.first} is ahead of all others, and equal PSR tells"
-                " otherwise."
-            )
-        elif not one.useful:
-            listed.append(f"{start}: the data set's mean image would serve as well.")
-        elif len(one.unbeaten) > 1:
-            listed.append(f"{start}: {_listed(one.unbeaten)} are not told apart.")
-        else:
-            listed.append(f"{start}: nobody is told apart from all others.")
+    told = [
+        f"{one.best}{_where(summary, one.points)}, its {_margin(summary, family, one)}"
+        for one in found
+        if one.best is not None
+    ]
+    open_points = [one for one in found if one.best is None]
+    reasons = []
+    for one in open_points[:_MOST]:
+        where = "" if len(found) == 1 else _where(summary, one.points)
+        reasons.append(f"{where}, {_why_nobody(one)}")
+    if more := sum(len(one.points) for one in open_points[_MOST:]):
+        reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
+    listed = [f"By {metric}, best for the user: {'; '.join(told)}."] if told else []
+    if reasons:
+        start = "Nobody is best" if told else f"By {metric} nobody is best for the user"
+        listed.append(f"{start}{';'.join(reasons)}.")
     return listed
+
+
+def _why_nobody(one: Standing) -> str:
+    if one.first is not None:
+        return f"where {one.first} is ahead of all others at equal ε, but not so at equal PSR"
+    if not one.useful:
+        return "where the data set's mean image would serve as well"
+    if len(one.unbeaten) > 1:
+        return f"where {_listed(one.unbeaten)} are not told apart"
+    return "where nobody is told apart from all others"
 
 
 def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
     """``mse is lower than that of kld, who comes next, by 0.010 [0.009, 0.011]``."""
     low, high = (pick(one.closest, key=lambda d: d.ahead().value) for pick in (min, max))
-    side = "higher" if family.higher_is_better else "lower"
     nexts = list(dict.fromkeys(d.worse or "" for d in one.closest))
-    text = f"{family.metric} is {side} than that of {' or '.join(nexts)}"
+    text = f"{family.metric} is {_side(family)} than that of {' or '.join(nexts)}"
     if len(family.receivers) > 2:
         text += ", who come next" if len(nexts) > 1 else ", who comes next"
     amounts = [low] if low is high else [low, high]
@@ -137,9 +139,19 @@ def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
     return f"{text}, by {' to '.join(told)}"
 
 
-def _amount(family: PrimaryFamily, one: Difference, *others: Difference) -> str:
+def _side(family: PrimaryFamily) -> str:
+    return "higher" if family.higher_is_better else "lower"
+
+
+def _closest(found: Sequence[Difference], name: str | None) -> Difference:
+    """Of one receiver's differences the smallest."""
+    own = [one for one in found if name in (one.first, one.second)]
+    return min(own, key=lambda one: one.ahead().value)
+
+
+def _amount(family: PrimaryFamily, one: Difference) -> str:
     ahead = one.ahead()
-    text = spread(ahead, decimals([ahead, *(other.ahead() for other in others)]))
+    text = spread(ahead, decimals([ahead]))
     return f"{text} {family.unit}" if family.unit else text
 
 
@@ -159,8 +171,8 @@ def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
         if not where[0] or len(where) == len(family.fixed()):
             listed.append(text)
         else:
-            some = "; ".join(place(summary, fixed) for fixed in where[:_MOST_FIXED])
-            more = len(where) - _MOST_FIXED
+            some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
+            more = len(where) - _MOST
             some += f" and {more} more" if more > 0 else ""
             listed.append(f"At {some}: {text[0].lower()}{text[1:]}")
     return listed
@@ -173,15 +185,20 @@ def _of_readings(family: PrimaryFamily, fixed: Mapping[str, Any]) -> str:
     where = f"On average over the swept budget, {over}"
     if len(names) == 1:
         (name,) = names
-        alike = " alike" if len(readings) > 1 else ""
         if name is None:
             return f"{where}, nobody is told apart from all others."
-        return f"{where}{alike}, {name} serves the user best."
+        areas = [one for one in family.areas if place_key(one.swept) == place_key(fixed)]
+        gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
+        amounts = " and ".join(_amount(family, gap) for gap in gaps)
+        side = _side(family)
+        return f"{where}, {name} serves the user best: its {family.metric} is {side} by {amounts}."
     told = "; ".join(
         f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
         for over, name in readings.items()
     )
-    return f"On average over the swept budget: {told}. The readings differ: neither is best."
+    return (
+        f"On average over the swept budget: {told}. The readings differ, so nobody is called best."
+    )
 
 
 def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
