@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
+
 
 def as_it_is(values: np.ndarray) -> np.ndarray:
     """Most metrics are averaged as they are."""

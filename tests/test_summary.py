@@ -486,7 +486,7 @@ def test_a_warning_names_exactly_the_points_it_is_about():
     )  # fmt: skip
 
     def said(*numbers: int) -> str:
-        return findings._places(summary, [points[number] for number in numbers])
+        return findings.places(summary, [points[number] for number in numbers])
 
     assert said(0, 1, 5) == " at ε = 0.1, 0.2, 0.6"
     assert said(0, 1, 2, 3, 4, 5) == " at ε = 0.1 … 0.6"

@@ -19,6 +19,7 @@ from channelsim.robustness.findings import contradictions, place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.orders import Comparison
+from channelsim.robustness.serving import SECONDARY
 from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import decimals
 
@@ -30,8 +31,8 @@ def print_readings(page: Page, summary: Summary) -> None:
     compared = {_key(one.fixed): one for one in summary.comparisons}
     fixed = dict.fromkeys([*(_key(area.fixed) for area in summary.areas), *compared])
     if summary.areas:
-        title = f" under the curves against g(z){_lines(summary)}"
-        page.line(Text.assemble(("areas", "bold cyan"), title))
+        title = f" ({SECONDARY}): areas under the curves against g(z){_lines(summary)}"
+        page.line(Text.assemble(("Lu & Chen's reading", "bold cyan"), title))
     for key in fixed:
         own = [area for area in summary.areas if _key(area.fixed) == key]
         one = compared.get(key)
@@ -69,7 +70,7 @@ def _twice(summary: Summary, one: Comparison | None) -> bool:
 def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | None) -> None:
     receivers = [r for r in summary.receivers if any(area.receiver == r for area in own)]
     psr = one.areas if one is not None and _twice(summary, one) else ()
-    columns = []
+    columns = _quality(summary, own, receivers)
 
     def add(
         name: str,
@@ -98,6 +99,21 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
     if where := _where(summary, own[0].fixed):
         page.line(Text(where.strip()), indent=2)
     page.tables([Column("", receivers, left=True)], columns)
+
+
+def _quality(summary: Summary, own: Sequence[Area], receivers: Sequence[str]) -> list[Column]:
+    """What the user gets of an undisturbed image, without which areas against g(z) say nothing."""
+    fixed, columns = own[0].fixed, []
+    for metric in dict.fromkeys(area.metric for area in own):
+        found = {
+            point.receiver: point.metrics[metric].quality
+            for point in reversed(summary.points)
+            if all(point.swept.get(key) == value for key, value in fixed.items())
+        }
+        digits = decimals(found.values())
+        cells = [value_cell(found.get(receiver), digits) for receiver in receivers]
+        columns.append(Column(f"{metric}\nquality", cells, "dim"))
+    return columns
 
 
 def _lines(summary: Summary) -> str:
@@ -147,6 +163,11 @@ def _orders(page: Page, summary: Summary, one: Comparison) -> None:
             page.line(Text(by + "; ".join(names[o.at] + str(o) for o in told)), indent=2)
     legend = "> is told apart, ≈ is not: paired 95 % intervals, Holm's correction over the pairs"
     legend += "; at equal PSR also by more than interpolation may miss." if twice else "."
+    if any(order.unranked for order in one.orders):
+        legend += (
+            " Unranked is who would stand before a receiver that serves the user surely better:"
+            " what says little loses little."
+        )
     page.line(Text(legend, style="dim"), indent=2)
 
 

@@ -26,6 +26,7 @@ from channelsim.robustness.findings import labels, sentence, towards_target, war
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.refusals import detection
+from channelsim.robustness.serving import SECONDARY, who_serves_best
 from channelsim.robustness.summary import Point, Reading, Summary
 from channelsim.robustness.written import decimals
 from channelsim.scenario.company import together
@@ -45,6 +46,11 @@ def print_summary(console: Console, summary: Summary) -> None:
     page.line(Text(_scope(summary), style="dim"))
     for note in _of_power(summary):
         page.line(Text(note, style="dim"))
+    if said := who_serves_best(summary):
+        page.blank()
+        for answer in said:
+            page.line(Text(answer))
+        page.line(Text(f"All that follows is {SECONDARY}.", style="dim"))
     for receiver in summary.receivers:
         _receiver(page, summary, receiver)
     print_detectors(page, summary)

@@ -34,6 +34,7 @@ _UNITS = {"psnr": " [dB]"}
 _MOST_ROWS = 9  # of panels: beyond that nobody looks
 DPI = 150
 
+_CHANGE = "clean g(z), secondary"  # what says little changes little; clean quality is beside it
 _KINDS = ("source", "clean")
 _OVER_PSR = "over psr"
 _MARKERS = {"-": "o", "--": "x", ":": "_"}  # received, matched noise, clean quality
@@ -49,7 +50,8 @@ Read = Callable[[Reading], Interval | None]
 def curves(summary: Summary, path: Path) -> None:
     """Draw every metric over the sweep as PNG: against the source, and against clean g(z).
 
-    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted. The
+    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted; who
+    serves the user worse than another at every point is named so in the legend. The
     curves against g(z) stand there once more over the PSR, linear in amplitude and labelled in dB;
     a grey line ends the range that all receivers share. With further swept keys the panels repeat
     for each of their values (at most nine rows).
@@ -98,7 +100,7 @@ def _legend(summary: Summary) -> list[Any]:
     from matplotlib.lines import Line2D
 
     keys = [
-        Line2D([], [], color=colour(rank), linewidth=2, label=plain_text(receiver))
+        Line2D([], [], color=colour(rank), linewidth=2, label=plain_text(_named(summary, receiver)))
         for rank, receiver in enumerate(summary.receivers)
     ]
     key = _axis(summary)
@@ -116,6 +118,16 @@ def _legend(summary: Summary) -> list[Any]:
         keys.append(Line2D([], [], color="0.3", linestyle=line, marker=marker, label=name,
                            markersize=_SIZES[style]))  # fmt: skip
     return keys
+
+
+def _named(summary: Summary, receiver: str) -> str:
+    """A receiver's name, and that it may not win where its curves against g(z) may lie on top."""
+    if (family := summary.primary) is None:
+        return receiver
+    if receiver in family.hopeless():
+        return f"{receiver} (no better than a mean image)"
+    other = family.worse_everywhere().get(receiver)
+    return receiver if other is None else f"{receiver} (serves the user worse than {other})"
 
 
 def colour(rank: int) -> str:
@@ -181,14 +193,13 @@ def _panel(
         draw = functools.partial(_line, panel, where, colour=colour(rank), joined=numeric)
         draw([readers[kind](reading) for reading in readings], style="-")
         draw([readers[f"control_{kind}"](reading) for reading in readings], style="--")
-        if kind == "source":
-            draw([reading.quality for reading in readings], style=":")
+        draw([reading.quality for reading in readings], style=":")
     if not numeric:
         words = [plain_text(str(value)) for value in every]
         long = sum(map(len, words)) > _ROOM
         panel.set_xticks(range(len(every)), words, rotation=20 if long else 0)
         panel.set_xlim(-0.5, len(every) - 0.5)
-    reference = "the source" if kind == "source" else "clean g(z)"
+    reference = "the source" if kind == "source" else _CHANGE
     panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
     if kind == "clean" and summary.epsilon_key is not None:
         _limit_line(panel, metric)
@@ -207,6 +218,7 @@ def _psr_panel(
         draw = functools.partial(_line, panel, where, colour=colour(rank))
         draw([reading.clean for reading in readings], style="-")
         draw([reading.control_clean for reading in readings], style="--")
+        draw([reading.quality for reading in readings], style=":")
     if end is not None:
         panel.axvline(end, color="0.6", linewidth=0.8, zorder=1)
     most = max((_amplitude(point) for point in points), default=1.0)
@@ -214,7 +226,7 @@ def _psr_panel(
     shown = [top - 20, top - 15, top - 10, top - 5, top]
     panel.set_xticks([0.0, *(10 ** (db / 20) for db in shown)], ["off", *map(str, shown)])
     panel.set_xlabel("PSR [dB], linear in amplitude", fontsize=9)
-    panel.set_ylabel(f"{metric.upper()} against clean g(z){_UNITS.get(metric, '')}", fontsize=8)
+    panel.set_ylabel(f"{metric.upper()} against {_CHANGE}{_UNITS.get(metric, '')}", fontsize=8)
     _limit_line(panel, metric)
     tidy(panel)
 

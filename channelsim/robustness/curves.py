@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,10 @@ import numpy as np
 from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, integrate
 from channelsim.robustness.cells import ArmCells
-from channelsim.robustness.intervals import Floats, Means, Resampler, means
+from channelsim.robustness.intervals import Floats, Means, Resamplers, means
 
 if TYPE_CHECKING:
     from channelsim.records import ArmRecord
-
-Resamplers = Callable[[int], Resampler]
 
 
 class CurveCells:

@@ -128,17 +128,20 @@ class Polygons:
 
         return self.group.means.map(statistic)
 
-    def grid_error(self, scale: Scale, line: float, normalised: bool) -> Floats:
+    def grid_error(
+        self, scale: Scale, line: float, normalised: bool, against: str = "clean"
+    ) -> Floats:
         """How far each receiver's area may depend on where its arms lie, [receivers].
 
         Twice (ours) the trapezoid's error Σ h³/12·|q''| over the pieces that reach into the range,
         q'' from the arms around; with two arms, the most that any monotone curve could differ.
         """
-        value, finite = self.group.means.value, scale.perfect is not None
+        value = self.group.means.value
+        finite = against == "source" or scale.perfect is not None  # nobody gets a perfect image
         start, end = (float(one) for one in self.range(value, finite))
         errors = []
         for rank in range(len(self.group.receivers)):
-            where, values = self.curve(value, rank, f"{scale.name}_clean")
+            where, values = self.curve(value, rank, f"{scale.name}_{against}")
             # Of several arms at one amplitude the last one counts, as in `at`.
             where, back = np.unique(where[::-1], return_index=True)
             quality = scale.from_additive(values[::-1][back])
@@ -153,7 +156,7 @@ class Polygons:
             else:
                 piece = width**2 * np.abs(slope) / 2
             error = float(piece[reach].sum())
-            _, inside = self.inside(value, rank, f"{scale.name}_clean", finite)
+            _, inside = self.inside(value, rank, f"{scale.name}_{against}", finite)
             gap = abs(float(scale.from_additive(inside)[0]) - line)
             errors.append(error / (gap * (end - start)) if normalised else error)
         return np.array(errors)

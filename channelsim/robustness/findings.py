@@ -181,6 +181,7 @@ def warnings(summary: Summary) -> list[str]:
     found += about_larger_budgets(
         summary.reversals, summary.envelopes, headline_metric(summary.metrics)
     )
+    found += _about_mean_image(summary)
     found += _about_resampling(summary)
     found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
     for area in summary.areas:
@@ -190,6 +191,30 @@ def warnings(summary: Summary) -> list[str]:
                 f" of its line {number(area.line)}, so its areas say little."
             )
     return found
+
+
+def _about_mean_image(summary: Summary) -> list[str]:
+    """Receivers that a mean image could have replaced, and where."""
+    metric, found = summary.primary_metric, dict[str, list[str]]()
+    blank, scale = summary.constant_image.get(metric), scale_of(metric)
+    if blank is None or scale.higher_is_better is None:
+        return []
+    for receiver in summary.receivers:
+        points, useless = summary.of(receiver), []
+        for point in points:
+            got = point.metrics[metric].source
+            if got is not None and got.value != blank:
+                useless += [point] if (got.value < blank) == scale.higher_is_better else []
+        if useless:
+            where = (
+                " at every point" if len(useless) == len(points) > 1 else places(summary, useless)
+            )
+            found.setdefault(where, []).append(receiver)
+    return [
+        f"{', '.join(names)}{where}: worse for the user than always showing the data set's mean"
+        f" image ({metric} {blank:.4g})."
+        for where, names in found.items()
+    ]
 
 
 def _about_resampling(summary: Summary) -> list[str]:
@@ -229,7 +254,7 @@ def _about_resampling(summary: Summary) -> list[str]:
 def _about_idling(summary: Summary, points: Sequence[Point]) -> list[str]:
     if not (spared := [point for point in points if point.verdict == records.IDLE]):
         return []
-    where = _places(summary, spared)
+    where = places(summary, spared)
     return [f"{where}: nothing was attacked; see the adversary's activity, and when messages came."]
 
 
@@ -237,11 +262,11 @@ def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
     found = []
     for doubtful, text in doubts(points, summary.in_bits):
         if doubtful:
-            found.append(f"{_places(summary, doubtful)}: {text}.")
+            found.append(f"{places(summary, doubtful)}: {text}.")
     spoiling = [point for point in points if point.aim.kind not in ("image", "noise")]
     bare = [point for point in spoiling if point.gain_db is not None and isnan(point.gain_db.low)]
     if bare and min(point.cells for point in bare) >= FEW:
-        where = _places(summary, bare)
+        where = places(summary, bare)
         found.append(f"{where}: too few messages were attacked for an interval of the gain.")
     return found
 
@@ -255,7 +280,7 @@ def _about_alarms(summary: Summary, receiver: str) -> list[str]:
             continue
         if alarms.low > one.stated:
             share = alarms.map(lambda value: 100 * value)
-            where = _places(summary, [points[one.arm]])
+            where = places(summary, [points[one.arm]])
             found.append(
                 f"{where}: the detector rejects {spread(share, 1)} % of the codewords in which"
                 f" nothing was injected, more than the stated {100 * one.stated:g} %."
@@ -276,10 +301,10 @@ def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list
     share = 100 * sum(point.verdicts[word] for point in hit) / attacks
     amount = f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
     what = records.VERDICTS[word]
-    return [f"{_places(summary, hit)}: {word} in {amount} of the attacks: {what}."]
+    return [f"{places(summary, hit)}: {word} in {amount} of the attacks: {what}."]
 
 
-def _places(summary: Summary, points: Sequence[Point]) -> str:
+def places(summary: Summary, points: Sequence[Point]) -> str:
     """Return `` at ε = 0.1, 0.3 … 0.6``; the dots stand for every point between, and no other."""
     if not summary.swept_keys:
         return ""

@@ -121,6 +121,9 @@ class Resampler:
         return np.concatenate(parts)
 
 
+Resamplers = Callable[[int], Resampler]  # by the number of cells
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """Column means: of the data [C], of every resample [R, C], with one cell left out [n, C].
@@ -177,9 +180,9 @@ def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL
     """
     from scipy.special import ndtr, ndtri
 
-    usable, spread = _usable(value, resampled, left_out)
+    known, spread = _usable(value, resampled, left_out)
     low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
-    low[usable] = high[usable] = value[usable]
+    low[known] = high[known] = value[known]
     if spread.any():
         draws = np.sort(resampled[:, spread], axis=0)
         bias, skew = _corrections(value[spread], draws, left_out[:, spread])
@@ -199,9 +202,10 @@ def jackknife(value: Floats, resampled: Floats, left_out: Floats) -> list[Interv
     """
     from scipy.special import stdtrit
 
-    usable, _ = _usable(value, resampled, left_out)
+    known = usable(value, resampled, left_out)
     half = np.full_like(value, np.nan)
-    half[usable] = stdtrit(len(left_out) - 1, 0.5 + LEVEL / 2) * _error(left_out[:, usable])
+    error = standard_error(left_out[:, known])
+    half[known] = stdtrit(len(left_out) - 1, 0.5 + LEVEL / 2) * error
     return [
         Interval(float(v), float(v - h), float(v + h)) for v, h in zip(value, half, strict=True)
     ]
@@ -220,11 +224,11 @@ def p_values(value: Floats, resampled: Floats, left_out: Floats, few: bool = Fal
     """
     from scipy.special import ndtr, ndtri, stdtr
 
-    usable, spread = _usable(value, resampled, left_out)
+    known, spread = _usable(value, resampled, left_out)
     found = np.full_like(value, np.nan)
-    found[usable] = np.where(value[usable] == 0.0, 1.0, 0.0)
+    found[known] = np.where(value[known] == 0.0, 1.0, 0.0)
     if few:
-        ratio = np.abs(value[spread]) / _error(left_out[:, spread])
+        ratio = np.abs(value[spread]) / standard_error(left_out[:, spread])
         found[spread] = 2 * stdtr(len(left_out) - 1, -ratio)
     elif spread.any():
         draws, n = resampled[:, spread], len(left_out)
@@ -255,16 +259,22 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
+def usable(value: Floats, resampled: Floats, left_out: Floats) -> Bools:
+    """Which of S statistics have an interval: of two cells or more, and finite throughout."""
+    known: Bools = np.isfinite(value) & np.isfinite(resampled).all(axis=0) & (len(left_out) > 1)
+    known &= np.isfinite(left_out).all(axis=0)
+    return known
+
+
 def _usable(value: Floats, resampled: Floats, left_out: Floats) -> tuple[Bools, Bools]:
     """Which statistics have an interval, and which of them one wider than a point."""
-    usable = np.isfinite(value) & np.isfinite(resampled).all(axis=0) & (len(left_out) > 1)
-    usable &= np.isfinite(left_out).all(axis=0)
+    known = usable(value, resampled, left_out)
     # Sums of equal numbers differ by rounding; that is no spread.
     with np.errstate(invalid="ignore"):
-        return usable, usable & (np.ptp(resampled, axis=0) > 1e-13 * np.abs(value))
+        return known, known & (np.ptp(resampled, axis=0) > 1e-13 * np.abs(value))
 
 
-def _error(left_out: Floats) -> Floats:
+def standard_error(left_out: Floats) -> Floats:
     """The jackknife's standard errors of S statistics, from left_out [n, S]."""
     found: Floats = np.sqrt((len(left_out) - 1) * left_out.var(axis=0))
     return found

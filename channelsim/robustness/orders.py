@@ -1,4 +1,8 @@
-"""Which receiver is more robust, under either reading, and whether that can be told.
+"""Lu & Chen's order of receivers: by what an attack changes, under either reading.
+
+It compares every codec with its own undisturbed g(z), so that one which says little loses little:
+it is theirs, secondary, and says nothing about what the user gets (`family` does). A receiver that
+serves the user worse may not win here (`Order.unranked`).
 
 Two receivers are compared by the difference of their areas over the same resampled messages. The
 one with the larger area beats the other only where the 95 % interval of that difference excludes 0
@@ -9,7 +13,7 @@ than rounding and than what the position of the arms on the abscissa may account
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -17,8 +21,9 @@ import numpy as np
 
 from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, area, normaliser
-from channelsim.robustness.curves import CurveCells, Group, Resamplers, across_receivers
+from channelsim.robustness.curves import Group
 from channelsim.robustness.equal_psr import AtPsr, Polygons, psr_areas, share, table
+from channelsim.robustness.family import PrimaryFamily
 from channelsim.robustness.intervals import (
     LEVEL,
     Floats,
@@ -28,9 +33,7 @@ from channelsim.robustness.intervals import (
     intervals,
     p_values,
 )
-from channelsim.scales import Scale
-
-ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
+from channelsim.scales import ROUNDING, Scale
 
 At = Literal["epsilon", "psr"]
 
@@ -56,6 +59,8 @@ class Order:
     """Receivers by one metric's area, the best first.
 
     ``at``: compared at equal ``epsilon`` or equal ``psr``. ``normalised``: by nAADDC, else AADDC.
+    ``unranked``: left out, since they would stand before a receiver that serves the user surely
+    better (`PrimaryFamily.barred`).
     """
 
     at: At
@@ -63,17 +68,18 @@ class Order:
     normalised: bool
     receivers: tuple[str, ...]
     pairs: tuple[Pair, ...]
+    unranked: tuple[str, ...] = ()
 
     def beats(self, one: str, other: str) -> bool:
         """Whether one receiver is surely better than the other."""
         return any(p.decided and (p.better, p.worse) == (one, other) for p in self.pairs)
 
     def __str__(self) -> str:
-        """``a > b ≈ c``: neighbours told apart, or not."""
+        """``a > b ≈ c (d unranked)``: neighbours told apart, or not."""
         text = self.receivers[0]
         for better, worse in zip(self.receivers, self.receivers[1:], strict=False):
             text += f" {'>' if self.beats(better, worse) else '≈'} {worse}"
-        return text
+        return text + (f" ({', '.join(self.unranked)} unranked)" if self.unranked else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,19 +107,21 @@ class Comparison:
 
 
 def compare(
-    curves: Sequence[CurveCells],
-    epsilon_key: str,
+    groups: Sequence[Group],
+    metrics: Sequence[str],
     in_db: bool,
-    resampler: Resamplers,
     clip: bool,
+    primary: PrimaryFamily | None = None,
 ) -> tuple[Comparison, ...]:
-    """Read every curve a second time, and put the receivers in order under both readings."""
+    """Read every curve a second time, and put the receivers in order under both readings.
+
+    ``primary``: who may not win.
+    """
     found = []
-    for group in across_receivers(curves, epsilon_key, resampler):
+    for group in groups:
         polygons = Polygons(group)
         if not polygons.usable:
             continue
-        metrics = curves[0].metrics
         start, end = polygons.range(group.means.value)
         same = polygons.same_power()
         orders = []
@@ -134,10 +142,24 @@ def compare(
                 same_power=same,
                 areas=tuple(psr_areas(polygons, metrics, clip)),
                 table=tuple(table(polygons, metrics)),
-                orders=tuple(order for order in orders if order is not None),
+                orders=tuple(
+                    _ranked(one, group.fixed, primary) for one in orders if one is not None
+                ),
             )
         )
     return tuple(found)
+
+
+def _ranked(order: Order, fixed: Mapping[str, Any], primary: PrimaryFamily | None) -> Order:
+    """The order without those who would stand before a receiver that they may not beat."""
+    barred = () if primary is None else primary.barred(order.at, fixed)
+    unranked = {one for one, other in combinations(order.receivers, 2) if (one, other) in barred}
+    return replace(
+        order,
+        receivers=tuple(name for name in order.receivers if name not in unranked),
+        pairs=tuple(p for p in order.pairs if not {p.better, p.worse} & unranked),
+        unranked=tuple(name for name in order.receivers if name in unranked),
+    )
 
 
 def _at_epsilon(group: Group, scale: Scale, line: float, in_db: bool, clip: bool) -> Order | None:

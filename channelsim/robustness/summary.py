@@ -15,12 +15,14 @@ from channelsim.robustness.approach import Approach, approach, least_of
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, in_metric, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
-from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
+from channelsim.robustness.curves import CurveCells, across_receivers, areas_of, counts_bits
+from channelsim.robustness.family import PrimaryFamily
 from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
+from channelsim.robustness.primary import SourceCells, primary_family, primary_metric
 from channelsim.robustness.resampling import Resampled, unit_of
 from channelsim.robustness.timeline import Timeline, timelines
 from channelsim.robustness.verdicts import arm_verdict, lost_to_noise
@@ -106,10 +108,12 @@ class Point:
 class Summary:
     """Everything a table or a plot of one run needs.
 
-    ``points`` in arm order; ``areas`` at equal ε where exactly one swept key is a budget's epsilon
-    (``epsilon_key``), and then ``comparisons``: the same at equal PSR, and the receivers' order
-    under both readings. ``coverages``: what detectors are worth, per arm that has one;
-    ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
+    ``primary_metric``: by which receivers are compared for the user; ``primary``: how, and who is
+    best (`family`); None of one receiver. Everything else is secondary: intervals and p of one
+    thing at a time. ``points`` in arm order; ``areas`` at equal ε where exactly one swept key is a
+    budget's epsilon (``epsilon_key``), and then ``comparisons``: the same at equal PSR, and the
+    receivers' order under both readings. ``coverages``: what detectors are worth, per arm that has
+    one; ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
     always shows the data set's mean image, per metric against the source; the sanity row of every
     table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
     and not noise of the same power. ``resampled``: the unit that intervals resample. They are BCa
@@ -142,6 +146,8 @@ class Summary:
     weakened: tuple[str, ...] = ()
     reversals: tuple[Reversal, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
+    primary_metric: str = ""
+    primary: PrimaryFamily | None = None
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -185,24 +191,34 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
-    points, curves, judged = [], {}, []
+    points, curves, columns, judged = [], {}, [], []
+    metric, mean_image = primary_metric(header), _mean_image(header)
     for arm in arms:
         aim = aim_of(header.get("scenario"), arm.swept)
         towards = aim.metric(header["metrics"], damage_metric(header["metrics"]))
         cells = read_arm(ledger, header, arm.arm, unit, towards)
         points.append(_point(arm, cells, header, resampler, aim, towards))
         judged.append((arm, cells.only(objectives(header["metrics"])), aim))
+        if cells.messages:
+            columns.append(SourceCells(arm, cells, metric))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
     measured = list(curves.values())
-    compared: tuple[Comparison, ...] = ()
-    if epsilon_key is not None and measured:
-        compared = compare(measured, epsilon_key, in_db, resampler, clip)
+    groups = across_receivers(measured, epsilon_key or "", resampler)
+    family = primary_family(
+        columns,
+        groups,
+        metric,
+        epsilon_key=epsilon_key,
+        in_db=in_db,
+        mean_image=mean_image.get(metric),
+        resampler=resampler,
+    )
     turned = reversals(judged, header, epsilon_key, resampler)
     return Summary(
         title=str(header["title"]),
-        constant_image=header.get("calibration", {}).get("constant_image", {}),
+        constant_image=mean_image,
         seed=int(header["seed"]),
         count=int(header["count"]),
         metrics=tuple(header["metrics"]),
@@ -214,7 +230,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         gain_metric=damage_metric(header["metrics"]) if header["control"] else None,
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
-        comparisons=compared,
+        comparisons=compare(groups, header["metrics"], in_db, clip, family),
         coverages=coverages(
             ledger, header, arms, _resamplers(int(header["seed"]), unit.what.in_time), unit
         ),
@@ -225,7 +241,13 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         weakened=() if tried is None else tuple(weakened(tried)),
         reversals=turned,
         envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
+        primary_metric=metric,
+        primary=family,
     )
+
+
+def _mean_image(header: Mapping[str, Any]) -> dict[str, float]:
+    return dict(header.get("calibration", {}).get("constant_image", {}))
 
 
 # --- points -------------------------------------------------------------------------------------

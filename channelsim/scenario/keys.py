@@ -28,6 +28,7 @@ _SHARED = {
     "seed": "all arms share their random numbers; use --seed",
     "source": "all arms share their messages; use --set",
     "metrics": "every metric is measured in every arm; list them all",
+    "primary": "receivers are compared by one metric, fixed before the run",
     "title": "it names the whole run",
     "control": "it belongs to the whole run",
     "block_rows": "it is the compute shape of the whole run",
@@ -39,10 +40,11 @@ _SHARED = {
 }
 TOP_LEVEL = (
     "title", "seed", "source", "transmit", "power", "link", "path", "receivers", "metrics",
-    "control", "sweep", "block_rows", "max_pending", "images",
+    "primary", "control", "sweep", "block_rows", "max_pending", "images",
 )  # fmt: skip
 # Names with a meaning of their own in dotted keys or among the streams of random numbers.
-RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration"))
+# (`primary` holds no keys, and was free as a name before it was a key.)
+RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration")) - {"primary"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -156,7 +158,7 @@ class Keys:
     def not_sweepable(key: Any) -> str:
         """Why a known key may not be swept, or an empty text."""
         top, _, inside = str(key).partition(".")
-        if top not in _SHARED or (inside and top in ("path", "receivers")):
+        if top not in _SHARED or (inside and top in ("path", "receivers", "primary")):
             return ""
         return f"cannot be swept: {_SHARED[top]}"
 

@@ -61,6 +61,7 @@ def load(
     source = None if "source" in broken else _one(workshop, "source", skeleton.source, problems)
     workshop.source = source
     metrics = _metrics(skeleton, workshop, problems)
+    _check_primary(skeleton, metrics, problems)
     _check_names(skeleton, broken, folder, problems)
     sweep = read_sweep(skeleton.sweep, Keys(changed.data, folder), problems)
     builder = ArmBuilder(skeleton, sweep, workshop, problems)
@@ -182,6 +183,17 @@ def _metrics(skeleton: Skeleton, workshop: Workshop, problems: Problems) -> tupl
             problems.add(("metrics", index), f"{built.part.kind} is listed twice; remove one")
         found[built.part.kind] = built.part
     return tuple(found.values())
+
+
+def _check_primary(skeleton: Skeleton, metrics: tuple[Metric, ...], problems: Problems) -> None:
+    names = [metric.kind for metric in metrics]
+    if skeleton.primary is None or skeleton.primary in names or len(names) < len(skeleton.metrics):
+        return  # a metric that is wrong itself is told where it stands
+    problems.add(
+        ("primary",),
+        f"{shown(skeleton.primary)} is no metric of this run; name one of {', '.join(names)}, or"
+        " list it under metrics",
+    )
 
 
 def _check_names(

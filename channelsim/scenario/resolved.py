@@ -67,6 +67,7 @@ class Resolver:
         """The whole file as a mapping; a swept value stands in it as at the sweep's first point."""
         first = next(iter(arms.values()))
         one = next(iter(first.values()))
+        usual = skeleton.primary in (None, metrics[0].kind)
         return {
             "title": skeleton.title,
             "seed": skeleton.seed,
@@ -74,6 +75,8 @@ class Resolver:
             **{key: self._top(one, key) for key in ("transmit", "power", "link", "path")},
             "receivers": {name: self.receiver(arm.receiver) for name, arm in first.items()},
             "metrics": [self.part(metric) for metric in metrics],
+            # Left out at its default, as every key that came later, so that hashes stay.
+            **({} if usual else {"primary": skeleton.primary}),
             "control": skeleton.control,
             "sweep": {
                 swept.key: self._values(swept, place, arms) for place, swept in enumerate(sweep)

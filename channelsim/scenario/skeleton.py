@@ -36,6 +36,11 @@ class Skeleton(BaseModel):
         min_length=1, description="Name → codec, detector, latency_s, fallback."
     )
     metrics: list[Any] = Field(default_factory=lambda: ["mse", "psnr", "ssim"], min_length=1)
+    primary: Annotated[str, Strict()] | None = Field(
+        None,
+        description="By which metric receivers are compared for the user, against the source, with"
+        " intervals that hold for all pairs and points together. Default: the first of metrics.",
+    )
     control: Flag = Field(True, description="Whether matched noise runs beside every attack.")
     sweep: dict[str, Any] = Field(
         default_factory=dict, description="Dotted key → the values it takes."

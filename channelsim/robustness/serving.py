@@ -1,0 +1,256 @@
+"""Who serves the user best, in words: what the primary family allows to be said, and no more.
+
+Sentences follow the intervals that hold together. They speak of *these weights*: one checkpoint is
+not the method that made it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from channelsim.robustness.family import Difference, Over, PrimaryFamily, place_key, unsure
+from channelsim.robustness.findings import decimals, place, places, spread
+from channelsim.robustness.summary import Summary
+
+SECONDARY = "secondary, unadjusted"
+_SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
+_MOST = 3  # ours: of more values or points that differ in what is said the rest is counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Points at which one and the same thing may be said.
+
+    ``best``: who surely serves the user better than everybody else there; None if nobody.
+    ``first``: who does so at equal budget; another than ``best`` only where the two readings of the
+    budget disagree. ``useful``: whether anybody serves the user better than a mean image would.
+    ``unbeaten``: whom nobody surely beats there. ``closest``: of every point the
+    difference to whoever comes closest to ``first``.
+    """
+
+    best: str | None
+    first: str | None
+    useful: bool
+    points: tuple[Mapping[str, Any], ...]
+    unbeaten: tuple[str, ...]
+    closest: tuple[Difference, ...]
+
+
+def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
+    """Who is best where: points of the same answer together, in the order of the sweep."""
+    alike: dict[tuple[str | None, str | None, bool, tuple[str, ...]], list[Mapping[str, Any]]] = {}
+    for swept in family.points:
+        useful = not all(family.is_useless(name, swept) for name in family.receivers)
+        best, first = family.best_at(swept), family.ahead_at(swept)
+        key = (best, first, useful, family.unbeaten_at(swept) if useful else ())
+        alike.setdefault(key, []).append(swept)
+    found = []
+    for (best, first, useful, unbeaten), points in alike.items():
+        closest = []
+        for swept in points if first is not None else ():
+            closest.append(_closest(family.at(swept), first))
+        found.append(
+            Standing(
+                best=best,
+                first=first,
+                useful=useful,
+                points=tuple(points),
+                unbeaten=unbeaten,
+                closest=tuple(closest),
+            )
+        )
+    return tuple(found)
+
+
+def who_serves_best(summary: Summary) -> list[str]:
+    """Who serves the user best, where, by how much, and how surely; empty of one receiver."""
+    family = summary.primary
+    if family is None:
+        return []
+    metric = f"{family.metric} against the source"
+    if family.higher_is_better is None:
+        return [
+            f"By {metric} nobody is called best: whether more or less of it is better is not known;"
+            " `primary:` names another metric."
+        ]
+    if all(map(unsure, family.members)):
+        why = "a single unit was observed" if family.units == 1 else "differences are not finite"
+        return [f"By {metric} nobody is called best: {why}, so there are no intervals."]
+    found = standings(family)
+    said = _at_points(summary, family, found, metric)
+    said += _over_budget(summary, family)
+    said += _of_power(summary, family)
+    return [*said, _how_surely(family, found)]
+
+
+# --- at points ----------------------------------------------------------------------------------
+
+
+def _at_points(
+    summary: Summary, family: PrimaryFamily, found: Sequence[Standing], metric: str
+) -> list[str]:
+    if len(found) == 1 and (name := found[0].best) is not None:
+        every = "" if len(family.points) == 1 else " at every point"
+        return [f"{name} serves the user best{every}: its {_margin(summary, family, found[0])}."]
+    told = [
+        f"{one.best}{_where(summary, one.points)}, its {_margin(summary, family, one)}"
+        for one in found
+        if one.best is not None
+    ]
+    open_points = [one for one in found if one.best is None]
+    reasons = []
+    for one in open_points[:_MOST]:
+        where = "" if len(found) == 1 else _where(summary, one.points)
+        reasons.append(f"{where}, {_why_nobody(one)}")
+    if more := sum(len(one.points) for one in open_points[_MOST:]):
+        reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
+    listed = [f"By {metric}, best for the user: {'; '.join(told)}."] if told else []
+    if reasons:
+        start = "Nobody is best" if told else f"By {metric} nobody is best for the user"
+        listed.append(f"{start}{';'.join(reasons)}.")
+    return listed
+
+
+def _why_nobody(one: Standing) -> str:
+    if one.first is not None:
+        return f"where {one.first} is ahead of all others at equal ε, but not so at equal PSR"
+    if not one.useful:
+        return "where the data set's mean image would serve as well"
+    if len(one.unbeaten) > 1:
+        return f"where {_listed(one.unbeaten)} are not told apart"
+    return "where nobody is told apart from all others"
+
+
+def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
+    """``mse is lower than that of kld, who comes next, by 0.010 [0.009, 0.011]``."""
+    low, high = (pick(one.closest, key=lambda d: d.ahead().value) for pick in (min, max))
+    nexts = list(dict.fromkeys(d.worse or "" for d in one.closest))
+    text = f"{family.metric} is {_side(family)} than that of {' or '.join(nexts)}"
+    if len(family.receivers) > 2:
+        text += ", who come next" if len(nexts) > 1 else ", who comes next"
+    amounts = [low] if low is high else [low, high]
+    several = len(one.closest) > 1
+    told = [
+        _amount(family, d) + (f" ({place(summary, d.swept)})" if several else "") for d in amounts
+    ]
+    return f"{text}, by {' to '.join(told)}"
+
+
+def _side(family: PrimaryFamily) -> str:
+    return "higher" if family.higher_is_better else "lower"
+
+
+def _closest(found: Sequence[Difference], name: str | None) -> Difference:
+    """Of one receiver's differences the smallest."""
+    own = [one for one in found if name in (one.first, one.second)]
+    return min(own, key=lambda one: one.ahead().value)
+
+
+def _amount(family: PrimaryFamily, one: Difference) -> str:
+    ahead = one.ahead()
+    text = spread(ahead, decimals([ahead]))
+    return f"{text} {family.unit}" if family.unit else text
+
+
+# --- over a swept budget ------------------------------------------------------------------------
+
+
+_OVER: Mapping[Over, str] = {"epsilon": "equal ε", "psr": "equal PSR"}
+
+
+def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
+    """What areas against the source say, under each reading, of each value of the other keys."""
+    said: dict[str, list[Mapping[str, Any]]] = {}
+    for fixed in family.fixed():
+        said.setdefault(_of_readings(family, fixed), []).append(fixed)
+    listed = []
+    for text, where in said.items():
+        if not where[0] or len(where) == len(family.fixed()):
+            listed.append(text)
+        else:
+            some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
+            more = len(where) - _MOST
+            some += f" and {more} more" if more > 0 else ""
+            listed.append(f"At {some}: {text[0].lower()}{text[1:]}")
+    return listed
+
+
+def _of_readings(family: PrimaryFamily, fixed: Mapping[str, Any]) -> str:
+    readings = family.readings(fixed)
+    names = set(readings.values())
+    over = " and ".join(f"at {_OVER[one]}" for one in readings)
+    where = f"On average over the swept budget, {over}"
+    if len(names) == 1:
+        (name,) = names
+        if name is None:
+            return f"{where}, nobody is told apart from all others."
+        areas = [one for one in family.areas if place_key(one.swept) == place_key(fixed)]
+        gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
+        amounts = " and ".join(_amount(family, gap) for gap in gaps)
+        side = _side(family)
+        return f"{where}, {name} serves the user best: its {family.metric} is {side} by {amounts}."
+    told = "; ".join(
+        f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
+        for over, name in readings.items()
+    )
+    return (
+        f"On average over the swept budget: {told}. The readings differ, so nobody is called best."
+    )
+
+
+def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
+    """Say where one budget was another power to every receiver, and no reading corrects it."""
+    if summary.epsilon_key is not None and any(one.over == "psr" for one in family.areas):
+        return []
+    apart = 0.0
+    for swept in family.points:
+        powers = [
+            point.psr_db
+            for point in summary.points
+            if point.swept == swept and point.psr_db is not None
+        ]
+        if len(powers) > 1:
+            apart = max(apart, max(powers) - min(powers))
+    if apart <= _SAME_DB:
+        return []
+    return [
+        f"At equal budget receivers met powers up to {apart:.1f} dB apart (PSR); sweep the budget"
+        " to compare them at equal power too."
+    ]
+
+
+# --- how surely ---------------------------------------------------------------------------------
+
+
+def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
+    pairs, points = len(family.receivers), len(family.points)
+    pairs = pairs * (pairs - 1) // 2
+    many = f"{pairs} pair{'' if pairs == 1 else 's'}"
+    many += f" × {points} point{'' if points == 1 else 's'}" if points > 1 else ""
+    text = f"Of these weights, not of the methods that made them; 95 % intervals hold for {many}"
+    text += " together (max-t)"
+    claimed = [one.holm_p for standing in found for one in standing.closest]
+    known = [p for p in claimed if not math.isnan(p)]
+    if known:
+        text += f", Holm's p {_p(max(known))}"
+    return text + "."
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"≤ {value:.2g}"
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+def _where(summary: Summary, points: Sequence[Mapping[str, Any]]) -> str:
+    """`` at ε = 0.1, 0.3 … 0.6``."""
+    anyone = summary.of(summary.receivers[0])
+    return places(summary, [point for point in anyone if dict(point.swept) in points])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
