@@ -111,7 +111,7 @@ def flat_ends(header: Mapping[str, Any]) -> tuple[str, str]:
 
 def readable_attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns that an attempt of such a run may have, a detector's among them."""
-    return attempt_columns({**header, "judged": True})
+    return attempt_columns({**header, "judged": True, "passive_columns": True})
 
 
 def column_definition(name: str) -> str:

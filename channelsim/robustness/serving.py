@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from channelsim.robustness.family import Difference, Over, PrimaryFamily, place_key, unsure
-from channelsim.robustness.findings import decimals, place, places, spread
+from channelsim.robustness.findings import place, places
 from channelsim.robustness.summary import Summary
+from channelsim.robustness.written import decimals, spread
 
 SECONDARY = "secondary, unadjusted"
 _SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
