@@ -115,10 +115,11 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     # Of other messages only the arms to which they are the worst, or the newest, have pictures.
     sample = (header.get("scenario") or {}).get("images", count)
     query = (
-        "SELECT DISTINCT transmission % ?1 AS message FROM image WHERE message < ?2"
-        " ORDER BY 1 LIMIT ?3"
+        "SELECT DISTINCT transmission % :count AS message FROM image"
+        " WHERE message < :sample ORDER BY 1 LIMIT :most"
     )
-    chosen = ledger.rows(query, (count, sample, _MOST_MESSAGES))
+    given = {"count": count, "sample": sample, "most": _MOST_MESSAGES}
+    chosen = ledger.rows(query, given)
     messages = [int(message) for (message,) in chosen]
     worst = _worst(ledger, header) if len(messages) < count else {}
     found = []

@@ -183,9 +183,10 @@ def _in_stretches(
     firsts: dict[int, int] = {}
     for arm in arms:
         rows = ledger.rows(
-            f"SELECT {stretches.numbered_in_sql('sent_s', memory_s)} / ?1, MIN(transmission) - ?2,"
-            " COUNT(*) FROM transmission WHERE transmission >= ?2 AND transmission < ?3 GROUP BY 1",
-            (many, arm.arm * count, (arm.arm + 1) * count),
+            f"SELECT {stretches.numbered_in_sql('sent_s', memory_s)} / :many,"
+            " MIN(transmission) - :first, COUNT(*) FROM transmission"
+            " WHERE transmission >= :first AND transmission < :first + :count GROUP BY 1",
+            {"many": many, "first": arm.arm * count, "count": count},
         )
         settled = 0
         for stretch, first, messages in rows:

@@ -291,7 +291,7 @@ class Look:
     def images(self, number: int) -> dict[str, bytes]:
         """Thumbnails (PNG) of a transmission's newest attempt that has any, by role."""
         query = (
-            "SELECT role, png FROM image WHERE transmission = ?1 AND attempt ="
-            " (SELECT max(attempt) FROM image WHERE transmission = ?1)"
+            "SELECT role, png FROM image WHERE transmission = :number AND attempt ="
+            " (SELECT max(attempt) FROM image WHERE transmission = :number)"
         )
-        return dict(self._connection.execute(query, (number,)).fetchall())
+        return dict(self._connection.execute(query, {"number": number}).fetchall())
