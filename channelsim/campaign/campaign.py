@@ -31,7 +31,7 @@ from channelsim.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
-    from channelsim.robustness.summary import Summary
+    from channelsim.robustness.short import ShortSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,13 @@ class Run:
         with self.ledger() as ledger:
             return export.frame(ledger)
 
-    def summary(self) -> Summary:
-        """Quality, damage and adversarial gain per receiver and sweep point, with intervals."""
+    def summary(self) -> ShortSummary:
+        """Who serves the user best, and all figures with intervals; prints itself in short."""
+        from channelsim.robustness.short import ShortSummary
         from channelsim.robustness.summary import summarise
 
         with self.ledger() as ledger:
-            return summarise(ledger)
+            return ShortSummary.made_of(summarise(ledger))
 
 
 def run(

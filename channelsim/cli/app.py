@@ -131,6 +131,27 @@ def run(
 
 
 @app.command()
+def summary(
+    run: Folder,
+    metric: Annotated[
+        str | None, typer.Option(help="Of the table; without it the primary one.", metavar="M")
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="What images are compared with: source, clean, passive or target.", metavar="R"
+        ),
+    ] = "source",
+    full: Annotated[bool, typer.Option("--full", help="All tables and findings.")] = False,
+) -> None:
+    """Say what a run found: who serves the user best, and whether the adversary succeeded.
+
+    [dim]Example:[/] channelsim summary runs/black_target-7-1 --full
+    """
+    _do("summing_up", "summary", folder=run, metric=metric, against=against, full=full)
+
+
+@app.command()
 def watch(
     run: Folder,
     data_root: DataRoot = None,

@@ -104,15 +104,21 @@ def _telling(file: Path) -> Callable[[Path], None]:
 
 def _report(done: Run) -> None:
     from channelsim.display.console import StandardConsole
-    from channelsim.display.plain import print_summary
+    from rich.text import Text
 
-    console = StandardConsole()
+    from channelsim.cli.summing_up import write_summary
+    from channelsim.display.tables import Page
+    from channelsim.robustness.short import LINES, short_lines
+
     summary = done.summary()
     pictures = _pictures(done, summary)  # before the text, whose reader may leave
-    print_summary(console, summary)
-    console.print()
-    for line in _what_next(done, pictures):
-        console.print(line, markup=False, soft_wrap=True)
+    write_summary(done.folder, summary)
+    last = _what_next(done, pictures)
+    page = Page(StandardConsole())
+    folder = shlex.quote(str(done.folder))
+    more = f"channelsim summary {folder} --full"
+    for line in [*short_lines(summary, more=more, lines=LINES - len(last)), *last]:
+        page.line(Text(line), wrap=False)
 
 
 def _pictures(done: Run, summary: Summary) -> list[Path]:
@@ -134,9 +140,8 @@ def _pictures(done: Run, summary: Summary) -> list[Path]:
 
 def _what_next(done: Run, pictures: list[Path]) -> list[str]:
     folder = shlex.quote(str(done.folder))
+    names = ", ".join(path.name for path in pictures)
     return [
-        f"ledger    {done.folder / 'ledger.sqlite'}",
-        "pictures  " + ", ".join(str(path) for path in pictures),
-        f"export    channelsim export {folder} --format csv --out table.csv",
-        f"replay    channelsim replay {folder} --transmission 0 --out 0.png",
+        f"in {folder}: ledger.sqlite, summary.txt, summary.csv, {names}",
+        f"look closer: channelsim replay {folder} --transmission 0 --out 0.png",
     ]

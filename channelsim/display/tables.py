@@ -78,8 +78,12 @@ class Page:
         self._at_gap = False
         self._ascii = not (console.encoding or "").lower().replace("-", "").startswith("utf")
 
-    def line(self, text: Text, indent: int = 0) -> None:
+    def line(self, text: Text, indent: int = 0, *, wrap: bool = True) -> None:
         """Print a paragraph, wrapped at words to the console's width."""
+        if not wrap:
+            self._console.print(self._spoken(text), soft_wrap=True, highlight=False)
+            self._at_gap = False
+            return
         for row in self._spoken(text).wrap(self._console, self._console.width - indent):
             row.rstrip()
             self._console.print(Text(" " * indent) + row, soft_wrap=True, highlight=False)
