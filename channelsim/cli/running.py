@@ -103,10 +103,10 @@ def _telling(file: Path) -> Callable[[Path], None]:
 
 
 def _report(done: Run) -> None:
-    from channelsim.display.console import StandardConsole
     from rich.text import Text
 
     from channelsim.cli.summing_up import write_summary
+    from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Page
     from channelsim.robustness.short import LINES, short_lines
 

@@ -7,6 +7,7 @@ the last line, with the command that shows it.
 from __future__ import annotations
 
 import html
+import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -176,13 +177,13 @@ def _rows(summary: Summary, metric: str, against: Against) -> Iterator[tuple[str
         yield "equal noise, last row" if len(_chosen(summary)) > 1 else "equal noise", noise
     if against == "source":
         yield from _at_equal_power(summary, metric)
-    short = {name: point for name, point in last.items() if point.delivered_share < 1.0}
-    if short:
-        shares = {
-            name: Interval(100 * p.delivered_share, float("nan"), float("nan"))
-            for name, p in last.items()
-        }
-        yield "delivered, %", shares
+    delivered = {
+        name: Interval(100 * point.delivered_share, math.nan, math.nan)
+        for name, point in last.items()
+        if point.delivered_share is not None
+    }
+    if any(share.value < 100 for share in delivered.values()):
+        yield "delivered, %", delivered
 
 
 def _chosen(summary: Summary) -> list[Mapping[str, Any]]:
@@ -261,8 +262,9 @@ def _answer(point: Point) -> str:
 
 def _figures(points: Sequence[Point]) -> str:
     if points[0].aim.kind == "image":
-        gone = _range([p.approach and p.approach.approach_db for p in points])
-        noise = _range([p.approach and p.approach.noise_db for p in points])
+        near = [point.approach for point in points if point.approach is not None]
+        gone = _range([one.approach_db for one in near])
+        noise = _range([one.noise_db for one in near])
         if not gone:
             return ""
         beside = f", equal noise {noise} dB" if noise else ""
