@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["csv", "jsonl", "parquet"]
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _CHUNK = 10_000  # rows at a time; ours
 _INTEGERS = {"transmission", "arm", "message", "attempts"}
 _TEXTS = {"receiver", "delivered", "verdict"}
@@ -36,7 +37,8 @@ _TEXTS = {"receiver", "delivered", "verdict"}
 def export(ledger: Ledger, format: str, out: Path | None = None) -> None:
     """Write the flat view, to standard output where no file is named.
 
-    ``csv``: a head line, empty cells for NULL, ``inf`` for infinities; ``jsonl``: one object per
+    ``csv``: a head line, empty cells for NULL, ``inf`` for infinities, an
+    apostrophe before texts that a spreadsheet would take for formulas; ``jsonl``: one object per
     line, null, and 1e999 for infinities, which is valid JSON and read back as infinity;
     ``parquet``: needs pyarrow. Numbers have all the digits it takes to read back the same bits.
     A file appears under its name only when it is complete.
@@ -91,9 +93,14 @@ def chunks(ledger: Ledger, rows: int | None = None) -> Iterator[list[tuple]]:
 def _write_csv(ledger: Ledger, sink: IO[bytes]) -> None:
     with _text(sink) as text:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(ledger.flat_columns)
+        writer.writerow(map(_no_formula, ledger.flat_columns))
         for chunk in chunks(ledger):
-            writer.writerows(chunk)
+            writer.writerows([_no_formula(cell) for cell in row] for row in chunk)
+
+
+def _no_formula(cell: Any) -> Any:
+    """A text that a spreadsheet would compute gets an apostrophe before it; numbers never do."""
+    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _write_jsonl(ledger: Ledger, sink: IO[bytes]) -> None:

@@ -40,7 +40,7 @@ class Recomputation:
         folder = Path(folder)
         self._ledger = folder / "ledger.sqlite"
         with Ledger.open(self._ledger) as ledger:
-            self.header: Mapping[str, Any] = ledger.header()
+            self.header: Mapping[str, Any] = ledger.raw_header()
         with only_from(agreed(self.header, folder, allow_code)):
             self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
         remedy = "Put that back to compute it again"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim.cli.inputs import duration, settings_of, size
+from channelsim.errors import printable
 
 if TYPE_CHECKING:
     from channelsim.estimate import Estimate, Trial
@@ -90,6 +91,6 @@ def _phrase(value: Any) -> str:
 
 def _table(console: Any, title: str | None, rows: Iterator[tuple[str, str]]) -> None:
     if title is not None:
-        console.print(title, style="bold", markup=False)
+        console.print(printable(title), style="bold", markup=False)
     for name, text in rows:
-        console.print(f"  {name:<11} {text}", markup=False)
+        console.print(f"  {name:<11} {printable(text)}", markup=False)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from channelsim import __version__
-from channelsim.errors import ChannelsimError
+from channelsim.errors import ChannelsimError, printable
 
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 
@@ -86,7 +86,8 @@ def _say(sentence: str, code: int) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_stdout()
-    sys.stderr.write(sentence.rstrip("\n") + "\n")
+    # A sentence quotes what is wrong: names and texts of anybody's. Its own lines stay.
+    sys.stderr.writelines(printable(line) + "\n" for line in sentence.rstrip("\n").split("\n"))
     return code
 
 
