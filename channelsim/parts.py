@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from channelsim import units
 from channelsim.errors import InputError
+from channelsim.files import expanded
 from channelsim.rows import Channel, Rows
 
 # Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
@@ -48,7 +49,7 @@ Flag = Annotated[bool, Strict()]
 def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
     folder = (info.context or {}).get("folder") if isinstance(info.context, Mapping) else None
     if isinstance(value, str | Path) and folder is not None:
-        return Path(folder) / Path(value).expanduser()
+        return Path(folder) / expanded(value)
     return value
 
 

@@ -25,8 +25,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     (
         "0",
         {
-            "errors": {"errors", "problems"},
-            "files": {"files"},
+            "errors": {"errors", "problems", "files"},
             "units": {"units"},
             "seeds": {"seeds"},
             "row_product": {"row_product"},

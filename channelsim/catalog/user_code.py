@@ -16,6 +16,7 @@ from typing import Any
 
 from channelsim.catalog import user_files
 from channelsim.errors import InputError, did_you_mean
+from channelsim.files import expanded
 
 # The only files whose code may be run just now; None: any, for whoever runs a scenario of his own.
 _ONLY: ContextVar[frozenset[Path] | None] = ContextVar("only", default=None)
@@ -38,7 +39,7 @@ def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
     name, colon, wanted = use.rpartition(":")
     if not colon or wanted.endswith(".py"):
         raise InputError(f'{use!r} names no class; write "{use.rstrip(":")}:MyClass"')
-    file = (folder or Path()) / Path(name).expanduser()
+    file = (folder or Path()) / expanded(name)
     return file.absolute(), wanted.strip()
 
 

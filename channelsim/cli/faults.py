@@ -22,7 +22,11 @@ from channelsim.errors import ChannelsimError, printable
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+# Names that the user gave: of what may not be touched, of what is none, of what is gone again.
+_NAMED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
+)
 
 
 def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
@@ -50,14 +54,19 @@ def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
 def _unforeseen(error: Exception, log_folder: Path | None) -> int:
     if (isinstance(error, OSError) and error.errno in _FULL) or _database_is_full(error):
         return _say("The disk is full: free some space and go on with --resume.", MACHINE)
-    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
-        return _say(f"{error.filename}: {error.strerror}.", USER)
+    if isinstance(error, OSError) and error.errno in _NAMED and error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        return _say(f"{_cut(str(name))}: {error.strerror}.", USER)
     try:
         where = f"the full log is in {_write_log(error, log_folder)}"
     except OSError:
         where = "its log could not be written:\n" + "".join(traceback.format_exception(error))
     what = str(error).split("\n")[0] or "no message"
     return _say(f"A bug in channelsim ({type(error).__name__}: {what}); {where}", MACHINE)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 200 else f"{name[:90]}…{name[-90:]} ({len(name):,} characters)"
 
 
 def _database_is_full(error: Exception) -> bool:

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from channelsim.errors import InputError
+from channelsim.files import expanded
 
 
 def data_root(given: Path | None = None) -> Path:
     """The folder with the user's data: as given, else CHANNELSIM_DATA, else the cache folder."""
     if given is not None:
-        return Path(given).expanduser()
+        return expanded(given)
     named = os.environ.get("CHANNELSIM_DATA")
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "channelsim"
+    return expanded(cache) / "channelsim"
 
 
 def found(folders: Sequence[Path], name: str) -> Path | None:

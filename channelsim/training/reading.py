@@ -10,6 +10,7 @@ from typing import Any
 from channelsim import sources
 from channelsim.codecs.trained import Blueprint, load_weights, zoo_file, zoo_names
 from channelsim.errors import InputError, did_you_mean
+from channelsim.files import expanded
 from channelsim.problems import Problems
 from channelsim.training.recipe import PcaRecipe, Recipe
 from channelsim.training.recipe_file import hash_of, read_document, said, validated
@@ -72,7 +73,7 @@ def read_recipe(path: Path) -> Reading:
 def _find_init(path: Path, init: str, problems: Problems) -> Path | None:
     if init in zoo_names():
         return zoo_file(init)
-    file = path.parent / Path(init).expanduser()
+    file = path.parent / expanded(init)
     if file.is_file():
         return file
     known = ", ".join(zoo_names()) or "none yet"
