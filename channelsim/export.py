@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import math
@@ -19,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from channelsim.errors import InputError, MachineError, did_you_mean
+from channelsim.errors import InputError, MachineError, did_you_mean, printable
 from channelsim.ledger import Ledger
 from channelsim.ledger.genuine import damaged
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["csv", "jsonl", "parquet"]
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULAS = ("=", "+", "-", "@")
 _CHUNK = 10_000  # rows at a time; ours
 _INTEGERS = {"transmission", "arm", "message", "attempts"}
 _TEXTS = {"receiver", "delivered", "verdict"}
@@ -61,6 +62,8 @@ def export(ledger: Ledger, format: str, out: Path | None = None) -> None:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise InputError(f"export: {out} cannot be written ({error.strerror})") from error
     except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise InputError(f"export: no file can have this name ({error.strerror})") from error
         raise MachineError(
             f"export: writing {out} failed ({error.strerror}); nothing was left behind"
         ) from error
@@ -99,8 +102,14 @@ def _write_csv(ledger: Ledger, sink: IO[bytes]) -> None:
 
 
 def _no_formula(cell: Any) -> Any:
-    """A text that a spreadsheet would compute gets an apostrophe before it; numbers never do."""
-    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
+    """A text that a spreadsheet would compute gets an apostrophe before it; numbers never do.
+
+    What would steer a terminal is spelt out, in every line of a text.
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = "\n".join(map(printable, cell.split("\n")))
+    return "'" + text if text.lstrip().startswith(_FORMULAS) else text
 
 
 def _write_jsonl(ledger: Ledger, sink: IO[bytes]) -> None:

@@ -47,9 +47,9 @@ Flag = Annotated[bool, Strict()]
 
 
 def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
-    folder = (info.context or {}).get("folder") if isinstance(info.context, Mapping) else None
-    if isinstance(value, str | Path) and folder is not None:
-        return Path(folder) / expanded(value)
+    if isinstance(value, str | Path) and isinstance(info.context, Mapping):
+        # Absolute, so that a header means the same file from any working folder.
+        return Path(info.context.get("folder") or Path.cwd()) / expanded(value)
     return value
 
 
