@@ -56,7 +56,9 @@ def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
 
     verdicts = Counter(word or "none" for word in tried.columns["verdict"])
     counted = ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items()))
-    yield "tried", f"one message in each of {len(tried.arms)} arms; verdicts: {counted}"
+    each = tried.transmissions // len(tried.arms)
+    sent = "one message" if each == 1 else f"{each} messages"
+    yield "tried", f"{sent} in each of {len(tried.arms)} arms; verdicts: {counted}"
     if (found := of_header(tried.header)) is not None:
         yield "bits", kept(found)
 

@@ -33,8 +33,11 @@ def watch(
     """Show a run, whoever writes it or wrote it; plain lines where there is no terminal."""
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
+    from channelsim.ledger.examination import examined
 
-    model = Model(Reader(existing_run(folder)), data_root)
+    path = existing_run(folder)
+    with examined(path):
+        model = Model(Reader(path), data_root)
     model.allow_code = allow_code
     if svg is not None:
         from channelsim.display.live.screenshot import parsed_size, save, svg_of
@@ -50,7 +53,8 @@ def watch(
 
         from channelsim.display.live.plain import watch_plainly
 
-        watch_plainly(model, Console(highlight=False))
+        with examined(path):
+            watch_plainly(model, Console(highlight=False))
         return
     _step_back()
     app = _app(lambda: model)
