@@ -84,6 +84,14 @@ def shown_header(header: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if key in _NAMES else printable_all(value) for key, value in header.items()}
 
 
+def shown_swept(path: Path, text: Any) -> dict[str, Any]:
+    """An arm's swept values, fit to be shown, under their keys as written."""
+    swept = read_json(path, text)
+    if not isinstance(swept, dict):
+        raise damaged(path, "an arm is at no point of the sweep")
+    return {key: printable_all(value) for key, value in swept.items()}
+
+
 def _header(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
     query = f"SELECT key, value FROM header WHERE key IN ({', '.join('?' * len(_ASKED))})"
     return {key: read_json(path, value) for key, value in connection.execute(query, _ASKED)}

@@ -25,9 +25,9 @@ from types import TracebackType
 from typing import Any
 
 from channelsim import records
-from channelsim.errors import ChannelsimError, InputError, printable, printable_all
+from channelsim.errors import ChannelsimError, InputError, printable
 from channelsim.ledger.file import connected, explained, locked
-from channelsim.ledger.genuine import read_json, shown_header
+from channelsim.ledger.genuine import read_json, shown_header, shown_swept
 from channelsim.ledger.tables import (
     DONE,
     TRANSMISSION_COLUMNS,
@@ -333,7 +333,7 @@ class Ledger:
         """All arms in order, with their swept values as the scenario gave them."""
         query = "SELECT arm, receiver, swept FROM arm ORDER BY arm"
         return [
-            ArmRecord(arm, printable(str(receiver)), printable_all(read_json(self.path, swept)))
+            ArmRecord(arm, printable(str(receiver)), shown_swept(self.path, swept))
             for arm, receiver, swept in self.rows(query)
         ]
 

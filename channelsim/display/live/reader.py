@@ -22,7 +22,7 @@ from channelsim.display.live.info import RunInfo
 from channelsim.display.live.scales import damage_metric
 from channelsim.errors import InputError, printable, printable_all
 from channelsim.ledger.file import connected, explained
-from channelsim.ledger.genuine import damaged, read_json, shown_header
+from channelsim.ledger.genuine import damaged, read_json, shown_header, shown_swept
 from channelsim.ledger.tables import quoted, unpacked
 from channelsim.records import ArmRecord
 
@@ -166,7 +166,7 @@ class Look:
         """Header and arms."""
         rows = self._connection.execute("SELECT arm, receiver, swept FROM arm ORDER BY arm")
         arms = tuple(
-            ArmRecord(arm, printable(str(receiver)), printable_all(self._json(swept)))
+            ArmRecord(arm, printable(str(receiver)), shown_swept(self._reader.path, swept))
             for arm, receiver, swept in rows
         )
         return RunInfo(shown_header(self.header()), arms)
