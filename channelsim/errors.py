@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _JOINERS = "\u200c\u200d"  # words of some languages, and many pictures, need these
 
@@ -62,10 +63,23 @@ def cut(message: str) -> str:
 
 def printable(text: str) -> str:
     """A text of anybody's on one line: what would steer a terminal or turn letters is spelt out."""
+    if text.isprintable():
+        return text
     return "".join(
         " " if one in "\t\n" else one if _harmless(one) else one.encode("unicode_escape").decode()
         for one in text
     )
+
+
+def printable_all(value: Any) -> Any:
+    """The same of every text in mappings and lists, keys included."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {printable_all(key): printable_all(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable_all(inner) for inner in value]
+    return value
 
 
 def _harmless(character: str) -> bool:

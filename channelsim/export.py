@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import math
@@ -19,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from channelsim.errors import InputError, MachineError, did_you_mean
+from channelsim.errors import InputError, MachineError, did_you_mean, printable
 from channelsim.ledger import Ledger
 from channelsim.ledger.genuine import damaged
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["csv", "jsonl", "parquet"]
+_FORMULAS = ("=", "+", "-", "@")
 _CHUNK = 10_000  # rows at a time; ours
 _INTEGERS = {"transmission", "arm", "message", "attempts"}
 _TEXTS = {"receiver", "delivered", "verdict"}
@@ -36,7 +38,8 @@ _TEXTS = {"receiver", "delivered", "verdict"}
 def export(ledger: Ledger, format: str, out: Path | None = None) -> None:
     """Write the flat view, to standard output where no file is named.
 
-    ``csv``: a head line, empty cells for NULL, ``inf`` for infinities; ``jsonl``: one object per
+    ``csv``: a head line, empty cells for NULL, ``inf`` for infinities, an
+    apostrophe before texts that a spreadsheet would take for formulas; ``jsonl``: one object per
     line, null, and 1e999 for infinities, which is valid JSON and read back as infinity;
     ``parquet``: needs pyarrow. Numbers have all the digits it takes to read back the same bits.
     A file appears under its name only when it is complete.
@@ -59,6 +62,8 @@ def export(ledger: Ledger, format: str, out: Path | None = None) -> None:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise InputError(f"export: {out} cannot be written ({error.strerror})") from error
     except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise InputError(f"export: no file can have this name ({error.strerror})") from error
         raise MachineError(
             f"export: writing {out} failed ({error.strerror}); nothing was left behind"
         ) from error
@@ -91,9 +96,20 @@ def chunks(ledger: Ledger, rows: int | None = None) -> Iterator[list[tuple]]:
 def _write_csv(ledger: Ledger, sink: IO[bytes]) -> None:
     with _text(sink) as text:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(ledger.flat_columns)
+        writer.writerow(map(_no_formula, ledger.flat_columns))
         for chunk in chunks(ledger):
-            writer.writerows(chunk)
+            writer.writerows([_no_formula(cell) for cell in row] for row in chunk)
+
+
+def _no_formula(cell: Any) -> Any:
+    """A text that a spreadsheet would compute gets an apostrophe before it; numbers never do.
+
+    What would steer a terminal is spelt out, in every line of a text.
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = "\n".join(map(printable, cell.split("\n")))
+    return "'" + text if text.lstrip().startswith(_FORMULAS) else text
 
 
 def _write_jsonl(ledger: Ledger, sink: IO[bytes]) -> None:

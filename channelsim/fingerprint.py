@@ -110,6 +110,7 @@ def header(
         "scenario": scenario.resolved,
         "scenario_hash": scenario.hash,
         "count": scenario.source.messages,
+        "image_shape": list(scenario.source.image_shape),
         "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
         "metrics": [metric.kind for metric in scenario.metrics],
         "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,17 @@ def prints(scenario: Scenario) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the prints of two loadings of a scenario, a phrase each."""
+    """What differs between the prints of two loadings of a scenario, a phrase each.
+
+    ``before``: as a header says them, which may be damaged.
+    """
+    try:
+        return _changes(before, now)
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"the ledger is damaged: its parts are none ({error})") from None
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = []
     for name in dict.fromkeys((*before, *now)):
         if name not in before or name not in now:
@@ -117,7 +128,7 @@ class _Printer:
     def _print(self, part: Any) -> dict[str, Any]:
         found: dict[str, Any] = {"weights": _weights(part)}
         # With one thread, as all that is calibrated; what is left is the kernels' own.
-        with torch.no_grad(), arithmetic.threads(1):
+        with torch.no_grad(), arithmetic.threads(1), _on_the_cpu(part):
             found["answers"] = {verb: _told(ask) for verb, ask in self._questions(part).items()}
         if id(part) in self._scenario.files:
             folder = self._scenario.origins[id(part)].parent
@@ -129,11 +140,10 @@ class _Printer:
     def _questions(self, part: Any) -> dict[str, Callable[[], Tensor]]:
         match part:
             case Codec():
-                images = self.images.to(_device(part.network))
-                latents = _waves(_IMAGES, part.latent_size).to(images.device)
+                latents = _waves(_IMAGES, part.latent_size)
                 return {
                     "encode": lambda: torch.cat(
-                        [one for one in part.posterior(images) if one is not None], dim=1
+                        [one for one in part.posterior(self.images) if one is not None], dim=1
                     ),
                     "decode": lambda: part.decode(latents),
                 }
@@ -181,9 +191,22 @@ def _modules(part: Any) -> list[nn.Module]:
     return [value for value in held if isinstance(value, nn.Module)]
 
 
-def _device(network: nn.Module) -> torch.device:
-    held = (tensor.device for tensor in (*network.parameters(), *network.buffers()))
-    return next(held, torch.device("cpu"))
+@contextmanager
+def _on_the_cpu(part: Any) -> Iterator[None]:
+    """Inside, a codec's network is on the CPU: what a device rounds is no change of the part."""
+    if not isinstance(part, Codec):
+        yield
+        return
+    held = (tensor.device for tensor in (*part.network.parameters(), *part.network.buffers()))
+    device = next(held, torch.device("cpu"))
+    if device.type == "cpu":
+        yield
+        return
+    part.network.cpu()
+    try:
+        yield
+    finally:
+        part.network.to(device)
 
 
 def _told(ask: Callable[[], Tensor]) -> list[list[float]]:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from channelsim import own_code, units
 from channelsim.errors import InputError
-from channelsim.file_names import written_name
+from channelsim.files import written_name
 from channelsim.rows import Channel, Rows
 
 # Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
@@ -47,14 +47,14 @@ Flag = Annotated[bool, Strict()]
 
 
 def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
-    folder = (info.context or {}).get("folder") if isinstance(info.context, Mapping) else None
-    if not isinstance(value, str | Path):
+    if not isinstance(value, str | Path) or not isinstance(info.context, Mapping):
         return value
     try:
         file = written_name(value)
     except InputError as error:
         raise ValueError(error.message) from None
-    return value if folder is None else Path(folder) / file
+    # Absolute, so that a header means the same file from any working folder.
+    return Path(info.context.get("folder") or Path.cwd()) / file
 
 
 # A file to read; a relative path in a scenario file means beside that file.

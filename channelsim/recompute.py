@@ -15,6 +15,7 @@ from channelsim.catalog.user_code import only_from
 from channelsim.consent import Consent, agreed
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
+from channelsim.ledger.genuine import damaged
 from channelsim.own_code import told
 from channelsim.records import Batch, Outcome
 from channelsim.scenario import Scenario
@@ -42,7 +43,9 @@ class Recomputation:
         folder = Path(folder)
         self._ledger = folder / "ledger.sqlite"
         with Ledger.open(self._ledger) as ledger:
-            self.header: Mapping[str, Any] = ledger.header()
+            self.header: Mapping[str, Any] = ledger.raw_header()
+        if not isinstance(self.header.get("scenario"), Mapping):
+            raise damaged(self._ledger, "its header has no scenario")
         with only_from(agreed(self.header, folder, allow_code)):
             self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
         remedy = "Put that back to compute it again"

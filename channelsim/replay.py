@@ -139,9 +139,9 @@ def _stored(
     names = ledger.attempt_columns
     columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
     query = f"SELECT {columns} FROM attempt WHERE transmission = ? ORDER BY attempt"
-    rows = list(ledger.rows(query, (transmission,)))
+    total = len(ledger.arms()) * header["count"]
+    rows = list(ledger.rows(query, (transmission,))) if 0 <= transmission < total else []
     if not rows:
-        total = len(ledger.arms()) * header["count"]
         raise InputError(
             f"--transmission {transmission}: not in this ledger; a complete one holds 0 to"
             f" {total - 1} (column `transmission` of the export)"

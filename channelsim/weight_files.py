@@ -19,6 +19,9 @@ import yaml
 from torch import Tensor
 
 from channelsim.errors import InputError
+from channelsim.files import read_text
+
+_LONGEST_CARD = 1_000_000  # bytes; a card is a page
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,12 @@ def _replace(path: Path, data: bytes) -> None:
 
 def stamp(path: Path) -> tuple[int, int] | None:
     """Modification time [ns] and size [bytes], by which a cached reading is told stale."""
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return None
+        stat = path.stat()
+    except OSError:  # it vanished, or has a name that no file has
         return None
-    stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
 
 
@@ -129,12 +135,16 @@ def read(path: Path, wanted_format: str | None = None) -> WeightFile:
 
 def read_bytes(path: Path) -> bytes:
     """The file's bytes, or one sentence about why not."""
-    if not path.is_file():
-        raise InputError(f"weights {path}: there is no such file; check the name and the folder")
     try:
+        if not path.is_file():
+            raise InputError(
+                f"weights {path}: there is no such file; check the name and the folder"
+            )
         return path.read_bytes()
     except OSError as reason:
         raise InputError(f"weights {path}: cannot be read ({reason.strerror})") from reason
+    except MemoryError:
+        raise InputError(f"weights {path}: does not fit into memory; is this the file?") from None
 
 
 def parse(path: Path, data: bytes) -> dict[str, Tensor]:
@@ -163,7 +173,7 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
         return dict(json.loads(metadata.get("channelsim", "{}")))
-    except (AttributeError, TypeError, ValueError) as reason:
+    except (AttributeError, TypeError, ValueError, RecursionError) as reason:
         raise InputError(f"weights {path}: damaged header ({reason}); train it again") from reason
 
 
@@ -172,9 +182,10 @@ def _card(path: Path, sha256: str) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        facts = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
-        raise InputError(f"card {file}: not readable YAML ({reason})") from reason
+        facts = yaml.safe_load(read_text(file, _LONGEST_CARD, f"card {file}")) or {}
+    except (ValueError, RecursionError, yaml.YAMLError) as reason:
+        said = " ".join(str(reason).split())[:200]
+        raise InputError(f"card {file}: not readable YAML ({said})") from reason
     if not isinstance(facts, dict):
         raise InputError(f"card {file}: must be a mapping of facts, is {type(facts).__name__}")
     if facts.get("sha256", sha256) != sha256:

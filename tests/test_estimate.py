@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from channelsim import estimate as estimate_module
 from channelsim.estimate import Trial, estimate, proposed, row_bytes, trial
 from channelsim.scenario import Scenario
@@ -95,3 +97,19 @@ def test_an_estimate_of_the_ledger_is_about_right(tmp_path: Path) -> None:
     made = campaign.run(scenario, out=tmp_path / "run")
     size = (made.folder / "ledger.sqlite").stat().st_size
     assert math.isclose(estimate(scenario, blocks=()).ledger_bytes, size, rel_tol=0.3)
+
+
+@pytest.mark.parametrize("of", ["source", "reconstruction"])
+def test_what_needs_a_second_message_is_tried_with_two(of: str) -> None:
+    attack = {
+        "kind": "pgd",
+        "steps": 2,
+        "goal": {"kind": "image", "target": "message", "of": of},
+        "budget": {"norm": "linf", "epsilon": 0.1},
+    }
+    study = small(8)
+    assert trial(study, 1).transmissions == 1
+    path = [attack, {"kind": "awgn", "snr_db": 10}]
+    other = Scenario.load(study.resolved, set={"path": path})
+    assert trial(other, 1).transmissions == 2
+    assert estimate(other, blocks=()).transmissions == 8

@@ -25,9 +25,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     (
         "0",
         {
-            "errors": {"errors", "problems"},
-            "file_names": {"file_names"},
-            "files": {"files"},
+            "errors": {"errors", "problems", "files"},
             "units": {"units"},
             "seeds": {"seeds"},
             "row_product": {"row_product"},

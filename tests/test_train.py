@@ -146,7 +146,7 @@ def test_changed_images_are_another_training(tmp_path):
 
 
 def test_a_missing_or_unreadable_recipe_is_the_users_error(tmp_path):
-    with pytest.raises(InputError, match=r"recipe .*nowhere\.yaml: cannot be read"):
+    with pytest.raises(InputError, match=r"recipe .*nowhere\.yaml: there is no such file"):
         read_recipe(tmp_path / "nowhere.yaml")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(InputError, match="a recipe is a mapping"):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.errors import InputError
+from channelsim.sources.npz import array_header
+from channelsim.sources.pictures import LARGEST_SIDE
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_MOST_VALUES = 3 * LARGEST_SIDE**2
 _ALLOWED = f"allowed: .npy, {', '.join(PICTURES)}"
 
 
@@ -23,7 +28,11 @@ def read_image(path: Path) -> NDArray[np.float32]:
     suffix = path.suffix.lower()
     if suffix != ".npy" and suffix not in PICTURES:
         raise InputError(f"{path}: a target image cannot be read from this type; {_ALLOWED}")
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not there:
         raise InputError(f"{path}: no such file; give the path of a target image, {_ALLOWED}")
     array = _read_array(path) if suffix == ".npy" else _read_picture(path)
     if array.dtype == np.uint8:
@@ -49,6 +58,16 @@ def read_image(path: Path) -> NDArray[np.float32]:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
+        # What a header claims is held against what is there before memory is asked for it.
+        with path.open("rb") as opened:
+            shape, dtype = array_header(opened, "array")
+            claimed = opened.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise ValueError("it is pickled, and pickles are never opened")
+        if claimed != path.stat().st_size:
+            raise ValueError(f"its array of shape {list(shape)} is not all there")
+        if math.prod(shape) > _MOST_VALUES:
+            raise ValueError(f"shape {list(shape)} is no image of {LARGEST_SIDE} pixels a side")
         return np.asarray(np.load(path, allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{path}: not a plain .npy array ({error})") from None
@@ -58,14 +77,28 @@ def _read_picture(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(path, formats=_FORMATS)
+        with picture:
+            if max(picture.size) > LARGEST_SIDE:
+                width, height = picture.size
+                raise ValueError(
+                    f"it has {height} × {width} pixels; allowed: at most {LARGEST_SIDE} a side"
+                )
             mode = picture.mode
             if mode in ("1", "P"):
                 grey = mode == "1" or _grey_palette(picture.getpalette())
                 array = np.asarray(picture.convert("L" if grey else "RGB"))
             else:
                 array = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
         raise InputError(f"{path}: not a readable picture ({error})") from None
     if mode not in ("1", "L", "P", "RGB", "I;16"):
         raise InputError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from channelsim.errors import ChannelsimError, InputError
+from channelsim.errors import ChannelsimError, InputError, printable
 from channelsim.ledger import Ledger
 from channelsim.scenario import Scenario
 
@@ -99,7 +99,8 @@ def write_scenario(scenario: Scenario, folder: Path) -> None:
     """Write the scenario with every default filled in, for people; the ledger holds it too."""
     text = f"# {scenario.title!r} with every default filled in; hash {scenario.hash}\n"
     if scenario.path is not None:
-        text += f"# Relative file names and `use:` are as seen from {scenario.path.parent}\n"
+        text += "# Relative file names and `use:` are as seen from"
+        text += f" {printable(str(scenario.path.parent))}\n"
     text += yaml.safe_dump(scenario.resolved, sort_keys=False, allow_unicode=True, width=100)
     part = folder / f".{SCENARIO}.{os.getpid()}"
     part.write_text(text, encoding="utf-8")

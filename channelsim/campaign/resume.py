@@ -26,7 +26,7 @@ _SHOWN = 8
 
 def check_same_scenario(ledger: Ledger, scenario: Scenario) -> None:
     """Refuse to go on with a run of another scenario, naming what changed."""
-    header = ledger.header()
+    header = ledger.raw_header()
     if header["scenario_hash"] == scenario.hash:
         return
     before, now = header["scenario"], json.loads(dumps(scenario.resolved))
@@ -42,7 +42,7 @@ def check_same_scenario(ledger: Ledger, scenario: Scenario) -> None:
 
 def check_same_parts(ledger: Ledger, scenario: Scenario) -> None:
     """Refuse to go on with parts that compute something else than those that began the run."""
-    header, place = ledger.header(), ledger.path.parent
+    header, place = ledger.raw_header(), ledger.path.parent
     if "parts" not in header:
         raise InputError(
             f"{place}: this run was begun by a channelsim that did not record what its parts"
@@ -55,7 +55,7 @@ def check_same_parts(ledger: Ledger, scenario: Scenario) -> None:
 
 def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:
     """Refuse to mix rows of two kinds of machine or version, unless asked for; then record it."""
-    before, now = ledger.header(), json.loads(dumps(dict(started.header)))
+    before, now = ledger.raw_header(), json.loads(dumps(dict(started.header)))
     old, new = ({key: header.get(key) for key in _MACHINE} for header in (before, now))
     changed = {key: line for key, line in _changes(old, new) if key not in _HARMLESS}
     if not changed:

@@ -16,7 +16,7 @@ from typing import Any
 
 from channelsim.catalog import user_files
 from channelsim.errors import InputError, did_you_mean
-from channelsim.file_names import written_name
+from channelsim.files import written_name
 
 # The only files whose code may be run just now; None: any, for whoever runs a scenario of his own.
 _ONLY: ContextVar[frozenset[Path] | None] = ContextVar("only", default=None)

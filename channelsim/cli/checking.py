@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim.cli.inputs import duration, settings_of, size
+from channelsim.errors import printable
 
 if TYPE_CHECKING:
     from channelsim.estimate import Estimate, Trial
@@ -54,7 +55,9 @@ def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
 
     verdicts = Counter(word or "none" for word in tried.columns["verdict"])
     counted = ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items()))
-    yield "tried", f"one message in each of {len(tried.arms)} arms; verdicts: {counted}"
+    each = tried.transmissions // len(tried.arms)
+    sent = "one message" if each == 1 else f"{each} messages"
+    yield "tried", f"{sent} in each of {len(tried.arms)} arms; verdicts: {counted}"
     if (found := of_header(tried.header)) is not None:
         yield "bits", kept(found)
 
@@ -89,6 +92,6 @@ def _phrase(value: Any) -> str:
 
 def _table(console: Any, title: str | None, rows: Iterator[tuple[str, str]]) -> None:
     if title is not None:
-        console.print(title, style="bold", markup=False)
+        console.print(printable(title), style="bold", markup=False)
     for name, text in rows:
-        console.print(f"  {name:<11} {text}", markup=False)
+        console.print(f"  {name:<11} {printable(text)}", markup=False)

@@ -19,7 +19,7 @@ from typing import NoReturn
 from channelsim import __version__
 from channelsim.cli import too_early
 from channelsim.display import streams
-from channelsim.errors import ChannelsimError, cut
+from channelsim.errors import ChannelsimError, cut, printable
 
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 
@@ -104,9 +104,11 @@ def _write_log(error: Exception, folder: Path | None) -> Path:
 def say(sentence: str, code: int) -> int:
     """Write a sentence to standard error, after what standard output still holds; return ``code``.
 
-    Neither a full disk nor a reader that left keeps the sentence or the code back.
+    Neither a full disk nor a reader that left keeps the sentence or the code back. What it quotes
+    is anybody's: names and texts are spelt out, only its own lines stay.
     """
-    for stream, text in ((sys.stdout, ""), (sys.stderr, sentence.rstrip("\n") + "\n")):
+    told = "".join(printable(line) + "\n" for line in sentence.rstrip("\n").split("\n"))
+    for stream, text in ((sys.stdout, ""), (sys.stderr, told)):
         try:
             stream.write(text)
             stream.flush()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim.errors import InputError, printable
-from channelsim.file_names import written_name
+from channelsim.files import written_name
 
 if TYPE_CHECKING:
     from channelsim.consent import CodeFile, Consent

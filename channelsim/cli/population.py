@@ -24,6 +24,7 @@ def population(
 
     from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Column, Page
+    from channelsim.ledger.examination import examined
     from channelsim.population import populations
 
     if figure not in ("fdd", "fid"):
@@ -33,7 +34,7 @@ def population(
     console = StandardConsole(error=True)
     bar = Progress(TextColumn("arms"), BarColumn(), MofNCompleteColumn(), Left(), console=console)
     bar.disable = not console.is_terminal
-    with bar:
+    with bar, examined(run / "ledger.sqlite"):
         task = bar.add_task("", total=None)
         found = populations(
             run,

@@ -62,16 +62,18 @@ def replay(
     allow_code: bool,
 ) -> None:
     """Recompute one attempt and say how it compares; its pictures into ``out``."""
+    from channelsim.ledger.examination import examined
     from channelsim.replay import replay as recompute
 
     ledger = existing_run(folder)
-    again = recompute(
-        ledger.parent,
-        transmission,
-        attempt=attempt,
-        data_root=data_root,
-        allow_code=consent(allow_code),
-    )
+    with examined(ledger):
+        again = recompute(
+            ledger.parent,
+            transmission,
+            attempt=attempt,
+            data_root=data_root,
+            allow_code=consent(allow_code),
+        )
     warn(again.notices)
     for line in _comparison(again):
         sys.stdout.write(line + "\n")
@@ -130,7 +132,9 @@ def export(*, folder: Path, format_: str, out: Path | None) -> None:
     """The flat table, to a file or to standard output."""
     from channelsim import export as tables
     from channelsim.ledger import Ledger
+    from channelsim.ledger.examination import examined
 
-    with Ledger.open(existing_run(folder)) as ledger:
+    path = existing_run(folder)
+    with examined(path), Ledger.open(path) as ledger:
         warn(ledger.notices)
         tables.export(ledger, format_, out)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.cli.inputs import existing_run
+from channelsim.cli.inputs import existing_run, warn
 from channelsim.errors import ChannelsimError, InputError, Interrupted
 
 if TYPE_CHECKING:
@@ -33,8 +33,14 @@ def watch(
     """Show a run, whoever writes it or wrote it; plain lines where there is no terminal."""
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
+    from channelsim.ledger import Ledger
+    from channelsim.ledger.examination import examined
 
-    model = Model(Reader(existing_run(folder)), data_root)
+    path = existing_run(folder)
+    with examined(path):
+        model = Model(Reader(path), data_root)
+    with Ledger.open(path) as ledger:
+        warn(ledger.notices)
     model.allow_code = allow_code
     if svg is not None:
         from channelsim.display.live.screenshot import parsed_size, save, svg_of
@@ -49,7 +55,8 @@ def watch(
         from channelsim.display.console import StandardConsole
         from channelsim.display.live.plain import watch_plainly
 
-        watch_plainly(model, StandardConsole())
+        with examined(path):
+            watch_plainly(model, StandardConsole())
         return
     _step_back()
     app = _app(lambda: model)

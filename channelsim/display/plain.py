@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.text import Text
 
 from channelsim.display.summary import print_summary
+from channelsim.errors import printable
 from channelsim.records import Finished, LogEvent, Noted, Preparing, Started, Ticked
 
 __all__ = ["Display", "PlainDisplay", "QuietDisplay", "print_summary"]
@@ -94,13 +95,13 @@ class PlainDisplay:
             self._prepared_at = now + min(PATIENCE_S, self._every_s)
         elif now >= self._prepared_at:
             self._prepared_at = now + self._every_s
-            _say(self._console, Text(f"{event.text} …", style="dim"))
+            _say(self._console, Text(f"{printable(event.text)} …", style="dim"))
 
     def _start(self, event: Started) -> None:
         header, arms = event.header, len(event.arms)
         count = int(header.get("count", event.total // max(arms, 1)))
         size = f"{_many(count, 'message')} × {_many(arms, 'arm')}, seed {header.get('seed')}"
-        _say(self._console, Text(str(header.get("title") or "Run"), style="bold"))
+        _say(self._console, Text(printable(str(header.get("title") or "Run")), style="bold"))
         _say(self._console, Text(size, style="dim"))
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._view = _Line(self._console, event.total, self._clock)
@@ -120,9 +121,9 @@ class _Notes:
             return
         self._seen.add((event.level, event.text))
         if event.level == "warning":
-            _say(self._console, Text.assemble(("warning: ", "bold yellow"), event.text))
+            _say(self._console, Text.assemble(("warning: ", "bold yellow"), printable(event.text)))
         else:
-            _say(self._console, Text(f"note: {event.text}", style="dim"))
+            _say(self._console, Text(f"note: {printable(event.text)}", style="dim"))
 
 
 class _Line:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from channelsim.errors import InputError, MachineError, printable
+from channelsim.errors import InputError, MachineError, printable, printable_all
 from channelsim.ledger.tables import (
     HEADER_TABLE,
     LEDGER_VERSION,
@@ -26,6 +26,11 @@ from channelsim.ledger.tables import (
 )
 
 _TABLE, _VIEW = "attempt", "transmissions"
+_ASKED = (
+    *("ledger_version", "versions"),
+    *("count", "max_attempts", "metrics", "control", "judged", "swept_keys"),
+)
+_NAMES = {"metrics", "swept_keys", "parts"}  # of these `check` lets no steering characters in
 _MOST_WORDS = 10_000  # ours: metrics or swept keys of a run, and far more
 
 
@@ -74,11 +79,22 @@ def read_json(path: Path, text: Any) -> Any:
         raise damaged(path, error) from None
 
 
+def shown_header(header: Mapping[str, Any]) -> dict[str, Any]:
+    """A header that may be shown: its texts printable, but for names of columns and of files."""
+    return {key: value if key in _NAMES else printable_all(value) for key, value in header.items()}
+
+
+def shown_swept(path: Path, text: Any) -> dict[str, Any]:
+    """An arm's swept values, fit to be shown, under their keys as written."""
+    swept = read_json(path, text)
+    if not isinstance(swept, dict):
+        raise damaged(path, "an arm is at no point of the sweep")
+    return {key: printable_all(value) for key, value in swept.items()}
+
+
 def _header(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
-    keys = ("ledger_version", "versions", "count", "max_attempts", "metrics", "control")
-    keys += ("judged", "swept_keys")
-    query = f"SELECT key, value FROM header WHERE key IN ({', '.join('?' * len(keys))})"
-    return {key: read_json(path, value) for key, value in connection.execute(query, keys)}
+    query = f"SELECT key, value FROM header WHERE key IN ({', '.join('?' * len(_ASKED))})"
+    return {key: read_json(path, value) for key, value in connection.execute(query, _ASKED)}
 
 
 def _check_version(path: Path, header: Mapping[str, Any]) -> None:
@@ -106,9 +122,11 @@ def _checked(path: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
         raise damaged(path, f"control is {header.get('control')!r}")
     for key in ("metrics", "swept_keys"):
         value = header.get(key)
-        words = isinstance(value, list) and all(isinstance(word, str) for word in value)
-        if not words or len(value) > _MOST_WORDS:
+        words = [word for word in value if isinstance(word, str)] if type(value) is list else []
+        if words != value or len(words) > _MOST_WORDS:
             raise damaged(path, f"{key} is {value!r}")
+        if any(printable(word) != " ".join(re.split("[\n\t]", word)) for word in words):
+            raise damaged(path, f"a name among its {key} has characters that none has")
     return header
 
 

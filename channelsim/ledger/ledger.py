@@ -25,9 +25,9 @@ from types import TracebackType
 from typing import Any
 
 from channelsim import records
-from channelsim.errors import ChannelsimError, InputError
+from channelsim.errors import ChannelsimError, InputError, printable
 from channelsim.ledger.file import connected, explained, locked
-from channelsim.ledger.genuine import read_json
+from channelsim.ledger.genuine import read_json, shown_header, shown_swept
 from channelsim.ledger.tables import (
     DONE,
     TRANSMISSION_COLUMNS,
@@ -308,15 +308,19 @@ class Ledger:
             (self.max_attempts,),
         )
 
-    def header(self) -> dict[str, Any]:
-        """The header as it is now; `finished` appears in it when the run is complete."""
+    def raw_header(self) -> dict[str, Any]:
+        """The header word for word, for comparing and computing; never to be shown."""
         rows = self.rows("SELECT * FROM header")
         return {key: read_json(self.path, value) for key, value in rows}
+
+    def header(self) -> dict[str, Any]:
+        """The header as it is now, fit to be shown; `finished` is in it of a complete run."""
+        return shown_header(self.raw_header())
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What whoever reads this ledger should know of it."""
-        if "parts" in self.header():
+        if "parts" in self.raw_header():
             return ()
         return (
             "this run does not say what its parts compute (an earlier channelsim made it): whether"
@@ -326,13 +330,13 @@ class Ledger:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
-        return "finished" in self.header()
+        return "finished" in self.raw_header()
 
     def arms(self) -> list[ArmRecord]:
         """All arms in order, with their swept values as the scenario gave them."""
         query = "SELECT arm, receiver, swept FROM arm ORDER BY arm"
         return [
-            ArmRecord(arm, receiver, read_json(self.path, swept))
+            ArmRecord(arm, printable(str(receiver)), shown_swept(self.path, swept))
             for arm, receiver, swept in self.rows(query)
         ]
 
@@ -343,7 +347,8 @@ class Ledger:
     @property
     def arm_verdicts(self) -> dict[int, str]:
         """Verdicts of the arms that are complete."""
-        return dict(self.rows("SELECT arm, verdict FROM arm WHERE status = ? ORDER BY arm", [DONE]))
+        query = "SELECT arm, verdict FROM arm WHERE status = ? ORDER BY arm"
+        return {arm: printable(str(verdict)) for arm, verdict in self.rows(query, [DONE])}
 
     def settled(self) -> int:
         """How many transmissions are recorded."""

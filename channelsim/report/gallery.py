@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim import records
+from channelsim.ledger.pictures import image_shape, pixels
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.names import epsilon_key_of, in_decibels, number, short_names
 
@@ -169,7 +169,7 @@ def _pictures(
     """Under the arms' heads, one role of a transmission of each."""
     query = "SELECT png FROM image WHERE transmission = ? AND role = ? ORDER BY attempt DESC"
     stored = [ledger.rows(query, (of.get(arm.arm), role)) for arm in arms]
-    return [_picture(next(rows, (None,))[0]) for rows in stored]
+    return [_picture(ledger, next(rows, (None,))[0]) for rows in stored]
 
 
 def _thinned(arms: Sequence[ArmRecord]) -> list[ArmRecord]:
@@ -203,7 +203,7 @@ def _row(
     anywhere = {role: png for (_, role), png in reversed(list(stored.items()))}
     shared = [anywhere.get("source"), anywhere.get("clean")]
     received = [stored.get((arm.arm, "received")) for arm in arms]
-    return [_picture(png) for png in [*shared, *received]]
+    return [_picture(ledger, png) for png in [*shared, *received]]
 
 
 def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, count: int) -> list[str]:
@@ -216,16 +216,10 @@ def _fate(ledger: Ledger, transmission: int | None) -> str:
     return _MARKS.get(next(ledger.rows(query, (transmission,)), ("",))[0], "")
 
 
-def _picture(png: bytes | None) -> Picture | None:
-    """PNG → RGB in [0, 1], [H, W, 3]."""
-    if png is None:
-        return None
-    from matplotlib.image import imread
-
-    picture = np.asarray(imread(io.BytesIO(png), format="png"), dtype=np.float64)
-    if picture.ndim == 2:
-        picture = picture[:, :, None]
-    return np.repeat(picture, 3, axis=2) if picture.shape[2] < 3 else picture[:, :, :3]
+def _picture(ledger: Ledger, png: bytes | None) -> Picture | None:
+    """PNG → RGB in [0, 1], [H, W, 3]; None, and so a grey field, for one that is damaged."""
+    shown = None if png is None else pixels(png, image_shape(ledger.header()))
+    return None if shown is None else shown / 255.0
 
 
 def _sheet(rows: Sequence[Sequence[Picture | None]]) -> Picture:

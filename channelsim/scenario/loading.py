@@ -13,6 +13,7 @@ from channelsim.adversaries import adversary_notices
 from channelsim.channels import memory_notices
 from channelsim.channels import notices as path_notices
 from channelsim.errors import InputError
+from channelsim.files import read_text
 from channelsim.link import notices
 from channelsim.parts import Metric
 from channelsim.problems import Origins, Problems, Where, shown
@@ -41,7 +42,7 @@ def load(
         data, origins = _from_python(given), Origins("scenario", {})
     else:
         path = Path(given)
-        folder, text = path.absolute().parent, _text(path)
+        folder, text = path.absolute().parent, read_text(path, _LONGEST, str(path), "scenario file")
         document = read_yaml(text, str(path))
         data, origins = document.data, Origins(str(path), document.lines)
     problems = Problems(origins)
@@ -124,22 +125,6 @@ def _timed_notices(arms: list[Arm], source: Any, skeleton: Skeleton) -> tuple[st
         any(arm.link.contended for arm in arms),
     )
     return met + adversary_notices([arm.path for arm in arms], skeleton.control, span_s)
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.is_file() and path.stat().st_size > _LONGEST:
-            raise InputError(f"{path}: {path.stat().st_size:,} bytes are no scenario file")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such scenario file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name a scenario file (.yaml)") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason})") from None
 
 
 def _from_python(value: Any, depth: int = 0) -> Any:

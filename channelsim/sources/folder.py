@@ -89,6 +89,10 @@ def _files(folder: Path) -> list[Path]:
                     " the folder itself there"
                 )
             continue
+        if not file.is_file():
+            raise InputError(
+                f"{file}: is a pipe, a device or a link to nothing; take it out of the folder"
+            )
         if not picture:
             raise InputError(
                 f"{file}: is not a picture ({', '.join(SUFFIXES)}); take it out of the folder, or"

@@ -109,7 +109,7 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"its {name} is packed as numpy packs no array")
     with archive.open(member) as opened:
-        shape, dtype = _header(opened, name)
+        shape, dtype = array_header(opened, name)
         claimed = opened.tell() + math.prod(shape) * dtype.itemsize
     if dtype.hasobject:
         raise ValueError("an array of it is pickled, and pickles are never opened")
@@ -120,7 +120,8 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
         return np.lib.format.read_array(opened, allow_pickle=False)
 
 
-def _header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
+def array_header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that an array in numpy's format claims; ValueError where that is damaged."""
     try:
         version = np.lib.format.read_magic(opened)
         if version not in _READ_HEADER:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from channelsim.errors import InputError
-from channelsim.file_names import written_name
+from channelsim.files import written_name
 
 
 def data_root(given: Path | None = None) -> Path:

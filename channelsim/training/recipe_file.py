@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from channelsim.catalog.part_errors import faults_of
-from channelsim.errors import InputError
+from channelsim.files import read_text
 from channelsim.problems import Origins, Problems
 from channelsim.scenario.yaml_lines import read_yaml
 
 T = TypeVar("T")
+_LONGEST = 2_000_000  # bytes; a recipe is a page
 _ALWAYS = ("kind", "algorithm", "architecture", "name")  # said even where they are the default
 
 
@@ -42,12 +43,7 @@ def _said(value: Any) -> Any:
 
 def read_document(path: Path) -> tuple[Mapping[str, Any], Problems]:
     """What a recipe file says, unchecked, and where to note what is wrong with it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as reason:
-        raise InputError(f"recipe {path}: cannot be read ({reason.strerror})") from reason
-    except UnicodeDecodeError as reason:
-        raise InputError(f"recipe {path}: not a text file") from reason
+    text = read_text(path, _LONGEST, f"recipe {path}")
     document = read_yaml(text, path.name)
     problems = Problems(Origins(path.name, document.lines))
     if not isinstance(document.data, Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import ClassVar
 
 from textual import events
@@ -28,6 +28,7 @@ from channelsim.display.live.screens import (
 from channelsim.display.live.style import SHEET, Look
 from channelsim.display.live.widgets import Panel, TablePanel
 from channelsim.errors import ChannelsimError
+from channelsim.ledger.examination import examined
 
 FRAME_S = 0.25  # 4 frames a second
 _BUDGET_S, _READ_S = 0.06, 0.05  # of reading within a frame; between bouts of it on a backlog
@@ -202,10 +203,11 @@ class LiveApp(App[str]):
         if self._leaving():
             return
         try:
-            for panel in self.query(Panel):
-                if panel.display and panel.is_on_screen:
-                    panel.redraw()
-            self._titles()
+            with examined(self.model.reader.path) if self.model else nullcontext():
+                for panel in self.query(Panel):
+                    if panel.display and panel.is_on_screen:
+                        panel.redraw()
+                self._titles()
         except ChannelsimError as error:
             self._fail(error)
 

@@ -20,6 +20,7 @@ from channelsim.display.live.info import RunInfo
 from channelsim.display.live.playback import SPEEDS, Playback, first_speed
 from channelsim.display.live.reader import Note, Reader
 from channelsim.display.live.warning import Warned, live_warnings
+from channelsim.ledger.examination import examined
 from channelsim.robustness.names import number
 
 RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
@@ -100,6 +101,10 @@ class Model:
 
     def tick(self, budget_s: float) -> bool:
         """Read for about so long; return whether more is waiting to be read."""
+        with examined(self.reader.path):
+            return self._tick(budget_s)
+
+    def _tick(self, budget_s: float) -> bool:
         now = self._clock()
         passed, self._ticked_at = now - self._ticked_at, now
         settled, attempts = self.figures.settled, self._attempts()

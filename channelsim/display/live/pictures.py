@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -27,14 +26,6 @@ class Picture:
     label: str
     pixels: Pixels
     style: str = ""
-
-
-def from_png(png: bytes) -> Pixels:
-    """A thumbnail of the ledger as [H, W, 3]."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def size(pixels: Pixels, width: int, height: int) -> tuple[int, int, int]:

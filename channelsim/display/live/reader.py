@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from channelsim import records
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.scales import damage_metric
-from channelsim.errors import InputError
+from channelsim.errors import InputError, printable, printable_all
 from channelsim.ledger.file import connected, explained
-from channelsim.ledger.genuine import damaged, read_json
+from channelsim.ledger.genuine import damaged, read_json, shown_header, shown_swept
 from channelsim.ledger.tables import quoted, unpacked
 from channelsim.records import ArmRecord
 
@@ -169,8 +169,11 @@ class Look:
     def info(self) -> RunInfo:
         """Header and arms."""
         rows = self._connection.execute("SELECT arm, receiver, swept FROM arm ORDER BY arm")
-        arms = tuple(ArmRecord(arm, receiver, self._json(s)) for arm, receiver, s in rows)
-        return RunInfo(self.header(), arms)
+        arms = tuple(
+            ArmRecord(arm, printable(str(receiver)), shown_swept(self._reader.path, swept))
+            for arm, receiver, swept in rows
+        )
+        return RunInfo(shown_header(self.header()), arms)
 
     def finished(self) -> tuple[float | None, str | None]:
         """Return the simulated end [s] and the wall time of it; None while there is none.
@@ -196,12 +199,14 @@ class Look:
     def arm_verdicts(self) -> dict[int, str]:
         """Verdicts of the arms that are complete."""
         query = "SELECT arm, verdict FROM arm WHERE verdict IS NOT NULL"
-        return dict(self._connection.execute(query).fetchall())
+        rows = self._connection.execute(query)
+        return {arm: printable(str(verdict)) for arm, verdict in rows}
 
     def notes(self, after: int) -> list[Note]:
         """Notes with a number above ``after``."""
         query = "SELECT event, level, text, arm FROM event WHERE event > ? ORDER BY event LIMIT 200"
-        return [Note(*row) for row in self._connection.execute(query, (after,))]
+        rows = self._connection.execute(query, (after,))
+        return [Note(n, level, printable(str(text)), arm) for n, level, text, arm in rows]
 
     # --- rows -----------------------------------------------------------------------------------
 
@@ -286,7 +291,7 @@ class Look:
         if row is None:
             return None
         # The attempt's columns come first; the join's own `transmission` may be NULL.
-        return dict(reversed(list(zip(names, row, strict=True))))
+        return dict(reversed(list(zip(names, map(printable_all, row), strict=True))))
 
     def images(self, number: int) -> dict[str, bytes]:
         """Thumbnails (PNG) of a transmission's newest attempt that has any, by role."""

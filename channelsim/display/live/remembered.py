@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from channelsim.display.live.model import Model
-from channelsim.display.live.pictures import Pixels, from_png
+from channelsim.display.live.pictures import Pixels
+from channelsim.ledger.pictures import grey_tile, image_shape, pixels
 
 
 @dataclass
@@ -65,7 +66,11 @@ class Details:
             row = self.row(transmission)
             with self._model.reader.look() as look:
                 found = look.images(transmission)
-            known = {role: from_png(png) for role, png in found.items()}
+            shape = image_shape(self._model.info.header)
+            known = {}
+            for role, png in found.items():
+                shown = pixels(png, shape)
+                known[role] = grey_tile(shape) if shown is None else shown
             if row is not None and self._final(row):
                 self._thumbs[transmission] = known
                 _forget(self._thumbs, self._KEPT)

@@ -11,6 +11,7 @@ from channelsim.display.live.app import LiveApp
 from channelsim.errors import InputError
 
 _NAME = re.compile(r"terminal-\d+-")
+_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in any XML
 _FONT = re.compile(r"@font-face\s*{[^}]*}\s*")
 
 
@@ -35,7 +36,7 @@ def svg_of(app: LiveApp, size: tuple[int, int], press: list[str]) -> str:
         raise app.failure
     # A picture that fetches its fonts from somewhere would not be one file; and its thousands of
     # long names would be a sixth of it.
-    return _NAME.sub("t", _FONT.sub("", picture))
+    return _NAME.sub("t", _FONT.sub("", _ILLEGAL.sub("", picture)))
 
 
 async def _settled(app: LiveApp, pilot: Pilot[object]) -> None:

@@ -1,0 +1,63 @@
+"""Pictures of a ledger: decoded only if they can be those of its run.
+
+A PNG of a few kilobytes may claim to be a gigabyte of pixels. What a run writes has its own image's
+shape, so a picture of any other is not decoded at all; it and one that is damaged are shown grey.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GREY = 217  # ours: nearly white, as a picture never is
+_LARGEST_SIDE = 1024  # of images that a source gives, where a header does not tell theirs
+_BEGIN = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+_COLOURS = {0: 1, 2: 3}  # PNG's colour type → channels
+
+
+def image_shape(header: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """(C, H, W) of a run's images; None where its header does not tell."""
+    given = header.get("image_shape")
+    if not isinstance(given, list) or len(given) != 3:
+        return None
+    channels, height, width = given
+    sides = all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in (height, width))
+    return (channels, height, width) if sides and channels in (1, 3) else None
+
+
+def pixels(png: Any, shape: tuple[int, int, int] | None) -> NDArray[np.uint8] | None:
+    """RGB [H, W, 3] of a stored picture; None where it is damaged or not of the run's shape."""
+    claimed = _claimed(png)
+    if claimed is None or claimed != (shape or claimed) or max(claimed[1:]) > _LARGEST_SIDE:
+        return None
+    channels, height, width = claimed
+    if len(png) > 2 * channels * height * width + 4096:
+        return None
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
+
+
+def grey_tile(shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+    """What stands in the place of a picture that cannot be shown, [H, W, 3]."""
+    _, height, width = shape or (1, 8, 8)
+    return np.full((height, width, 3), _GREY, dtype=np.uint8)
+
+
+def _claimed(png: Any) -> tuple[int, int, int] | None:
+    """(C, H, W) as a picture's first bytes say; None for what no run writes."""
+    if not isinstance(png, bytes) or len(png) < 33 or not png.startswith(_BEGIN):
+        return None
+    width, height, depth, colour = struct.unpack(">IIBB", png[16:26])
+    if depth != 8 or colour not in _COLOURS or not width or not height:
+        return None
+    return _COLOURS[colour], height, width
