@@ -103,8 +103,8 @@ def _at_points(
     open_points = [one for one in found if one.best is None]
     reasons = []
     for one in open_points[:_MOST]:
-        where = "" if len(found) == 1 else _where(summary, one.points)
-        reasons.append(f"{where}, {_why_nobody(one)}")
+        where = ":" if len(found) == 1 else f"{_where(summary, one.points)}, where"
+        reasons.append(f"{where} {_why_nobody(one)}")
     if more := sum(len(one.points) for one in open_points[_MOST:]):
         reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
     listed = [f"By {metric}, best for the user: {'; '.join(told)}."] if told else []
@@ -116,12 +116,12 @@ def _at_points(
 
 def _why_nobody(one: Standing) -> str:
     if one.first is not None:
-        return f"where {one.first} is ahead of all others at equal ε, but not so at equal PSR"
+        return f"{one.first} is ahead of all others at equal ε, but not so at equal PSR"
     if not one.useful:
-        return "where the data set's mean image would serve as well"
+        return "the data set's mean image would serve as well"
     if len(one.unbeaten) > 1:
-        return f"where {_listed(one.unbeaten)} are not told apart"
-    return "where nobody is told apart from all others"
+        return f"{_listed(one.unbeaten)} are not told apart"
+    return "nobody is told apart from all others"
 
 
 def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
