@@ -118,7 +118,9 @@ def _quality(
 def _lines(summary: Summary) -> str:
     lines = {area.metric: scale_of(area.metric).limit for area in summary.areas}
     listed = ", ".join(f"{metric} {line:g}" for metric, line in lines.items())
-    return f", beyond the lines {listed}; larger is more robust, nAADDC is at most 1"
+    return (
+        f", beyond the lines {listed}; the larger, the less an attack changes; nAADDC is at most 1"
+    )
 
 
 def _notes(summary: Summary) -> list[str]:
