@@ -473,12 +473,12 @@ def test_where_the_readings_differ_nobody_is_called_best_under_attack(tmp_path: 
     # At the same ρ b suffers more; its latents are three times as large.
     summary = attacked(tmp_path, {"a": (1.0, 0.04), "b": (3.0, 0.08)})
     family = family_of(summary)
-    assert family.readings({}) == {"psr": "a", "epsilon": "b"}
+    assert family.readings({}) == {"epsilon": "b", "psr": "a"}
     assert [family.best_at(point) for point in family.points] == [None] * 5
     assert family.ahead_at({EPSILON: 1.0}) == "b"
     text = " ".join(who_serves_best(summary))
     assert "serves the user best" not in text
-    assert "b is ahead of all others at equal ε, but not so at equal PSR" in text
+    assert "b is ahead of all others, but equal ε and equal PSR do not agree" in text
     assert "at equal ε b is ahead of all others; at equal PSR a is ahead of all others" in text
     assert "The readings differ, so nobody is called best." in text
 

@@ -6,12 +6,11 @@ not the method that made it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from channelsim.robustness.family import Difference, Over, PrimaryFamily, place_key, unsure
+from channelsim.robustness.family import Difference, Over, PrimaryFamily, unsure
 from channelsim.robustness.findings import decimals, place, places, spread
 from channelsim.robustness.summary import Summary
 
@@ -116,7 +115,7 @@ def _at_points(
 
 def _why_nobody(one: Standing) -> str:
     if one.first is not None:
-        return f"{one.first} is ahead of all others at equal ε, but not so at equal PSR"
+        return f"{one.first} is ahead of all others, but equal ε and equal PSR do not agree"
     if not one.useful:
         return "the data set's mean image would serve as well"
     if len(one.unbeaten) > 1:
@@ -187,7 +186,7 @@ def _of_readings(family: PrimaryFamily, fixed: Mapping[str, Any]) -> str:
         (name,) = names
         if name is None:
             return f"{where}, nobody is told apart from all others."
-        areas = [one for one in family.areas if place_key(one.swept) == place_key(fixed)]
+        areas = family.areas_at(fixed)
         gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
         amounts = " and ".join(_amount(family, gap) for gap in gaps)
         side = _side(family)
@@ -232,10 +231,16 @@ def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
     many += f" × {points} point{'' if points == 1 else 's'}" if points > 1 else ""
     text = f"Of these weights, not of the methods that made them; 95 % intervals hold for {many}"
     text += " together (max-t)"
-    claimed = [one.holm_p for standing in found for one in standing.closest]
-    known = [p for p in claimed if not math.isnan(p)]
-    if known:
-        text += f", Holm's p {_p(max(known))}"
+    text += ", those over the budget by themselves" if family.areas else ""
+    claimed = [
+        one.holm_p
+        for standing in found
+        for swept in standing.points
+        for one in family.at(swept)
+        if standing.best is not None and standing.best in (one.first, one.second)
+    ]
+    if claimed:
+        text += f", Holm's p {_p(max(claimed))}"
     return text + "."
 
 
