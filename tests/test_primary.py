@@ -479,8 +479,8 @@ def test_where_the_readings_differ_nobody_is_called_best_under_attack(tmp_path: 
     text = " ".join(who_serves_best(summary))
     assert "serves the user best" not in text
     assert "b is ahead of all others, but equal ε and equal PSR do not agree" in text
-    assert "at equal ε b is ahead of all others; at equal PSR a is ahead of all others" in text
-    assert "The readings differ, so nobody is called best." in text
+    assert "at equal ε b is ahead of all others, at equal PSR a is ahead of all others" in text
+    assert "the readings differ, so nobody is called best." in text
 
 
 def test_where_the_readings_agree_both_are_given(tmp_path: Path):
@@ -488,6 +488,30 @@ def test_where_the_readings_agree_both_are_given(tmp_path: Path):
     assert family_of(summary).readings({}) == {"psr": "a", "epsilon": "a"}
     text = " ".join(who_serves_best(summary))
     assert "at equal ε and at equal PSR, a serves the user best: its mse is lower by" in text
+
+
+def test_each_value_of_another_swept_key_has_readings_of_its_own(tmp_path: Path):
+    # At 30 dB a is better under both; at 10 dB b, whose latents are three times as large, is
+    # better at equal ε only.
+    def columns(arm: ArmRecord) -> dict[str, Any]:
+        epsilon, noisy = arm.swept[EPSILON], arm.swept[SNR] == 10
+        amplitude = 3.0 if arm.receiver == "b" and noisy else 1.0
+        slope = {"a": 0.04, "b": 0.08}[arm.receiver]
+        rho = epsilon / amplitude
+        off = {"psr_db": None, "delta_l2": 0.0, "verdict": "off"} if rho == 0 else {}
+        power = off or {"psr_db": 20 * math.log10(rho)}
+        own = np.random.default_rng(arm.arm).normal(0.0, 0.001, N)
+        return {"mse_source": 0.01 + slope * rho + own, **power}
+
+    summary = told(tmp_path, on_grid(["a", "b"], {SNR: [10, 30], EPSILON: GRID}), columns)
+    family = family_of(summary)
+    assert family.readings({SNR: 10}) == {"epsilon": "b", "psr": "a"}
+    assert family.readings({SNR: 30}) == {"epsilon": "a", "psr": "a"}
+    assert family.best_at({SNR: 10, EPSILON: 1.0}) is None
+    assert family.best_at({SNR: 30, EPSILON: 1.0}) == "a"
+    text = " ".join(who_serves_best(summary))
+    assert "with snr_db = 10: at equal ε b is ahead of all others, at equal PSR a is" in text
+    assert "with snr_db = 30: at equal ε and at equal PSR, a serves the user best:" in text
 
 
 def test_a_budget_in_decibels_has_one_reading(tmp_path: Path):

@@ -162,42 +162,42 @@ _OVER: Mapping[Over, str] = {"epsilon": "equal ε", "psr": "equal PSR"}
 
 def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
     """What areas against the source say, under each reading, of each value of the other keys."""
-    said: dict[str, list[Mapping[str, Any]]] = {}
+    alike: dict[tuple[tuple[Over, str | None], ...], list[Mapping[str, Any]]] = {}
     for fixed in family.fixed():
-        said.setdefault(_of_readings(family, fixed), []).append(fixed)
+        alike.setdefault(tuple(family.readings(fixed).items()), []).append(fixed)
     listed = []
-    for text, where in said.items():
-        if not where[0] or len(where) == len(family.fixed()):
-            listed.append(text)
-        else:
-            some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
-            more = len(where) - _MOST
-            some += f" and {more} more" if more > 0 else ""
-            listed.append(f"At {some}: {text[0].lower()}{text[1:]}")
+    for readings, where in alike.items():
+        text = _of_readings(family, dict(readings), where)
+        if len(alike) == 1:
+            listed.append(f"On average over the swept budget, {text}.")
+            continue
+        some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
+        some += f" and {len(where) - _MOST} more" if len(where) > _MOST else ""
+        listed.append(f"On average over the swept budget, with {some}: {text}.")
     return listed
 
 
-def _of_readings(family: PrimaryFamily, fixed: Mapping[str, Any]) -> str:
-    readings = family.readings(fixed)
-    names = set(readings.values())
+def _of_readings(
+    family: PrimaryFamily,
+    readings: Mapping[Over, str | None],
+    where: Sequence[Mapping[str, Any]],
+) -> str:
     over = " and ".join(f"at {_OVER[one]}" for one in readings)
-    where = f"On average over the swept budget, {over}"
-    if len(names) == 1:
-        (name,) = names
-        if name is None:
-            return f"{where}, nobody is told apart from all others."
-        areas = family.areas_at(fixed)
-        gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
-        amounts = " and ".join(_amount(family, gap) for gap in gaps)
-        side = _side(family)
-        return f"{where}, {name} serves the user best: its {family.metric} is {side} by {amounts}."
-    told = "; ".join(
-        f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
-        for over, name in readings.items()
-    )
-    return (
-        f"On average over the swept budget: {told}. The readings differ, so nobody is called best."
-    )
+    if len(set(readings.values())) > 1:
+        told = ", ".join(
+            f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
+            for over, name in readings.items()
+        )
+        return f"{told}: the readings differ, so nobody is called best"
+    (name,) = set(readings.values())
+    if name is None:
+        return f"{over}, nobody is told apart from all others"
+    areas = [one for fixed in where for one in family.areas_at(fixed)]
+    gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
+    amounts = " and ".join(_amount(family, gap) for gap in gaps)
+    least = " at least" if len(where) > 1 else ""
+    side = f"its {family.metric} is {_side(family)} by{least} {amounts}"
+    return f"{over}, {name} serves the user best: {side}"
 
 
 def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
