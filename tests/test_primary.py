@@ -352,6 +352,24 @@ def test_the_unit_is_the_image_where_images_are_sent_repeatedly(tmp_path: Path):
     assert family_of(summary).units == 40
 
 
+def test_the_unit_is_the_stretch_where_the_channel_remembers(tmp_path: Path):
+    # Errors that last as long as the channel's memory: a hundred messages are few observations.
+    fades = np.random.default_rng(1).normal(0.0, 0.01, 20)
+
+    def columns(arm: ArmRecord) -> dict[str, Any]:
+        return {"mse_source": 0.05 + 0.004 * arm.arm + (np.repeat(fades, 5) if arm.arm else 0.0)}
+
+    widths = []
+    for name, header in (("forgets", {}), ("remembers", {"memory_s": [0.05]})):
+        (tmp_path / name).mkdir()
+        summary = told(tmp_path / name, flat(["a", "b"]), columns, n=100, **header)
+        assert family_of(summary).units == summary.points[0].cells
+        (one,) = family_of(summary).members
+        widths.append(one.difference.high - one.difference.low)
+    assert family_of(summary).units <= 20
+    assert widths[1] > 1.5 * widths[0]
+
+
 def test_of_an_unfinished_run_only_messages_that_all_arms_have_are_compared(tmp_path: Path):
     with created(tmp_path, flat(["a", "b", "c"]), 50) as ledger:
         add_arm(ledger, 0, range(50), mse_source=scattered(0.02, 1, 50))
@@ -481,6 +499,14 @@ def test_where_the_readings_differ_nobody_is_called_best_under_attack(tmp_path: 
     assert "b is ahead of all others, but equal ε and equal PSR do not agree" in text
     assert "at equal ε b is ahead of all others, at equal PSR a is ahead of all others" in text
     assert "the readings differ, so nobody is called best." in text
+
+
+def test_where_one_reading_tells_nobody_apart_it_is_said_who_is_not(tmp_path: Path):
+    summary = attacked(tmp_path, {"a": (1.0, 0.04), "b": (2.0, 0.04)})
+    text = " ".join(who_serves_best(summary))
+    assert (
+        "at equal ε b is ahead of all others, at equal PSR a and b are not told apart: the" in text
+    )
 
 
 def test_where_the_readings_agree_both_are_given(tmp_path: Path):

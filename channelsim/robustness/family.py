@@ -133,7 +133,11 @@ class PrimaryFamily:
 
     def unbeaten_at(self, swept: Mapping[str, Any]) -> tuple[str, ...]:
         """Whom nobody surely beats at one point."""
-        beaten = {one.worse for one in self.at(swept)}
+        return self.unbeaten(self.at(swept))
+
+    def unbeaten(self, found: Iterable[Difference]) -> tuple[str, ...]:
+        """Whom nobody surely beats in any of some differences."""
+        beaten = {one.worse for one in found}
         return tuple(name for name in self.receivers if name not in beaten)
 
     def is_useless(self, receiver: str, swept: Mapping[str, Any]) -> bool:

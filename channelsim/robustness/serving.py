@@ -182,19 +182,23 @@ def _of_readings(
     readings: Mapping[Over, str | None],
     where: Sequence[Mapping[str, Any]],
 ) -> str:
-    over = " and ".join(f"at {_OVER[one]}" for one in readings)
-    if len(set(readings.values())) > 1:
-        told = ", ".join(
-            f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
-            for over, name in readings.items()
-        )
-        return f"{told}: the readings differ, so nobody is called best"
-    (name,) = set(readings.values())
-    if name is None:
-        return f"{over}, nobody is told apart from all others"
     areas = [one for fixed in where for one in family.areas_at(fixed)]
-    gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
-    amounts = " and ".join(_amount(family, gap) for gap in gaps)
+    own = {over: [one for one in areas if one.over == over] for over in readings}
+    (name, *others) = dict.fromkeys(readings.values())
+    if others or name is None:
+        told = []
+        for reading, ahead in readings.items():
+            tied = family.unbeaten(own[reading])
+            result = "nobody is ahead of all others"
+            if ahead is not None:
+                result = f"{ahead} is ahead of all others"
+            elif len(tied) > 1:
+                result = f"{_listed(tied)} are not told apart"
+            told.append(f"at {_OVER[reading]} {result}")
+        text = ", ".join(told)
+        return f"{text}: the readings differ, so nobody is called best" if others else text
+    over = " and ".join(f"at {_OVER[one]}" for one in readings)
+    amounts = " and ".join(_amount(family, _closest(own[one], name)) for one in readings)
     least = " at least" if len(where) > 1 else ""
     side = f"its {family.metric} is {_side(family)} by{least} {amounts}"
     return f"{over}, {name} serves the user best: {side}"
