@@ -297,6 +297,15 @@ def test_pairing_tells_apart_what_the_intervals_of_the_means_do_not(tmp_path: Pa
     assert family_of(summary).best_at({}) == "a"
 
 
+def test_an_interval_without_zero_is_not_printed_as_if_it_held_zero(tmp_path: Path):
+    own = np.random.default_rng(1).normal(0.0, 0.01, N)
+    gap = {"a": 0.0, "b": 0.0028 - own.mean() + own}
+    summary = told(tmp_path, flat(["a", "b"]), lambda arm: {"mse_source": 0.5 + gap[arm.receiver]})
+    low = family_of(summary).members[0].ahead().low
+    assert 0 < low < 0.0005
+    assert f"by 0.0028 [{low:.4f}," in who_serves_best(summary)[0]
+
+
 def test_identical_receivers_differ_by_exactly_0_and_none_is_best(tmp_path: Path):
     summary = told(tmp_path, flat(["a", "b"]), lambda arm: {"mse_source": scattered(0.02, 1)})
     (one,) = family_of(summary).members

@@ -16,6 +16,7 @@ from channelsim.robustness.summary import Summary
 
 SECONDARY = "secondary, unadjusted"
 _SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
+_MOST_DIGITS = 9  # of what is sure and tiny
 _MOST = 3  # ours: of more values or points that differ in what is said the rest is counted
 
 
@@ -150,7 +151,10 @@ def _closest(found: Sequence[Difference], name: str | None) -> Difference:
 
 def _amount(family: PrimaryFamily, one: Difference) -> str:
     ahead = one.ahead()
-    text = spread(ahead, decimals([ahead]))
+    digits = decimals([ahead])
+    while digits < _MOST_DIGITS and ahead.low > 0 and round(ahead.low, digits) == 0:
+        digits += 1  # an interval without 0 does not end at "0.00"
+    text = spread(ahead, digits)
     return f"{text} {family.unit}" if family.unit else text
 
 
