@@ -70,7 +70,7 @@ def _twice(summary: Summary, one: Comparison | None) -> bool:
 def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | None) -> None:
     receivers = [r for r in summary.receivers if any(area.receiver == r for area in own)]
     psr = one.areas if one is not None and _twice(summary, one) else ()
-    columns = _quality(summary, own, receivers)
+    columns: list[Column] = []
 
     def add(
         name: str,
@@ -89,37 +89,39 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
     for metric in sorted(metrics, key=lambda name: scale_of(name).perfect is None):
         here = {area.receiver: area for area in own if area.metric == metric}
         there = {area.receiver: area for area in psr if area.metric == metric}
-        add(f"{metric} AADDC", "equal ε", {r: a.raw for r, a in here.items()})
         shares = {r: a.normalised for r, a in here.items()}
         again = {r: a.normalised for r, a in there.items()}
+        columns.append(_quality(summary, own[0].fixed, metric, receivers, bool(psr)))
         add(f"{metric} nAADDC", "equal ε", shares, again)
         add(f"{metric} nAADDC", "equal PSR", again, shares)
         if not any(again.values()):  # a metric that is infinite without damage
             add(f"{metric} AADDC", "equal PSR", {r: a.raw for r, a in there.items()})
+        add(f"{metric} AADDC", "equal ε", {r: a.raw for r, a in here.items()})
     if where := _where(summary, own[0].fixed):
         page.line(Text(where.strip()), indent=2)
     page.tables([Column("", receivers, left=True)], columns)
 
 
-def _quality(summary: Summary, own: Sequence[Area], receivers: Sequence[str]) -> list[Column]:
+def _quality(
+    summary: Summary, fixed: Mapping[str, Any], metric: str, receivers: Sequence[str], tall: bool
+) -> Column:
     """What the user gets of an undisturbed image, without which areas against g(z) say nothing."""
-    fixed, columns = own[0].fixed, []
-    for metric in dict.fromkeys(area.metric for area in own):
-        found = {
-            point.receiver: point.metrics[metric].quality
-            for point in reversed(summary.points)
-            if all(point.swept.get(key) == value for key, value in fixed.items())
-        }
-        digits = decimals(found.values())
-        cells = [value_cell(found.get(receiver), digits) for receiver in receivers]
-        columns.append(Column(f"{metric}\nquality", cells, "dim"))
-    return columns
+    found = {
+        point.receiver: point.metrics[metric].quality
+        for point in reversed(summary.points)
+        if all(point.swept.get(key) == value for key, value in fixed.items())
+    }
+    digits = decimals(found.values())
+    cells = [value_cell(found.get(receiver), digits) for receiver in receivers]
+    return Column(f"{metric}\nquality" if tall else f"{metric} quality", cells, "dim")
 
 
 def _lines(summary: Summary) -> str:
     lines = {area.metric: scale_of(area.metric).limit for area in summary.areas}
     listed = ", ".join(f"{metric} {line:g}" for metric, line in lines.items())
-    return f", beyond the lines {listed}; larger is more robust, nAADDC is at most 1"
+    return (
+        f", beyond the lines {listed}; the larger, the less an attack changes; nAADDC is at most 1"
+    )
 
 
 def _notes(summary: Summary) -> list[str]:

@@ -13,12 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import permutations
 from typing import Any, Literal
 
 from channelsim.robustness.intervals import Interval
 
 Over = Literal["point", "epsilon", "psr"]
+_READINGS: tuple[Over, ...] = ("epsilon", "psr")
 
 
 def place_key(swept: Mapping[str, Any]) -> str:
@@ -61,7 +63,7 @@ class Difference:
         return one if one.value >= 0 else Interval(-one.value, -one.high, -one.low)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PrimaryFamily:
     """All comparisons of receivers that may call one of them best.
 
@@ -113,8 +115,7 @@ class PrimaryFamily:
 
     def at(self, swept: Mapping[str, Any]) -> tuple[Difference, ...]:
         """All pairs at one point."""
-        key = place_key(swept)
-        return tuple(one for one in self.members if place_key(one.swept) == key)
+        return tuple(self._at.get(place_key(swept), ()))
 
     def best_at(self, swept: Mapping[str, Any]) -> str | None:
         """Who surely serves the user better than everybody else at one point, if anybody.
@@ -132,30 +133,35 @@ class PrimaryFamily:
 
     def unbeaten_at(self, swept: Mapping[str, Any]) -> tuple[str, ...]:
         """Whom nobody surely beats at one point."""
-        beaten = {one.worse for one in self.at(swept)}
+        return self.unbeaten(self.at(swept))
+
+    def unbeaten(self, found: Iterable[Difference]) -> tuple[str, ...]:
+        """Whom nobody surely beats in any of some differences."""
+        beaten = {one.worse for one in found}
         return tuple(name for name in self.receivers if name not in beaten)
 
     def is_useless(self, receiver: str, swept: Mapping[str, Any]) -> bool:
         """Whether a mean image would have served the user as well at this point."""
-        key = place_key(swept)
-        return any(name == receiver and place_key(where) == key for name, where in self.useless)
+        return (receiver, place_key(swept)) in self._useless
 
     # --- over a swept budget ----------------------------------------------------------------------
 
     def fixed(self) -> tuple[dict[str, Any], ...]:
         """The values of all other swept keys for which the budget was swept."""
-        found = {place_key(one.swept): dict(one.swept) for one in self.areas}
-        return tuple(found.values())
+        return tuple(dict(areas[0].swept) for areas in self._areas_at.values())
 
     def readings(self, fixed: Mapping[str, Any]) -> dict[Over, str | None]:
         """Who is ahead of all others by area, under each reading that was made."""
-        key, found = place_key(fixed), dict[Over, str | None]()
-        for over in ("epsilon", "psr"):
-            own = [o for o in self.areas if o.over == over and place_key(o.swept) == key]
-            if own:
+        found = dict[Over, str | None]()
+        for over in _READINGS:
+            if own := [one for one in self.areas_at(fixed) if one.over == over]:
                 first = ahead_of_all(own, self.receivers)
                 found[over] = None if first in self.hopeless(fixed) else first
         return found
+
+    def areas_at(self, fixed: Mapping[str, Any]) -> tuple[Difference, ...]:
+        """All pairs under all readings, at one value of all other swept keys."""
+        return tuple(self._areas_at.get(place_key(fixed), ()))
 
     def agreed(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the readings that were made put the same receiver first, or none."""
@@ -165,9 +171,8 @@ class PrimaryFamily:
         """Whether at a point of a swept budget, attack on, the two readings disagree."""
         if self.epsilon_key is None or self.epsilon_key not in swept:
             return False
-        epsilon = float(swept[self.epsilon_key])
         fixed = {key: value for key, value in swept.items() if key != self.epsilon_key}
-        return epsilon != 0.0 and not self.agreed(fixed)
+        return float(swept[self.epsilon_key]) != 0.0 and place_key(fixed) in self._disagreed
 
     # --- who may not win --------------------------------------------------------------------------
 
@@ -182,11 +187,7 @@ class PrimaryFamily:
         points = sum(_inside(swept, fixed) for swept in self.points)
         found = [o for o in self.members if _inside(o.swept, fixed)]
         lost = Counter((one.worse, one.better) for one in found)
-        behind = {
-            (one.worse, one.better)
-            for one in self.areas
-            if one.over == over and place_key(one.swept) == place_key(fixed)
-        }
+        behind = {(one.worse, one.better) for one in self.areas_at(fixed) if one.over == over}
         hopeless = self.hopeless(fixed)
         return tuple(
             (one, other)
@@ -211,6 +212,31 @@ class PrimaryFamily:
             if lost == len(self.points):
                 found.setdefault(one, other)
         return found
+
+    # --- looked up again and again ----------------------------------------------------------------
+
+    @cached_property
+    def _at(self) -> dict[str, list[Difference]]:
+        return _by_place(self.members)
+
+    @cached_property
+    def _areas_at(self) -> dict[str, list[Difference]]:
+        return _by_place(self.areas)
+
+    @cached_property
+    def _useless(self) -> frozenset[tuple[str, str]]:
+        return frozenset((name, place_key(swept)) for name, swept in self.useless)
+
+    @cached_property
+    def _disagreed(self) -> frozenset[str]:
+        return frozenset(place_key(one) for one in self.fixed() if not self.agreed(one))
+
+
+def _by_place(found: Iterable[Difference]) -> dict[str, list[Difference]]:
+    places: dict[str, list[Difference]] = {}
+    for one in found:
+        places.setdefault(place_key(one.swept), []).append(one)
+    return places
 
 
 def _inside(swept: Mapping[str, Any], fixed: Mapping[str, Any] | None) -> bool:

@@ -115,15 +115,15 @@ def towards_target(summary: Summary, receiver: str) -> str | None:
 
 
 def contradictions(summary: Summary) -> list[str]:
-    """Say where the receivers' order at equal ε and at equal PSR differs, or that it does not.
+    """Say where Lu & Chen's order at equal ε and at equal PSR differs, or that it does not.
 
-    Only what is told apart counts (`orders.Pair.decided`). Empty where there is but one reading.
+    It is secondary: of what an attack changes, not of what the user gets. Only what is told apart
+    counts (`orders.Pair.decided`). Empty where there is but one reading.
     """
     found = []
     for one in summary.comparisons:
-        where = f"At {place(summary, one.fixed)}: " if one.fixed else ""
-        said = [where + text for text in _contradictions(one)]
-        found += [text[:1].upper() + text[1:] for text in said]
+        where = f" at {place(summary, one.fixed)}" if one.fixed else ""
+        found += [f"Lu & Chen's areas{where}: {text}" for text in _contradictions(one)]
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, groupby
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from channelsim.records import ArmRecord
 
 Read = Callable[[np.ndarray], np.ndarray]
+
+_AT_ONCE = 64  # members whose resamples are held
 
 
 def primary_metric(header: Mapping[str, Any]) -> str:
@@ -138,12 +140,12 @@ def _shared(columns: Sequence[SourceCells], resampler: Resamplers) -> _Shared | 
 def _blocks(
     scale: Scale, shared: _Shared, members: Sequence[tuple[str, str, str]]
 ) -> Iterator[tuple[Means, Floats]]:
-    """The members' differences, point by point, with the size of what is compared."""
+    """The members' differences, some at a time, with the size of what is compared."""
     plain = scale.from_additive(shared.means.value)
-    for key, some in groupby(members, key=lambda member: member[0]):
-        pairs = list(some)
-        left = [shared.arms[first, key] for _, first, _ in pairs]
-        right = [shared.arms[second, key] for _, _, second in pairs]
+    for start in range(0, len(members), _AT_ONCE):
+        some = members[start : start + _AT_ONCE]
+        left = [shared.arms[first, key] for key, first, _ in some]
+        right = [shared.arms[second, key] for key, _, second in some]
         gaps = shared.means.map(partial(_gaps, scale.from_additive, left, right))
         yield gaps, np.maximum(np.abs(plain[left]), np.abs(plain[right]))
 

@@ -6,18 +6,18 @@ not the method that made it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from channelsim.robustness.family import Difference, Over, PrimaryFamily, place_key, unsure
+from channelsim.robustness.family import Difference, Over, PrimaryFamily, unsure
 from channelsim.robustness.findings import place, places
 from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import decimals, spread
 
 SECONDARY = "secondary, unadjusted"
 _SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
+_MOST_DIGITS = 9  # of what is sure and tiny
 _MOST = 3  # ours: of more values or points that differ in what is said the rest is counted
 
 
@@ -104,8 +104,8 @@ def _at_points(
     open_points = [one for one in found if one.best is None]
     reasons = []
     for one in open_points[:_MOST]:
-        where = "" if len(found) == 1 else _where(summary, one.points)
-        reasons.append(f"{where}, {_why_nobody(one)}")
+        where = ":" if len(found) == 1 else f"{_where(summary, one.points)}, where"
+        reasons.append(f"{where} {_why_nobody(one)}")
     if more := sum(len(one.points) for one in open_points[_MOST:]):
         reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
     listed = [f"By {metric}, best for the user: {'; '.join(told)}."] if told else []
@@ -117,12 +117,12 @@ def _at_points(
 
 def _why_nobody(one: Standing) -> str:
     if one.first is not None:
-        return f"where {one.first} is ahead of all others at equal ε, but not so at equal PSR"
+        return f"{one.first} is ahead of all others, but equal ε and equal PSR do not agree"
     if not one.useful:
-        return "where the data set's mean image would serve as well"
+        return "the data set's mean image would serve as well"
     if len(one.unbeaten) > 1:
-        return f"where {_listed(one.unbeaten)} are not told apart"
-    return "where nobody is told apart from all others"
+        return f"{_listed(one.unbeaten)} are not told apart"
+    return "nobody is told apart from all others"
 
 
 def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
@@ -152,7 +152,10 @@ def _closest(found: Sequence[Difference], name: str | None) -> Difference:
 
 def _amount(family: PrimaryFamily, one: Difference) -> str:
     ahead = one.ahead()
-    text = spread(ahead, decimals([ahead]))
+    digits = decimals([ahead])
+    while digits < _MOST_DIGITS and ahead.low > 0 and round(ahead.low, digits) == 0:
+        digits += 1  # an interval without 0 does not end at "0.00"
+    text = spread(ahead, digits)
     return f"{text} {family.unit}" if family.unit else text
 
 
@@ -164,42 +167,46 @@ _OVER: Mapping[Over, str] = {"epsilon": "equal ε", "psr": "equal PSR"}
 
 def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
     """What areas against the source say, under each reading, of each value of the other keys."""
-    said: dict[str, list[Mapping[str, Any]]] = {}
+    alike: dict[tuple[tuple[Over, str | None], ...], list[Mapping[str, Any]]] = {}
     for fixed in family.fixed():
-        said.setdefault(_of_readings(family, fixed), []).append(fixed)
+        alike.setdefault(tuple(family.readings(fixed).items()), []).append(fixed)
     listed = []
-    for text, where in said.items():
-        if not where[0] or len(where) == len(family.fixed()):
-            listed.append(text)
-        else:
-            some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
-            more = len(where) - _MOST
-            some += f" and {more} more" if more > 0 else ""
-            listed.append(f"At {some}: {text[0].lower()}{text[1:]}")
+    for readings, where in alike.items():
+        text = _of_readings(family, dict(readings), where)
+        if len(alike) == 1:
+            listed.append(f"On average over the swept budget, {text}.")
+            continue
+        some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
+        some += f" and {len(where) - _MOST} more" if len(where) > _MOST else ""
+        listed.append(f"On average over the swept budget, with {some}: {text}.")
     return listed
 
 
-def _of_readings(family: PrimaryFamily, fixed: Mapping[str, Any]) -> str:
-    readings = family.readings(fixed)
-    names = set(readings.values())
+def _of_readings(
+    family: PrimaryFamily,
+    readings: Mapping[Over, str | None],
+    where: Sequence[Mapping[str, Any]],
+) -> str:
+    areas = [one for fixed in where for one in family.areas_at(fixed)]
+    own = {over: [one for one in areas if one.over == over] for over in readings}
+    (name, *others) = dict.fromkeys(readings.values())
+    if others or name is None:
+        told = []
+        for reading, ahead in readings.items():
+            tied = family.unbeaten(own[reading])
+            result = "nobody is ahead of all others"
+            if ahead is not None:
+                result = f"{ahead} is ahead of all others"
+            elif len(tied) > 1:
+                result = f"{_listed(tied)} are not told apart"
+            told.append(f"at {_OVER[reading]} {result}")
+        text = ", ".join(told)
+        return f"{text}: the readings differ, so nobody is called best" if others else text
     over = " and ".join(f"at {_OVER[one]}" for one in readings)
-    where = f"On average over the swept budget, {over}"
-    if len(names) == 1:
-        (name,) = names
-        if name is None:
-            return f"{where}, nobody is told apart from all others."
-        areas = [one for one in family.areas if place_key(one.swept) == place_key(fixed)]
-        gaps = [_closest([one for one in areas if one.over == over], name) for over in readings]
-        amounts = " and ".join(_amount(family, gap) for gap in gaps)
-        side = _side(family)
-        return f"{where}, {name} serves the user best: its {family.metric} is {side} by {amounts}."
-    told = "; ".join(
-        f"at {_OVER[over]} {name or 'nobody'} is ahead of all others"
-        for over, name in readings.items()
-    )
-    return (
-        f"On average over the swept budget: {told}. The readings differ, so nobody is called best."
-    )
+    amounts = " and ".join(_amount(family, _closest(own[one], name)) for one in readings)
+    least = " at least" if len(where) > 1 else ""
+    side = f"its {family.metric} is {_side(family)} by{least} {amounts}"
+    return f"{over}, {name} serves the user best: {side}"
 
 
 def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
@@ -233,10 +240,16 @@ def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
     many += f" × {points} point{'' if points == 1 else 's'}" if points > 1 else ""
     text = f"Of these weights, not of the methods that made them; 95 % intervals hold for {many}"
     text += " together (max-t)"
-    claimed = [one.holm_p for standing in found for one in standing.closest]
-    known = [p for p in claimed if not math.isnan(p)]
-    if known:
-        text += f", Holm's p {_p(max(known))}"
+    text += ", those over the budget by themselves" if family.areas else ""
+    claimed = [
+        one.holm_p
+        for standing in found
+        for swept in standing.points
+        for one in family.at(swept)
+        if standing.best is not None and standing.best in (one.first, one.second)
+    ]
+    if claimed:
+        text += f", Holm's p {_p(max(claimed))}"
     return text + "."
 
 
