@@ -22,7 +22,13 @@ from channelsim.display.detectors import print_detectors
 from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
 from channelsim.display.timeline import print_timelines
-from channelsim.robustness.findings import labels, sentence, towards_target, warnings
+from channelsim.robustness.findings import (
+    labels,
+    sentence,
+    successes_compared,
+    towards_target,
+    warnings,
+)
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.refusals import detection
@@ -59,6 +65,8 @@ def print_summary(console: Console, summary: Summary) -> None:
         for text in (detection(summary, receiver), towards_target(summary, receiver)):
             if text is not None:
                 page.line(Text(text))
+    for text in successes_compared(summary):
+        page.line(Text(text))
     found = warnings(summary)
     if found:
         page.blank()

@@ -22,7 +22,7 @@ RUNNING, DONE = "running", "done"
 
 _INTEGERS = {
     *("attempt", "transmission", "lost", "accepted", "attempts"),
-    *("replayed", "stand_in", "erased", "flipped_bits"),
+    *("replayed", "stand_in", "erased", "flipped_bits", records.CONTROL_ACCEPTED),
 }
 _TEXTS = {"verdict", "delivered"}
 _PLAIN_TYPES = {int, float, str, bool, type(None)}

@@ -16,6 +16,7 @@ from channelsim.robustness.goal_words import (
     doubts,
     gain_in_words,
     stages,
+    success_side_by_side,
 )
 from channelsim.robustness.names import number, short_names
 from channelsim.robustness.orders import Comparison
@@ -109,6 +110,17 @@ def towards_target(summary: Summary, receiver: str) -> str | None:
         return None
     where = f", at {place(summary, point.swept)}" if point.swept else ""
     return f"{receiver}{where}: {told}"
+
+
+def successes_compared(summary: Summary) -> list[str]:
+    """Receivers compared by the goal's criterion, at the point that the sentences are about."""
+    points = [hardest(summary, receiver) for receiver in summary.receivers]
+    at = [dict(point.swept) for point in points if point is not None]
+    return [
+        success_side_by_side(one, f" at {place(summary, one.swept)}" if one.swept else "")
+        for one in summary.successes
+        if dict(one.swept) in at
+    ]
 
 
 # --- the two readings ---------------------------------------------------------------------------

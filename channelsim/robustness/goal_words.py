@@ -10,6 +10,7 @@ from channelsim.robustness.approach import Approach
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.larger import Envelope, Reversal
 from channelsim.robustness.names import fixed, number
+from channelsim.robustness.success import SideBySide, Success
 from channelsim.robustness.summary import Point
 from channelsim.robustness.written import decimals, spread
 
@@ -83,8 +84,7 @@ def approach_in_words(point: Point, in_bits: bool) -> str | None:
         told.append(f"{spread(found.noise, digits)} with {same}")
     told.append(f"{spread(found.attack, digits)} with the attack")
     text = f"{point.aim.who} wants {found.target}: mean {name} to it {', '.join(told)}"
-    text += f"; {_judged(found)}.{_way(found)}"
-    return text
+    return text + f"; {_judged(found)}.{_way(found)}{_met(point.success)}"
 
 
 def _judged(found: Approach) -> str:
@@ -121,6 +121,34 @@ def _way(found: Approach) -> str:
         f" That is {spread(share, decimals([share]))} % of the way to the least that this decoder"
         f" shows, {found.least:.3g}."
     )
+
+
+def _met(found: Success | None) -> str:
+    if found is None:
+        return ""
+    text = f" Success, {found.criterion}: "
+    if found.attack is None:
+        return f"{text}none of {found.messages} messages misses it without the attack."
+    attack = found.attack.map(lambda value: 100 * value)
+    text += f"of the {found.missing} of {found.messages} messages that miss it without the attack,"
+    text += f" {spread(attack, 1)} % meet it with the attack"
+    if found.noise is not None and found.p is not None:
+        noise = found.noise.map(lambda value: 100 * value)
+        text += f", {spread(noise, 1)} % with equal noise (McNemar, exact: p = {found.p:.2g})"
+    return f"{text}."
+
+
+def success_side_by_side(found: SideBySide, where: str) -> str:
+    """Say how often receivers gave in, on the messages that miss the criterion at all of them."""
+    text = f"Success{where}, {found.criterion}, on the {found.missing} messages that miss it at all"
+    text += f" receivers without the attack ({found.excluded} left out): "
+    shares = {name: one for name, one in found.shares.items() if one is not None}
+    if not shares:
+        return f"{text}nothing to compare."
+    told = [
+        f"{name} {spread(one.map(lambda value: 100 * value), 1)} %" for name, one in shares.items()
+    ]
+    return f"{text}{', '.join(told)}."
 
 
 # --- doubts -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from channelsim import records, units
@@ -22,6 +22,7 @@ from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectiv
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.resampling import Resampled, unit_of
+from channelsim.robustness.success import SideBySide, Success, successes
 from channelsim.robustness.timeline import Timeline, timelines
 from channelsim.robustness.verdicts import arm_verdict, lost_to_noise
 
@@ -69,7 +70,8 @@ class Point:
     rejected; None without such. ``gain_db``: see `gain`, read from
     ``Summary.gain_metric`` at first attempts; None without an attack. ``aim``: what the
     adversary wants, by which the verdict goes; ``approach``: where that is an image, how near it
-    came. ``row_power``: mean power of the codewords sent over P; None where no row tells it.
+    came; ``success``: by the goal's criterion, if it states one. ``row_power``: mean power of the
+    codewords sent over P; None where no row tells it.
     """
 
     arm: int
@@ -100,6 +102,7 @@ class Point:
     aim: Aim = field(default_factory=Aim)
     approach: Approach | None = None
     row_power: float | None = None
+    success: Success | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +119,9 @@ class Summary:
     bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
-    promise about bits does not hold where the run was computed, in sentences. ``reversals``: where
-    a larger budget did less for the attack's own objective; ``envelopes``: of those curves.
+    promise about bits does not hold where the run was computed, in sentences. ``successes``:
+    receivers compared by their goals' criterion. ``reversals``: where a larger budget did less for
+    the attack's own objective; ``envelopes``: of those curves.
     """
 
     title: str
@@ -140,6 +144,7 @@ class Summary:
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
+    successes: tuple[SideBySide, ...] = ()
     reversals: tuple[Reversal, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
 
@@ -194,6 +199,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         judged.append((arm, cells.only(objectives(header["metrics"])), aim))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
+    met, beside = successes(ledger, header, [(arm, aim) for arm, _, aim in judged], unit)
+    points = [replace(point, success=met.get(point.arm)) for point in points]
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
     measured = list(curves.values())
     compared: tuple[Comparison, ...] = ()
@@ -223,6 +230,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),
+        successes=beside,
         reversals=turned,
         envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
     )
@@ -361,7 +369,9 @@ def _flat(point: Point) -> dict[str, Any]:
         ]
     for name, interval in spread:
         row |= ends(name, interval)
-    return row if point.approach is None else row | point.approach.row()
+    for of_the_goal in (point.approach, point.success):
+        row |= {} if of_the_goal is None else of_the_goal.row()
+    return row
 
 
 def _flat_area(at: str, area: Area) -> dict[str, Any]:
