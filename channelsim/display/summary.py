@@ -29,6 +29,7 @@ from channelsim.robustness.findings import (
     towards_target,
     warnings,
 )
+from channelsim.robustness.foreign import whose_trunks
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.refusals import detection
@@ -58,6 +59,9 @@ def print_summary(console: Console, summary: Summary) -> None:
     print_readings(page, summary)
     if summary.constant_image:
         page.line(Text(_constant(summary), style="dim"))
+    if classifiers := whose_trunks(summary.trunks):
+        page.line(Text(classifiers, style="dim"))
+    if summary.constant_image or classifiers:
         page.blank()
     for receiver in summary.receivers:
         page.line(Text(sentence(summary, receiver)))

@@ -10,6 +10,7 @@ from typing import Any
 from channelsim import records
 from channelsim.metrics.scales import scale_of
 from channelsim.robustness import areas
+from channelsim.robustness.foreign import about_powers, about_trunks
 from channelsim.robustness.goal_words import (
     about_larger_budgets,
     approach_in_words,
@@ -193,6 +194,7 @@ def warnings(summary: Summary) -> list[str]:
     found += about_larger_budgets(
         summary.reversals, summary.envelopes, headline_metric(summary.metrics)
     )
+    found += about_powers(summary.powers) + about_trunks(summary.trunks)
     found += _about_resampling(summary)
     found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
     for area in summary.areas:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from channelsim import records, units
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.promises import of_header, weakened
-from channelsim.robustness.aims import Aim, aim_of
+from channelsim.robustness.aims import Aim, aim_of, told_by_image
 from channelsim.robustness.approach import Approach, approach, least_of
 from channelsim.robustness.areas import Area
 from channelsim.robustness.cells import FIRST, ArmCells, in_metric, read_arm
 from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
+from channelsim.robustness.foreign import Sent, Trunk, powers, trunks
 from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
@@ -121,7 +122,8 @@ class Summary:
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
     promise about bits does not hold where the run was computed, in sentences. ``successes``:
     receivers compared by their goals' criterion. ``reversals``: where a larger budget did less for
-    the attack's own objective; ``envelopes``: of those curves.
+    the attack's own objective; ``envelopes``: of those curves. ``trunks``: the classifiers behind
+    metrics; ``powers``: of receivers that were sent noticeably more or less than their card's P.
     """
 
     title: str
@@ -145,6 +147,8 @@ class Summary:
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
     successes: tuple[SideBySide, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+    powers: tuple[Sent, ...] = ()
     reversals: tuple[Reversal, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
 
@@ -231,6 +235,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),
         successes=beside,
+        trunks=trunks(header),
+        powers=powers((p.receiver, p.row_power, p.snr_db, p.psr_db) for p in points),
         reversals=turned,
         envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
     )
@@ -289,7 +295,7 @@ def _point(
         false_alarm_share=_share(tally.attempts_false_alarm, tally.attempts_benign),
         aim=aim,
         approach=near,
-        row_power=cells.mean("row_power"),
+        row_power=None if told_by_image(header, arm) else cells.mean("row_power"),
     )
 
 
