@@ -301,3 +301,58 @@ def test_a_ledger_of_an_older_version_still_takes_rows_of_this_one(tmp_path: Pat
         names = records.passive_columns(["mse"])
         add_arm(ledger, 0, **dict.fromkeys(names, 0.1))
         assert summarise(ledger).points[0].n == 4
+
+
+# --- how near a decoder can come ------------------------------------------------------------------
+
+DECODERS = """
+import torch
+
+
+class Plain(torch.nn.Module):
+    def encode(self, x):
+        return x.flatten(1).view(-1, 16, 64).mean(dim=2) - 0.5
+
+    def decode(self, z):
+        return (z + 0.5).clamp(0.1, 1.0).repeat_interleave(64, dim=1).view(-1, 1, 32, 32)
+
+
+class NoGradient(Plain):
+    @torch.no_grad()
+    def decode(self, z):
+        return super().decode(z)
+"""
+
+
+@pytest.mark.parametrize("name", ["Plain", "NoGradient"])
+def test_a_decoder_of_ones_own_is_searched_or_the_reason_is_kept(tmp_path: Path, name: str):
+    (tmp_path / "own.py").write_text(DECODERS)
+    sent = stage(kind="substitute", budget={"norm": "psr_db", "epsilon": 20})
+    own = study(sent, receivers={"own": {"codec": {"use": f"{tmp_path / 'own.py'}:{name}"}}})
+    run = channelsim.run(own, out=tmp_path / "run")
+    kept = run.header()["reach"]["0"]
+    found = only(run.summary()).approach
+    assert found is not None
+    if name == "Plain":
+        assert kept["least"]["mse"] == pytest.approx(0.01, rel=0.2)  # it shows 0.1 at the least
+        assert found.share is not None
+    else:
+        assert "gradients" in kept["why"]
+        assert found.share is None
+
+
+def test_the_least_distance_is_found_again_to_the_bit_and_in_the_metric_of_the_loss(
+    tmp_path: Path,
+):
+    ssim = stage(goal={"kind": "image", "target": "white", "loss": "ssim"})
+    kept = [
+        channelsim.run(study(ssim), out=tmp_path / name).header()["reach"]
+        for name in ("one", "other")
+    ]
+    assert kept[0] == kept[1]
+    assert list(kept[0]["0"]["least"]) == ["ssim"]
+    summary = channelsim.Run.open(tmp_path / "one").summary()
+    found = only(summary).approach
+    assert found is not None
+    assert found.metric == "ssim"
+    assert "1 − SSIM" in (towards_target(summary, "hardened") or "")

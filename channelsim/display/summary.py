@@ -217,6 +217,10 @@ def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[
         digits = min(2, decimals([point.gain_db for point in points]))
         cells = [spread_cell(point.gain_db, digits) for point in points]
         add("gain dB", cells, [_VERDICT_STYLES.get(p.verdict or "", "") for p in points])
+    if any(point.approach is not None and point.approach.approach_db for point in points):
+        gone = [None if p.approach is None else p.approach.approach_db for p in points]
+        digits = min(2, decimals(gone))
+        add("approach dB", [spread_cell(one, digits) for one in gone])
     add("delivered", [percent_cell(point.delivered_share) for point in points])
     if any(point.attempts_rejected_share for point in points):
         add("refused", [percent_cell(point.attempts_rejected_share) for point in points])

@@ -185,7 +185,7 @@ def doubts(points: Sequence[Point], in_bits: bool) -> Iterator[tuple[list[Point]
             point
             for point, near in aimed
             if near.knew is None
-            and near.got_nearer
+            and (near.got_nearer or near.nearer is None)
             and near.noise is not None
             and point.verdict != records.BEATEN_BY_NOISE
         ],
