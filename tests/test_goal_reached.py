@@ -172,6 +172,30 @@ def test_an_approach_that_may_be_chance_is_called_that(tmp_path: Path):
     assert any("got nearer to its target may be chance" in text for text in warnings(summary))
 
 
+def test_what_stood_in_for_refused_images_is_said_to_count(tmp_path: Path):
+    delivered = np.where(np.arange(N) < 15, "rejected", "yes")
+    summary = recorded(tmp_path, (0.10 + WAVE, 0.08 + WAVE, 0.02 + WAVE), delivered=delivered)
+    assert "25.0 % of the messages were refused" in (towards_target(summary, "kld") or "")
+
+
+def test_where_only_psnr_is_measured_distances_are_the_mse_that_it_is(tmp_path: Path):
+    summary = channelsim.run(study(stage(), metrics=["psnr"]), out=tmp_path / "run").summary()
+    by_mse = channelsim.run(study(stage(), metrics=["mse"]), out=tmp_path / "mse").summary()
+    one, other = only(summary).approach, only(by_mse).approach
+    assert one is not None
+    assert other is not None
+    assert one.attack.value == pytest.approx(other.attack.value, rel=1e-4)
+    assert one.least == other.least
+    assert "mean MSE to it" in (towards_target(summary, "hardened") or "")
+
+
+def test_a_view_says_what_may_still_be_chance_by_the_goal(tmp_path: Path):
+    doubt = np.random.default_rng(2).normal(0, 0.05, N)
+    recorded(tmp_path, (0.10 + WAVE, 0.0801 + WAVE, 0.08 + WAVE + doubt - doubt.mean()))
+    (said,) = [one.text for one in live_warnings(live(tmp_path))]
+    assert "nearer to its target than noise may be chance so far" in said
+
+
 def test_a_replayed_codeword_is_judged_by_the_image_it_was_recorded_from(tmp_path: Path):
     replay = {"kind": "replay", "name": "mallory", "budget": {"norm": "psr_db", "epsilon": 20}}
     summary = channelsim.run(study(replay), out=tmp_path / "run").summary()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from channelsim import records
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness.approach import Approach
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.larger import Envelope, Reversal
@@ -75,7 +76,7 @@ def approach_in_words(point: Point, in_bits: bool) -> str | None:
     if found is None:
         return None
     digits = decimals([found.attack, found.passive, found.noise])
-    name = found.metric.upper() if found.metric != "ssim" else "1 − SSIM"
+    name = scale_of(found.metric).damage_name.upper()
     told = []
     if found.passive is not None:
         told.append(f"{spread(found.passive, digits)} after the channel alone")
@@ -84,7 +85,13 @@ def approach_in_words(point: Point, in_bits: bool) -> str | None:
         told.append(f"{spread(found.noise, digits)} with {same}")
     told.append(f"{spread(found.attack, digits)} with the attack")
     text = f"{point.aim.who} wants {found.target}: mean {name} to it {', '.join(told)}"
-    return text + f"; {_judged(found)}.{_way(found)}{_met(point.success)}"
+    text += f"; {_judged(found)}.{_way(found)}"
+    if point.rejected_share:
+        text += (
+            f" {fixed(100 * point.rejected_share, 1)} % of the messages were refused; what stood in"
+            " for them counts here as what was shown."
+        )
+    return text + _met(point.success)
 
 
 def _judged(found: Approach) -> str:

@@ -120,7 +120,7 @@ def criterion_of(aim: Aim) -> str:
     """A goal's criterion in words."""
     if aim.success.get("label"):
         return "the target's label"
-    name = aim.loss.upper() if aim.loss != "ssim" else "1 − SSIM"
+    name = scale_of(aim.loss).damage_name.upper()
     return f"{name} to the target at most {float(aim.success['distance']):g}"
 
 
