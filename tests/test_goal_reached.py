@@ -18,7 +18,8 @@ from channelsim.ledger import Ledger
 from channelsim.replay import replay
 from channelsim.robustness.aims import aim_of
 from channelsim.robustness.findings import sentence, towards_target, warnings
-from channelsim.robustness.summary import Point, Summary, summarise
+from channelsim.robustness.points import Point
+from channelsim.robustness.summary import Summary, summarise
 from channelsim.robustness.verdicts import arm_verdicts
 
 N = 60

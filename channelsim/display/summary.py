@@ -32,8 +32,9 @@ from channelsim.robustness.findings import (
 from channelsim.robustness.foreign import whose_trunks
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
+from channelsim.robustness.points import Point, Reading
 from channelsim.robustness.refusals import detection
-from channelsim.robustness.summary import Point, Reading, Summary
+from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import decimals
 from channelsim.scenario.company import together
 

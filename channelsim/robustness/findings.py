@@ -21,7 +21,8 @@ from channelsim.robustness.goal_words import (
 )
 from channelsim.robustness.names import number, short_names
 from channelsim.robustness.orders import Comparison
-from channelsim.robustness.summary import Point, Summary
+from channelsim.robustness.points import Point
+from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import spread
 from channelsim.stretches import FEW
 

@@ -11,8 +11,8 @@ from channelsim.robustness.approach import Approach
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.larger import Envelope, Reversal
 from channelsim.robustness.names import fixed, number
+from channelsim.robustness.points import Point
 from channelsim.robustness.success import SideBySide, Success
-from channelsim.robustness.summary import Point
 from channelsim.robustness.written import decimals, spread
 
 NOT_TOLD = "the channel's part is not in this ledger"
