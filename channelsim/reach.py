@@ -9,6 +9,7 @@ and kept in the run's header; of targets that differ from message to message it 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -87,16 +88,20 @@ def _least(
     target = goal.image(rows, _of_no_message(codec.decode, clean))
     latent.requires_grad_(True)
     climb = torch.optim.Adam([latent], lr=_STEP_SIZE * size)
-    least = float("inf")
-    for step in range(STEPS + 1):
-        with torch.enable_grad():
-            apart = _distance(metric, codec.decode(latent), target)
-        if not apart.requires_grad:
-            return {"why": "the decoder, or the metric, gives no gradients"}
-        least = min(least, float(apart.detach().nan_to_num(float("inf")).min()))
-        if step < STEPS:
-            latent.grad = torch.autograd.grad(apart.sum(), latent)[0]
-            climb.step()
+    least = math.inf
+    try:
+        for step in range(STEPS + 1):
+            with torch.enable_grad():
+                # A copy, since a decoder may begin with an activation in place.
+                apart = _distance(metric, codec.decode(latent.clone()), target)
+            least = min(least, float(apart.detach().nan_to_num(math.inf).min()))
+            if step < STEPS:
+                latent.grad = torch.autograd.grad(apart.sum(), latent)[0]
+                climb.step()
+    except RuntimeError:
+        return {"why": "the decoder, or the metric, gives no gradients"}
+    if not math.isfinite(least):
+        return {"why": "no distance was finite"}
     return {"least": {metric.kind: max(least, 0.0)}}
 
 

@@ -97,6 +97,7 @@ FLAT_TAIL: tuple[str, ...] = (
     "verdict",
 )
 
+CONTROL_ACCEPTED = "control_accepted"  # as `accepted`, with matched noise in its place
 DELIVERED, LOST, REJECTED = "yes", "lost", "rejected"
 ARRIVED, DROPPED, COLLIDED = 0, 1, 2  # an attempt's `lost`
 
@@ -110,7 +111,7 @@ def metric_columns(
     the adversary wants to be seen; NULL where its goal is damage), the same with ``control_`` where
     a matched-noise control ran. ``decoded_<metric>_source`` where a detector ``judged``: of the
     decoded image, whatever the decision was. ``passive``: whether the ledger also holds
-    `passive_columns`; older ones do not.
+    `passive_columns`, and of matched noise the detector's decision; older ones do not.
     """
     suffixes = ("source", "clean", "passive", "target")
     names = [f"{metric}_{suffix}" for metric in metrics for suffix in suffixes]
@@ -118,6 +119,8 @@ def metric_columns(
         names += [f"control_{metric}_{suffix}" for metric in metrics for suffix in suffixes]
     if judged:
         names += [f"decoded_{metric}_source" for metric in metrics]
+    if passive and judged and control:
+        names.append(CONTROL_ACCEPTED)
     return names + passive_columns(metrics) if passive else names
 
 

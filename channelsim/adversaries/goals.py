@@ -9,13 +9,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from torch import Tensor
 
 from channelsim.adversaries.image_file import read_image
 from channelsim.errors import InputError
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
-from channelsim.parts import InputFile, Metric, part
+from channelsim.parts import Flag, InputFile, Metric, NonNegative, part
 from channelsim.rows import Knowledge, Rows
 from channelsim.threat import Adversary
 
@@ -99,6 +104,32 @@ class Damage:
 
 
 @part
+class Success:
+    """When an attack towards an image counts as having succeeded on a message: exactly one of both.
+
+    ``distance``: D to the target is at most this (of the goal's ``loss``, which must be among the
+    scenario's metrics). ``label: true``: the classifier gives the shown image the target's label
+    (the metric ``label``, which must be among them).
+    """
+
+    distance: NonNegative | None = None
+    label: Flag = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Success:
+        if (self.distance is None) is not self.label:
+            raise ValueError(
+                "success needs one criterion: {distance: …} or {label: true}, not"
+                f" {'both' if self.label else 'neither'}"
+            )
+        return self
+
+    def metric(self, loss: str) -> str:
+        """The metric that tells it."""
+        return "label" if self.label else loss
+
+
+@part
 class TargetImage:
     """Show something else: minimise D(g(z + δ), target) (targeted).
 
@@ -107,7 +138,8 @@ class TargetImage:
     another message of the run, drawn per message and never itself (though it may carry the same
     image, where the source repeats its images), ``of`` which the ``source`` image (default, ours)
     or the clean ``reconstruction`` is wanted; ``file``, a picture or .npy array [H, W] or
-    [C, H, W] in [0, 1]. ``loss``: D, as in `Damage`.
+    [C, H, W] in [0, 1]. ``loss``: D, as in `Damage`. ``success``: see `Success`; without one no
+    message is said to have been a success.
     """
 
     sign: ClassVar[float] = -1.0
@@ -117,6 +149,15 @@ class TargetImage:
     loss: Loss = "mse"
     of: Literal["source", "reconstruction"] = "source"
     file: InputFile | None = None
+    success: Success | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the key ``success`` where there is none: it then decides nothing."""
+        written: dict[str, Any] = plain(self)
+        if self.success is None:
+            written.pop("success", None)
+        return written
 
     @model_validator(mode="after")
     def _consistent(self) -> TargetImage:

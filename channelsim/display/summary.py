@@ -22,12 +22,20 @@ from channelsim.display.detectors import print_detectors
 from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
 from channelsim.display.timeline import print_timelines
-from channelsim.robustness.findings import labels, sentence, towards_target, warnings
+from channelsim.robustness.findings import (
+    labels,
+    sentence,
+    successes_compared,
+    towards_target,
+    warnings,
+)
+from channelsim.robustness.foreign import whose_trunks
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
+from channelsim.robustness.points import Point, Reading
 from channelsim.robustness.refusals import detection
 from channelsim.robustness.serving import SECONDARY, who_serves_best
-from channelsim.robustness.summary import Point, Reading, Summary
+from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import decimals
 from channelsim.scenario.company import together
 
@@ -58,6 +66,9 @@ def print_summary(console: Console, summary: Summary) -> None:
     print_readings(page, summary)
     if summary.constant_image:
         page.line(Text(_constant(summary), style="dim"))
+    if classifiers := whose_trunks(summary.trunks):
+        page.line(Text(classifiers, style="dim"))
+    if summary.constant_image or classifiers:
         page.blank()
     for receiver in summary.receivers:
         page.line(Text(sentence(summary, receiver)))
@@ -65,6 +76,8 @@ def print_summary(console: Console, summary: Summary) -> None:
         for text in (detection(summary, receiver), towards_target(summary, receiver)):
             if text is not None:
                 page.line(Text(text))
+    for text in successes_compared(summary):
+        page.line(Text(text))
     found = warnings(summary)
     if found:
         page.blank()
@@ -211,6 +224,10 @@ def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[
         digits = min(2, decimals([point.gain_db for point in points]))
         cells = [spread_cell(point.gain_db, digits) for point in points]
         add("gain dB", cells, [_VERDICT_STYLES.get(p.verdict or "", "") for p in points])
+    if any(point.approach is not None and point.approach.approach_db for point in points):
+        gone = [None if p.approach is None else p.approach.approach_db for p in points]
+        digits = min(2, decimals(gone))
+        add("approach dB", [spread_cell(one, digits) for one in gone])
     add("delivered", [percent_cell(point.delivered_share) for point in points])
     if any(point.attempts_rejected_share for point in points):
         add("refused", [percent_cell(point.attempts_rejected_share) for point in points])

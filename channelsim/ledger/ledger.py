@@ -71,7 +71,8 @@ class Ledger:
         self.swept_keys: tuple[str, ...] = tuple(header["swept_keys"])
         self.attempt_columns = attempt_columns(header)
         # A run that an older version began goes on without what its ledger has no place for.
-        self._no_place = set(records.passive_columns(header["metrics"])) - {*self.attempt_columns}
+        newer = {*records.passive_columns(header["metrics"]), records.CONTROL_ACCEPTED}
+        self._no_place = newer - {*self.attempt_columns}
         self.flat_columns = flat_columns(header)
         self._add_attempts = insert("attempt", self.attempt_columns)
         self._add_transmissions = insert("transmission", TRANSMISSION_COLUMNS)

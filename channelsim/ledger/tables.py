@@ -22,7 +22,7 @@ RUNNING, DONE = "running", "done"
 
 _INTEGERS = {
     *("attempt", "transmission", "lost", "accepted", "attempts"),
-    *("replayed", "stand_in", "erased", "flipped_bits"),
+    *("replayed", "stand_in", "erased", "flipped_bits", records.CONTROL_ACCEPTED),
 }
 _TEXTS = {"verdict", "delivered"}
 _MOST_KEYS = 2**20  # ours: of a block; a run's own have a few thousand

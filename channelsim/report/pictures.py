@@ -20,7 +20,8 @@ from channelsim.report.gallery import entitle, gallery, plain_text
 from channelsim.robustness.findings import place
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
-from channelsim.robustness.summary import Point, Reading, Summary
+from channelsim.robustness.points import Point, Reading
+from channelsim.robustness.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

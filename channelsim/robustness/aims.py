@@ -12,7 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from channelsim.records import ArmRecord
 
 _NOT_OF_A_METRIC = "mse"  # what a goal without a loss is taken to be about
 
@@ -58,6 +61,17 @@ def aim_of(scenario: Any, swept: Mapping[str, Any]) -> Aim:
         loss=str(goal.get("loss", _NOT_OF_A_METRIC)),
         reference=str(goal.get("reference", "clean")),
     )
+
+
+def told_by_image(header: Mapping[str, Any], arm: ArmRecord) -> bool:
+    """Whether an arm's perturbations are measured against images, not codewords, and no noise is.
+
+    Then nothing in the ledger tells the power of a row on the wire.
+    """
+    stages = stages_at(header.get("scenario"), arm.swept)
+    places = [stage.get("access") for stage in stages]
+    before = any(isinstance(a, Mapping) and a.get("place") == "before_encoder" for a in places)
+    return before and not any("snr_db" in stage for stage in stages)
 
 
 def stages_at(scenario: Any, swept: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -24,7 +24,7 @@ from channelsim.scales import Scale
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approach:
-    """Distances D ≥ 0 to the target in one arm, in ``metric`` (for a similarity, 1 − it).
+    """Distances D ≥ 0 to the target in one arm, in the damage of ``metric``: 1 − SSIM, MSE of PSNR.
 
     ``passive``: D₀, None in a ledger that does not hold it; ``noise``: Dₙ, None without a control;
     ``attack``: Dₐ. ``nearer``: D₀ − Dₐ. ``by_knowing``: Dₙ − Dₐ. ``approach_db``: 10·log₁₀(D₀/Dₐ),

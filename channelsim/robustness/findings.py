@@ -10,16 +10,19 @@ from typing import Any
 from channelsim import records
 from channelsim.metrics.scales import scale_of
 from channelsim.robustness import areas
+from channelsim.robustness.foreign import about_powers, about_trunks
 from channelsim.robustness.goal_words import (
     about_larger_budgets,
     approach_in_words,
     doubts,
     gain_in_words,
     stages,
+    success_side_by_side,
 )
 from channelsim.robustness.names import number, short_names
 from channelsim.robustness.orders import Comparison
-from channelsim.robustness.summary import Point, Summary
+from channelsim.robustness.points import Point
+from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import spread
 from channelsim.stretches import FEW
 
@@ -111,6 +114,17 @@ def towards_target(summary: Summary, receiver: str) -> str | None:
     return f"{receiver}{where}: {told}"
 
 
+def successes_compared(summary: Summary) -> list[str]:
+    """Receivers compared by the goal's criterion, at the point that the sentences are about."""
+    points = [hardest(summary, receiver) for receiver in summary.receivers]
+    at = [dict(point.swept) for point in points if point is not None]
+    return [
+        success_side_by_side(one, f" at {place(summary, one.swept)}" if one.swept else "")
+        for one in summary.successes
+        if dict(one.swept) in at
+    ]
+
+
 # --- the two readings ---------------------------------------------------------------------------
 
 
@@ -182,6 +196,7 @@ def warnings(summary: Summary) -> list[str]:
         summary.reversals, summary.envelopes, headline_metric(summary.metrics)
     )
     found += _about_mean_image(summary)
+    found += about_powers(summary.powers) + about_trunks(summary.trunks)
     found += _about_resampling(summary)
     found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
     for area in summary.areas:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from channelsim import records
+from channelsim.metrics.scales import scale_of
 from channelsim.robustness.approach import Approach
 from channelsim.robustness.gain import undecided
 from channelsim.robustness.larger import Envelope, Reversal
 from channelsim.robustness.names import fixed, number
-from channelsim.robustness.summary import Point
+from channelsim.robustness.points import Point
+from channelsim.robustness.success import SideBySide, Success
 from channelsim.robustness.written import decimals, spread
 
 NOT_TOLD = "the channel's part is not in this ledger"
@@ -74,7 +76,7 @@ def approach_in_words(point: Point, in_bits: bool) -> str | None:
     if found is None:
         return None
     digits = decimals([found.attack, found.passive, found.noise])
-    name = found.metric.upper() if found.metric != "ssim" else "1 − SSIM"
+    name = scale_of(found.metric).damage_name.upper()
     told = []
     if found.passive is not None:
         told.append(f"{spread(found.passive, digits)} after the channel alone")
@@ -84,7 +86,12 @@ def approach_in_words(point: Point, in_bits: bool) -> str | None:
     told.append(f"{spread(found.attack, digits)} with the attack")
     text = f"{point.aim.who} wants {found.target}: mean {name} to it {', '.join(told)}"
     text += f"; {_judged(found)}.{_way(found)}"
-    return text
+    if point.rejected_share:
+        text += (
+            f" {fixed(100 * point.rejected_share, 1)} % of the messages were refused; what stood in"
+            " for them counts here as what was shown."
+        )
+    return text + _met(point.success)
 
 
 def _judged(found: Approach) -> str:
@@ -123,6 +130,34 @@ def _way(found: Approach) -> str:
     )
 
 
+def _met(found: Success | None) -> str:
+    if found is None:
+        return ""
+    text = f" Success, {found.criterion}: "
+    if found.attack is None:
+        return f"{text}none of {found.messages} messages misses it without the attack."
+    attack = found.attack.map(lambda value: 100 * value)
+    text += f"of the {found.missing} of {found.messages} messages that miss it without the attack,"
+    text += f" {spread(attack, 1)} % meet it with the attack"
+    if found.noise is not None and found.p is not None:
+        noise = found.noise.map(lambda value: 100 * value)
+        text += f", {spread(noise, 1)} % with equal noise (McNemar, exact: p = {found.p:.2g})"
+    return f"{text}."
+
+
+def success_side_by_side(found: SideBySide, where: str) -> str:
+    """Say how often receivers gave in, on the messages that miss the criterion at all of them."""
+    text = f"Success{where}, {found.criterion}, on the {found.missing} messages that miss it at all"
+    text += f" receivers without the attack ({found.excluded} left out): "
+    shares = {name: one for name, one in found.shares.items() if one is not None}
+    if not shares:
+        return f"{text}nothing to compare."
+    told = [
+        f"{name} {spread(one.map(lambda value: 100 * value), 1)} %" for name, one in shares.items()
+    ]
+    return f"{text}{', '.join(told)}."
+
+
 # --- doubts -------------------------------------------------------------------------------------
 
 
@@ -157,7 +192,7 @@ def doubts(points: Sequence[Point], in_bits: bool) -> Iterator[tuple[list[Point]
             point
             for point, near in aimed
             if near.knew is None
-            and near.got_nearer
+            and (near.got_nearer or near.nearer is None)
             and near.noise is not None
             and point.verdict != records.BEATEN_BY_NOISE
         ],

@@ -18,8 +18,9 @@ from channelsim.robustness.findings import hardest, labels, place, warnings
 from channelsim.robustness.goal_words import attacked
 from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import fixed, number
+from channelsim.robustness.points import Point, Reading
 from channelsim.robustness.serving import who_serves_best
-from channelsim.robustness.summary import Point, Reading, Summary
+from channelsim.robustness.summary import Summary
 from channelsim.robustness.summary_rows import pair_rows, point_rows
 from channelsim.robustness.written import decimals
 

@@ -2,106 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from channelsim import records, units
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.metrics.scales import damage_metric
 from channelsim.promises import of_header, weakened
-from channelsim.robustness.aims import Aim, aim_of
-from channelsim.robustness.approach import Approach, approach, least_of
+from channelsim.robustness.aims import aim_of
 from channelsim.robustness.areas import Area
-from channelsim.robustness.cells import FIRST, ArmCells, in_metric, read_arm
+from channelsim.robustness.cells import read_arm
 from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, across_receivers, areas_of, counts_bits
 from channelsim.robustness.family import PrimaryFamily
-from channelsim.robustness.gain import adversarial_gain
-from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
+from channelsim.robustness.foreign import Sent, Trunk, powers, trunks
+from channelsim.robustness.intervals import Resampler, ends
 from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
 from channelsim.robustness.names import epsilon_key_of, in_decibels
 from channelsim.robustness.orders import Comparison, compare
+from channelsim.robustness.points import Point, flat, read_point
 from channelsim.robustness.primary import SourceCells, primary_family, primary_metric
 from channelsim.robustness.resampling import Resampled, unit_of
+from channelsim.robustness.success import SideBySide, successes
 from channelsim.robustness.timeline import Timeline, timelines
-from channelsim.robustness.verdicts import arm_verdict, lost_to_noise
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
-    from channelsim.records import ArmRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One metric at one point: means with 95 % intervals, each None where nothing was measured.
-
-    ``source`` is the primary endpoint; ``quality`` is the undisturbed g(z) against the source, and
-    stands beside it always. ``target`` is the image that the adversary wants to be seen (None where
-    its goal is damage). ``control_*`` are the matched noise's. ``alone_*``: of what the channel
-    alone would have left, without any adversary; None in ledgers that do not hold it.
-    """
-
-    source: Interval | None
-    quality: Interval | None
-    clean: Interval | None
-    passive: Interval | None
-    target: Interval | None = None
-    control_source: Interval | None = None
-    control_clean: Interval | None = None
-    control_passive: Interval | None = None
-    control_target: Interval | None = None
-    alone_source: Interval | None = None
-    alone_target: Interval | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One arm: a receiver at one point of the sweep.
-
-    ``n`` of ``expected`` transmissions are settled; they carry ``images`` different images.
-    ``cells``: how many units every interval resamples (`Summary.resampled`). ``power``: P per real
-    value on the wire, ``latent_size``: K, of the receiver's codec; a perturbation of energy ‖δ‖²
-    has the PSR ‖δ‖²/(K·P). ``psr_db``, ``psr_received_db`` average linear power over all attempts
-    of all messages, those with no perturbation included; None where nothing was injected.
-    ``attacked_share``: of the attempts, how
-    many the adversary did not let pass; None without one. ``snr_measured_db`` is P over the mean
-    noise power, of all attempts. ``verdict``: see `arm_verdict`; ``verdicts``: of all attempts.
-    ``false_alarm_share``: of the attempts that arrived with nothing injected, how many were
-    rejected; None without such. ``gain_db``: see `gain`, read from
-    ``Summary.gain_metric`` at first attempts; None without an attack. ``aim``: what the
-    adversary wants, by which the verdict goes; ``approach``: where that is an image, how near it
-    came. ``row_power``: mean power of the codewords sent over P; None where no row tells it.
-    """
-
-    arm: int
-    receiver: str
-    swept: Mapping[str, Any]
-    n: int
-    expected: int
-    images: int
-    cells: int
-    power: float | None
-    latent_size: int | None
-    metrics: Mapping[str, Reading]
-    gain_db: Interval | None
-    verdict: str | None
-    verdicts: Mapping[str, int]
-    attacked_share: float | None
-    psr_db: float | None
-    psr_received_db: float | None
-    snr_db: float | None
-    snr_measured_db: float | None
-    delivered_share: float | None
-    lost_share: float | None
-    rejected_share: float | None
-    attempts: float | None
-    latency_s: float | None
-    attempts_rejected_share: float | None
-    false_alarm_share: float | None
-    aim: Aim = field(default_factory=Aim)
-    approach: Approach | None = None
-    row_power: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +45,10 @@ class Summary:
     bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
-    promise about bits does not hold where the run was computed, in sentences. ``reversals``: where
-    a larger budget did less for the attack's own objective; ``envelopes``: of those curves.
+    promise about bits does not hold where the run was computed, in sentences. ``successes``:
+    receivers compared by their goals' criterion. ``reversals``: where a larger budget did less for
+    the attack's own objective; ``envelopes``: of those curves. ``trunks``: the classifiers behind
+    metrics; ``powers``: of receivers that were sent noticeably more or less than their card's P.
     """
 
     title: str
@@ -144,6 +71,9 @@ class Summary:
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
+    successes: tuple[SideBySide, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+    powers: tuple[Sent, ...] = ()
     reversals: tuple[Reversal, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
     primary_metric: str = ""
@@ -160,7 +90,7 @@ class Summary:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary per point (``pandas.DataFrame(summary.rows())``)."""
-        return [_flat(point) for point in self.points]
+        return [flat(point) for point in self.points]
 
     def area_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary per area and reading: ``at`` is ``epsilon`` or ``psr``.
@@ -197,12 +127,14 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         aim = aim_of(header.get("scenario"), arm.swept)
         towards = aim.metric(header["metrics"], damage_metric(header["metrics"]))
         cells = read_arm(ledger, header, arm.arm, unit, towards)
-        points.append(_point(arm, cells, header, resampler, aim, towards))
+        points.append(read_point(arm, cells, header, resampler, aim, towards))
         judged.append((arm, cells.only(objectives(header["metrics"])), aim))
         if cells.messages:
             columns.append(SourceCells(arm, cells, metric))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
+    met, beside = successes(ledger, header, [(arm, aim) for arm, _, aim in judged], unit)
+    points = [replace(point, success=met.get(point.arm)) for point in points]
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
     measured = list(curves.values())
     groups = across_receivers(measured, epsilon_key or "", resampler)
@@ -239,6 +171,9 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),
+        successes=beside,
+        trunks=trunks(header),
+        powers=powers((p.receiver, p.row_power, p.snr_db, p.psr_db) for p in points),
         reversals=turned,
         envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
         primary_metric=metric,
@@ -248,99 +183,6 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
 
 def _mean_image(header: Mapping[str, Any]) -> dict[str, float]:
     return dict(header.get("calibration", {}).get("constant_image", {}))
-
-
-# --- points -------------------------------------------------------------------------------------
-
-
-def _point(
-    arm: ArmRecord,
-    cells: ArmCells,
-    header: Mapping[str, Any],
-    resampler: Callable[[int], Resampler],
-    aim: Aim,
-    towards: str | None,
-) -> Point:
-    metrics = list(header["metrics"])
-    found = cells.means(resampler(len(cells.cells))) if cells.messages else None
-    tally = cells.tally
-    gain = near = None
-    power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
-    spared = sum(tally.verdicts.get(word, 0) for word in records.SPARED)
-    attacked = sum(tally.verdicts.values()) - spared
-    gauge = damage_metric(metrics) if header["control"] else None
-    if found is not None and gauge is not None and attacked > 0:
-        attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
-        gain = adversarial_gain(attack, control, scale_of(gauge))
-    if found is not None and towards is not None and attacked > 0:
-        least = least_of(header, arm.arm, towards)
-        near = approach(found, cells, aim, scale_of(towards), least)
-    return Point(
-        arm=arm.arm,
-        receiver=arm.receiver,
-        swept=dict(arm.swept),
-        n=cells.messages,
-        expected=int(header["count"]),
-        images=cells.images,
-        cells=len(cells.cells),
-        power=None if power is None else float(power["wire"]),
-        latent_size=None if power is None else int(power["latent_size"]),
-        metrics=_readings(metrics, cells, found),
-        gain_db=gain,
-        verdict=arm_verdict(tally.verdicts, lost_to_noise(cells, aim, gauge, towards)),
-        verdicts=dict(tally.verdicts),
-        attacked_share=_share(attacked, attacked + spared),
-        psr_db=_decibels(cells.mean("psr")),
-        psr_received_db=_decibels(cells.mean("psr_received")),
-        snr_db=_decibels(cells.mean("noise"), -1),
-        snr_measured_db=_decibels(cells.mean("noise_measured"), -1),
-        delivered_share=_share(tally.delivered.get(records.DELIVERED, 0), cells.messages),
-        lost_share=_share(tally.delivered.get(records.LOST, 0), cells.messages),
-        rejected_share=_share(tally.delivered.get(records.REJECTED, 0), cells.messages),
-        attempts=cells.mean("attempts"),
-        latency_s=cells.mean("latency"),
-        attempts_rejected_share=_share(tally.attempts_rejected, tally.attempts_arrived),
-        false_alarm_share=_share(tally.attempts_false_alarm, tally.attempts_benign),
-        aim=aim,
-        approach=near,
-        row_power=cells.mean("row_power"),
-    )
-
-
-def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> dict[str, Reading]:
-    estimates = intervals(found) if found is not None else []
-
-    def read(name: str, column: str) -> Interval | None:
-        if column not in cells.names or not estimates:
-            return None
-        mean = estimates[cells.names.index(column)]
-        few = found is not None and found.few
-        return None if math.isnan(mean.value) else in_metric(mean, scale_of(name), few)
-
-    return {
-        name: Reading(
-            source=read(name, f"{name}_source"),
-            quality=read(name, f"quality_{name}"),
-            clean=read(name, f"{name}_clean"),
-            passive=read(name, f"{name}_passive"),
-            target=read(name, f"{name}_target"),
-            control_source=read(name, f"control_{name}_source"),
-            control_clean=read(name, f"control_{name}_clean"),
-            control_passive=read(name, f"control_{name}_passive"),
-            control_target=read(name, f"control_{name}_target"),
-            alone_source=read(name, f"passive_{name}_source"),
-            alone_target=read(name, f"passive_{name}_target"),
-        )
-        for name in metrics
-    }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _decibels(ratio: float | None, sign: int = 1) -> float | None:
-    return sign * units.db(ratio) if ratio else None
 
 
 def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:
@@ -354,36 +196,6 @@ def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:
         return known[cells]
 
     return of
-
-
-def _flat(point: Point) -> dict[str, Any]:
-    row: dict[str, Any] = {"arm": point.arm, "receiver": point.receiver, **point.swept}
-    row |= {"n": point.n, "images": point.images, "cells": point.cells, "verdict": point.verdict}
-    row |= {"power": point.power, "latent_size": point.latent_size, "row_power": point.row_power}
-    row |= {"goal": point.aim.kind, "goal_target": point.aim.target or None}
-    for name in (
-        "delivered_share", "rejected_share", "attempts", "latency_s", "snr_db",
-        "snr_measured_db", "psr_db", "psr_received_db", "attacked_share", "false_alarm_share",
-    ):  # fmt: skip
-        row[name] = getattr(point, name)
-    spread: list[tuple[str, Interval | None]] = [("gain_db", point.gain_db)]
-    for metric, reading in point.metrics.items():
-        spread += [
-            (f"quality_{metric}", reading.quality),
-            (f"{metric}_source", reading.source),
-            (f"{metric}_clean", reading.clean),
-            (f"{metric}_passive", reading.passive),
-            (f"{metric}_target", reading.target),
-            (f"control_{metric}_source", reading.control_source),
-            (f"control_{metric}_clean", reading.control_clean),
-            (f"control_{metric}_passive", reading.control_passive),
-            (f"control_{metric}_target", reading.control_target),
-            (f"passive_{metric}_source", reading.alone_source),
-            (f"passive_{metric}_target", reading.alone_target),
-        ]
-    for name, interval in spread:
-        row |= ends(name, interval)
-    return row if point.approach is None else row | point.approach.row()
 
 
 def _flat_area(at: str, area: Area) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def load(
     sweep = read_sweep(skeleton.sweep, Keys(changed.data, folder), problems)
     builder = ArmBuilder(skeleton, sweep, workshop, problems)
     arms = builder.arms(metrics, broken)
+    _check_success(arms, metrics, problems)
     problems.raise_if_any()
 
     numbered = [arm for point in arms.values() for arm in point.values()]
@@ -154,6 +155,25 @@ def _one(workshop: Workshop, slot: str, given: Any, problems: Problems) -> Any:
     for fault in built.faults:
         problems.add((slot, *fault.where), fault.text)
     return built.part
+
+
+def _check_success(
+    arms: Mapping[Any, Mapping[str, Arm]], metrics: tuple[Metric, ...], problems: Problems
+) -> None:
+    """A goal's criterion is read from a metric, which must be among those that are measured."""
+    known = {metric.kind for metric in metrics}
+    for arm in (arm for point in arms.values() for arm in point.values()):
+        for index, stage in enumerate(arm.path):
+            goal = getattr(stage, "goal", None)
+            success = getattr(goal, "success", None)
+            if goal is None or success is None or success.metric(goal.loss) in known:
+                continue
+            wanted = success.metric(goal.loss)
+            problems.add(
+                ("path", index, "goal", "success"),
+                f"is read from the metric {wanted}, which is not measured; add {wanted} to metrics",
+            )
+            return
 
 
 def _metrics(skeleton: Skeleton, workshop: Workshop, problems: Problems) -> tuple[Metric, ...]:

@@ -24,7 +24,7 @@ from channelsim.errors import InputError
 from channelsim.metrics.memory import remembering
 from channelsim.own_code import RowsError
 from channelsim.parts import Detector, Metric
-from channelsim.records import Batch, Ints, Outcome
+from channelsim.records import CONTROL_ACCEPTED, Batch, Ints, Outcome
 from channelsim.rows import Knowledge, Rows
 from channelsim.signal_path.injection import Column, column_of
 from channelsim.signal_path.setting import Setting
@@ -183,6 +183,8 @@ class SignalPath:
         if not wanted.all():
             targets = [name for name in log if name.endswith("_target")]
             log |= {name: np.where(wanted, log[name], np.nan) for name in targets}
+        if self.judged and self.control:
+            log[CONTROL_ACCEPTED] = allowed.cpu().numpy().astype(np.int64)
         if self.judged:
             for metric in self.metrics:
                 name = f"{metric.kind}_source"
