@@ -18,24 +18,27 @@ Where = tuple[Any, ...]
 
 LONG = "x" * 5000
 WORDS = [
-    "", " ", "a", "nosuch", "~nosuch", "~", "/", "..", ".inf", "nan", "kind", "use", "./x.py:A", ":",
-    "x:y", "0", "1e3", "true", "null", "psr_db", "dataset", "pgd", "mnist5k", LONG, "x" * 300, "a\nb",
-    "a\tb", "[red]", "$\\frac$", "{", "[[", "ε", "🦊", "\u202e", "\u0000", "\x1b[31m", "e\u0301",
-    "\ufeff", "\ud800", "Ⅷ", "²", "٣", "-", "--", "%s{0}", "'", '"', "a.b.c", "path.0", "=",
+    "", " ", "a", "nosuch", "~nosuch", "~", "/", "..", ".inf", "nan", "kind", "use", "./x.py:A",
+    ":", "x:y", "0", "1e3", "true", "null", "psr_db", "dataset", "pgd", "mnist5k", LONG, "x" * 300,
+    "a\nb", "a\tb", "[red]", "$\\frac$", "{", "[[", "ε", "🦊", "\u202e", "\u0000", "\x1b[31m",
+    "e\u0301", "\ufeff", "\ud800", "Ⅷ", "²", "٣", "-", "--", "%s{0}", "'", '"', "a.b.c", "path.0",
+    "=",
 ]  # fmt: skip
 NUMBERS = [
-    0, -1, 1, 2, 3, 7, -0.0, 0.5, 1.5, -3.7, 1e-45, 1e-320, 1e38, 3.5e38, 1e300, -1e300, 2**31, 2**32,
-    2**63, 2**64 + 1, -(2**63) - 1, 10**30, 10**400, math.inf, -math.inf, math.nan, 1.0000001, 255, 256,
+    0, -1, 1, 2, 3, 7, -0.0, 0.5, 1.5, -3.7, 1e-45, 1e-320, 1e38, 3.5e38, 1e300, -1e300, 2**31,
+    2**32, 2**63, 2**64 + 1, -(2**63) - 1, 10**30, 10**400, math.inf, -math.inf, math.nan,
+    1.0000001, 255, 256,
 ]  # fmt: skip
 OTHERS = [
     None, True, False, [], {}, [[]], [[[1]]], [None], {"a": 1}, {"kind": "pgd"}, {"use": "a:b"},
-    {1: 2}, {None: None}, {True: 1}, {"kind": None}, {"kind": ["pgd"]}, [0, [1, [2]]], [1, "a", None],
-    [0, 1, 2, 3], {"": ""}, datetime.date(2020, 1, 1),
+    {1: 2}, {None: None}, {True: 1}, {"kind": None}, {"kind": ["pgd"]}, [0, [1, [2]]],
+    [1, "a", None], [0, 1, 2, 3], {"": ""}, datetime.date(2020, 1, 1),
 ]  # fmt: skip
 # What only Python can hand over.
 LIVE = [
-    b"bytes", (1, 2), {1, 2}, 1j, object(), object, np.float32(3), np.array([1.0, np.nan]), range(3),
-    Path("x"), np.datetime64("NaT"), lambda: 0, Ellipsis, np.zeros((2, 2)), memoryview(b"a"),
+    b"bytes", (1, 2), {1, 2}, 1j, object(), object, np.float32(3), np.array([1.0, np.nan]),
+    range(3), Path("x"), np.datetime64("NaT"), lambda: 0, Ellipsis, np.zeros((2, 2)),
+    memoryview(b"a"),
 ]  # fmt: skip
 
 
@@ -94,7 +97,10 @@ class Mutator:
         if isinstance(parent, dict):
             ways += [lambda: self._rename(parent, key), lambda: self._add(parent)]
         else:
-            ways += [lambda: parent.insert(key, copy.deepcopy(parent[key])), lambda: parent.reverse()]
+            ways += [
+                lambda: parent.insert(key, copy.deepcopy(parent[key])),
+                lambda: parent.reverse(),
+            ]
         self.chance.choice(ways)()
         return data
 
@@ -103,7 +109,9 @@ class Mutator:
         if isinstance(value, bool) or value is None:
             return not value
         if isinstance(value, int | float):
-            return self.chance.choice([-value, value / 2, value * 10, str(value), 0, [value, value]])
+            return self.chance.choice(
+                [-value, value / 2, value * 10, str(value), 0, [value, value]]
+            )
         if isinstance(value, str):
             return self.chance.choice([value[:-1], value.upper(), value * 2, value + "é", [value]])
         if isinstance(value, list):

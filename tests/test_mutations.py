@@ -169,8 +169,8 @@ def try_recipes(count: int, seed: int, folder: Path) -> None:
 
 # Lines that end at once, or after a run of a few rows.
 LINES = [
-    ["check", "SCENARIO", "--set", "source.count=2"],
-    ["run", "SCENARIO", "--set", "source.count=2", "path.4.snr_db=3", "--out", "RUNS/a", "--seed", "3"],
+    ["check", "SCENARIO", "--set", "source.count=2", "--seed", "3"],
+    ["run", "SCENARIO", "--set", "source.count=2", "path.4.snr_db=3", "--out", "RUNS/a"],
     ["run", "SCENARIO", "--quiet", "--resume", "--out", "RUNS/a", "--mixed", "--data-root", "x"],
     ["list", "adversaries"],
     ["schema"],
@@ -208,12 +208,10 @@ def mutated_line(chance: random.Random, words: list[str]) -> list[str]:
             return ["list"]
     # No command line can hold a zero byte or half a character.
     line = [re.sub("[\0\ud800]", "", word) for word in line if word not in COSTLY]
-    return ["list"] if not line or line[0] in ("train", "t") and "RECIPE" in line else line
+    return line or ["list"]
 
 
-def try_lines(
-    count: int, seed: int, folder: Path, captured: pytest.CaptureFixture[str]
-) -> None:
+def try_lines(count: int, seed: int, folder: Path, captured: pytest.CaptureFixture[str]) -> None:
     findings = Findings()
     chance = random.Random(seed)
     scenario = folder / "small.yaml"
@@ -222,7 +220,16 @@ def try_lines(
     assert answer(["run", str(scenario), "--out", str(runs / "done"), "--quiet"]) == 0
     captured.readouterr()
     names = {"SCENARIO": str(scenario), "RECIPE": str(folder / "nosuch.yaml")}
-    keys = ["seed", "path.0", "source", "source.kind", "receivers.*.codec", "nosuch", "", "link.loss"]
+    keys = [
+        "seed",
+        "path.0",
+        "source",
+        "source.kind",
+        "receivers.*.codec",
+        "nosuch",
+        "",
+        "link.loss",
+    ]
     options = sorted({word for line in LINES for word in line if word.startswith("-")})
     words = [*WORDS, *options, "-h", "--version", "-1", "99999999999999999999", "1e9", LONG]
     words += [f"{key}={word}" for key in keys for word in WORDS]
@@ -282,4 +289,4 @@ def test_five_hundred_mutated_recipes(folder: Path) -> None:
 def test_five_hundred_mutated_command_lines(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try_lines(int(__import__("os").environ.get("NL","500")), int(__import__("os").environ.get("SL","6")), folder, capsys)
+    try_lines(500, 6, folder, capsys)

@@ -164,6 +164,13 @@ def _well_formed(name: str, verb: str, given: Any, shape: tuple[int, ...]) -> No
             f"{name}.{verb} must return shape {list(shape)}, returned {_described(given)}"
         )
     if given.dtype != torch.float32:
+        if given.dtype.is_complex:
+            # .float() would drop the imaginary half.
+            raise InputError(
+                f"{name}.{verb} must return float32, returned"
+                f" {str(given.dtype).removeprefix('torch.')}; two real values make one complex"
+                " symbol: return torch.view_as_real(z).flatten(1)"
+            )
         raise InputError(
             f"{name}.{verb} must return float32, returned {str(given.dtype).removeprefix('torch.')}"
             "; convert with .float()"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Path | None) -> None:
     """Load, try, estimate, and say all of it."""
     from channelsim.display.console import StandardConsole
-
     from channelsim.estimate import BUDGET_S, estimate, trial
     from channelsim.scenario import Scenario
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 def download(*, name: str, data_root: Path | None, quiet: bool) -> None:
     """Fetch a data set with a progress bar on standard error; its files on standard output."""
     from channelsim.display.console import StandardConsole
-
     from channelsim.sources.download import download as fetch
 
     with _progress(StandardConsole(error=True), quiet) as show:

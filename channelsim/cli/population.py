@@ -11,11 +11,11 @@ from channelsim.errors import InputError
 
 def population(*, folder: Path, figure: str, weights: Path | None, data_root: Path | None) -> None:
     """Fréchet distances of every arm, as a table; a progress bar on standard error."""
-    from channelsim.display.console import StandardConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Left
     from rich.text import Text
 
+    from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Column, Page
     from channelsim.population import populations
 

@@ -32,9 +32,8 @@ def run(
 
     ``folder_file``: where to write the name of the run's folder, for whoever watches it.
     """
-    from channelsim.display.console import StandardConsole
-
     from channelsim import campaign
+    from channelsim.display.console import StandardConsole
     from channelsim.display.plain import PlainDisplay, QuietDisplay
 
     progress = StandardConsole(error=True)
@@ -105,7 +104,6 @@ def _telling(file: Path) -> Callable[[Path], None]:
 
 def _report(done: Run) -> None:
     from channelsim.display.console import StandardConsole
-
     from channelsim.display.plain import print_summary
 
     console = StandardConsole()

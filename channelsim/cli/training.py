@@ -22,9 +22,8 @@ def train(
     *, recipe: str, out: Path | None, data_root: Path | None, seeds: int, quiet: bool
 ) -> None:
     """Train with a progress bar on standard error; the card's figures on standard output."""
-    from channelsim.display.console import StandardConsole
-
     from channelsim import train as training
+    from channelsim.display.console import StandardConsole
 
     console = StandardConsole()
     with _progress(StandardConsole(error=True), quiet) as show:

@@ -38,7 +38,6 @@ def watch(*, folder: Path, data_root: Path | None, svg: Path | None, size: str, 
         raise InputError("--press: only for the picture of --svg; add it, or press the keys")
     if not on_a_terminal():
         from channelsim.display.console import StandardConsole
-
         from channelsim.display.live.plain import watch_plainly
 
         watch_plainly(model, StandardConsole())

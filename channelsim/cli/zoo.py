@@ -27,10 +27,10 @@ def zoo(
 def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Path | None) -> None:
     import time
 
-    from channelsim.display.console import StandardConsole
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from channelsim.cli.inputs import duration
+    from channelsim.display.console import StandardConsole
     from channelsim.training import zoo as making
 
     console = StandardConsole(error=True)
@@ -50,7 +50,6 @@ def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Pat
 
 def _table() -> None:
     from channelsim.display.console import StandardConsole
-
     from channelsim.display.tables import Column, Page
     from channelsim.training import zoo as making
 

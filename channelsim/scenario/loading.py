@@ -66,6 +66,7 @@ def load(
     builder = ArmBuilder(skeleton, sweep, workshop, problems)
     arms = builder.arms(metrics, broken)
     problems.raise_if_any()
+    assert source is not None, "what was wrong with it was said"
 
     numbered = [arm for point in arms.values() for arm in point.values()]
     block_rows = skeleton.block_rows or default_block_rows(numbered)
@@ -91,6 +92,7 @@ def load(
         "hash": digest(described),
         "path": path,
         "notices": (
+            *source.notices,
             *workshop.notices,
             *_link_notices(numbered),
             *_path_notices(numbered),
