@@ -25,8 +25,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     (
         "0",
         {
-            "errors": {"errors", "problems"},
-            "file_names": {"file_names"},
+            "errors": {"errors", "problems", "file_names"},
             "units": {"units"},
             "seeds": {"seeds"},
             "row_product": {"row_product"},

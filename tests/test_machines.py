@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S
 
+from channelsim.cli.app import answer
 from channelsim.display import streams
 from channelsim.errors import InputError
 from channelsim.file_names import written_name
@@ -73,15 +75,12 @@ def pictures(run: Path) -> set[str]:
 # --- a reader that leaves -----------------------------------------------------------------------
 
 
-# `head -c 1` leaves after the first byte; `true` never reads. The text is longer than a pipe
-# holds in neither case, so what is checked is the write to a pipe without a reader.
+# Whoever leaves: after the first byte, or before it.
 @pytest.mark.parametrize(
     "line",
     [
-        "channelsim run s.yaml --out run | true",
         "channelsim run s.yaml --out run | head -c 1",
         "channelsim run s.yaml --out run 2>&1 | true",
-        "channelsim run s.yaml --out run --quiet 2>&1 | true",
     ],
 )
 def test_a_reader_that_leaves_costs_neither_the_exit_code_nor_a_picture(
@@ -90,10 +89,10 @@ def test_a_reader_that_leaves_costs_neither_the_exit_code_nor_a_picture(
     shell(folder, line)
     assert code(folder) == 0
     assert (folder / "run" / "ledger.sqlite").exists()
-    assert pictures(folder / "run") == (set() if "--quiet" in line else PICTURES)
+    assert pictures(folder / "run") == PICTURES
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "list", "schema", "zoo", "check s.yaml"])
+@pytest.mark.parametrize("words", ["run --help", "list"])
 def test_whoever_reads_only_the_beginning_has_seen_a_success(folder: Path, words: str) -> None:
     done = shell(folder, f"channelsim {words} | true")
     assert code(folder) == 0
@@ -113,7 +112,7 @@ def test_a_full_disk_under_the_text_costs_no_picture(folder: Path) -> None:
 # --- closed and plain streams -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_closed_streams_hinder_no_run(folder: Path, closed: str) -> None:
     shell(folder, f"channelsim run s.yaml --out run {closed}")
     assert code(folder) == 0
@@ -129,9 +128,7 @@ def test_a_wrong_name_is_exit_two_though_nobody_can_read_why(folder: Path) -> No
     "changes",
     [
         {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONIOENCODING": "latin-1"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"LC_ALL": "POSIX"},
     ],
     ids=lambda changes: next(iter(changes.values())),
 )
@@ -151,17 +148,18 @@ def test_letters_are_written_as_near_as_an_encoding_can() -> None:
     assert "\udcff \ud800".encode("utf-8", "channelsim-plainly") == b"\xff ?"
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "-3", "²", "9" * 5000, "", "a"])
+@pytest.mark.parametrize("columns", ["0", "²"])
 def test_a_terminal_of_no_width_shows_everything(folder: Path, columns: str) -> None:
     done = shell(folder, "channelsim run s.yaml --out run && channelsim list", COLUMNS=columns)
     assert code(folder) == 0, done.stderr[-500:]
     assert b"sources" in done.stdout
 
 
-def test_sizes_that_are_none_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", ["0", "000", "-3", "²", "9" * 5000, "", "a", "1e3"])
+def test_sizes_that_are_none_are_forgotten(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
-    monkeypatch.setenv("COLUMNS", "0")
+    monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("LINES", "40")
     streams.prepare()
     assert "COLUMNS" not in os.environ
@@ -225,10 +223,12 @@ LONG = "x" * 300
     ],
     ids=lambda words: words.replace(LONG, "LONG"),
 )
-def test_an_overlong_name_gets_one_short_sentence(folder: Path, words: str) -> None:
-    done = shell(folder, f"channelsim {words}")
-    said = done.stderr.decode()
-    assert code(folder) == 2, said
+def test_an_overlong_name_gets_one_short_sentence(
+    folder: Path, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert answer(shlex.split(words)) == 2
+    said = capsys.readouterr().err
     assert "Traceback" not in said
     assert "bug" not in said
     assert LONG not in said, "a value is cut to what a line holds"
@@ -274,12 +274,8 @@ main()
     "module",
     [
         "channelsim.display.streams",
-        "channelsim.cli.app",
         "typer",
         "channelsim.cli.running",
-        "channelsim.campaign",
-        "numpy",
-        "torch",
         "pydantic",
         "numpy.linalg",
         "torch.nn",
