@@ -9,9 +9,13 @@ from types import FrameType
 
 
 def listen() -> None:
-    """From now on Ctrl-C leaves at once, unless whoever started us has it ignored."""
+    """From now on Ctrl-C leaves at once, unless whoever started us has it ignored.
+
+    ``bin/channelsim`` holds it back until here, for Python would show a traceback.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def over() -> None:
