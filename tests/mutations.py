@@ -88,7 +88,8 @@ class Mutator:
         ways: list[Callable[[], None]] = [
             lambda: parent.__setitem__(key, self.value()),
             lambda: parent.__setitem__(key, self.value()),
-            lambda: parent.__setitem__(key, self._near(parent[key])),
+            # Near ones more often, or hardly any would get beyond the first check.
+            *[lambda: parent.__setitem__(key, self._near(parent[key]))] * 5,
             lambda: parent.__setitem__(key, [parent[key]]),
             lambda: parent.__setitem__(key, {"kind": parent[key]}),
             lambda: parent.__delitem__(key),
@@ -109,9 +110,8 @@ class Mutator:
         if isinstance(value, bool) or value is None:
             return not value
         if isinstance(value, int | float):
-            return self.chance.choice(
-                [-value, value / 2, value * 10, str(value), 0, [value, value]]
-            )
+            others = [-value, value / 2, value * 10, value + 1, 1, 2, 0, 1e-6, str(value)]
+            return self.chance.choice(others)
         if isinstance(value, str):
             return self.chance.choice([value[:-1], value.upper(), value * 2, value + "é", [value]])
         if isinstance(value, list):
