@@ -39,7 +39,7 @@ VERDICTS: Mapping[str, str] = {
     IDLE: "the adversary let this codeword pass: not its time, not its choice, or its energy spent",
     NOT_MOVED: "the attack returned no perturbation; try another start or step size",
     ZERO_GRADIENT: "the first gradient was zero up to rounding, so the first step had no direction;"
-    " start at random or along an eigenvector",
+    " where the attack starts at zero, as literal does, set start: uniform",
     NONFINITE: "the attack produced NaN or infinity; its perturbation was dropped",
     SATURATED: "the perturbation is not zero but the objective did not improve beyond rounding",
     BEATEN_BY_NOISE: "over the arm, matched noise served the adversary's goal at least as well as"

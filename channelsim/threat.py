@@ -23,6 +23,9 @@ from channelsim.parts import Stage, part
 from channelsim.records import Floats, Ints
 from channelsim.rows import Knowledge, Perturbation, Rows
 
+# Ours: what single precision can add to a codeword, square and pass on to stages and decoders.
+_LEAST, _MOST, _MOST_DB = 1e-30, 1e15, 300
+
 
 @part
 class Budget:
@@ -31,7 +34,8 @@ class Budget:
     ``norm: linf``, |δ_j| ≤ ε for all j; ``norm: l2``, ‖δ‖₂ ≤ ε, both in latent units where δ is
     injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power;
     ``norm: bits``, of an adversary on a digital link: at most ε of a codeword's bits flipped.
-    ε = 0 (for ``psr_db``: −inf) switches the adversary off.
+    ε = 0 (for ``psr_db``: −inf) switches the adversary off; others lie within 1e-30 … 1e15 (for
+    ``psr_db``: ±300), which single precision can carry.
     """
 
     norm: Literal["linf", "l2", "psr_db", "bits"] = "linf"
@@ -44,6 +48,16 @@ class Budget:
         if self.norm != "psr_db" and self.epsilon < 0:
             raise ValueError(
                 f"epsilon must not be negative for norm {self.norm}, not {self.epsilon:g}"
+            )
+        if self.norm in ("linf", "l2") and not (self.off or _LEAST <= self.epsilon <= _MOST):
+            raise ValueError(
+                f"epsilon must be 0, or from {_LEAST:g} to {_MOST:g} for norm {self.norm}, not"
+                f" {self.epsilon:g}: beyond that a codeword in single precision holds no sum"
+            )
+        if self.norm == "psr_db" and not (self.off or abs(self.epsilon) <= _MOST_DB):
+            raise ValueError(
+                f"epsilon must be -.inf, or from {-_MOST_DB} to {_MOST_DB} dB for norm psr_db, not"
+                f" {self.epsilon:g}"
             )
         if self.norm == "bits" and not self.epsilon.is_integer():
             raise ValueError(f"epsilon must be a whole number for norm bits, not {self.epsilon:g}")

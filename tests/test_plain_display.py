@@ -344,7 +344,7 @@ def test_warnings_name_noise_that_won_and_gradients_that_vanished(known: Summary
     )  # fmt: skip
     vanished = next(w for w in found if "zero_gradient" in w)
     assert vanished.startswith("kld, hardened at ε = 0.5: zero_gradient in 25.0 % of the attacks")
-    assert "start at random or along an eigenvector" in vanished
+    assert "set start: uniform" in vanished
 
 
 def test_an_unfinished_or_tiny_run_is_called_so(tmp_path: Path):

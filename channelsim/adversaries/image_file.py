@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from channelsim.errors import InputError
 from channelsim.sources.npz import array_header
-from channelsim.sources.pictures import LARGEST_SIDE
+from channelsim.sources.pictures import LARGEST_SIDE, within_rounding
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -23,7 +23,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
     """Pixels in [0, 1], float32, of shape [H, W] (grey) or [C, H, W].
 
     ``.npy``: floats in [0, 1], or bytes (divided by 255), as [H, W] or [C, H, W]; pickled objects
-    are refused. Pictures: grey of 8 or 16 bits, or RGB; transparency is refused.
+    are refused. Pictures: grey of 8 or 16 bits, or RGB, the first frame; transparency is refused.
     """
     suffix = path.suffix.lower()
     if suffix != ".npy" and suffix not in PICTURES:
@@ -43,7 +43,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
         raise InputError(
             f"{path}: values are of type {array.dtype}; allowed: floats in [0, 1], or uint8"
         )
-    pixels = array.astype(np.float32)
+    pixels = within_rounding(array.astype(np.float32))
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise InputError(
             f"{path}: shape {list(pixels.shape)} is no image; allowed: [H, W] or [C, H, W]"

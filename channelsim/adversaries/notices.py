@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channelsim.adversaries.image_file import PICTURES
 from channelsim.adversaries.noise import Noise
 from channelsim.parts import Stage
+from channelsim.sources.pictures import frames
 from channelsim.threat import Adversary
 
 
@@ -21,6 +23,7 @@ def adversary_notices(
     told = [_told(path, span_s) for path in paths]
     found = [text for text in told[0] if all(text in other for other in told)]
     meant = [stage for path in paths for stage in path if isinstance(stage, Adversary)]
+    found += dict.fromkeys(text for stage in meant for text in _frames(stage))
     if control and meant and all(_is_its_own_control(stage) for stage in meant):
         names = ", ".join(dict.fromkeys(stage.label for stage in meant))
         found.append(
@@ -28,6 +31,17 @@ def adversary_notices(
             " same: the gain will be chance; control: false saves the time"
         )
     return tuple(found)
+
+
+def _frames(stage: Adversary) -> list[str]:
+    """Of a target picture that holds several frames, which is wanted."""
+    file = getattr(getattr(stage, "goal", None), "file", None)
+    if file is None or file.suffix.lower() not in PICTURES or (count := frames(file)) < 2:
+        return []
+    return [
+        f"{stage.label}: the target {file} holds {count} frames; the first is wanted, the others"
+        " are not looked at"
+    ]
 
 
 def _is_its_own_control(stage: Adversary) -> bool:

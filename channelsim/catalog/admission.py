@@ -164,9 +164,16 @@ def _well_formed(name: str, verb: str, given: Any, shape: tuple[int, ...]) -> No
             f"{name}.{verb} must return shape {list(shape)}, returned {_described(given)}"
         )
     if given.dtype != torch.float32:
+        fix = "convert with .float()"
+        if given.dtype.is_complex:  # of which .float() would drop the imaginary half
+            fix = (
+                "two real values make one complex symbol: torch.view_as_real(z).flatten(1)"
+                if verb == "encode"
+                else "an image is real: .abs() or .real, whichever is meant"
+            )
         raise InputError(
             f"{name}.{verb} must return float32, returned {str(given.dtype).removeprefix('torch.')}"
-            "; convert with .float()"
+            f"; {fix}"
         )
     if not bool(torch.isfinite(given).all()):
         raise InputError(

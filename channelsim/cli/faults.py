@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from channelsim import __version__
-from channelsim.cli import too_early
+from channelsim.cli import early
 from channelsim.display import streams
 from channelsim.errors import ChannelsimError, cut, printable
 
@@ -128,8 +128,7 @@ def _listen() -> None:
             _interrupt()
 
     signal.signal(signal.SIGTERM, as_interrupt)
-    if signal.getsignal(signal.SIGINT) is too_early:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    early.over()
 
 
 def _interrupt() -> NoReturn:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 import sys
 import unicodedata
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO
 
 _PLAINLY = "channelsim-plainly"  # the name of the error handler below
-_WIDEST = 10_000  # columns; ours, wider is no terminal
+_SIZE = re.compile("0*[1-9][0-9]{0,3}")  # columns or lines; ours, more is no terminal
 
 
 def prepare() -> None:
@@ -24,11 +26,7 @@ def prepare() -> None:
     sys.stdout = _ready(sys.stdout)
     sys.stderr = _ready(sys.stderr)
     for name in ("COLUMNS", "LINES"):
-        given = os.environ.get(name, "1")
-        if (
-            not (given.isascii() and given.isdigit() and 0 < len(given) < 9)
-            or not 0 < int(given) <= _WIDEST
-        ):
+        if name in os.environ and not _SIZE.fullmatch(os.environ[name]):
             del os.environ[name]
 
 
@@ -49,7 +47,7 @@ def _fill_closed() -> None:
 
 def _ready(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")
+        return Path(os.devnull).open("w", encoding="utf-8")
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors=_PLAINLY)
     return stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,8 +103,19 @@ def entitle(figure: Figure, title: str, fontsize: int) -> None:
 
 
 def plain_text(text: str) -> str:
-    """Keep matplotlib from reading a user's text as mathematics."""
-    return text.replace("$", r"\$")
+    """Keep matplotlib from reading a user's text as mathematics; ``□`` for what its font lacks."""
+    known = _letters()
+    shown = "".join(x if x == "\n" or ord(x) in known else "□" for x in text)
+    return shown.replace("$", r"\$")
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    """The characters of the font that pictures are drawn with."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    return frozenset(font.get_charmap())
 
 
 def _blocks(ledger: Ledger) -> list[_Block]:

@@ -69,6 +69,7 @@ def load(
     arms = builder.arms(metrics, broken)
     _check_success(arms, metrics, problems)
     problems.raise_if_any()
+    assert source is not None, "what was wrong with it was said"
 
     numbered = [arm for point in arms.values() for arm in point.values()]
     block_rows = skeleton.block_rows or default_block_rows(numbered)
@@ -98,6 +99,7 @@ def load(
             part: built.origin[0] for part, built in workshop.foreign.items() if built.origin
         },
         "notices": (
+            *source.notices,
             *workshop.notices,
             *_link_notices(numbered),
             *_path_notices(numbered),
@@ -133,17 +135,19 @@ def _from_python(value: Any, depth: int = 0) -> Any:
     if depth > 50:
         raise InputError("scenario: nested too deeply")
     if isinstance(value, Mapping):
-        return {
-            _from_python(key, depth + 1): _from_python(inner, depth + 1)
-            for key, inner in value.items()
-        }
+        return {_whole(key): _from_python(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list | tuple | range):
         return [_from_python(inner, depth + 1) for inner in value]
-    if isinstance(value, str) and (fault := half_character(value)):
-        raise InputError(f"scenario: {shown(value)} {fault}")
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return str(value) if isinstance(value, Path) else value
+    return _whole(str(value) if isinstance(value, Path) else value)
+
+
+def _whole(value: Any) -> Any:
+    """The same, unless it is a text that no file could hold."""
+    if isinstance(value, str) and (fault := half_character(value)):
+        raise InputError(f"scenario: {shown(value)} {fault}")
+    return value
 
 
 def _canonical(resolved: dict[str, Any]) -> str:

@@ -178,7 +178,7 @@ class _Reader:
 
 def _sentence(error: yaml.YAMLError, text: str, name: str) -> str:
     if isinstance(error, yaml.reader.ReaderError):
-        return f"{name}: not a text file: it holds {str(error.character)[:1]!a}"
+        return f"{name}: not a YAML text file: it holds {chr(error.character)!a}"
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         reason = " ".join(str(error).split())
         return f"{name}: not a YAML text file ({reason[:120]})"

@@ -23,6 +23,7 @@ from channelsim.records import Ints
 CALIBRATION_IMAGES = 10_000  # ours
 
 SplitName = Literal["train", "test"]
+Sent = Literal["train", "test", "all"]  # what messages may carry
 Pixels = NDArray[np.uint8]
 
 
@@ -143,12 +144,18 @@ class Collection:
 
     ``disjoint``: the splits are known to have no image in common; otherwise training images whose
     content is also in the test split are left out when training images are first asked for.
+    ``whole``: all images in the order of the files, where they may be asked for at once.
+    ``test_share``: the share of them that was made the test split, where the files have none.
+    ``notices``: what the user should know about the files.
     """
 
     name: str
     load: Callable[[SplitName], Split]
     disjoint: bool = False
-    _known: dict[SplitName, Images] = field(default_factory=dict, repr=False, compare=False)
+    whole: Split | None = None
+    test_share: float | None = None
+    notices: tuple[str, ...] = ()
+    _known: dict[Sent, Images] = field(default_factory=dict, repr=False, compare=False)
 
     @functools.cached_property
     def test(self) -> Split:
@@ -181,8 +188,11 @@ class Collection:
         """How many training images were left out because they are test images too."""
         return self._apart[1]
 
-    def split(self, name: SplitName) -> Split:
-        """The split of that name."""
+    def split(self, name: Sent) -> Split:
+        """The split of that name, or all images."""
+        if name == "all":
+            assert self.whole is not None, "only who has it offers it"
+            return self.whole
         return self.train if name == "train" else self.test
 
     @functools.cached_property
@@ -190,7 +200,7 @@ class Collection:
         """The training images that a run calibrates on: at most 10,000, evenly spaced."""
         return _read(self.train, spread(len(self.train), CALIBRATION_IMAGES))
 
-    def first(self, name: SplitName, count: int) -> Images:
+    def first(self, name: Sent, count: int) -> Images:
         """The first images of a split; what was read stays read."""
         known = self._known.get(name)
         if known is None or len(known) < count:

@@ -11,7 +11,7 @@ import torch
 from channelsim.errors import InputError
 from channelsim.records import Ints
 from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split, SplitName, is_test
-from channelsim.sources.pictures import SUFFIXES, check_size, read_picture
+from channelsim.sources.pictures import SUFFIXES, check_size, frames, read_picture
 
 KEPT_BYTES = 512 * 2**20  # ours: a folder that is larger as pixels is decoded again when asked
 _IGNORED = ("thumbs.db", "desktop.ini", "readme", "license", "licence", "copying")  # beginnings
@@ -39,6 +39,7 @@ def image_folder(
     keep = first.nbytes * len(files) <= KEPT_BYTES
     kept = np.empty((len(files) if keep else 0, *first.shape), dtype=np.uint8)
     tested = np.zeros(len(files), dtype=bool)
+    several = []  # pictures of more than one frame
     for number, file in enumerate(files):
         pixels = _read(file, size, grey)
         if pixels.shape != first.shape:
@@ -47,6 +48,8 @@ def image_folder(
                 f" {first.shape[1]} × {first.shape[2]}; say with size [H, W] to which all of them"
                 " are resized"
             )
+        if frames(file) > 1:
+            several.append(file)
         tested[number] = is_test(hashlib.sha256(pixels.tobytes()).hexdigest(), test_share)
         if keep:
             kept[number] = pixels
@@ -57,14 +60,31 @@ def image_folder(
         )
     shape = (first.shape[0], first.shape[1], first.shape[2])
 
-    def load(split: SplitName) -> Split:
-        rows = np.flatnonzero(tested if split == "test" else ~tested)
-        chosen = None if labels is None else labels[rows]
+    def chosen(rows: Ints) -> Split:
+        own = None if labels is None else labels[rows]
         if keep:
-            return Held(torch.from_numpy(kept[rows]), chosen)
-        return Lazy(len(rows), shape, chosen, lambda row: _read(files[rows[row]], size, grey))
+            return Held(torch.from_numpy(kept[rows]), own)
+        return Lazy(len(rows), shape, own, lambda row: _read(files[rows[row]], size, grey))
 
-    return Collection(folder.resolve().name, load, disjoint=True)
+    def load(split: SplitName) -> Split:
+        return chosen(np.flatnonzero(tested if split == "test" else ~tested))
+
+    return Collection(
+        folder.resolve().name,
+        load,
+        disjoint=True,
+        whole=chosen(np.arange(len(files))),
+        test_share=test_share,
+        notices=_told(several),
+    )
+
+
+def _told(several: list[Path]) -> tuple[str, ...]:
+    if not several:
+        return ()
+    first = f"{several[0]} holds {frames(several[0])} frames"
+    others = f", and {len(several) - 1} more pictures hold several" if len(several) > 1 else ""
+    return (f"source: {first}{others}; the first frame is sent, the others are not",)
 
 
 def _read(file: Path, size: tuple[int, int] | None, grey: bool) -> Pixels:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from channelsim.parts import Count, Flag, InputFile, OpenFraction, part
 from channelsim.sources.arrivals import Arrivals, PoissonArrivals
 from channelsim.sources.celeba import celeba
 from channelsim.sources.cifar import cifar10, cifar10_subset
-from channelsim.sources.collection import Collection, Images, SplitName
+from channelsim.sources.collection import Collection, Images, Sent, SplitName
 from channelsim.sources.folder import image_folder
 from channelsim.sources.idx import fashion_mnist, mnist
 from channelsim.sources.mnist5k import mnist5k_collection
@@ -20,7 +20,17 @@ from channelsim.sources.npz import Layout, npz
 from channelsim.sources.source import ImageSource, Source
 
 DataSet = Literal["mnist5k", "mnist", "fashion-mnist", "cifar10", "cifar10-subset", "celeba"]
-Size = tuple[Count, Count]
+
+
+def _square(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+# [H, W] in pixels; one number is both.
+Size = Annotated[
+    tuple[Count, Count],
+    BeforeValidator(_square, json_schema_input_type=Count | tuple[Count, Count]),
+]
 
 _READERS: dict[DataSet, Callable[[Path | None], Collection]] = {
     "mnist5k": lambda _root: mnist5k_collection(),
@@ -69,10 +79,11 @@ class ImageFolder(ImageSource):
     """Messages that carry the pictures of a folder (PNG, JPEG, PGM, …), sorted by path.
 
     ``path``: the folder; one of its sub-folders is one class. ``size`` [H, W]: the largest centred
-    rectangle of that shape is cut out and resized (at most 1024 a side); without it all pictures
-    must be of one size. ``grey``: one channel instead of three. ``test_share``: about this share of
-    the pictures is the test split, chosen by content. ``split``, ``count``, ``repeat``,
-    ``arrivals``: as for dataset. Defaults are ours.
+    rectangle of that shape is cut out and resized (at most 1024 a side; one number is both);
+    without it all pictures must be of one size. ``grey``: one channel instead of three.
+    ``test_share``: about this share of the pictures is the test split, chosen by content.
+    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset.
+    Defaults are ours.
     """
 
     kind: Literal["images"] = "images"
@@ -80,7 +91,7 @@ class ImageFolder(ImageSource):
     size: Size | None = None
     grey: Flag = False
     test_share: OpenFraction = 0.2
-    split: SplitName = "test"
+    split: Sent = "test"
     count: Count | None = None
     repeat: Flag = False
     arrivals: Arrivals = Field(default_factory=PoissonArrivals)
@@ -97,14 +108,15 @@ class Npz(ImageSource):
     ``path``: an .npz file with train_images and test_images, or images alone (and labels); bytes,
     or floats in [0, 1]. ``layout``: nhw, nhwc or nchw, needed where the shape fits two.
     ``test_share``: of images alone, about this share is the test split, chosen by content.
-    ``split``, ``count``, ``repeat``, ``arrivals``: as for dataset. Defaults are ours.
+    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset.
+    Defaults are ours.
     """
 
     kind: Literal["npz"] = "npz"
     path: InputFile
     layout: Layout | None = None
     test_share: OpenFraction = 0.2
-    split: SplitName = "test"
+    split: Sent = "test"
     count: Count | None = None
     repeat: Flag = False
     arrivals: Arrivals = Field(default_factory=PoissonArrivals)
@@ -154,6 +166,11 @@ class Prior(Source):
     def root(self) -> Path | None:
         """The data root of the calibrating data."""
         return self.data.root
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Only what is odd about the calibrating files: none of their images is sent."""
+        return self.data.collection.notices
 
     def calibration(self) -> Images:
         """Training images of ``data``."""

@@ -15,7 +15,15 @@ from torch import Tensor
 
 from channelsim.errors import InputError, MachineError
 from channelsim.records import Ints
-from channelsim.sources.collection import Collection, Held, SplitName, image_hashes, is_test
+from channelsim.sources.collection import (
+    Collection,
+    Held,
+    SplitName,
+    as_float,
+    image_hashes,
+    is_test,
+)
+from channelsim.sources.pictures import within_rounding
 
 Layout = Literal["nhw", "nhwc", "nchw"]
 _COLOURS = (1, 3)
@@ -33,10 +41,10 @@ def npz(
 ) -> Collection:
     """A data set from arrays ``train_images`` and ``test_images``, or ``images`` alone.
 
-    Images: bytes, or floats in [0, 1]; [n, H, W] (nhw), [n, H, W, C] (nhwc) or [n, C, H, W] (nchw)
-    with C = 1 or 3. ``layout`` must say which where the shape fits two of them. Labels (integers,
-    [n]) are optional: ``train_labels``, ``test_labels`` or ``labels``. ``images`` alone are split
-    by their content: about ``test_share`` of them test.
+    Images: bytes, or floats in [0, 1] up to rounding; [n, H, W] (nhw), [n, H, W, C] (nhwc) or
+    [n, C, H, W] (nchw) with C = 1 or 3. ``layout`` must say which where the shape fits two of
+    them. Labels (integers, [n] or [n, 1]) are optional: ``train_labels``, ``test_labels`` or
+    ``labels``. ``images`` alone are split by their content: about ``test_share`` of them test.
     """
     called = name or file.name
     arrays = _arrays(file)
@@ -51,7 +59,7 @@ def npz(
                 f"{file}: train_images are of shape {list(train)} and test_images of {list(test)};"
                 " they must be equal"
             )
-        return Collection(called, lambda split: parts[split])
+        return Collection(called, lambda split: parts[split], whole=_joined(**parts))
     if "images" not in arrays:
         there = ", ".join(sorted(arrays)) or "nothing"
         raise InputError(f"{file}: holds {there}; it must hold {_WANTED}")
@@ -68,7 +76,17 @@ def npz(
         labels = None if whole.labels is None else whole.labels[chosen]
         return Held(whole.images[torch.from_numpy(chosen)], labels)
 
-    return Collection(called, load, disjoint=True)
+    return Collection(called, load, disjoint=True, whole=whole, test_share=test_share)
+
+
+def _joined(train: Held, test: Held) -> Held:
+    """All images, those of the training split first; labels where both have them."""
+    images = [train.images, test.images]
+    if train.images.dtype != test.images.dtype:
+        images = [as_float(each) for each in images]
+    if train.labels is None or test.labels is None:
+        return Held(torch.cat(images), None)
+    return Held(torch.cat(images), np.concatenate([train.labels, test.labels]))
 
 
 def _arrays(file: Path) -> dict[str, Any]:
@@ -141,12 +159,12 @@ def _held(file: Path, arrays: dict[str, Any], images: str, labels: str, layout: 
 
 
 def _labels(file: Path, name: str, given: np.ndarray, count: int) -> Ints:
-    if given.shape != (count,) or given.dtype.kind not in "iu":
+    if given.shape not in ((count,), (count, 1)) or given.dtype.kind not in "iu":
         raise InputError(
             f"{file}: {name} is {given.dtype} of shape {list(given.shape)}; allowed: integers of"
-            f" shape [{count}], one per image"
+            f" shape [{count}] or [{count}, 1], one per image"
         )
-    return given.astype(np.int64)
+    return given.reshape(count).astype(np.int64)
 
 
 def _pixels(file: Path, name: str, given: np.ndarray, layout: str | None) -> Tensor:
@@ -158,7 +176,8 @@ def _pixels(file: Path, name: str, given: np.ndarray, layout: str | None) -> Ten
             raise InputError(
                 f"{place} is of type {given.dtype}; allowed: uint8, or floats in [0, 1]"
             )
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # a float64 beyond float32 is refused as infinite
+            array = within_rounding(array.astype(np.float32))
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise InputError(
                 f"{place} has values from {array.min():g} to {array.max():g}; floats must lie in"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channelsim.errors import InputError
 from channelsim.sources.collection import Pixels
@@ -16,6 +17,7 @@ from channelsim.sources.collection import Pixels
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP")
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+_ROUNDING = 1e-6  # ours: some units in the last place of float32 at 1
 LARGEST_SIDE = 1024  # ours, in pixels: 12 MB an image as float32
 
 
@@ -25,6 +27,20 @@ def check_size(place: str, size: tuple[int, int] | None) -> None:
         raise InputError(
             f"{place}: size {list(size)}; allowed: [H, W] of 1 to {LARGEST_SIDE} pixels a side"
         )
+
+
+def within_rounding(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values that rounding carried out of [0, 1], by at most 1e-6, put back; others as they are."""
+    beyond = (values < 0) | (values > 1)
+    if not beyond.any() or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
+        return values
+    return values.clip(0, 1)
+
+
+def frames(file: Path) -> int:
+    """How many frames a readable picture holds; `read_picture` takes the first."""
+    with _opened(file) as opened:
+        return int(getattr(opened, "n_frames", 1))
 
 
 def read_picture(

@@ -14,7 +14,7 @@ from pydantic import ValidationInfo, model_validator
 from channelsim import seeds
 from channelsim.records import Ints
 from channelsim.sources.arrivals import Arrivals
-from channelsim.sources.collection import Collection, Images, SplitName, as_float
+from channelsim.sources.collection import Collection, Images, Sent, as_float
 
 
 class Source(ABC):
@@ -51,6 +51,11 @@ class Source(ABC):
     def content(self) -> dict[str, str]:
         """SHA-256 of the images ``sent`` (absent where they are drawn), and of ``calibration``."""
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know about the images before the run."""
+        return ()
+
     def arrival_times(self, seed: int) -> seeds.Floats:
         """When each message reaches the transmitter [s], float64 [messages], ascending."""
         return self.arrivals.times(self.messages, seed)
@@ -65,7 +70,7 @@ class Source(ABC):
 class ImageSource(Source):
     """A source whose messages carry the images of a data set, in its order."""
 
-    split: SplitName
+    split: Sent
     count: int | None
     repeat: bool
 
@@ -83,9 +88,11 @@ class ImageSource(Source):
         self.check_keys()
         size = len(self.collection.split(self.split))
         if self.count is not None and self.count > size and not self.repeat:
+            more = self.collection.whole if self.split != "all" else None
+            other = "" if more is None else f", split: all (of {len(more)} images)"
             raise ValueError(
                 f"count {self.count} is more than the {size} images of the {self.split} split of"
-                f" {self.collection.name}; allowed are 1 to {size}, or set repeat: true"
+                f" {self.collection.name}; allowed are 1 to {size}{other}, or set repeat: true"
             )
         return self
 
@@ -122,7 +129,25 @@ class ImageSource(Source):
         """Data set and split."""
         return f"{self.collection.name} ({self.split})"
 
-    def load(self, split: SplitName | None = None) -> Images:
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Which share of the files is sent where nobody asked for a split; what is odd in them."""
+        collection = self.collection
+        found = list(collection.notices)
+        if self.split == "all":
+            found.append(
+                "source: split: all also sends the images on which powers and detectors are"
+                " calibrated"
+            )
+        elif collection.test_share is not None and collection.whole is not None:
+            found.append(
+                f"source: of the {len(collection.whole):,} images of {collection.name} only the"
+                f" {self.length:,} of its {self.split} split are sent (test_share"
+                f" {collection.test_share:g}, chosen by content); split: all sends every one"
+            )
+        return tuple(found)
+
+    def load(self, split: Sent | None = None) -> Images:
         """Images and labels of a split (default: the one that is sent), as float32."""
         name = split or self.split
         found = self.collection.first(name, len(self.collection.split(name)))

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from channelsim import sources
 from channelsim.codecs.trained import Blueprint
 from channelsim.parts import Count, Flag, InputFile, OpenFraction, Positive, Whole, part
+from channelsim.sources.kinds import Size
 from channelsim.training.defences import (
     AdversarialRecipe,
     ChannelRecipe,
@@ -79,7 +80,7 @@ class DataRecipe:
         "npz",
     ] = "mnist"
     path: InputFile | None = None
-    size: tuple[Count, Count] | None = None
+    size: Size | None = None
     grey: Flag = False
     test_share: OpenFraction = 0.2
     layout: Literal["nhw", "nhwc", "nchw"] | None = None
