@@ -139,9 +139,11 @@ def _pictures(done: Run, summary: Summary) -> list[Path]:
 
 
 def _what_next(done: Run, pictures: list[Path]) -> list[str]:
+    from channelsim.robustness.short import wrapped
+
     folder = shlex.quote(str(done.folder))
     names = ", ".join(path.name for path in pictures)
     return [
-        f"in {folder}: ledger.sqlite, summary.txt, summary.csv, {names}",
+        *wrapped(f"in {folder}: ledger.sqlite, summary.txt, summary.csv, {names}"),
         f"look closer: channelsim replay {folder} --transmission 0 --out 0.png",
     ]

@@ -33,6 +33,7 @@ AGAINST: tuple[Against, ...] = get_args(Against)
 _POINTS = 3  # of a sweep, in the table: the first, the middle, the last
 _LABEL = 22  # columns of the table's first column
 _PSR_DB = -10.0  # the power at which receivers are held side by side
+_DELIVERED = "delivered, %"
 _REFERENCES = {
     "source": "the source",
     "clean": "the undisturbed image",
@@ -72,15 +73,18 @@ def _many(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+def wrapped(text: str) -> list[str]:
+    """A paragraph as lines, the later ones indented; a long word stays whole."""
+    return textwrap.wrap(
+        text, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _scope(summary: Summary) -> list[str]:
     text = f"{_many(summary.count, 'message')} × {_many(len(summary.points), 'arm')}"
     text += f", seed {summary.seed}"
     named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
-    return _wrapped("; ".join([text, *named]))[:2]
+    return wrapped("; ".join([text, *named]))[:2]
 
 
 @final
@@ -119,7 +123,8 @@ def _table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
     """The metric at a few points, receivers side by side; what channel and noise alone leave."""
     receivers, hidden = _that_fit(summary.receivers)
     rows = list(_rows(summary, metric, against))
-    digits = decimals([cells.get(name) for _, cells in rows for name in receivers])
+    shown = [cells for label, cells in rows if label != _DELIVERED]
+    digits = decimals([cells.get(name) for cells in shown for name in receivers])
     title = f"{metric} against {_REFERENCES[against]}"
     if hidden:
         title += f" ({_many(hidden, 'more receiver')} not shown)"
@@ -129,7 +134,8 @@ def _table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
         line = f"  {label:<{_LABEL - 2}}"
         for name in receivers:
             interval = cells.get(name)
-            text = "–" if interval is None else fixed(interval.value, digits)
+            places = 1 if label == _DELIVERED else digits
+            text = "–" if interval is None else fixed(interval.value, places)
             line += f"{text:>{_width(name)}}"
         yield line
     mean = summary.constant_image.get(metric) if against == "source" else None
@@ -169,33 +175,43 @@ def _rows(summary: Summary, metric: str, against: Against) -> Iterator[tuple[str
             if any(alone.values()) and not any(p.verdict == records.OFF for p in summary.points):
                 yield "channel alone", alone
     for swept in _chosen(summary):
-        here = {point.receiver: point for point in summary.points if point.swept == swept}
+        here = _at(summary, swept)
         label = place(summary, swept) or ("with the attack" if struck else "received")
         cells = read(here, lambda reading: getattr(reading, against))
         yield textwrap.shorten(label, _LABEL - 2, placeholder="…"), cells
-    noise = read(struck, lambda reading: getattr(reading, f"control_{against}"))
-    if any(noise.values()) and any(point.aim.kind != "noise" for point in struck.values()):
-        yield "equal noise, last row" if len(_chosen(summary)) > 1 else "equal noise", noise
+    here = _at(summary, _chosen(summary)[-1])
+    hit = {name: p for name, p in here.items() if attacked(p) and p.aim.kind != "noise"}
+    noise = read(hit, lambda reading: getattr(reading, f"control_{against}"))
+    if any(noise.values()):
+        yield "  its equal noise", noise
     if against == "source":
         yield from _at_equal_power(summary, metric)
     delivered = {
         name: Interval(100 * point.delivered_share, math.nan, math.nan)
-        for name, point in last.items()
+        for name, point in here.items()
         if point.delivered_share is not None
     }
     if any(share.value < 100 for share in delivered.values()):
-        yield "delivered, %", delivered
+        yield _DELIVERED, delivered
 
 
 def _chosen(summary: Summary) -> list[Mapping[str, Any]]:
-    """A few points of the sweep, in its order: the first, the middle and the last."""
+    """A few points of the sweep, in its order: the first, the hardest or the middle, the last."""
     points = list[Mapping[str, Any]]()
     for point in summary.points:
         if point.swept not in points:
             points.append(point.swept)
     if len(points) <= _POINTS:
         return points
-    return [points[0], points[len(points) // 2], points[-1]]
+    worst = hardest(summary, summary.receivers[0])
+    between = points[len(points) // 2] if worst is None else worst.swept
+    if between in (points[0], points[-1]):
+        between = points[len(points) // 2]
+    return [points[0], between, points[-1]]
+
+
+def _at(summary: Summary, swept: Mapping[str, Any]) -> dict[str, Point]:
+    return {point.receiver: point for point in summary.points if point.swept == swept}
 
 
 def _at_equal_power(summary: Summary, metric: str) -> Iterator[tuple[str, Cells]]:
@@ -215,9 +231,9 @@ def _paragraphs(summary: Summary) -> Iterator[tuple[int, list[str]]]:
     """What is said, in order, each with its rank: where room is short the lowest ranks stay."""
     best = who_serves_best(summary)
     for at, text in enumerate(best):
-        yield (0 if at == 0 else 4 if at == len(best) - 1 else 2), _wrapped(text)
+        yield (0 if at == 0 else 4 if at == len(best) - 1 else 2), wrapped(text)
     for text in _goals(summary):
-        yield 1, _wrapped(text)
+        yield 1, wrapped(text)
     if warned := warnings(summary):
         text = f"{_many(len(warned), 'warning')}. {warned[0]}"
         yield 3, [textwrap.shorten(text, WIDTH, placeholder=" …")]
