@@ -296,8 +296,9 @@ def test_run_says_what_it_found_and_where_it_is(
     made = tmp_path / "runs" / "small-3-1"
     assert (made / "ledger.sqlite").exists()
     assert "plain" in out  # the receiver's table
-    assert "runs/small-3-1/ledger.sqlite" in out
-    assert "channelsim export runs/small-3-1" in out
+    assert "in runs/small-3-1: ledger.sqlite, summary.txt, summary.csv, curves.png" in out
+    assert len(out.splitlines()) <= 25
+    assert "channelsim summary runs/small-3-1 --full" in out
     assert "Traceback" not in err
 
 

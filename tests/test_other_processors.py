@@ -37,7 +37,7 @@ from channelsim.replay import replay
 found = {"kernels": [arithmetic.instruction_set(), arithmetic.signature()], "replays": []}
 for folder, *transmissions in json.loads(sys.argv[1]):
     for transmission in transmissions:
-        again = replay(folder, transmission)
+        again = replay(folder, transmission, allow_code=True)
         flips = [f"{c.column} {c.stored} -> {c.recomputed}" for c in again.flips]
         found["replays"].append([folder, transmission, again.exact, again.promise, flips])
 print(json.dumps(found))
