@@ -29,6 +29,8 @@ from channelsim.signal_path import Transmitter
 
 STARTS, STEPS = 20, 60  # the project's: about a second per receiver
 _STEP_SIZE = 0.2  # of Adam, in multiples of √P; ours
+_MOST = 256  # answers remembered
+_KNOWN: dict[Any, dict[str, Any]] = {}
 _ONE_FOR_ALL = ("black", "white", "file")  # targets that are the same for every message
 
 
@@ -48,7 +50,7 @@ def reach(scenario: Scenario, paths: Paths) -> dict[str, Any]:
             path = paths.paths[paths.of_arm[arm.number]]
             key = (id(arm.receiver.codec), goal.target, goal.file, metric.kind)
             if key not in known:
-                known[key] = _least(
+                known[key] = _once(
                     scenario.seed, path.transmitter, goal, metric, path.images.device
                 )
             found[str(arm.number)] = known[key]
@@ -66,6 +68,22 @@ def _measured(scenario: Scenario, goal: TargetImage) -> Metric | None:
     metrics = {metric.kind: metric for metric in scenario.metrics}
     usual = damage_metric(list(metrics))
     return metrics.get(goal.loss) or (None if usual is None else metrics[usual])
+
+
+def _once(
+    seed: int, transmitter: Transmitter, goal: TargetImage, metric: Metric, device: torch.device
+) -> dict[str, Any]:
+    """The answer, remembered for the process where its weights and its target have a name."""
+    content = transmitter.codec.card.get("content_sha256")
+    if content is None or goal.file is not None:
+        return _least(seed, transmitter, goal, metric, device)
+    power = (transmitter.codec_power, transmitter.latent_mean.cpu().numpy().tobytes())
+    key = (content, power, seed, goal.target, repr(metric), str(device))
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _MOST:
+            _KNOWN.clear()
+        _KNOWN[key] = _least(seed, transmitter, goal, metric, device)
+    return _KNOWN[key]
 
 
 def _least(
