@@ -14,6 +14,7 @@ import channelsim
 from channelsim import arithmetic
 from channelsim.adversaries.goals import loss_card
 from channelsim.channels import memories_s
+from channelsim.metrics.scales import own_scales
 from channelsim.promises import Tried
 from channelsim.scenario import Scenario
 from channelsim.scenario.company import shared_paths
@@ -129,6 +130,7 @@ def header(
         "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
         "metrics": [metric.kind for metric in scenario.metrics],
         "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
+        "scales": own_scales(scenario.metrics),  # what metrics of the user's own declare
         "loss_cards": losses,  # what the adversaries' losses look through
         "control": scenario.control,
         "judged": any(map(judged, scenario.arms)),

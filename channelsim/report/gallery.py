@@ -145,7 +145,7 @@ def _blocks(ledger: Ledger) -> list[_Block]:
 
 def _worst(ledger: Ledger, header: Mapping[str, Any]) -> dict[int, int]:
     """Of every arm, the transmission that suffered most among those that have pictures."""
-    gauge = damage_metric(header["metrics"])
+    gauge = damage_metric(header["metrics"], header.get("scales", {}))
     if gauge is None:
         return {}
     query = (
@@ -153,7 +153,7 @@ def _worst(ledger: Ledger, header: Mapping[str, Any]) -> dict[int, int]:
         " ON a.attempt = t.transmission * ? + t.attempts - 1"
         " WHERE t.transmission IN (SELECT transmission FROM image) ORDER BY 1"
     )
-    sign = -1.0 if scale_of(gauge).higher_is_better else 1.0
+    sign = -1.0 if scale_of(gauge, header.get("scales", {})).higher_is_better else 1.0
     found: dict[int, tuple[float, int]] = {}
     for transmission, value in ledger.rows(query, (int(header["max_attempts"]),)):
         arm = transmission // int(header["count"])

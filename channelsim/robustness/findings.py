@@ -75,7 +75,7 @@ def hardest(summary: Summary, receiver: str) -> Point | None:
     if (key := summary.epsilon_key) is not None:
         most = max(float(point.swept[key]) for point in points)
         points = [point for point in points if float(point.swept[key]) == most]
-    better = scale_of(metric).higher_is_better
+    better = scale_of(metric, summary.scales).higher_is_better
 
     def quality(point: Point) -> float:
         source = point.metrics[metric].source
@@ -144,7 +144,7 @@ def towards_target(summary: Summary, receiver: str) -> str | None:
 
     In the metric that the gain is read from (MSE where measured), at the largest budget.
     """
-    metric = damage_metric(summary.metrics)
+    metric = damage_metric(summary.metrics, summary.scales)
     point = hardest(summary, receiver)
     if metric is None or point is None or (last := point.metrics[metric].target) is None:
         return None

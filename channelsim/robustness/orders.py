@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, area, normaliser
 from channelsim.robustness.curves import CurveCells, Group, Resamplers, across_receivers
 from channelsim.robustness.equal_psr import AtPsr, Polygons, psr_areas, share, table
@@ -113,11 +112,11 @@ def compare(
         polygons = Polygons(group)
         if not polygons.usable:
             continue
-        metrics = curves[0].metrics
+        scales = curves[0].scales
         start, end = polygons.range(group.means.value)
         same = polygons.same_power()
         orders = []
-        for scale in map(scale_of, metrics):
+        for scale in scales:
             if scale.limit is None or scale.higher_is_better is None or len(group.receivers) < 2:
                 continue
             # A budget in dB is a PSR: its own reading has no origin and no normalised area.
@@ -132,8 +131,8 @@ def compare(
                 start=float(start),
                 end=float(end),
                 same_power=same,
-                areas=tuple(psr_areas(polygons, metrics, clip)),
-                table=tuple(table(polygons, metrics)),
+                areas=tuple(psr_areas(polygons, scales, clip)),
+                table=tuple(table(polygons, scales)),
                 orders=tuple(order for order in orders if order is not None),
             )
         )

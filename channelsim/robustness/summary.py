@@ -21,6 +21,7 @@ from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.resampling import Resampled, unit_of
 from channelsim.robustness.timeline import Timeline, timelines
 from channelsim.robustness.verdicts import arm_verdict
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -105,7 +106,8 @@ class Summary:
     bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
-    promise about bits does not hold where the run was computed, in sentences.
+    promise about bits does not hold where the run was computed, in sentences. ``scales``: what the
+    header keeps of metrics of the user's own, see `scale_of`.
     """
 
     title: str
@@ -128,6 +130,7 @@ class Summary:
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -167,12 +170,14 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
+    told = header.get("scales", {})
+    scales = [scale_of(name, told) for name in header["metrics"]]
     points, curves = [], {}
     for arm in arms:
         cells = read_arm(ledger, header, arm.arm, unit)
         points.append(_point(arm, cells, header, resampler))
         if epsilon_key is not None and cells.messages:
-            curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
+            curves[arm.arm] = CurveCells(arm, cells, scales)
     in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
     measured = list(curves.values())
     compared: tuple[Comparison, ...] = ()
@@ -189,7 +194,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         epsilon_key=epsilon_key,
         epsilon_in_db=in_db,
         control=bool(header["control"]),
-        gain_metric=damage_metric(header["metrics"]) if header["control"] else None,
+        gain_metric=damage_metric(header["metrics"], told) if header["control"] else None,
+        scales=told,
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
         comparisons=compared,
@@ -220,11 +226,15 @@ def _point(
     power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
     spared = sum(tally.verdicts.get(word, 0) for word in records.SPARED)
     attacked = sum(tally.verdicts.values()) - spared
-    gauge = damage_metric(metrics) if header["control"] else None
+    scales = header.get("scales", {})
+    gauge = damage_metric(metrics, scales) if header["control"] else None
     if found is not None and gauge is not None and attacked > 0:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
-        gain = adversarial_gain(attack, control, scale_of(gauge))
-        lost_to_noise = beaten(float(attack.value[0]), float(control.value[0]), scale_of(gauge))
+        scale = scale_of(gauge, scales)
+        gain = adversarial_gain(attack, control, scale)
+        lost_to_noise = beaten(
+            float(attack.value[0]), float(control.value[0]), scale_of(gauge, scales)
+        )
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
@@ -235,7 +245,7 @@ def _point(
         cells=len(cells.cells),
         power=None if power is None else float(power["wire"]),
         latent_size=None if power is None else int(power["latent_size"]),
-        metrics=_readings(metrics, cells, found),
+        metrics=_readings([scale_of(name, scales) for name in metrics], cells, found),
         gain_db=gain,
         verdict=arm_verdict(tally.verdicts, lost_to_noise),
         verdicts=dict(tally.verdicts),
@@ -254,29 +264,30 @@ def _point(
     )
 
 
-def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> dict[str, Reading]:
+def _readings(scales: Sequence[Scale], cells: ArmCells, found: Means | None) -> dict[str, Reading]:
     estimates = intervals(found) if found is not None else []
 
-    def read(name: str, column: str) -> Interval | None:
+    def read(scale: Scale, column: str) -> Interval | None:
         if column not in cells.names or not estimates:
             return None
         mean = estimates[cells.names.index(column)]
         few = found is not None and found.few
-        return None if math.isnan(mean.value) else in_metric(mean, scale_of(name), few)
+        return None if math.isnan(mean.value) else in_metric(mean, scale, few)
 
     return {
         name: Reading(
-            source=read(name, f"{name}_source"),
-            quality=read(name, f"quality_{name}"),
-            clean=read(name, f"{name}_clean"),
-            passive=read(name, f"{name}_passive"),
-            target=read(name, f"{name}_target"),
-            control_source=read(name, f"control_{name}_source"),
-            control_clean=read(name, f"control_{name}_clean"),
-            control_passive=read(name, f"control_{name}_passive"),
-            control_target=read(name, f"control_{name}_target"),
+            source=read(scale, f"{name}_source"),
+            quality=read(scale, f"quality_{name}"),
+            clean=read(scale, f"{name}_clean"),
+            passive=read(scale, f"{name}_passive"),
+            target=read(scale, f"{name}_target"),
+            control_source=read(scale, f"control_{name}_source"),
+            control_clean=read(scale, f"control_{name}_clean"),
+            control_passive=read(scale, f"control_{name}_passive"),
+            control_target=read(scale, f"control_{name}_target"),
         )
-        for name in metrics
+        for scale in scales
+        for name in [scale.name]
     }
 
 

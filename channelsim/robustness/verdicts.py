@@ -20,7 +20,8 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
     The same question as in the summary, at the point estimate and without its bootstrap.
     """
     header = ledger.header()
-    gauge = damage_metric(header["metrics"]) if header["control"] else None
+    scales = header.get("scales", {})
+    gauge = damage_metric(header["metrics"], scales) if header["control"] else None
     for arm in ledger.arms():
         yield arm.arm, _verdict(ledger, arm.arm, gauge)
 
@@ -42,10 +43,11 @@ def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
 
 
 def _verdict(ledger: Ledger, arm: int, gauge: str | None) -> str:
-    cells = read_arm(ledger, ledger.header(), arm)
+    header = ledger.header()
+    cells, scales = read_arm(ledger, header, arm), header.get("scales", {})
     lost_to_noise = False
     if gauge is not None and cells.tally.verdicts:
         attack, control = (cells.mean(name) for name in FIRST)
         if attack is not None and control is not None:
-            lost_to_noise = beaten(attack, control, scale_of(gauge))
+            lost_to_noise = beaten(attack, control, scale_of(gauge, scales))
     return arm_verdict(cells.tally.verdicts, lost_to_noise) or records.OK

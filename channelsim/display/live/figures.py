@@ -47,8 +47,9 @@ class Figures:
     def __init__(self, info: RunInfo) -> None:
         self.info = info
         arms, metrics = len(info.arms), info.metrics
-        self.scales = [scale_of(name) for name in metrics]
-        self.gauge = damage_metric(metrics)
+        told = info.header.get("scales", {})
+        self.scales = [scale_of(name, told) for name in metrics]
+        self.gauge = damage_metric(metrics, told)
         self.columns = [f"{name}_source" for name in metrics]
         self.columns += [f"quality_{name}" for name in metrics]
         self._seen = np.zeros(info.total * info.max_attempts, dtype=np.bool_)
@@ -149,7 +150,7 @@ class Figures:
         self.active_attack |= bool(attacked.any())
         if self.gauge is None or not self.info.control:
             return
-        scale = scale_of(self.gauge)
+        scale = self.scales[self.info.metrics.index(self.gauge)]
         attack, control = (
             scale.damage(scale.to_additive(table[name]))
             for name in (f"{self.gauge}_passive", f"control_{self.gauge}_passive")
