@@ -26,7 +26,7 @@ from torch import Tensor
 from channelsim.errors import ChannelsimError, InputError
 
 _STRICT: ContextVar[bool] = ContextVar("_STRICT", default=False)
-USER_MODULE = "channelsim_user_"  # what the names of modules begin with that `use:` loads
+USER_MARK = "__channelsim_user__"  # among the builtins of what `use:` loads, and from beside it
 _DEEPEST = 4  # levels of an argument that are looked into
 _PACKAGE = Path(__file__).parent
 
@@ -239,8 +239,7 @@ def _frames(error: BaseException) -> Iterator[tuple[str, int, bool]]:
     if cause is not None and cause is not error:
         yield from _frames(cause)
     for frame, line in traceback.walk_tb(error.__traceback__):
-        name = str(frame.f_globals.get("__name__", ""))
-        yield frame.f_code.co_filename, line, name.startswith(USER_MODULE)
+        yield frame.f_code.co_filename, line, USER_MARK in frame.f_builtins
 
 
 @functools.cache

@@ -6,12 +6,13 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from channelsim.catalog import beside
 from channelsim.errors import InputError, did_you_mean
+from channelsim.own_code import raised
 
 
 def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
@@ -42,7 +43,7 @@ def load_class(file: Path, wanted: str) -> type:
     raise InputError(f"{file.name} has no class {wanted} ({listed}).{did_you_mean(wanted, there)}")
 
 
-def construct(cls: type, arguments: dict[str, Any], file: Path) -> Any:
+def construct(cls: type, arguments: dict[str, Any]) -> Any:
     """Call the constructor of a user's class with the scenario's keys."""
     try:
         signature = inspect.signature(cls)
@@ -56,20 +57,7 @@ def construct(cls: type, arguments: dict[str, Any], file: Path) -> Any:
     try:
         return cls(**arguments)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{cls.__name__}(…) raised {raised(error, file)}") from None
-
-
-def raised(error: BaseException, file: Path) -> str:
-    """An exception of the user's code in one sentence: what, and at which line of the file."""
-    text = " ".join(str(error).split())[:300]
-    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"SyntaxError: {error.msg} (line {error.lineno} of {Path(error.filename).name})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename) == file]
-    if own:
-        return f"{said} (line {own[-1].lineno} of {file.name})"
-    return said
+        raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
 
 
 def _run(file: Path) -> ModuleType:
@@ -81,23 +69,24 @@ def _run(file: Path) -> ModuleType:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     # The content is in the name: an edited file is a new module, an unchanged one is run once.
     name = "channelsim_user_" + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
-    if name in sys.modules:
+    if name in sys.modules and not beside.changed(file.parent):
         return sys.modules[name]
+    if beside.changed(file.parent):
+        beside.forget(file.parent)
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(file)
     sys.modules[name] = module  # dataclasses look their module up there
-    sys.path.insert(0, str(file.parent))  # for the modules beside it
+    module.__dict__["__builtins__"] = beside.namespace(file.parent)
     try:
         exec(compile(code, str(file), "exec"), module.__dict__)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, Exception | SystemExit):
-            raise InputError(f"running {file.name} raised {raised(error, file)}") from None
+            raise InputError(f"running {file.name} raised {raised(error)}") from None
         raise
-    finally:
-        sys.path.remove(str(file.parent))
+    beside.note(file.parent)
     return module
 
 

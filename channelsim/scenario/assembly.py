@@ -152,15 +152,13 @@ class Workshop:
         notice = f"runs code from {use}"
         if notice not in self.notices:
             self.notices.append(notice)
-        built = self._of_class(slot, cls, mapping, file, use)
+        built = self._of_class(slot, cls, mapping, use)
         found = replace(built, origin=(file, wanted), given=mapping)
         if found.part is not None:
             self.foreign[id(found.part)] = found
         return found
 
-    def _of_class(
-        self, slot: str, cls: type, arguments: dict[str, Any], file: Path, use: str
-    ) -> Built:
+    def _of_class(self, slot: str, cls: type, arguments: dict[str, Any], use: str) -> Built:
         contract = CONTRACTS[slot]
         if issubclass(cls, contract):
             if inspect.isabstract(cls):
@@ -176,7 +174,7 @@ class Workshop:
             def build() -> Built:
                 if hasattr(cls, "__pydantic_fields__"):
                     return validated(cls, arguments, self.folder)
-                return _constructed(cls, arguments, file)
+                return _constructed(cls, arguments)
 
             built = build()
             if built.part is None:
@@ -185,11 +183,11 @@ class Workshop:
         if slot == "codec" and issubclass(cls, nn.Module):
             if self.images is None:
                 return Built()
-            built = _constructed(cls, arguments, file)
+            built = _constructed(cls, arguments)
             if built.part is None:
                 return built
             return self._module(
-                built.part, cls.__name__, use, lambda: _constructed(cls, arguments, file).part
+                built.part, cls.__name__, use, lambda: _constructed(cls, arguments).part
             )
         what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
         return _wrong(
@@ -241,9 +239,9 @@ def validated(
     return Built(part)
 
 
-def _constructed(cls: type, arguments: dict[str, Any], file: Path) -> Built:
+def _constructed(cls: type, arguments: dict[str, Any]) -> Built:
     try:
-        return Built(user_code.construct(cls, arguments, file))
+        return Built(user_code.construct(cls, arguments))
     except InputError as error:
         return _wrong(error.message)
 
