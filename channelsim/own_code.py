@@ -108,8 +108,8 @@ def require_finite(label: str, values: Tensor) -> None:
     # without one is told apart by the dear question.
     if bool(torch.isfinite(values.sum())):
         return
-    broken = ~torch.isfinite(values).flatten(1).all(dim=1) if values.dim() else ~values.isfinite()
-    rows = broken.reshape(-1).nonzero().flatten().tolist()
+    finite = torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+    rows = (~finite).nonzero().flatten().tolist()
     if rows:
         raise RowsError.about(f"{label} returned NaN or infinity", rows, len(values))
 
