@@ -15,6 +15,7 @@ from channelsim import arithmetic
 from channelsim.adversaries.goals import loss_card
 from channelsim.channels import memories_s
 from channelsim.metrics.scales import own_scales
+from channelsim.own_code import is_foreign
 from channelsim.promises import Tried
 from channelsim.scenario import Scenario
 from channelsim.scenario.company import shared_paths
@@ -97,6 +98,18 @@ def _told_apart(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
     }
 
 
+def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
+    """Name and budget of the stages that are not of this package, by their place in the path."""
+    found: dict[str, dict[str, Any]] = {}
+    for place, stage in enumerate(scenario.arms[0].path):
+        if is_foreign(type(stage)):
+            told: dict[str, Any] = {"name": stage.label}
+            if isinstance(stage, Adversary):
+                told["budget"] = {"norm": stage.budget.norm, "epsilon": stage.budget.epsilon}
+            found[str(place)] = told
+    return found
+
+
 def header(
     scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
 ) -> dict[str, Any]:
@@ -154,5 +167,6 @@ def header(
         ),
         "contended": any(arm.link.contended for arm in scenario.arms),
         "threats": threats,
+        "own_stages": _own_stages(scenario),
         "shared_paths": shared_paths(arm.path for arm in scenario.arms),
     }

@@ -18,6 +18,7 @@ import yaml
 from channelsim import campaign
 from channelsim.campaign import Run
 from channelsim.display.live import scales as live_scales
+from channelsim.display.live.info import RunInfo
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
 from channelsim.metrics.scales import damage_metric, scale_of
@@ -845,6 +846,25 @@ def test_an_adversary_without_columns_has_its_budget_enforced_in_every_arm(
     again = replay(run.folder, 20)
     assert not again.flips
     assert run.summary().epsilon_key == "eve.budget.epsilon"
+
+
+def test_what_an_adversary_declares_in_code_alone_is_in_the_header_and_read_there(
+    tmp_path: Path,
+) -> None:
+    code = CONSTANT.replace(
+        "budget: Budget", 'budget: Budget = Budget(norm="psr_db", epsilon=-10.0)'
+    )
+    run = campaign.run(study(tmp_path, code, path=[use("Constant")]), out=tmp_path / "one")
+    info = RunInfo(run.header(), tuple(run.ledger().arms()))
+    assert info.adversary_on(0)
+    assert info.budgets(0) == [("constant", "psr_db", -10.0)]
+    path = [use("Constant", budget={"norm": "psr_db", "epsilon": -10})]
+    sweep = {"constant.budget.epsilon": [-20, 0]}
+    run = campaign.run(study(tmp_path, code, path=path, sweep=sweep), out=tmp_path / "two")
+    info = RunInfo(run.header(), tuple(run.ledger().arms()))
+    assert run.summary().epsilon_in_db
+    assert info.budgets(1) == [("constant", "psr_db", 0.0)]
+    assert "dB" in info.short["constant.budget.epsilon"]
 
 
 def test_an_adversarys_verdicts_are_checked(tmp_path: Path) -> None:

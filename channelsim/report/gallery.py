@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from channelsim import records
 from channelsim.metrics.scales import damage_metric, scale_of
-from channelsim.robustness.names import epsilon_key_of, in_decibels, number, short_names
+from channelsim.robustness.names import (
+    epsilon_key_of,
+    in_decibels,
+    number,
+    scenario_of,
+    short_names,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +116,7 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     header, arms = ledger.header(), ledger.arms()
     count = int(header["count"])
     key = epsilon_key_of(header["swept_keys"])
-    in_db = key is not None and in_decibels(header.get("scenario"), key)
+    in_db = key is not None and in_decibels(scenario_of(header), key)
     short = short_names(header["swept_keys"], key, in_db)
     # Of other messages only the arms to which they are the worst, or the newest, have pictures.
     sample = (header.get("scenario") or {}).get("images", count)

@@ -16,7 +16,7 @@ from channelsim.robustness.coverage import Coverage, coverages
 from channelsim.robustness.curves import CurveCells, areas_of, counts_bits
 from channelsim.robustness.gain import adversarial_gain, beaten
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
-from channelsim.robustness.names import epsilon_key_of, in_decibels
+from channelsim.robustness.names import epsilon_key_of, in_decibels, scenario_of
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.resampling import Resampled, unit_of
 from channelsim.robustness.timeline import Timeline, timelines
@@ -178,7 +178,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         points.append(_point(arm, cells, header, resampler))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, scales)
-    in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
+    in_db = epsilon_key is not None and in_decibels(scenario_of(header), epsilon_key)
     measured = list(curves.values())
     compared: tuple[Comparison, ...] = ()
     if epsilon_key is not None and measured:
@@ -203,7 +203,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
             ledger, header, arms, _resamplers(int(header["seed"]), unit.what.in_time), unit
         ),
         timelines=timelines(ledger, header, arms),
-        in_bits=counts_bits(header.get("scenario")),
+        in_bits=counts_bits(scenario_of(header)),
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),

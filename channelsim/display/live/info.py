@@ -59,11 +59,10 @@ class RunInfo:
         """Dotted keys of the sweep."""
         return tuple(self.header["swept_keys"])
 
-    @property
+    @cached_property
     def scenario(self) -> Mapping[str, Any]:
         """The resolved scenario."""
-        found = self.header.get("scenario")
-        return found if isinstance(found, Mapping) else {}
+        return names.scenario_of(self.header)
 
     @cached_property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
