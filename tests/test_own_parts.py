@@ -467,6 +467,17 @@ def test_two_constructions_must_agree(tmp_path: Path) -> None:
     assert "Random.encode answers differently when the part is constructed a second time" in message
     assert "load weights from a file, or draw them from a generator with a fixed seed" in message
     Scenario.load(study(tmp_path, code, {"mine": {"codec": use("Random", seed=3)}}))
+    once = """
+    USED = []
+
+    class Once(Means):
+        def __init__(self):
+            super().__init__()
+            assert not USED, "taken"
+            USED.append(1)
+    """
+    message = refused(study(tmp_path, once, {"mine": {"codec": use("Once")}}))
+    assert "it can be constructed only once (Once(…) raised AssertionError: taken (line" in message
     message = refused(study(tmp_path, code, metrics=[use("Drifting")]))
     assert "Drifting.measure answers differently when the part is constructed a second" in message
 

@@ -179,7 +179,7 @@ class Workshop:
             built = build()
             if built.part is None:
                 return built
-            return self._tried(built.part, cls.__name__, lambda: build().part)
+            return self._tried(built.part, cls.__name__, lambda: _second(build()))
         if slot == "codec" and issubclass(cls, nn.Module):
             if self.images is None:
                 return Built()
@@ -187,7 +187,7 @@ class Workshop:
             if built.part is None:
                 return built
             return self._module(
-                built.part, cls.__name__, use, lambda: _constructed(cls, arguments).part
+                built.part, cls.__name__, use, lambda: _second(_constructed(cls, arguments))
             )
         what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
         return _wrong(
@@ -244,6 +244,17 @@ def _constructed(cls: type, arguments: dict[str, Any]) -> Built:
         return Built(user_code.construct(cls, arguments))
     except InputError as error:
         return _wrong(error.message)
+
+
+def _second(built: Built) -> Any:
+    """A part that was constructed before, once more."""
+    if built.part is None:
+        reason = built.faults[0].text if built.faults else "nothing came of it"
+        raise InputError(
+            f"it can be constructed only once ({reason}), and a run that is resumed or replayed"
+            " constructs it again"
+        )
+    return built.part
 
 
 def _opened(built: Built) -> Built:
