@@ -136,22 +136,34 @@ class Scale:
 
 def kept(name: str, scales: Mapping[str, Mapping[str, Any]]) -> Scale | None:
     """The scale of a metric as a run's header keeps it (``scales``); None where it says nothing."""
-    told = scales.get(name)
-    if told is None:
+    told = scales.get(name) if isinstance(scales, Mapping) else None
+    if not isinstance(told, Mapping):
         return None
     if told.get("averaged_as") not in _FORMS:
         raise InputError(
-            f"the header says that {name} is averaged as {told.get('averaged_as')!r}, which this"
-            f" version does not know (known: {', '.join(_FORMS)})"
+            f"the header says that {name} is averaged as {told.get('averaged_as')!r:.40}, which"
+            f" this version does not know (known: {', '.join(_FORMS)})"
         )
+    better, factor = told.get("higher_is_better"), told.get("factor")
+    numbers = [
+        factor,
+        *(one for one in (told.get("perfect"), told.get("limit")) if one is not None),
+    ]
+    if not isinstance(better, bool) or not all(map(_is_number, numbers)) or not factor:
+        raise InputError(f"the header does not say how {name} is to be read: it is damaged")
     return Scale(
         name=name,
-        higher_is_better=told["higher_is_better"],
-        perfect=told["perfect"],
-        limit=told["limit"],
+        higher_is_better=better,
+        perfect=told.get("perfect"),
+        limit=told.get("limit"),
         form=told["averaged_as"],
-        factor=told["factor"],
+        factor=factor,
     )
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def declared(name: str, metric: Any, called: str = "") -> Scale:
@@ -182,7 +194,7 @@ def _number(called: str, metric: Any, field: str) -> float | None:
     value = getattr(metric, field, None)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         raise InputError(
             f"{called}: {field} must be a finite number or None, is {value!r:.40}; None where an"
             " image against itself measures infinity"

@@ -826,6 +826,9 @@ def test_a_header_without_declarations_opens_and_one_of_an_unknown_scale_is_name
     told = {"mae": {"higher_is_better": False, "averaged_as": "octaves"}}
     with pytest.raises(InputError, match="mae is averaged as 'octaves', which this version does"):
         scale_of("mae", told)
+    told = {"mae": {"higher_is_better": "no", "averaged_as": "square", "factor": 1.0}}
+    with pytest.raises(InputError, match="does not say how mae is to be read: it is damaged"):
+        scale_of("mae", told)
 
 
 CONSTANT = """
