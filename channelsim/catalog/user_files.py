@@ -1,8 +1,10 @@
 """Which files of the user's a part of his own was made from: those his code imported or read.
 
 Python tells of every file that it opens (`sys.addaudithook`); what belongs to Python, to installed
-packages and to this program is left out. A library that opens files by itself is not heard, so a
-file named in a part's keys counts as read, and what came of it is seen in its parameters.
+packages and to this program is left out. A module that a file beside the part imports somewhere in
+its text counts before it is imported: a method may do so late, in the middle of a run. A library
+that opens files by itself is not heard, so a file named in a part's keys counts as read, and what
+came of it is seen in its parameters.
 """
 
 from __future__ import annotations
@@ -12,17 +14,45 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from channelsim.errors import InputError
 from channelsim.files import sha256_of
 
 _HEARD: list[set[str]] = []  # one per recording under way
 _BY_MODULE: dict[str, Mapping[str, str]] = {}  # a module's name → its files with their SHA-256
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64")
+
+
+# The only files whose code may be run just now; None: any, for whoever runs a scenario of his own.
+_ONLY: ContextVar[frozenset[Path] | None] = ContextVar("only", default=None)
+
+
+class NotAllowedError(InputError):
+    """Code of a file was to be run that nobody has agreed to."""
+
+
+@contextmanager
+def only_from(files: Collection[Path]) -> Iterator[None]:
+    """Inside, of all code of users that of these files runs (absolute names) and no other."""
+    _listen()
+    token = _ONLY.set(frozenset(files))
+    try:
+        yield
+    finally:
+        _ONLY.reset(token)
+
+
+def require_allowed(file: str) -> None:
+    """Refuse a file of a user's whose code may not be run just now."""
+    allowed = _ONLY.get()
+    if allowed is not None and Path(file) not in allowed:
+        raise NotAllowedError(f"{file} is not among the files whose code may be run here")
 
 
 @contextmanager
@@ -37,6 +67,16 @@ def recorded() -> Iterator[set[str]]:
         _HEARD.pop()
         if _HEARD:
             _HEARD[-1].update(heard)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Inside, what is opened is none of a part's: this program reads for itself."""
+    _HEARD.append(set())
+    try:
+        yield
+    finally:
+        _HEARD.pop()
 
 
 def of_the_user(heard: Iterable[str], file: Path) -> dict[str, str]:
@@ -75,6 +115,8 @@ def _listen() -> None:
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("exec", "import") and _ONLY.get() is not None:
+        _require_code_allowed(event, arguments)
     if event != "open" or not _HEARD:
         return
     path, _, flags = arguments
@@ -82,6 +124,18 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         writes = flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_TRUNC
         if not writes:
             _HEARD[-1].add(os.path.normpath(Path.cwd() / os.fsdecode(path)))
+
+
+def _require_code_allowed(event: str, arguments: tuple[Any, ...]) -> None:
+    """Whatever way its code takes to run: a module of a package, `importlib`, a compiled file."""
+    if event == "exec":
+        file = getattr(arguments[0], "co_filename", "")
+    else:  # a compiled module has a file here
+        file = arguments[1]
+    if not isinstance(file, str) or not Path(file).is_absolute():
+        return
+    if _is_the_users(file, None):
+        require_allowed(file)
 
 
 def _source(name: str) -> str:
@@ -95,9 +149,9 @@ def _source(name: str) -> str:
     return name
 
 
-def _is_the_users(name: str, folder: Path) -> bool:
+def _is_the_users(name: str, folder: Path | None) -> bool:
     path = Path(name)
-    if path.is_relative_to(folder):
+    if folder is not None and path.is_relative_to(folder):
         return True
     return not any(path.is_relative_to(place) for place in _elsewhere())
 
@@ -112,30 +166,53 @@ def _elsewhere() -> tuple[str, ...]:
 
 
 def _imports(file: Path) -> set[str]:
-    """Files of loaded modules that a file imports, and those of theirs: none is read twice."""
+    """Files of modules that a file imports, and those of theirs: none is read twice.
+
+    Those that lie beside it count whether they are loaded yet or not.
+    """
     found: set[str] = set()
     waiting = [str(file)]
     while waiting:
-        for name in _named(Path(waiting.pop())):
-            origin = getattr(sys.modules.get(name), "__file__", None)
-            if not origin or origin in found or not _is_the_users(origin, file.parent):
-                continue
-            found.add(origin)
-            waiting.append(origin)
+        for origin in _named(Path(waiting.pop()), file.parent):
+            if origin not in found and _is_the_users(origin, file.parent):
+                found.add(origin)
+                waiting.append(origin)
     return found
 
 
-def _named(file: Path) -> set[str]:
-    """Names of the modules that a file of Python imports anywhere in its text."""
+def _named(file: Path, folder: Path) -> Iterator[str]:
+    """Files of the modules that a file of Python imports anywhere in its text."""
+    if file.suffix != ".py":
+        return
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    names: set[str] = set()
+        return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    # `import a.b` runs a as well.
-    return names | {name.rpartition(".")[0] for name in names if "." in name}
+            for alias in node.names:
+                yield from _found(alias.name, folder)
+        elif isinstance(node, ast.ImportFrom):
+            home = file.parents[node.level - 1] if 0 < node.level <= len(file.parents) else None
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}" if node.module else alias.name
+                yield from _found(name, folder if home is None else home, absolute=home is None)
+
+
+def _found(name: str, folder: Path, absolute: bool = True) -> Iterator[str]:
+    """Files of a module and of the packages around it (`import a.b` runs a as well)."""
+    parts = name.split(".")
+    if not absolute:
+        yield from _there(folder / "__init__.py")
+    for length in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:length])
+        beside = [*_there(place.with_name(f"{place.name}.py")), *_there(place / "__init__.py")]
+        yield from beside
+        loaded = sys.modules.get(".".join(parts[:length])) if absolute and not beside else None
+        if origin := getattr(loaded, "__file__", None):
+            yield origin
+
+
+def _there(file: Path) -> Iterator[str]:
+    if file.is_file():
+        yield str(file)
