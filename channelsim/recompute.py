@@ -12,7 +12,6 @@ from torch import Tensor
 
 from channelsim import part_prints
 from channelsim.calibration import Paths, calibrate
-from channelsim.catalog.user_files import only_from
 from channelsim.consent import Consent, agreed
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
@@ -22,6 +21,7 @@ from channelsim.records import Batch, Outcome
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
 from channelsim.stand_ins import Recorded
+from channelsim.user_files import only_from
 
 
 class Recomputation:

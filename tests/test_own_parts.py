@@ -857,7 +857,7 @@ def test_an_adversary_without_columns_has_its_budget_enforced_in_every_arm(
     for epsilon in epsilons:
         found = table[table["eve.budget.epsilon"] == epsilon][column_name].astype(float)
         assert found.to_numpy() == pytest.approx(epsilon, abs=1e-4, rel=1e-5)
-    again = replay(run.folder, 20)
+    again = replay(run.folder, 20, allow_code=True)
     assert not again.flips
     assert run.summary().epsilon_key == "eve.budget.epsilon"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from channelsim.catalog import user_files
+from channelsim import user_files
 from channelsim.files import sha256_of
 from channelsim.own_code import USER_MARK
 

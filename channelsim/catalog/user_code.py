@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from channelsim.catalog import beside, user_files
+from channelsim import user_files
+from channelsim.catalog import beside
 from channelsim.errors import InputError, did_you_mean
 from channelsim.files import written_name
 from channelsim.own_code import raised

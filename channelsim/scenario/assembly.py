@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code, user_files
+from channelsim import user_files
+from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code
 from channelsim.catalog.part_errors import faults_of
 from channelsim.catalog.trials import TRAINING, Images
 from channelsim.codecs import zoo_names
