@@ -758,6 +758,66 @@ def test_the_gain_of_a_metric_of_ones_own_is_that_of_the_same_metric_built_in(
     assert len(own.areas) == len(built_in.areas) > 0
 
 
+@pytest.mark.parametrize("goal", ["damage", "image"])
+def test_receivers_are_compared_by_a_metric_of_ones_own_as_by_the_same_one_built_in(
+    tmp_path: Path, goal: str
+) -> None:
+    code = """
+    @part
+    class Mine(Metric):
+        kind: ClassVar[str] = "mine_db"
+        higher_is_better: ClassVar[bool] = True
+        limit: ClassVar[float | None] = 34.0
+        def measure(self, images, references):
+            return -10 * torch.log10((images - references).square().flatten(1).mean(1))
+        def to_additive(self, values):
+            return 10.0 ** (-np.asarray(values) / 10)
+        def from_additive(self, values):
+            return -10 * np.log10(np.asarray(values))
+
+    class Halves(Means):
+        def decode(self, latents):
+            return 0.5 * super().decode(latents)
+    """
+    wanted = {"kind": "damage"} if goal == "damage" else {"kind": "image", "target": "black"}
+    receivers = {name.lower(): {"codec": use(name)} for name in ("Means", "Halves")}
+    sweep = {"mallory.budget.epsilon": [-20, -10, 0]}
+    found = []
+    for number, metric in enumerate(["psnr", use("Mine")]):
+        file = study(
+            tmp_path,
+            code,
+            receivers=receivers,
+            path=[{**ATTACK, "goal": wanted}, AWGN],
+            metrics=[metric],
+            primary="mine_db" if number else "psnr",
+            sweep=sweep,
+        )
+        run = campaign.run(file, out=tmp_path / str(number))
+        (tmp_path / "mine.py").unlink()
+        found.append(run)
+    built_in, own = (run.summary() for run in found)
+    assert built_in.primary is not None
+    assert own.primary is not None
+    assert own.primary.metric == "mine_db"
+    assert own.primary.unit == built_in.primary.unit == "dB"
+    pairs = list(zip(own.primary.members, built_in.primary.members, strict=True))
+    assert pairs
+    for mine, psnr in pairs:
+        assert mine.better == psnr.better == "halves"  # `Means` shows black as 0.3
+        assert mine.difference.value == pytest.approx(psnr.difference.value, abs=1e-4)
+    assert len(own.primary.areas) == len(built_in.primary.areas)
+    verdicts = [[point.verdict for point in one.points] for one in (own, built_in)]
+    assert verdicts[0] == verdicts[1]
+    for ours, theirs in zip(own.points, built_in.points, strict=True):
+        assert (ours.approach is None) == (theirs.approach is None) == (goal == "damage")
+        if ours.approach is not None and theirs.approach is not None:
+            assert ours.approach.got_nearer == theirs.approach.got_nearer
+            assert ours.approach.attack.value == pytest.approx(theirs.approach.attack.value)
+    infos = [RunInfo(run.header(), tuple(run.ledger().arms())) for run in found]
+    assert [info.gauge_of(0) for info in infos] == ["psnr", "mine_db"]
+
+
 def test_the_mean_of_a_metric_of_ones_own_is_taken_on_the_scale_it_declares(tmp_path: Path) -> None:
     code = """
     @part
