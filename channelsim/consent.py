@@ -15,6 +15,7 @@ from typing import Any
 
 from channelsim.errors import InputError
 from channelsim.files import sha256_of
+from channelsim.user_files import of_the_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ def code_files(header: Mapping[str, Any], run: Path) -> list[CodeFile]:
     """
     listed = dict(_listed(header))
     named = list(dict.fromkeys(_named(header.get("scenario"))))
+    if "parts" not in header:  # as it was before files were listed: what they import is code too
+        named += [Path(name) for path in named for name in of_the_user((), path)]
     changed, found = [], []
     for path in dict.fromkeys((*named, *listed)):
         now, then = sha256_of(path), listed.get(path)

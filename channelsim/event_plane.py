@@ -108,6 +108,7 @@ def _simulated(
             count=count,
             most=max(attempts),
             metrics=[metric.kind for metric in scenario.metrics],
+            scales=header["scales"],
         ),
         memo=memo or NoMemo(),
         emit=outbox.append,

@@ -14,6 +14,8 @@ import channelsim
 from channelsim import arithmetic
 from channelsim.adversaries.goals import loss_card
 from channelsim.channels import memories_s
+from channelsim.metrics.scales import own_scales
+from channelsim.own_code import is_foreign
 from channelsim.part_prints import by_name, prints
 from channelsim.promises import Tried
 from channelsim.scenario import Scenario
@@ -80,6 +82,18 @@ def git_revision() -> str | None:
     return answer.stdout.strip() or None
 
 
+def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
+    """Name and budget of the stages that are not of this package, by their place in the path."""
+    found: dict[str, dict[str, Any]] = {}
+    for place, stage in enumerate(scenario.arms[0].path):
+        if is_foreign(type(stage)):
+            told: dict[str, Any] = {"name": stage.label}
+            if isinstance(stage, Adversary):
+                told["budget"] = {"norm": stage.budget.norm, "epsilon": stage.budget.epsilon}
+            found[str(place)] = told
+    return found
+
+
 def header(
     scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
 ) -> dict[str, Any]:
@@ -114,6 +128,7 @@ def header(
         "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
         "metrics": [metric.kind for metric in scenario.metrics],
         "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
+        "scales": own_scales(scenario.metrics),  # what metrics of the user's own declare
         "loss_cards": losses,  # what the adversaries' losses look through
         "control": scenario.control,
         "judged": any(map(judged, scenario.arms)),
@@ -139,5 +154,6 @@ def header(
         ),
         "contended": any(arm.link.contended for arm in scenario.arms),
         "threats": threats,
+        "own_stages": _own_stages(scenario),
         "shared_paths": shared_paths(arm.path for arm in scenario.arms),
     }

@@ -72,8 +72,8 @@ def frozen(value: Any, without: set[str], path: str = "") -> Any:
 
 
 @contextmanager
-def _located(first: int) -> Iterator[None]:
-    """Inside, an error about rows of a chunk of the training split names its images."""
+def _located(first: int, split: str = "the training split") -> Iterator[None]:
+    """Inside, an error about rows of a chunk of images names these."""
     try:
         yield
     except RowsError as error:
@@ -81,7 +81,7 @@ def _located(first: int) -> Iterator[None]:
             raise
         low, high = first + min(error.rows), first + max(error.rows)
         which = f"image {low}" if low == high else f"images {low} to {high}"
-        raise InputError(f"{error.message}: {which} of the training split") from error
+        raise InputError(f"{error.message}: {which} of {split}") from error
 
 
 class Fitting:
@@ -282,10 +282,10 @@ class Fitting:
         rows, times = np.unique(index, return_counts=True)
         scores = {}
         for metric in self.scenario.metrics:
-            values = [
-                metric(self.mean_image.expand_as(chunk), as_float(chunk))
-                for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK)
-            ]
+            values: list[Tensor] = []
+            for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK):
+                with _located(_CHUNK * len(values), "those sent"):
+                    values.append(metric(self.mean_image.expand_as(chunk), as_float(chunk)))
             additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
             mean = np.average(additive, weights=times, keepdims=True)
             scores[metric.kind] = float(metric.from_additive(mean)[0])

@@ -8,9 +8,10 @@ where a run was interrupted. So the images of two equal runs are equal, and thei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Keepsakes:
 
     ``first``: of how many messages per arm every attempt is kept; 0: nothing at all is. ``last``:
     number of the last attempt that each arm allows. An attempt's key is
-    (arm · ``count`` + message) · ``most`` + number.
+    (arm · ``count`` + message) · ``most`` + number. ``scales``: as the header keeps them.
 
     Newest and worst count transmissions, at the attempt that ends them: that which was accepted, or
     the last one allowed. Newest is what arrived last in simulated time. Worst is by the metric from
@@ -56,12 +57,20 @@ class Keepsakes:
     """
 
     def __init__(
-        self, *, first: int, last: Sequence[int], count: int, most: int, metrics: Sequence[str]
+        self,
+        *,
+        first: int,
+        last: Sequence[int],
+        count: int,
+        most: int,
+        metrics: Sequence[str],
+        scales: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         self._first, self._count, self._most = first, count, most
-        gauge = damage_metric(metrics)
+        gauge = damage_metric(metrics, scales)
         self.column = None if gauge is None else f"{gauge}_source"
-        self._sign = -1.0 if gauge is not None and scale_of(gauge).higher_is_better else 1.0
+        better = gauge is not None and scale_of(gauge, scales).higher_is_better
+        self._sign = -1.0 if better else 1.0
         self._last = np.array(last, dtype=np.int64)
         self._arms = [_Arm((-np.inf, -1), []) for _ in last]
         self._newest = np.full(len(last), -np.inf)  # when it arrived, by arm

@@ -1,9 +1,10 @@
 """Where the program calls code of its user's: what it lends that code, and says when it fails.
 
 An author of a part writes one method, and the program calls it through `asked`. For a class that is
-not the package's own the arguments are lent: what is written into one of them is found, by its
-name, and reaches nobody else; what it answers is copied, so that a buffer which it fills anew at
-its next call is in nobody's hands. What it raises is said to be its own, with its file and line.
+not the package's own the arguments are copies, so that what is written into one reaches nobody
+else; `strictly`, in trials, that is refused, and the argument named. What it answers is copied too:
+a buffer which it fills anew at its next call is in nobody's hands. What it raises is said to be its
+own, with its file and line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from torch import Tensor
 
 from channelsim.errors import ChannelsimError, InputError
 
-USER_MODULE = "channelsim_user_"  # what the names of modules begin with that `use:` loads
+_STRICT: ContextVar[bool] = ContextVar("_STRICT", default=False)
+USER_MARK = "__channelsim_user__"  # among the builtins of what `use:` loads, and from beside it
 _DEEPEST = 4  # levels of an argument that are looked into
 _PACKAGE = Path(__file__).parent
 
@@ -62,11 +65,6 @@ def asked(label: str, owner: object, function: Callable[..., Any], **given: Any)
     if not is_foreign(type(owner)):
         return function(*given.values())
     lent = {name: _lent(value) for name, value in given.items()}
-    before = [
-        (name, value, _copied(value))
-        for key, whole in lent.items()
-        for name, value in _numbers(key, whole)
-    ]
     try:
         answer = function(*lent.values())
     except ChannelsimError:
@@ -77,14 +75,31 @@ def asked(label: str, owner: object, function: Callable[..., Any], **given: Any)
         sentence = f"{label} raised {raised(error)}; that is code of your own"
         rows = _length(given)
         raise OwnCodeError.about(sentence, range(rows), rows) from error
-    for name, value, old in before:
-        if not _same(value, old):
+    if _STRICT.get():
+        for key, value in given.items():
+            _require_untouched(label, key, value, lent[key])
+    return _owned(answer)
+
+
+@contextmanager
+def strictly() -> Iterator[None]:
+    """Inside, a method that writes into an argument is refused."""
+    token = _STRICT.set(True)
+    try:
+        yield
+    finally:
+        _STRICT.reset(token)
+
+
+def _require_untouched(label: str, name: str, value: Any, lent: Any) -> None:
+    after = dict(_numbers(name, lent))
+    for where, old in _numbers(name, value):
+        if where in after and not _same(after[where], old):
             raise InputError(
-                f"{label} writes into its argument {name}, which others read after it; work on a"
+                f"{label} writes into its argument {where}, which others read after it; work on a"
                 " copy (.clone()), or use operations that make a new tensor (x.clamp(…), not"
                 " x.clamp_(…); no inplace=True at its beginning)"
             )
-    return _owned(answer)
 
 
 def require_finite(label: str, values: Tensor) -> None:
@@ -93,8 +108,8 @@ def require_finite(label: str, values: Tensor) -> None:
     # without one is told apart by the dear question.
     if bool(torch.isfinite(values.sum())):
         return
-    broken = ~torch.isfinite(values).flatten(1).all(dim=1) if values.dim() else ~values.isfinite()
-    rows = broken.reshape(-1).nonzero().flatten().tolist()
+    finite = torch.isfinite(values).reshape(len(values), -1).all(dim=1)
+    rows = (~finite).nonzero().flatten().tolist()
     if rows:
         raise RowsError.about(f"{label} returned NaN or infinity", rows, len(values))
 
@@ -141,15 +156,27 @@ def told() -> Iterator[None]:
 
 
 def _lent(value: Any) -> Any:
-    """A copy of a tensor, through which gradients flow; rows whose draws are copies."""
+    """The same with copies of all tensors (through which gradients flow) and arrays.
+
+    What has a flag ``lends`` is told to copy what it gives out, too.
+    """
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, Mapping):
         return {key: _lent(inner) for key, inner in value.items()}
-    lend = getattr(value, "lent", None)
-    return lend() if callable(lend) else value
+    if not _is_record(value):
+        return value
+    fields = [field.name for field in dataclasses.fields(value)]
+    copies = {name: _lent(getattr(value, name)) for name in fields if not name.startswith("_")}
+    return dataclasses.replace(value, **copies | ({"lends": True} if "lends" in fields else {}))
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a value is one of this package's plain dataclasses."""
+    plain = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return plain and not is_foreign(type(value)) and not hasattr(value, "__pydantic_fields__")
 
 
 def _owned(answer: Any) -> Any:
@@ -174,15 +201,11 @@ def _numbers(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Tenso
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
             yield from _numbers(f"{name}[{place}]", inner, depth + 1)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+    elif _is_record(value):
         for field in dataclasses.fields(value):
             if not field.name.startswith("_"):
                 inner = getattr(value, field.name)
                 yield from _numbers(f"{name}.{field.name}", inner, depth + 1)
-
-
-def _copied(value: Tensor | np.ndarray) -> Tensor | np.ndarray:
-    return value.detach().clone() if isinstance(value, Tensor) else value.copy()
 
 
 def _same(value: Tensor | np.ndarray, old: Tensor | np.ndarray) -> bool:
@@ -191,7 +214,7 @@ def _same(value: Tensor | np.ndarray, old: Tensor | np.ndarray) -> bool:
         assert isinstance(old, np.ndarray)
         return value.shape == old.shape and bool(np.array_equal(value, old, equal_nan=_real(old)))
     assert isinstance(old, Tensor)
-    value = value.detach()
+    value, old = value.detach(), old.detach()
     if value.shape != old.shape or value.dtype != old.dtype:
         return False
     return torch.equal(value, old) or bool(((value == old) | (value.isnan() & old.isnan())).all())
@@ -216,8 +239,7 @@ def _frames(error: BaseException) -> Iterator[tuple[str, int, bool]]:
     if cause is not None and cause is not error:
         yield from _frames(cause)
     for frame, line in traceback.walk_tb(error.__traceback__):
-        name = str(frame.f_globals.get("__name__", ""))
-        yield frame.f_code.co_filename, line, name.startswith(USER_MODULE)
+        yield frame.f_code.co_filename, line, USER_MARK in frame.f_builtins
 
 
 @functools.cache

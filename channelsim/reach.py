@@ -20,7 +20,7 @@ from channelsim import arithmetic
 from channelsim.adversaries.goals import TargetImage, distance
 from channelsim.calibration import Paths
 from channelsim.fitting import adversaries_of
-from channelsim.metrics.scales import damage_metric
+from channelsim.metrics.scales import damage_metric, own_scales
 from channelsim.parts import Metric
 from channelsim.records import Ints
 from channelsim.rows import Knowledge, Rows
@@ -66,7 +66,7 @@ def _goal(arm: Arm) -> TargetImage | None:
 def _measured(scenario: Scenario, goal: TargetImage) -> Metric | None:
     """The metric in which distances to the target are told: the loss where it is measured."""
     metrics = {metric.kind: metric for metric in scenario.metrics}
-    usual = damage_metric(list(metrics))
+    usual = damage_metric(list(metrics), own_scales(scenario.metrics))
     return metrics.get(goal.loss) or (None if usual is None else metrics[usual])
 
 

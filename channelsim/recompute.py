@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from channelsim import part_prints
 from channelsim.calibration import Paths, calibrate
-from channelsim.catalog.user_code import only_from
 from channelsim.consent import Consent, agreed
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
@@ -21,6 +21,7 @@ from channelsim.records import Batch, Outcome
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
 from channelsim.stand_ins import Recorded
+from channelsim.user_files import only_from
 
 
 class Recomputation:
@@ -46,18 +47,23 @@ class Recomputation:
             self.header: Mapping[str, Any] = ledger.raw_header()
         if not isinstance(self.header.get("scenario"), Mapping):
             raise damaged(self._ledger, "its header has no scenario")
-        with only_from(agreed(self.header, folder, allow_code)):
+        self._allowed = agreed(self.header, folder, allow_code)
+        with self.allowed():
             self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
-        remedy = "Put that back to compute it again"
-        if "parts" in self.header:
-            part_prints.same_as(self.header, self.scenario, folder, remedy)
-        if self.scenario.hash != self.header["scenario_hash"]:
-            raise InputError(
-                f"{folder}: the files this scenario refers to (weights, code, targets) are not"
-                " those of the run any more; put them back to compute it again"
-            )
-        fitted = self.header.get("calibration", {}).get("fitted")
-        self.paths: Paths = calibrate(self.scenario, fitted)
+            remedy = "Put that back to compute it again"
+            if "parts" in self.header:
+                part_prints.same_as(self.header, self.scenario, folder, remedy)
+            if self.scenario.hash != self.header["scenario_hash"]:
+                raise InputError(
+                    f"{folder}: the files this scenario refers to (weights, code, targets) are not"
+                    " those of the run any more; put them back to compute it again"
+                )
+            fitted = self.header.get("calibration", {}).get("fitted")
+            self.paths: Paths = calibrate(self.scenario, fitted)
+
+    def allowed(self) -> AbstractContextManager[None]:
+        """Inside, of all code of users that runs to which was agreed: methods may import late."""
+        return only_from(self._allowed)
 
     def path(self, arm: int) -> SignalPath:
         """The signal path of an arm."""
@@ -68,19 +74,20 @@ class Recomputation:
         self, arm: int, attempts: Sequence[int]
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
         """At most ``block_rows`` attempts of one arm, by key: see `SignalPath.look`."""
-        batch, stand_in = self._recorded(arm, attempts)
-        path = self.path(arm)
-        if not path.defence.last:
-            return path.look(batch)
-        images = path.defence.fallback.expand(len(batch), *path.defence.fallback.shape).clone()
-        wanted = sorted({key for key in stand_in if key is not None})
-        for start in range(0, len(wanted), path.block_rows):
-            keys = wanted[start : start + path.block_rows]
-            shown = path.look(self._recorded(arm, keys)[0])[1]["received"]
-            for row, key in enumerate(stand_in):
-                if key in keys:
-                    images[row] = shown[keys.index(key)]
-        return path.look(batch, Recorded(stand_in, images))
+        with self.allowed():
+            batch, stand_in = self._recorded(arm, attempts)
+            path = self.path(arm)
+            if not path.defence.last:
+                return path.look(batch)
+            images = path.defence.fallback.expand(len(batch), *path.defence.fallback.shape).clone()
+            wanted = sorted({key for key in stand_in if key is not None})
+            for start in range(0, len(wanted), path.block_rows):
+                keys = wanted[start : start + path.block_rows]
+                shown = path.look(self._recorded(arm, keys)[0])[1]["received"]
+                for row, key in enumerate(stand_in):
+                    if key in keys:
+                        images[row] = shown[keys.index(key)]
+            return path.look(batch, Recorded(stand_in, images))
 
     def _recorded(self, arm: int, attempts: Sequence[int]) -> tuple[Batch, list[int | None]]:
         """What the ledger knows of some attempts that no computation can tell."""

@@ -109,7 +109,7 @@ class Rows:
     ``exact``: the columns in double precision, for those that tell times (`exactly`).
     ``mean``: the mean codeword on the wire, [K]; None where nobody measured it. ``fitted``: what
     the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``:
-    whether columns and draws are given out as copies, see `lent`.
+    whether columns and draws are given out as copies, to code that may change them.
     """
 
     name: str
@@ -143,10 +143,6 @@ class Rows:
         """A column in double precision, float64 [N]: a float32 coherence time would drift."""
         found = self.exact.get(column)
         return self.columns[column].double().cpu().numpy() if found is None else found
-
-    def lent(self) -> Rows:
-        """The same rows for code of the user's, which may change what it draws from them."""
-        return replace(self, lends=True)
 
     def _given(self, values: Tensor) -> Tensor:
         return values.clone() if self.lends else values

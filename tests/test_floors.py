@@ -41,7 +41,7 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
             "stretches": {"stretches"},
             "scales": {"scales"},
             "weight_files": {"weight_files"},
-            "consent": {"consent"},
+            "consent": {"consent", "user_files"},
             "own_code": {"own_code"},
         },
     ),

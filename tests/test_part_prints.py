@@ -134,6 +134,31 @@ def test_a_file_read_only_when_it_is_needed_counts_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "lazily",
+    [
+        "import late_gains",
+        "from late_package.inner import NUMBER",
+        "if len(latents) > 1000: import late_gains",
+        "if len(latents) > 1000: from late_package import inner",
+    ],
+)
+def test_what_a_method_imports_late_or_perhaps_never_is_listed(lazily: str, tmp_path: Path) -> None:
+    folder = helped(tmp_path, "gains_with_late", lazily)
+    (folder / "late_gains.py").write_text("import later_gains\n")
+    (folder / "later_gains.py").write_text("GAIN = 1.0\n")
+    (folder / "late_package").mkdir()
+    (folder / "late_package" / "__init__.py").write_text("")
+    (folder / "late_package" / "inner.py").write_text("from .deep import NUMBER\n")
+    (folder / "late_package" / "deep.py").write_text("NUMBER = 1\n")
+    package = {f"late_package/{name}.py" for name in ("__init__", "inner", "deep")}
+    late = package if "package" in lazily else {"late_gains.py", "later_gains.py"}
+    run = channelsim.run(folder / "scenario.yaml", out=folder / "run")
+    files = run.header()["parts"]["receiver mine"]["files"]
+    assert set(files) == {"codec.py", "gains_with_late.py"} | late
+    assert replay(run.folder, 3, allow_code=True).flips == ()
+
+
+@pytest.mark.parametrize(
     "kept",
     ["self.register_buffer('gain', gain)", "self.gain = gain", "self.gain = nn.Parameter(gain)"],
     ids=["a buffer", "a plain tensor", "a parameter"],

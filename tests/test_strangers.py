@@ -143,6 +143,40 @@ def test_code_that_the_header_does_not_list_is_refused(foreign: Path, old: str, 
     assert not ran(foreign)
 
 
+@pytest.mark.parametrize("method", ["encode", "decode"])
+@pytest.mark.parametrize(
+    ("asks", "evil"),
+    [
+        ("import importlib; importlib.import_module('unlisted_' + 'one')", "unlisted_one.py"),
+        ("__import__('unlisted_' + 'two')", "unlisted_two.py"),
+        ("import importlib; importlib.import_module('pack_three.inner')", "pack_three/inner.py"),
+        ("import runpy; runpy.run_path(str(Path(__file__).parent / 'four.py'))", "four.py"),
+        ("exec(compile(Path(__file__).with_name('five.py').read_text(),"
+         " str(Path(__file__).with_name('five.py')), 'exec'), {'__file__': __file__})", "five.py"),
+    ],
+)  # fmt: skip
+def test_code_that_a_listed_file_reaches_unlisted_is_refused(
+    asks: str, evil: str, method: str, tmp_path: Path
+) -> None:
+    """At the run the file was not there; whoever wrote the ledger put it there afterwards."""
+    first = CODE.index("\n\n\nclass")
+    line = f"if Path(__file__).with_name({evil.partition('/')[0]!r}).exists(): exec({asks!r})"
+    harmless = CODE[: CODE.index("\nwith")] + CODE[first:]
+    given = {"encode": "images", "decode": "latents"}[method]
+    head = f"def {method}(self, {given}):\n"
+    code = harmless.replace(head, f"{head}        {line}\n")
+    (tmp_path / "code.py").write_text(code)
+    (tmp_path / "scenario.yaml").write_text(SCENARIO)
+    run = channelsim.run(tmp_path / "scenario.yaml", out=tmp_path / "run").folder
+    (tmp_path / evil).parent.mkdir(exist_ok=True)
+    marks = CODE[CODE.index("from pathlib") : CODE.index("\n\nfrom torch")]
+    where = repr(str(tmp_path / "it-ran"))
+    (tmp_path / evil).write_text(f"{marks}\nPath({where}).write_text('x')\n")
+    with pytest.raises(InputError, match="is not among the files whose code may be run here"):
+        replay(run, 0, allow_code=True)
+    assert not ran(run)
+
+
 def test_code_in_a_sweep_is_code_too(foreign: Path) -> None:
     (foreign.parent / "other.py").write_text(CODE)
     with Ledger.open(foreign / "ledger.sqlite", write=True) as ledger:

@@ -1,24 +1,37 @@
-"""What a codec of the user's own must show before a run: with real images, in a second.
+"""What a part of the user's own must show before a run: on real images, in a second.
 
 A run stands on these properties: rows are computed in blocks of strangers, recomputed after an
-interruption, attacked through their gradients. A codec without them would give numbers that
-nobody could repeat, so it is refused, with what was found and the likely fix.
+interruption, attacked through their gradients; and no part changes what others are given. A part
+without them would give numbers that nobody could repeat, so it is refused, with what was found and
+the likely fix. Parts of this package need no admission.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from channelsim import own_code
+from channelsim.catalog.trials import ROWS, Images, Method
 from channelsim.codecs.module import Module
 from channelsim.errors import InputError
+from channelsim.own_code import OwnCodeError, asked, described
 from channelsim.parts import Codec, Metric
+from channelsim.scales import declared
 
-ROWS = 8  # images tried: enough to change all neighbours of a row
-_TOLERANCE = 1e-6  # relative to the largest value; ours
+Again = Callable[[], Any]  # constructs a part a second time
+
+_OWN_ROW = (
+    "every row must be computed from itself alone (batch norm with running statistics, no mean or"
+    " maximum over dimension 0)"
+)
+_BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
+_APART_S = 1e4  # between rows, so that each meets a channel of its own
 
 
 def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
@@ -31,10 +44,10 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
             )
     module.eval().requires_grad_(False)
     images = _beside(module, images)
-    mean = _mean(_asked(name, "encode", module.encode, images[:ROWS]))  # type: ignore[arg-type]
+    mean = _mean(_asked(module, name, "encode", images[:ROWS]))
     if not isinstance(mean, Tensor) or mean.dim() != 2 or len(mean) != len(images[:ROWS]):
         raise InputError(
-            f"{name}.encode must return latents of shape [N, K], returned {_described(mean)} for"
+            f"{name}.encode must return latents of shape [N, K], returned {described(mean)} for"
             f" {len(images[:ROWS])} images; flatten all but the first dimension"
         )
     shape = images.shape[1:]
@@ -46,25 +59,50 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
     )
 
 
-def admit(codec: Codec, name: str, images: Tensor) -> list[str]:
+def admit(codec: Codec, name: str, given: Images, again: Again | None = None) -> list[str]:
     """Refuse a codec that a run cannot stand on (`InputError`); return what the user should know.
 
-    ``images``: real ones of the source, [≥ 8, C, H, W].
+    ``again``: constructs its network a second time.
     """
     network = codec.network
     _still(network, name)
-    images = _beside(network, images[:ROWS])
+    images = _beside(network, given.images)
     if tuple(codec.image_shape) != tuple(images.shape[1:]):
         return []  # said elsewhere, in one sentence for all codecs
-    with torch.no_grad():
-        answer = _asked(name, "encode", network.encode, images)  # type: ignore[arg-type]
-        mean, std = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
-        size = (len(images), codec.latent_size)
-        for part in (mean, std):
-            if part is not None or part is mean:
-                _well_formed(name, "encode", part, size)
-        _row_by_row(name, "encode", lambda x: _mean(network.encode(x)), images)  # type: ignore[operator]
-        if std is not None and bool((std < 0).any()):
+    pictures_like = tuple(codec.image_shape)
+
+    def encoding(network: nn.Module) -> Callable[[Sequence[int]], Tensor]:
+        def answer(places: Sequence[int]) -> Tensor:
+            found = _asked(network, name, "encode", images[list(places)])
+            parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
+            for part in parts:
+                _well_formed(f"{name}.encode", part, (len(places), codec.latent_size))
+            return torch.cat(parts, dim=1)
+
+        return answer
+
+    def decoding(network: nn.Module, latents: Tensor) -> Callable[[Sequence[int]], Tensor]:
+        def answer(places: Sequence[int]) -> Tensor:
+            found = _asked(network, name, "decode", latents[list(places)])
+            _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
+            return found
+
+        return answer
+
+    with torch.no_grad(), given.tried():
+        _ = encoding(network)(range(ROWS))  # the usual faults, in the usual words
+        method = Method(
+            label=f"{name}.encode",
+            count=len(images),
+            answer=encoding(network),
+            random="remove randomness such as functional dropout, return (mean, standard deviation)"
+            " instead of a sample",
+            coupled=_OWN_ROW,
+            floor=1e-30,  # a latent may have any scale
+        )
+        answered = method.check()
+        mean, std = answered[:, : codec.latent_size], answered[:, codec.latent_size :]
+        if bool((std < 0).any()):
             raise InputError(
                 f"{name}.encode returned a negative standard deviation; return (mean, standard"
                 " deviation), not the log variance"
@@ -73,11 +111,16 @@ def admit(codec: Codec, name: str, images: Tensor) -> list[str]:
         spread = mean.std() if mean.numel() > 1 else torch.tensor(1.0)
         noise = torch.linspace(-1, 1, mean.numel()).roll(mean.numel() // 3).reshape(mean.shape)
         latents = mean + spread * noise.to(mean.device)
-        pictures = _asked(name, "decode", network.decode, mean)  # type: ignore[arg-type]
-        _well_formed(name, "decode", pictures, (len(images), *codec.image_shape))
-        around = _asked(name, "decode", network.decode, latents)  # type: ignore[arg-type]
-        _well_formed(name, "decode", around, (len(images), *codec.image_shape))
-        _row_by_row(name, "decode", network.decode, latents)  # type: ignore[arg-type]
+        pictures = decoding(network, mean)(range(ROWS))
+        back = replace(method, label=f"{name}.decode", answer=decoding(network, latents), floor=1.0)
+        decoded = back.check()
+        decoding(network, mean)(range(len(mean)))
+        if again is not None:
+            other = again()
+            other = other.network if isinstance(other, Codec) else other
+            other.eval().requires_grad_(False).to(images.device)
+            method.agree(encoding(other), answered)
+            back.agree(decoding(other, latents), decoded)
     return _range(name, pictures)
 
 
@@ -86,9 +129,15 @@ def require_gradient(codec: Codec, name: str) -> None:
     latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
     leaf = _beside(codec.network, latents).requires_grad_()
     with torch.enable_grad():
-        pictures = _asked(name, "decode", codec.network.decode, leaf)  # type: ignore[arg-type]
+        pictures = _asked(codec.network, name, "decode", leaf)
         if pictures.requires_grad:
-            (slope,) = torch.autograd.grad(pictures.square().sum(), leaf, allow_unused=True)
+            try:
+                (slope,) = torch.autograd.grad(pictures.square().sum(), leaf, allow_unused=True)
+            except RuntimeError as error:
+                raise InputError(
+                    f"{name}.decode has no gradient that could be followed:"
+                    f" {own_code.raised(error)}"
+                ) from None
             if slope is not None and bool(torch.isfinite(slope).all()):
                 return
             found = "its gradient is NaN or infinite" if slope is not None else "it has none"
@@ -101,23 +150,51 @@ def require_gradient(codec: Codec, name: str) -> None:
     )
 
 
-def admit_metric(metric: Metric, name: str, images: Tensor) -> None:
-    """Refuse a metric that does not give one number per row, or couples rows."""
-    given = images[:ROWS]
-    references = given.flip(0) * 0.5
-    together = _asked(name, "measure", lambda x: metric(x, references), given)
-    _well_formed(name, "measure", together, (len(given),))
-    for row in range(len(given)):
-        alone = metric(
-            given[row : row + 1].expand_as(given), references[row : row + 1].expand_as(given)
-        )
-        scale = max(1.0, float(together.abs().max()))
-        difference = float((alone[0] - together[row]).abs())
-        if not difference <= _TOLERANCE * scale:
-            raise InputError(
-                f"{name}.measure couples rows: row {row} changes by {difference:.2g} with its"
-                " neighbours in the batch; return one value per row, from that row alone"
+def admit_metric(metric: Metric, name: str, given: Images, again: Again | None = None) -> None:
+    """Refuse a metric that does not give one number per row, couples rows, or declares wrongly."""
+    scale = declared(metric.kind, metric, name)
+    images = given.images
+    references = images.roll(1, 0) * 0.5
+    references[1:3] = torch.stack([torch.zeros_like(images[0]), torch.ones_like(images[0])])
+    references[_WHITE] = images[0]
+    references[_BLACK], references[_WHITE + 1 :] = images[_BLACK], images[_WHITE + 1 :]
+
+    def measuring(metric: Metric) -> Callable[[Sequence[int]], Tensor]:
+        def answer(places: Sequence[int]) -> Tensor:
+            pair = images[list(places)], references[list(places)]
+            found = asked(
+                f"{name}.measure", metric, metric.measure, images=pair[0], references=pair[1]
             )
+            _shaped(f"{name}.measure", found, (len(places),))
+            return found
+
+        return answer
+
+    method = Method(
+        label=f"{name}.measure",
+        count=len(images),
+        answer=measuring(metric),
+        random="remove randomness, or seed a generator inside the method",
+        coupled="return one value per row, from that row alone",
+    )
+    with given.tried():
+        values = measuring(metric)(range(len(images)))
+        own_code.require_numbers(f"{name}.measure", values)
+        # An infinite PSR or PSNR has a finite mean only where it is averaged as something else.
+        own_code.require_finite(
+            f"{name}.measure",
+            torch.from_numpy(scale.to_additive(values.detach().double().cpu().numpy())),
+        )
+        method.check()
+    if scale.perfect is not None:
+        found = float(values[_BLACK])
+        if not math.isclose(found, scale.perfect, rel_tol=1e-3, abs_tol=1e-3):
+            raise InputError(
+                f"{name} declares perfect = {scale.perfect:g}, but measures {found:.6g} for an"
+                " image against itself; declare what it measures there, or None"
+            )
+    if again is not None:
+        method.agree(measuring(again()), values)
 
 
 def _still(network: nn.Module, name: str) -> None:
@@ -133,18 +210,17 @@ def _still(network: nn.Module, name: str) -> None:
         )
 
 
-def _asked(name: str, verb: str, function: Callable[[Tensor], Any], given: Tensor) -> Any:
+def _asked(network: nn.Module, name: str, verb: str, given: Tensor) -> Any:
+    function = getattr(network, verb, None)
+    if not callable(function):
+        raise InputError(f"{name} has no method {verb}; a codec needs encode and decode")
+    what = "images" if verb == "encode" else "latents"
     try:
-        return function(given)
-    except InputError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        shape = list(given.shape)
+        return asked(f"{name}.{verb}", network, function, **{what: given})
+    except OwnCodeError as error:
         raise InputError(
-            f"{name}.{verb} raised {type(error).__name__} for float32 input of shape {shape}:"
-            f" {text}"
-        ) from None
+            f"{error.message} (given float32 {what} of shape {list(given.shape)})"
+        ) from error
 
 
 def _beside(network: nn.Module, given: Tensor) -> Tensor:
@@ -158,50 +234,26 @@ def _mean(answer: Any) -> Any:
     return answer[0] if isinstance(answer, tuple) and answer else answer
 
 
-def _well_formed(name: str, verb: str, given: Any, shape: tuple[int, ...]) -> None:
+def _shaped(label: str, given: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(given, Tensor) or tuple(given.shape) != shape:
-        raise InputError(
-            f"{name}.{verb} must return shape {list(shape)}, returned {_described(given)}"
-        )
+        raise InputError(f"{label} must return shape {list(shape)}, returned {described(given)}")
     if given.dtype != torch.float32:
         fix = "convert with .float()"
         if given.dtype.is_complex:  # of which .float() would drop the imaginary half
             fix = (
                 "two real values make one complex symbol: torch.view_as_real(z).flatten(1)"
-                if verb == "encode"
+                if label.endswith(".encode")
                 else "an image is real: .abs() or .real, whichever is meant"
             )
         raise InputError(
-            f"{name}.{verb} must return float32, returned {str(given.dtype).removeprefix('torch.')}"
+            f"{label} must return float32, returned {str(given.dtype).removeprefix('torch.')}"
             f"; {fix}"
         )
-    if not bool(torch.isfinite(given).all()):
-        raise InputError(
-            f"{name}.{verb} returned NaN or infinity for ordinary input; look for a division by"
-            " zero, a logarithm of zero, or weights that training blew up"
-        )
 
 
-def _row_by_row(name: str, verb: str, function: Callable[[Tensor], Any], given: Tensor) -> None:
-    """Every row's answer must be its own: repeatable, and the same among any neighbours."""
-    together = function(given)
-    scale = max(1.0, float(together.abs().max()))
-    if not bool(torch.equal(together, function(given))):
-        worst = float((together - function(given)).abs().max())
-        raise InputError(
-            f"{name}.{verb} answers differently when asked twice (by {worst:.2g}); a run must be"
-            " repeatable: remove randomness such as functional dropout, return (mean, standard"
-            " deviation) instead of a sample"
-        )
-    for row in range(len(given)):
-        alone = given[row : row + 1].expand_as(given).contiguous()
-        difference = float((function(alone)[0] - together[row]).abs().max())
-        if not difference <= _TOLERANCE * scale:
-            raise InputError(
-                f"{name}.{verb} couples rows: row {row} changes by {difference:.2g} with its"
-                " neighbours in the batch; every row must be computed from itself alone (batch"
-                " norm with running statistics, no mean or maximum over dimension 0)"
-            )
+def _well_formed(label: str, given: Any, shape: tuple[int, ...]) -> None:
+    _shaped(label, given, shape)
+    own_code.require_finite(label, given)
 
 
 def _range(name: str, pictures: Tensor) -> list[str]:
@@ -212,7 +264,3 @@ def _range(name: str, pictures: Tensor) -> list[str]:
         f"{name}.decode returns values from {low:.2g} to {high:.2g}; images are in [0, 1], so PSNR"
         " and SSIM will be far from what you expect (is a sigmoid or a division missing?)"
     ]
-
-
-def _described(value: Any) -> str:
-    return f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

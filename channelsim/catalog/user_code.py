@@ -6,30 +6,15 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-import traceback
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from channelsim.catalog import user_files
+from channelsim import user_files
+from channelsim.catalog import beside
 from channelsim.errors import InputError, did_you_mean
 from channelsim.files import written_name
-
-# The only files whose code may be run just now; None: any, for whoever runs a scenario of his own.
-_ONLY: ContextVar[frozenset[Path] | None] = ContextVar("only", default=None)
-
-
-@contextmanager
-def only_from(files: Collection[Path]) -> Iterator[None]:
-    """Inside, code of these files runs (absolute names) and no other."""
-    token = _ONLY.set(frozenset(files))
-    try:
-        yield
-    finally:
-        _ONLY.reset(token)
+from channelsim.own_code import raised
 
 
 def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
@@ -60,7 +45,7 @@ def load_class(file: Path, wanted: str) -> type:
     raise InputError(f"{file.name} has no class {wanted} ({listed}).{did_you_mean(wanted, there)}")
 
 
-def construct(cls: type, arguments: dict[str, Any], file: Path) -> Any:
+def construct(cls: type, arguments: dict[str, Any]) -> Any:
     """Call the constructor of a user's class with the scenario's keys."""
     try:
         signature = inspect.signature(cls)
@@ -73,27 +58,14 @@ def construct(cls: type, arguments: dict[str, Any], file: Path) -> Any:
             raise InputError(_mismatch(cls, signature, arguments, error)) from None
     try:
         return cls(**arguments)
+    except user_files.NotAllowedError:
+        raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{cls.__name__}(…) raised {raised(error, file)}") from None
-
-
-def raised(error: BaseException, file: Path) -> str:
-    """An exception of the user's code in one sentence: what, and at which line of the file."""
-    text = " ".join(str(error).split())[:300]
-    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"SyntaxError: {error.msg} (line {error.lineno} of {Path(error.filename).name})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename) == file]
-    if own:
-        return f"{said} (line {own[-1].lineno} of {file.name})"
-    return said
+        raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
 
 
 def _run(file: Path) -> ModuleType:
-    allowed = _ONLY.get()
-    if allowed is not None and file not in allowed:
-        raise InputError(f"{file} is not among the files whose code may be run here")
+    user_files.require_allowed(str(file))
     try:
         if file.exists() and not file.is_file():
             raise InputError(f"{file} is no regular file; name a file of Python code")
@@ -104,25 +76,29 @@ def _run(file: Path) -> ModuleType:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     # The content is in the name: an edited file is a new module, an unchanged one is run once.
     name = "channelsim_user_" + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
-    if name in sys.modules and user_files.unchanged(name):
+    again = name in sys.modules
+    if again and user_files.unchanged(name) and not beside.changed(file.parent):
         return sys.modules[name]
+    if again or beside.changed(file.parent):
+        beside.forget(file.parent)
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(file)
     sys.modules[name] = module  # dataclasses look their module up there
-    sys.path.insert(0, str(file.parent))  # for the modules beside it
+    module.__dict__["__builtins__"] = beside.namespace(file.parent)
     try:
         with user_files.recorded() as heard:
             exec(compile(code, str(file), "exec"), module.__dict__)
         user_files.remember(name, user_files.of_the_user(heard, file))
     except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, user_files.NotAllowedError):
+            raise
         if isinstance(error, Exception | SystemExit):
-            raise InputError(f"running {file.name} raised {raised(error, file)}") from None
+            raise InputError(f"running {file.name} raised {raised(error)}") from None
         raise
-    finally:
-        sys.path.remove(str(file.parent))
+    beside.note(file.parent)
     return module
 
 

@@ -21,11 +21,11 @@ def print_detectors(page: Page, summary: Summary) -> None:
     found = summary.coverages
     if not found:
         return
-    metric = damage_metric(summary.metrics)
+    metric = damage_metric(summary.metrics, summary.scales)
     measured = metric is not None and any(metric in one.risks for one in found)
     title = ": first attempts that arrived (further ones are of the detector's own choosing)"
     if measured and metric is not None:
-        unit = scale_of(metric).damage_name
+        unit = scale_of(metric, summary.scales).damage_name
         title += f"; risk is the mean {unit} of what was decoded, against the source"
     page.line(Text.assemble(("detectors", "bold cyan"), title))
     columns = [_share("accepted", [one.coverage for one in found])]

@@ -86,7 +86,7 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
 
     # Metrics with a normalised area first: theirs are the columns to be held side by side.
     metrics = dict.fromkeys(area.metric for area in own)
-    for metric in sorted(metrics, key=lambda name: scale_of(name).perfect is None):
+    for metric in sorted(metrics, key=lambda name: scale_of(name, summary.scales).perfect is None):
         here = {area.receiver: area for area in own if area.metric == metric}
         there = {area.receiver: area for area in psr if area.metric == metric}
         shares = {r: a.normalised for r, a in here.items()}
@@ -117,7 +117,7 @@ def _quality(
 
 
 def _lines(summary: Summary) -> str:
-    lines = {area.metric: scale_of(area.metric).limit for area in summary.areas}
+    lines = {area.metric: scale_of(area.metric, summary.scales).limit for area in summary.areas}
     listed = ", ".join(f"{metric} {line:g}" for metric, line in lines.items())
     return (
         f", beyond the lines {listed}; the larger, the less an attack changes; nAADDC is at most 1"

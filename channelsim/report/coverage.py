@@ -86,7 +86,7 @@ def thinned(rows: Sequence[Coverage]) -> list[Coverage]:
 
 def _metrics(summary: Summary) -> list[str]:
     """The damage that gains are read from first; PSNR only where the MSE does not stand there."""
-    first = damage_metric(summary.metrics)
+    first = damage_metric(summary.metrics, summary.scales)
     known = [
         name for name in summary.metrics if any(name in one.risks for one in summary.coverages)
     ]
@@ -115,6 +115,6 @@ def _panel(panel: Axes, summary: Summary, own: Sequence[Coverage], metric: str) 
         if risk.accepted is not None:
             panel.plot([one.coverage.value], [risk.accepted.value], "o", color=shade, markersize=5)
     panel.set_xlim(0, 1.02)
-    unit = scale_of(metric).damage_name.upper()
+    unit = scale_of(metric, summary.scales).damage_name.upper()
     panel.set_ylabel(f"mean {unit} of the accepted", fontsize=8)
     tidy(panel)

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from channelsim import records
 from channelsim.ledger.pictures import image_shape, pixels
 from channelsim.metrics.scales import damage_metric, scale_of
-from channelsim.robustness.names import epsilon_key_of, in_decibels, number, short_names
+from channelsim.robustness.names import (
+    epsilon_key_of,
+    in_decibels,
+    number,
+    scenario_of,
+    short_names,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +128,7 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     header, arms = ledger.header(), ledger.arms()
     count = int(header["count"])
     key = epsilon_key_of(header["swept_keys"])
-    in_db = key is not None and in_decibels(header.get("scenario"), key)
+    in_db = key is not None and in_decibels(scenario_of(header), key)
     short = short_names(header["swept_keys"], key, in_db)
     # Of other messages only the arms to which they are the worst, or the newest, have pictures.
     sample = (header.get("scenario") or {}).get("images", count)
@@ -158,7 +164,7 @@ def _blocks(ledger: Ledger) -> list[_Block]:
 
 def _worst(ledger: Ledger, header: Mapping[str, Any]) -> dict[int, int]:
     """Of every arm, the transmission that suffered most among those that have pictures."""
-    gauge = damage_metric(header["metrics"])
+    gauge = damage_metric(header["metrics"], header.get("scales", {}))
     if gauge is None:
         return {}
     query = (
@@ -166,7 +172,7 @@ def _worst(ledger: Ledger, header: Mapping[str, Any]) -> dict[int, int]:
         " ON a.attempt = t.transmission * ? + t.attempts - 1"
         " WHERE t.transmission IN (SELECT transmission FROM image) ORDER BY 1"
     )
-    sign = -1.0 if scale_of(gauge).higher_is_better else 1.0
+    sign = -1.0 if scale_of(gauge, header.get("scales", {})).higher_is_better else 1.0
     found: dict[int, tuple[float, int]] = {}
     for transmission, value in ledger.rows(query, (int(header["max_attempts"]),)):
         arm = transmission // int(header["count"])

@@ -22,6 +22,7 @@ from channelsim.robustness.intervals import Interval
 from channelsim.robustness.names import number
 from channelsim.robustness.points import Point, Reading
 from channelsim.robustness.summary import Summary
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +204,7 @@ def _panel(
     reference = "the source" if kind == "source" else _CHANGE
     panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
     if kind == "clean" and summary.epsilon_key is not None:
-        _limit_line(panel, metric)
+        _limit_line(panel, scale_of(metric, summary.scales))
     tidy(panel)
 
 
@@ -228,7 +229,7 @@ def _psr_panel(
     panel.set_xticks([0.0, *(10 ** (db / 20) for db in shown)], ["off", *map(str, shown)])
     panel.set_xlabel("PSR [dB], linear in amplitude", fontsize=9)
     panel.set_ylabel(f"{metric.upper()} against {_CHANGE}{_UNITS.get(metric, '')}", fontsize=8)
-    _limit_line(panel, metric)
+    _limit_line(panel, scale_of(metric, summary.scales))
     tidy(panel)
 
 
@@ -236,8 +237,8 @@ def _amplitude(point: Point) -> float:
     return 0.0 if point.psr_db is None else float(10 ** (point.psr_db / 20))
 
 
-def _limit_line(panel: Axes, metric: str) -> None:
-    limit = scale_of(metric).limit
+def _limit_line(panel: Axes, scale: Scale) -> None:
+    limit = scale.limit
     if limit is not None:
         panel.axhline(limit, color="0.6", linewidth=0.8, zorder=1)
         panel.annotate(

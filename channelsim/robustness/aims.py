@@ -14,6 +14,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from channelsim.robustness.names import scenario_of
+
 if TYPE_CHECKING:
     from channelsim.records import ArmRecord
 
@@ -68,7 +70,7 @@ def told_by_image(header: Mapping[str, Any], arm: ArmRecord) -> bool:
 
     Then nothing in the ledger tells the power of a row on the wire.
     """
-    stages = stages_at(header.get("scenario"), arm.swept)
+    stages = stages_at(scenario_of(header), arm.swept)
     places = [stage.get("access") for stage in stages]
     before = any(isinstance(a, Mapping) and a.get("place") == "before_encoder" for a in places)
     return before and not any("snr_db" in stage for stage in stages)

@@ -105,8 +105,8 @@ def in_metric(mean: Interval, scale: Scale, few: bool) -> Interval:
     """
     if not few:
         return mean.map(scale.from_additive)
-    best, low, high = scale.perfect, mean.low, mean.high
-    if scale.higher_is_better and best is not None:
+    best, low, high = scale.best, mean.low, mean.high
+    if not scale.worse_upwards and best is not None:
         high = min(high, max(best, mean.value))
     elif scale.damaging:
         low = max(low, min(best or 0.0, mean.value))
@@ -128,8 +128,9 @@ def read_arm(
     unit = by_image(header) if unit is None else unit
     count, most = int(header["count"]), int(header["max_attempts"])
     names = metric_names(header)
-    scales = [scale_of(_metric_of(name, header["metrics"])) for name in names]
-    gauge = damage_metric(header["metrics"]) if header["control"] else None
+    told = header.get("scales", {})
+    scales = [scale_of(_metric_of(name, header["metrics"]), told) for name in names]
+    gauge = damage_metric(header["metrics"], told) if header["control"] else None
     first = () if gauge is None else FIRST
     size = unit.size()
     goal = () if towards is None else GOAL
@@ -141,13 +142,13 @@ def read_arm(
 
     chosen = [f'a."{name}"' for name in names]
     if gauge is not None:
-        scales += [scale_of(gauge)] * 2
+        scales += [scale_of(gauge, told)] * 2
         chosen += [
             f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{damage}_passive" END'
             for damage in (gauge, f"control_{gauge}")
         ]
     if towards is not None:
-        scales += [scale_of(towards)] * 3
+        scales += [scale_of(towards, told)] * 3
         chosen += [
             f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{distance}" END'
             if distance in ledger.attempt_columns

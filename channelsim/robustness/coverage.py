@@ -187,7 +187,8 @@ class _Reader:
         self._ledger, self._unit = ledger, unit
         self._count, self._most = int(header["count"]), int(header["max_attempts"])
         self._seed = int(header["seed"])
-        known = {scale.name: scale for scale in map(scale_of, header["metrics"]) if scale.damaging}
+        scales = (scale_of(name, header.get("scales", {})) for name in header["metrics"])
+        known = {scale.name: scale for scale in scales if scale.damaging}
         self._scales: dict[str, Scale] = {
             name: scale
             for name, scale in known.items()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, integrate
 from channelsim.robustness.cells import ArmCells
 from channelsim.robustness.intervals import Floats, Means, Resamplers, means
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.records import ArmRecord
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class CurveCells:
     """What curves need of one arm: ``psr`` and its ``<metric>_clean``, ``_source`` columns."""
 
-    def __init__(self, arm: ArmRecord, cells: ArmCells, metrics: Sequence[str]) -> None:
-        read = [f"{metric}_{suffix}" for metric in metrics for suffix in ("clean", "source")]
+    def __init__(self, arm: ArmRecord, cells: ArmCells, scales: Sequence[Scale]) -> None:
+        read = [f"{scale.name}_{suffix}" for scale in scales for suffix in ("clean", "source")]
         self.names = ("psr", *read)
         places = [cells.names.index(name) for name in self.names]
-        self.arm, self.cells, self.metrics = arm, cells.cells, list(metrics)
+        self.arm, self.cells, self.scales = arm, cells.cells, list(scales)
         self.sums, self.counts = cells.sums[:, places], cells.counts[:, places]
 
 
@@ -122,18 +122,17 @@ def areas_of(
         if mean is None:
             continue
         width = len(group[0].names)
-        for metric in group[0].metrics:
-            scale = scale_of(metric)
+        for scale in group[0].scales:
             if scale.limit is None or scale.higher_is_better is None:
                 continue
-            offset = group[0].names.index(f"{metric}_clean")
+            offset = group[0].names.index(f"{scale.name}_clean")
             area = integrate(
                 [float(curve.arm.swept[epsilon_key]) for curve in group],
                 mean.take([point * width + offset for point in range(len(group))]).map(
                     scale.from_additive
                 ),
                 receiver=group[0].arm.receiver,
-                metric=metric,
+                metric=scale.name,
                 line=scale.limit,
                 higher_is_better=scale.higher_is_better,
                 finite_start=scale.perfect is not None,

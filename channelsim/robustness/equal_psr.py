@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from channelsim import units
-from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, area, flags_of
 from channelsim.robustness.cells import in_metric
 from channelsim.robustness.curves import Group
@@ -171,11 +170,11 @@ class Polygons:
         return all(max(found) <= SAME * min(found) for found in by_epsilon.values())
 
 
-def psr_areas(polygons: Polygons, metrics: Sequence[str], clip: bool) -> list[Area]:
+def psr_areas(polygons: Polygons, scales: Sequence[Scale], clip: bool) -> list[Area]:
     """AADDC over ρ of all receivers and metrics that have a line; ``start``, ``end`` are ρ."""
     group, value = polygons.group, polygons.group.means.value
     many, found = len(group.receivers), []
-    for scale in map(scale_of, metrics):
+    for scale in scales:
         if scale.limit is None or scale.higher_is_better is None:
             continue
         finite = scale.perfect is not None
@@ -214,7 +213,7 @@ def share(both: Floats, many: int) -> Floats:
     return found
 
 
-def table(polygons: Polygons, metrics: Sequence[str]) -> list[AtPsr]:
+def table(polygons: Polygons, scales: Sequence[Scale]) -> list[AtPsr]:
     """What every receiver shows at a few PSRs inside the common range."""
     group = polygons.group
     decibels = np.array(points_db(*(float(e) for e in polygons.range(group.means.value))))
@@ -237,7 +236,7 @@ def table(polygons: Polygons, metrics: Sequence[str]) -> list[AtPsr]:
             clean=clean,
             fixed=group.fixed,
         )
-        for scale in map(scale_of, metrics)
+        for scale in scales
         for rank, receiver in enumerate(group.receivers)
         for psr, source, clean in zip(
             decibels,

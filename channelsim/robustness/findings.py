@@ -67,7 +67,7 @@ def hardest(summary: Summary, receiver: str) -> Point | None:
     if (key := summary.epsilon_key) is not None:
         most = max(float(point.swept[key]) for point in points)
         points = [point for point in points if float(point.swept[key]) == most]
-    better = scale_of(metric).higher_is_better
+    better = scale_of(metric, summary.scales).higher_is_better
 
     def quality(point: Point) -> float:
         source = point.metrics[metric].source
@@ -107,7 +107,7 @@ def sentence(summary: Summary, receiver: str) -> str:
 def towards_target(summary: Summary, receiver: str) -> str | None:
     """Say how near the receiver came to showing what the adversary wants; None without a target."""
     point = hardest(summary, receiver)
-    told = None if point is None else approach_in_words(point, summary.in_bits)
+    told = None if point is None else approach_in_words(point, summary.in_bits, summary.scales)
     if point is None or told is None:
         return None
     where = f", at {place(summary, point.swept)}" if point.swept else ""
@@ -211,7 +211,7 @@ def warnings(summary: Summary) -> list[str]:
 def _about_mean_image(summary: Summary) -> list[str]:
     """Receivers that a mean image could have replaced, and where."""
     metric, found = summary.primary_metric, dict[str, list[str]]()
-    blank, scale = summary.constant_image.get(metric), scale_of(metric)
+    blank, scale = summary.constant_image.get(metric), scale_of(metric, summary.scales)
     if blank is None or scale.higher_is_better is None:
         return []
     for receiver in summary.receivers:

@@ -70,13 +70,18 @@ def gain_in_words(point: Point, gauge: str | None, in_bits: bool) -> str:
 # --- an image as the goal -----------------------------------------------------------------------
 
 
-def approach_in_words(point: Point, in_bits: bool) -> str | None:
-    """Say how near the shown image came to the one that is wanted; None where none is."""
+def approach_in_words(
+    point: Point, in_bits: bool, scales: Mapping[str, Mapping[str, Any]]
+) -> str | None:
+    """Say how near the shown image came to the one that is wanted; None where none is.
+
+    ``scales``: see `scale_of`.
+    """
     found = point.approach
     if found is None:
         return None
     digits = decimals([found.attack, found.passive, found.noise])
-    name = scale_of(found.metric).damage_name.upper()
+    name = scale_of(found.metric, scales).damage_name.upper()
     told = []
     if found.passive is not None:
         told.append(f"{spread(found.passive, digits)} after the channel alone")

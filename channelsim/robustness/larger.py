@@ -34,6 +34,7 @@ from channelsim.robustness.intervals import (
     p_values,
 )
 from channelsim.robustness.resampling import Unit
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -93,7 +94,7 @@ class _Curve:
     fixed: Mapping[str, Any]
     arms: tuple[int, ...]
     epsilons: tuple[float, ...]
-    metric: str
+    scale: Scale  # of the metric in that column
     column: str
     sign: float  # of damage in that column: −1 where it is to become small
 
@@ -131,7 +132,7 @@ def reversals(
     told = []
     for less, adjusted, (curve, place, both) in zip(tested, holm(p), found, strict=True):
         gone = intervals(both, less)[0]
-        rounding = _ROUNDING * float(np.abs(scale_of(curve.metric).damage(both.value)).max())
+        rounding = _ROUNDING * float(np.abs(curve.scale.damage(both.value)).max())
         if adjusted < 1 - LEVEL and gone.value > rounding:
             told.append(
                 Reversal(
@@ -194,7 +195,7 @@ def _curves(arms: Curves, header: Mapping[str, Any], epsilon_key: str | None) ->
                 fixed={k: v for k, v in first.swept.items() if k != epsilon_key},
                 arms=tuple(arm.arm for arm, _, _ in group),
                 epsilons=tuple(float(arm.swept[epsilon_key]) for arm, _, _ in group),
-                metric=metric,
+                scale=scale_of(metric, header.get("scales", {})),
                 column=f"{metric}_{'target' if image else aims[0].reference}",
                 sign=-1.0 if image else 1.0,
             )
@@ -233,7 +234,7 @@ def _paired(
 
 def _less(curve: _Curve) -> Callable[[Floats], Floats]:
     """Means of both [..., 2] → by how much less the larger budget served the objective [..., 1]."""
-    scale = scale_of(curve.metric)
+    scale = curve.scale
 
     def less(both: Floats) -> Floats:
         served = curve.sign * scale.damage(both)
@@ -256,16 +257,15 @@ def _envelope(
     unit: Unit,
     resampler: Callable[[int], Resampler],
 ) -> list[Envelope]:
-    metrics, count = list(header["metrics"]), int(header["count"])
-    width, size = len(metrics), unit.size()
+    told, count = header.get("scales", {}), int(header["count"])
+    scales = [scale_of(name, told) for name in header["metrics"]]
+    width, size = len(scales), unit.size()
     sums, counts = (np.zeros((size, len(curve.arms) * width)) for _ in range(2))
     smaller = np.zeros(len(curve.arms))
     for start in range(0, count, _CHUNK):
         numbers = np.arange(start, min(start + _CHUNK, count))
-        read = np.stack(
-            [_read(ledger, curve, metrics, arm * count + numbers) for arm in curve.arms]
-        )
-        damage = scale_of(curve.metric).damage(read[:, :, 0])
+        read = np.stack([_read(ledger, curve, scales, arm * count + numbers) for arm in curve.arms])
+        damage = curve.scale.damage(read[:, :, 0])
         served = np.nan_to_num(curve.sign * damage, nan=-np.inf)
         best = np.zeros(len(numbers), dtype=np.int64)
         cell = unit.cells(numbers)
@@ -282,7 +282,7 @@ def _envelope(
                 counts[:, at] += np.bincount(cell[rows], minlength=size)
     held = np.flatnonzero(counts.any(axis=1))
     found = means(sums[held], counts[held], resampler(len(held)))
-    told = intervals(found)
+    estimates = intervals(found)
     return [
         Envelope(
             receiver=curve.receiver,
@@ -290,26 +290,26 @@ def _envelope(
             epsilon=epsilon,
             share=float(smaller[place] / count),
             metrics={
-                metric: in_metric(told[place * width + column], scale_of(metric), found.few)
-                for column, metric in enumerate(metrics)
+                scale.name: in_metric(estimates[place * width + column], scale, found.few)
+                for column, scale in enumerate(scales)
             },
         )
         for place, epsilon in enumerate(curve.epsilons)
     ]
 
 
-def _read(ledger: Ledger, curve: _Curve, metrics: Sequence[str], keys: Any) -> Floats:
+def _read(ledger: Ledger, curve: _Curve, scales: Sequence[Scale], keys: Any) -> Floats:
     """The objective and all metrics against the source, additive, [messages, 1 + metrics].
 
     In open loop an attempt has its transmission's number.
     """
-    names = [curve.column, *(f"{metric}_source" for metric in metrics)]
+    names = [curve.column, *(f"{scale.name}_source" for scale in scales)]
     chosen = ", ".join(f'"{name}"' for name in names)
     rows = ledger.rows(
         f"SELECT {chosen} FROM attempt WHERE attempt >= ? AND attempt <= ? ORDER BY attempt",
         (int(keys[0]), int(keys[-1])),
     )
     values = np.array(list(rows), dtype=np.float64)
-    for place, metric in enumerate([curve.metric, *metrics]):
-        values[:, place] = scale_of(metric).to_additive(values[:, place])
+    for place, scale in enumerate([curve.scale, *scales]):
+        values[:, place] = scale.to_additive(values[:, place])
     return values

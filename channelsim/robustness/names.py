@@ -6,6 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
+def scenario_of(header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The resolved scenario; stages of the user's own with the name and budget they declare.
+
+    A file that names a class by ``use:`` need not say either.
+    """
+    scenario = header.get("scenario")
+    if not isinstance(scenario, Mapping):
+        return {}
+    own, path = header.get("own_stages"), scenario.get("path")
+    if not own or not isinstance(path, list):
+        return scenario
+    told = [
+        {**stage, **own.get(str(place), {})} if isinstance(stage, Mapping) else stage
+        for place, stage in enumerate(path)
+    ]
+    return {**scenario, "path": told}
+
+
 def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
     """Return the one swept key that is a budget's epsilon; None where there are none or several."""
     keys = [key for key in swept_keys if key.endswith("budget.epsilon")]

@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import Area, area, normaliser
 from channelsim.robustness.curves import Group
 from channelsim.robustness.equal_psr import AtPsr, Polygons, psr_areas, share, table
@@ -108,7 +107,7 @@ class Comparison:
 
 def compare(
     groups: Sequence[Group],
-    metrics: Sequence[str],
+    scales: Sequence[Scale],
     in_db: bool,
     clip: bool,
     primary: PrimaryFamily | None = None,
@@ -125,7 +124,7 @@ def compare(
         start, end = polygons.range(group.means.value)
         same = polygons.same_power()
         orders = []
-        for scale in map(scale_of, metrics):
+        for scale in scales:
             if scale.limit is None or scale.higher_is_better is None or len(group.receivers) < 2:
                 continue
             # A budget in dB is a PSR: its own reading has no origin and no normalised area.
@@ -140,8 +139,8 @@ def compare(
                 start=float(start),
                 end=float(end),
                 same_power=same,
-                areas=tuple(psr_areas(polygons, metrics, clip)),
-                table=tuple(table(polygons, metrics)),
+                areas=tuple(psr_areas(polygons, scales, clip)),
+                table=tuple(table(polygons, scales)),
                 orders=tuple(
                     _ranked(one, group.fixed, primary) for one in orders if one is not None
                 ),

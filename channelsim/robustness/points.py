@@ -16,6 +16,7 @@ from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.robustness.success import Success
 from channelsim.robustness.verdicts import arm_verdict, lost_to_noise
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.records import ArmRecord
@@ -111,13 +112,14 @@ def read_point(
     power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
     spared = sum(tally.verdicts.get(word, 0) for word in records.SPARED)
     attacked = sum(tally.verdicts.values()) - spared
-    gauge = damage_metric(metrics) if header["control"] else None
+    scales = header.get("scales", {})
+    gauge = damage_metric(metrics, scales) if header["control"] else None
     if found is not None and gauge is not None and attacked > 0:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
-        gain = adversarial_gain(attack, control, scale_of(gauge))
+        gain = adversarial_gain(attack, control, scale_of(gauge, scales))
     if found is not None and towards is not None and attacked > 0:
         least = least_of(header, arm.arm, towards)
-        near = approach(found, cells, aim, scale_of(towards), least)
+        near = approach(found, cells, aim, scale_of(towards, scales), least)
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
@@ -128,9 +130,9 @@ def read_point(
         cells=len(cells.cells),
         power=None if power is None else float(power["wire"]),
         latent_size=None if power is None else int(power["latent_size"]),
-        metrics=_readings(metrics, cells, found),
+        metrics=_readings([scale_of(name, scales) for name in metrics], cells, found),
         gain_db=gain,
-        verdict=arm_verdict(tally.verdicts, lost_to_noise(cells, aim, gauge, towards)),
+        verdict=arm_verdict(tally.verdicts, lost_to_noise(cells, aim, gauge, towards, scales)),
         verdicts=dict(tally.verdicts),
         attacked_share=_share(attacked, attacked + spared),
         psr_db=_decibels(cells.mean("psr")),
@@ -150,31 +152,32 @@ def read_point(
     )
 
 
-def _readings(metrics: Sequence[str], cells: ArmCells, found: Means | None) -> dict[str, Reading]:
+def _readings(scales: Sequence[Scale], cells: ArmCells, found: Means | None) -> dict[str, Reading]:
     estimates = intervals(found) if found is not None else []
 
-    def read(name: str, column: str) -> Interval | None:
+    def read(scale: Scale, column: str) -> Interval | None:
         if column not in cells.names or not estimates:
             return None
         mean = estimates[cells.names.index(column)]
         few = found is not None and found.few
-        return None if math.isnan(mean.value) else in_metric(mean, scale_of(name), few)
+        return None if math.isnan(mean.value) else in_metric(mean, scale, few)
 
     return {
         name: Reading(
-            source=read(name, f"{name}_source"),
-            quality=read(name, f"quality_{name}"),
-            clean=read(name, f"{name}_clean"),
-            passive=read(name, f"{name}_passive"),
-            target=read(name, f"{name}_target"),
-            control_source=read(name, f"control_{name}_source"),
-            control_clean=read(name, f"control_{name}_clean"),
-            control_passive=read(name, f"control_{name}_passive"),
-            control_target=read(name, f"control_{name}_target"),
-            alone_source=read(name, f"passive_{name}_source"),
-            alone_target=read(name, f"passive_{name}_target"),
+            source=read(scale, f"{name}_source"),
+            quality=read(scale, f"quality_{name}"),
+            clean=read(scale, f"{name}_clean"),
+            passive=read(scale, f"{name}_passive"),
+            target=read(scale, f"{name}_target"),
+            control_source=read(scale, f"control_{name}_source"),
+            control_clean=read(scale, f"control_{name}_clean"),
+            control_passive=read(scale, f"control_{name}_passive"),
+            control_target=read(scale, f"control_{name}_target"),
+            alone_source=read(scale, f"passive_{name}_source"),
+            alone_target=read(scale, f"passive_{name}_target"),
         )
-        for name in metrics
+        for scale in scales
+        for name in [scale.name]
     }
 
 

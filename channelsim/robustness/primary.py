@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from channelsim.metrics.scales import scale_of
 from channelsim.robustness.areas import area
 from channelsim.robustness.cells import ArmCells
 from channelsim.robustness.curves import Group
@@ -56,7 +55,7 @@ class _Shared:
 def primary_family(
     columns: Sequence[SourceCells],
     groups: Sequence[Group],
-    metric: str,
+    scale: Scale,
     *,
     epsilon_key: str | None,
     in_db: bool,
@@ -66,8 +65,8 @@ def primary_family(
     """All pairs of receivers; None of fewer than two, or where no message is shared by all arms.
 
     ``columns``: of the arms that have messages. ``groups``: the curves over a swept budget.
+    ``scale``: of the primary metric.
     """
-    scale = scale_of(metric)
     receivers = tuple(dict.fromkeys(one.arm.receiver for one in columns))
     if len(receivers) < 2:
         return None
@@ -106,7 +105,7 @@ def primary_family(
             if sign * plain[column] <= sign * mean_image
         ]
     return PrimaryFamily(
-        metric=metric,
+        metric=scale.name,
         unit="dB" if scale.decibels else "",
         higher_is_better=scale.higher_is_better,
         receivers=receivers,

@@ -28,11 +28,11 @@ def detection(summary: Summary, receiver: str) -> str | None:
     if found.detected is not None:
         rejected.append(f"{100 * found.detected.value:.1f} % of attacked ones{where}")
     text = f"{receiver}: rejects {', '.join(rejected)}"
-    metric = damage_metric(summary.metrics)
+    metric = damage_metric(summary.metrics, summary.scales)
     risk = found.risks.get(metric) if metric is not None else None
     if metric is None or risk is None:
         return text + "."
-    unit = scale_of(metric).damage_name.upper()
+    unit = scale_of(metric, summary.scales).damage_name.upper()
     digits = decimals([risk.all, risk.accepted])
     everything = fixed(risk.all.value, digits)
     if risk.accepted is None or risk.spared is None:

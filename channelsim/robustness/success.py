@@ -27,6 +27,7 @@ from channelsim.records import CONTROL_ACCEPTED, DELIVERED
 from channelsim.robustness.aims import Aim
 from channelsim.robustness.intervals import Bools, Floats, Interval, binomial, clustered_share, ends
 from channelsim.robustness.resampling import Unit
+from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -101,7 +102,7 @@ def successes(
             left_out += int((settled & ~miss).sum())
             for number, rows in read.items():
                 common[number].add(rows, miss)
-        criterion = criterion_of(group[0][1])
+        criterion = criterion_of(group[0][1], header.get("scales", {}))
         found |= {number: count.success(criterion) for number, count in counts.items()}
         if len(group) > 1:
             compared.append(
@@ -116,11 +117,11 @@ def successes(
     return found, tuple(compared)
 
 
-def criterion_of(aim: Aim) -> str:
-    """A goal's criterion in words."""
+def criterion_of(aim: Aim, scales: Mapping[str, Mapping[str, Any]]) -> str:
+    """A goal's criterion in words; ``scales``: see `scale_of`."""
     if aim.success.get("label"):
         return "the target's label"
-    name = scale_of(aim.loss).damage_name.upper()
+    name = scale_of(aim.loss, scales).damage_name.upper()
     return f"{name} to the target at most {float(aim.success['distance']):g}"
 
 
@@ -238,23 +239,23 @@ def _read(
     table = np.full((end - start, 7), np.nan)
     read = np.array(list(rows), dtype=np.float64).reshape(-1, 7)
     table[read[:, 0].astype(np.int64) - start] = read
+    scale = scale_of(aim.loss, header.get("scales", {}))
     _, delivered, lost, allowed, alone, attacked, controlled = table.T
     settled = ~np.isnan(attacked)
     arrived = lost == 0
     return _Rows(
         message=np.arange(start, end),
         settled=settled,
-        misses=settled & ~(arrived & _met(aim, alone)),
-        attack=settled & (delivered == 1) & _met(aim, attacked),
-        noise=settled & arrived & (allowed == 1) & _met(aim, controlled),
+        misses=settled & ~(arrived & _met(aim, scale, alone)),
+        attack=settled & (delivered == 1) & _met(aim, scale, attacked),
+        noise=settled & arrived & (allowed == 1) & _met(aim, scale, controlled),
         controlled=control is not None,
     )
 
 
-def _met(aim: Aim, values: Floats) -> Bools:
+def _met(aim: Aim, scale: Scale, values: Floats) -> Bools:
     with np.errstate(invalid="ignore"):
         if aim.success.get("label"):
             return values >= 0.5
-        scale = scale_of(aim.loss)
         found: Bools = scale.damage(scale.to_additive(values)) <= float(aim.success["distance"])
         return found

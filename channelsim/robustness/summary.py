@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from channelsim.metrics.scales import damage_metric
+from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.promises import of_header, weakened
 from channelsim.robustness.aims import aim_of
 from channelsim.robustness.areas import Area
@@ -17,7 +17,7 @@ from channelsim.robustness.family import PrimaryFamily
 from channelsim.robustness.foreign import Sent, Trunk, powers, trunks
 from channelsim.robustness.intervals import Resampler, ends
 from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
-from channelsim.robustness.names import epsilon_key_of, in_decibels
+from channelsim.robustness.names import epsilon_key_of, in_decibels, scenario_of
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.points import Point, flat, read_point
 from channelsim.robustness.primary import SourceCells, primary_family, primary_metric
@@ -49,6 +49,7 @@ class Summary:
     receivers compared by their goals' criterion. ``reversals``: where a larger budget did less for
     the attack's own objective; ``envelopes``: of those curves. ``trunks``: the classifiers behind
     metrics; ``powers``: of receivers that were sent noticeably more or less than their card's P.
+    ``scales``: what the header keeps of metrics of the user's own, see `scale_of`.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Summary:
     envelopes: tuple[Envelope, ...] = ()
     primary_metric: str = ""
     primary: PrimaryFamily | None = None
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """Return the points of one receiver, in arm order."""
@@ -121,27 +123,29 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(int(header["seed"]), unit.what.in_time)
     epsilon_key = epsilon_key_of(header["swept_keys"])
+    told = header.get("scales", {})
+    scales = [scale_of(name, told) for name in header["metrics"]]
     points, curves, columns, judged = [], {}, [], []
     metric, mean_image = primary_metric(header), _mean_image(header)
     for arm in arms:
-        aim = aim_of(header.get("scenario"), arm.swept)
-        towards = aim.metric(header["metrics"], damage_metric(header["metrics"]))
+        aim = aim_of(scenario_of(header), arm.swept)
+        towards = aim.metric(header["metrics"], damage_metric(header["metrics"], told))
         cells = read_arm(ledger, header, arm.arm, unit, towards)
         points.append(read_point(arm, cells, header, resampler, aim, towards))
         judged.append((arm, cells.only(objectives(header["metrics"])), aim))
         if cells.messages:
             columns.append(SourceCells(arm, cells, metric))
         if epsilon_key is not None and cells.messages:
-            curves[arm.arm] = CurveCells(arm, cells, header["metrics"])
+            curves[arm.arm] = CurveCells(arm, cells, scales)
     met, beside = successes(ledger, header, [(arm, aim) for arm, _, aim in judged], unit)
     points = [replace(point, success=met.get(point.arm)) for point in points]
-    in_db = epsilon_key is not None and in_decibels(header.get("scenario"), epsilon_key)
+    in_db = epsilon_key is not None and in_decibels(scenario_of(header), epsilon_key)
     measured = list(curves.values())
     groups = across_receivers(measured, epsilon_key or "", resampler)
     family = primary_family(
         columns,
         groups,
-        metric,
+        scale_of(metric, told),
         epsilon_key=epsilon_key,
         in_db=in_db,
         mean_image=mean_image.get(metric),
@@ -159,15 +163,16 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         epsilon_key=epsilon_key,
         epsilon_in_db=in_db,
         control=bool(header["control"]),
-        gain_metric=damage_metric(header["metrics"]) if header["control"] else None,
+        gain_metric=damage_metric(header["metrics"], told) if header["control"] else None,
+        scales=told,
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
-        comparisons=compare(groups, header["metrics"], in_db, clip, family),
+        comparisons=compare(groups, scales, in_db, clip, family),
         coverages=coverages(
             ledger, header, arms, _resamplers(int(header["seed"]), unit.what.in_time), unit
         ),
         timelines=timelines(ledger, header, arms),
-        in_bits=counts_bits(header.get("scenario")),
+        in_bits=counts_bits(scenario_of(header)),
         resampled=unit.what,
         shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
         weakened=() if tried is None else tuple(weakened(tried)),

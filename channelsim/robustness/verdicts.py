@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from channelsim import records
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.aims import Aim, aim_of
 from channelsim.robustness.cells import FIRST, GOAL, ArmCells, read_arm
 from channelsim.robustness.gain import beaten
+from channelsim.robustness.names import scenario_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -21,12 +22,13 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
     The same question as in the summary, at the point estimate and without its bootstrap.
     """
     header = ledger.header()
-    gauge = damage_metric(header["metrics"])
+    scales, scenario = header.get("scales", {}), scenario_of(header)
+    gauge = damage_metric(header["metrics"], scales)
     for arm in ledger.arms():
-        aim = aim_of(header.get("scenario"), arm.swept)
+        aim = aim_of(scenario, arm.swept)
         towards = aim.metric(header["metrics"], gauge)
         cells = read_arm(ledger, header, arm.arm, towards=towards)
-        lost = lost_to_noise(cells, aim, gauge if header["control"] else None, towards)
+        lost = lost_to_noise(cells, aim, gauge if header["control"] else None, towards, scales)
         yield arm.arm, arm_verdict(cells.tally.verdicts, lost) or records.OK
 
 
@@ -46,22 +48,29 @@ def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
     return records.BEATEN_BY_NOISE if lost_to_noise else records.OK
 
 
-def lost_to_noise(cells: ArmCells, aim: Aim, gauge: str | None, towards: str | None) -> bool:
+def lost_to_noise(
+    cells: ArmCells,
+    aim: Aim,
+    gauge: str | None,
+    towards: str | None,
+    scales: Mapping[str, Mapping[str, Any]],
+) -> bool:
     """Whether matched noise served the adversary's own goal at least as well as the attack.
 
     By damage in ``gauge`` (None: there was no control), or where an image is wanted by the distance
     to it in ``towards``. An adversary that is noise itself has nothing to be compared with.
+    ``scales``: see `scale_of`.
     """
     if aim.kind == "noise" or gauge is None or not cells.tally.verdicts:
         return False
     if aim.kind != "image":
         attack, control = (cells.mean(name) for name in FIRST)
         found = attack is not None and control is not None
-        return found and beaten(attack or 0.0, control or 0.0, scale_of(gauge))
+        return found and beaten(attack or 0.0, control or 0.0, scale_of(gauge, scales))
     if towards is None:
         return False
     _, attack, control = (cells.mean(name) for name in GOAL)
     if attack is None or control is None:
         return False
     # The one that is nearer has done more for the goal: what is left to it plays the damage.
-    return beaten(control, attack, scale_of(towards))
+    return beaten(control, attack, scale_of(towards, scales))

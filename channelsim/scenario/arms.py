@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import torch
-
 from channelsim.adversaries.goals import check_loss
 from channelsim.catalog import admission
 from channelsim.channels.power import Power
@@ -21,11 +18,11 @@ from channelsim.fading import symbol_count
 from channelsim.link import Link
 from channelsim.parts import Codec, Metric, Stage
 from channelsim.problems import Fault, Problems, Where, shown
-from channelsim.rows import Knowledge, Rows
 from channelsim.scenario.assembly import Built, Workshop, validated
 from channelsim.scenario.company import check_company
 from channelsim.scenario.keys import Keys, name_fault, put
 from channelsim.scenario.skeleton import Skeleton
+from channelsim.scenario.trying import aim, class_name, own_parts
 from channelsim.threat import Adversary
 
 MOST_ARMS = 100_000  # ours
@@ -154,6 +151,10 @@ class ArmBuilder:
             return None
         self._try_names(stages, choice)
         self._try_path(name, receiver.codec, stages, choice)
+        for one in own_parts(self.workshop, name, receiver, stages):
+            if self._first(one.question):
+                with self._reporting(one.at, (*one.inside, "use"), choice):
+                    one.admit()
         self._try_threats(receiver.codec, parts["link"], stages, choice)
         return Arm(
             number=number,
@@ -272,11 +273,11 @@ class ArmBuilder:
             foreign = id(codec) in self.workshop.foreign
             if foreign and effort.get("gradients") and self._first(("gradient", id(codec))):
                 with self._reporting(("receivers", receiver), ("codec",), choice):
-                    admission.require_gradient(codec, _class_name(codec))
+                    admission.require_gradient(codec, class_name(codec))
             goal = getattr(stage, "goal", None)
             if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
                 with self._reporting(("path", index), ("goal",), choice):
-                    _aim(stage, codec, self.messages)
+                    aim(stage, codec, self.messages)
                 with self._reporting(("path", index), ("goal", "loss"), choice):
                     check_loss(stage, codec.image_shape)
 
@@ -315,28 +316,6 @@ class ArmBuilder:
             self._report(Fault(inside, error.message), at, swept)
 
 
-def _aim(stage: Any, codec: Codec, messages: int) -> None:
-    """Ask a goal for one target image: a file of the wrong shape shows here, not in the run."""
-    blank = torch.zeros(1, *codec.image_shape)
-
-    def black(chosen: np.ndarray) -> torch.Tensor:
-        return torch.zeros(len(chosen), *codec.image_shape)
-
-    knowledge = Knowledge(
-        decode=lambda wire: blank.expand(len(wire), *codec.image_shape),
-        source=blank,
-        clean=blank,
-        power=1.0,
-        source_of=black,
-        clean_of=black,
-        messages=messages,
-    )
-    nobody = np.zeros(1, dtype=np.int64)
-    stage.goal.image(
-        Rows(name=stage.label, seed=0, message=nobody, attempt=nobody, columns={}), knowledge
-    )
-
-
 def _told(one: Swept, i: int, stages: list[Stage]) -> Any:
     """A swept value as tables shall tell it: a whole stage never without its name."""
     value, target = one.values[i], one.targets[0]
@@ -364,11 +343,6 @@ def _keyed(cls: type, given: Any, workshop: Workshop) -> Built:
 
 def _fault(where: Where, text: str) -> Built:
     return Built(faults=(Fault(where, text),))
-
-
-def _class_name(codec: Codec) -> str:
-    module = getattr(codec, "module", codec)
-    return type(module).__name__
 
 
 def _twice(values: list[Any]) -> tuple[Any, int] | None:

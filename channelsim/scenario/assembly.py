@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code, user_files
+from channelsim import user_files
+from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code
 from channelsim.catalog.part_errors import faults_of
+from channelsim.catalog.trials import TRAINING, Images
 from channelsim.codecs import zoo_names
 from channelsim.errors import InputError, did_you_mean
 from channelsim.parts import Codec, Metric
@@ -26,7 +28,8 @@ from channelsim.sources import Source, as_float
 class Built:
     """A part, or what is wrong with its description. ``origin``: the user's file, if it is his.
 
-    ``files``: absolute names of those of the user's that it was made from, with their SHA-256.
+    ``files``: absolute names of those of the user's that it was made from, with their SHA-256;
+    ``again`` constructs the part once more.
     """
 
     part: Any = None
@@ -34,6 +37,7 @@ class Built:
     origin: tuple[Path, str] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    again: Callable[[], Any] | None = None
 
 
 @functools.cache
@@ -68,11 +72,15 @@ class Workshop:
         self._built: dict[str, Built] = {}
 
     @functools.cached_property
-    def images(self) -> Tensor | None:
-        """Some images, of the training split like everything that is calibrated."""
-        if self.source is None:
-            return None
-        return as_float(self.source.calibration().images[: admission.ROWS])
+    def images(self) -> Images | None:
+        """Some images to try the user's own parts on."""
+        return None if self.source is None else Images.of(self.source)
+
+    @functools.cached_property
+    def training(self) -> Tensor:
+        """More of the training split, for what must be fitted to be tried."""
+        assert self.source is not None
+        return as_float(self.source.calibration().images[:TRAINING])
 
     def build(self, slot: str, given: Any) -> Built:
         """The part that ``given`` describes (a mapping, a shorthand word, or a part as such)."""
@@ -155,10 +163,10 @@ class Workshop:
                 key: str(value) if isinstance(value, Path) else value
                 for key, value in mapping.items()
             }
-            built = self._of_class(slot, cls, given, file, use)
+            built = self._of_class(slot, cls, given, use)
         files = user_files.of_the_user(heard, file) if built.part is not None else {}
         user_files.remember(cls.__module__, files)
-        found = Built(built.part, built.faults, (file, wanted), mapping, files)
+        found = replace(built, origin=(file, wanted), given=mapping, files=files)
         if found.part is not None:
             self.foreign[id(found.part)] = found
         return found
@@ -173,9 +181,7 @@ class Workshop:
         except (OSError, ValueError):  # no name that a file could have
             return value
 
-    def _of_class(
-        self, slot: str, cls: type, arguments: dict[str, Any], file: Path, use: str
-    ) -> Built:
+    def _of_class(self, slot: str, cls: type, arguments: dict[str, Any], use: str) -> Built:
         contract = CONTRACTS[slot]
         if issubclass(cls, contract):
             if inspect.isabstract(cls):
@@ -187,18 +193,25 @@ class Workshop:
                     f'{cls.__name__} needs a name for tables: write kind: ClassVar[str] = "a-word"',
                     ("use",),
                 )
-            if hasattr(cls, "__pydantic_fields__"):
-                built = validated(cls, arguments, self.folder)
-            else:
-                built = _constructed(cls, arguments, file)
-            return built if built.part is None else self._tried(built.part, cls.__name__)
+
+            def build() -> Built:
+                if hasattr(cls, "__pydantic_fields__"):
+                    return validated(cls, arguments, self.folder)
+                return _constructed(cls, arguments)
+
+            built = build()
+            if built.part is None:
+                return built
+            return self._tried(built.part, cls.__name__, lambda: _second(build()))
         if slot == "codec" and issubclass(cls, nn.Module):
             if self.images is None:
                 return Built()
-            built = _constructed(cls, arguments, file)
+            built = _constructed(cls, arguments)
             if built.part is None:
                 return built
-            return self._module(built.part, cls.__name__, use)
+            return self._module(
+                built.part, cls.__name__, use, lambda: _second(_constructed(cls, arguments))
+            )
         what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
         return _wrong(
             f"{cls.__name__} must be {what}channelsim.parts.{contract.__name__}"
@@ -207,29 +220,32 @@ class Workshop:
             ("use",),
         )
 
-    def _module(self, module: nn.Module, name: str, origin: str) -> Built:
-        """A torch module as a codec."""
+    def _module(
+        self, module: nn.Module, name: str, origin: str, again: Callable[[], Any] | None = None
+    ) -> Built:
+        """A torch module as a codec; ``again`` constructs the module once more."""
         if self.images is None:
             return Built()
         try:
-            wrapped = admission.wrap(module, name, self.images, origin)
+            wrapped = admission.wrap(module, name, self.images.images, origin)
         except InputError as error:
             return _wrong(error.message)
-        return self._tried(wrapped, name)
+        return self._tried(wrapped, name, again)
 
-    def _tried(self, part: Any, name: str) -> Built:
-        """Admission of a foreign part."""
+    def _tried(self, part: Any, name: str, again: Callable[[], Any] | None) -> Built:
+        """Admission of a foreign part; of those that need a codec, see `trying`."""
         if self.images is None:
             return Built(part)
         try:
             if isinstance(part, Codec):
-                for notice in admission.admit(part, name, self.images):
+                for notice in admission.admit(part, name, self.images, again):
                     self.notices.append(notice)
             elif isinstance(part, Metric):
-                admission.admit_metric(part, name, self.images)
+                part.check_shape(tuple(self.images.images.shape[1:]))
+                admission.admit_metric(part, name, self.images, again)
         except InputError as error:
             return _wrong(error.message, ("use",))
-        return Built(part)
+        return Built(part, again=again)
 
 
 def validated(
@@ -246,11 +262,22 @@ def validated(
     return Built(part)
 
 
-def _constructed(cls: type, arguments: dict[str, Any], file: Path) -> Built:
+def _constructed(cls: type, arguments: dict[str, Any]) -> Built:
     try:
-        return Built(user_code.construct(cls, arguments, file))
+        return Built(user_code.construct(cls, arguments))
     except InputError as error:
         return _wrong(error.message)
+
+
+def _second(built: Built) -> Any:
+    """A part that was constructed before, once more."""
+    if built.part is None:
+        reason = built.faults[0].text if built.faults else "nothing came of it"
+        raise InputError(
+            f"it can be constructed only once ({reason}), and a run that is resumed or replayed"
+            " constructs it again"
+        )
+    return built.part
 
 
 def _opened(built: Built) -> Built:

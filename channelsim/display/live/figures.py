@@ -19,6 +19,7 @@ from channelsim.display.live.reader import FATES, WORDS, Table
 from channelsim.display.live.scales import damage_metric, scale_of
 from channelsim.display.live.timeline import Timeline
 from channelsim.display.live.top import Top
+from channelsim.scales import Scale
 from channelsim.stretches import shared
 
 Floats = NDArray[np.float64]
@@ -47,8 +48,9 @@ class Figures:
     def __init__(self, info: RunInfo) -> None:
         self.info = info
         arms, metrics = len(info.arms), info.metrics
-        self.scales = [scale_of(name) for name in metrics]
-        self.gauge = damage_metric(metrics)
+        told = info.header.get("scales", {})
+        self.scales = [scale_of(name, told) for name in metrics]
+        self.gauge = damage_metric(metrics, told)
         self.columns = [f"{name}_source" for name in metrics]
         self.columns += [f"quality_{name}" for name in metrics]
         self._seen = np.zeros(info.total * info.max_attempts, dtype=np.bool_)
@@ -160,7 +162,8 @@ class Figures:
             return
         first = (number == 0) & attacked
         for wants_image, gauge, those in self._judged:
-            attack, control = _served(table, wants_image, gauge)
+            scale = self.scales[self.info.metrics.index(gauge)]
+            attack, control = _served(table, wants_image, scale)
             rows = first & np.isin(arm, those) & ~np.isnan(attack + control)
             ones, squares = np.ones(len(arm)), (attack - control) ** 2
             for place, values in enumerate((attack, control, ones, squares)):
@@ -258,15 +261,14 @@ class Figures:
         return {word: self.words[WORDS.index(word)] for word in wanted if word in WORDS}
 
 
-def _served(table: Table, wants_image: bool, gauge: str) -> tuple[Floats, Floats]:
+def _served(table: Table, wants_image: bool, scale: Scale) -> tuple[Floats, Floats]:
     """How far attack and control served the goal, per row [N] each: the larger, the better.
 
     Damage; where an image is wanted, each is told the distance that the *other* is from it.
     """
-    scale = scale_of(gauge)
     suffix = "target" if wants_image else "passive"
     attack, control = (
-        scale.damage(scale.to_additive(table[f"{prefix}{gauge}_{suffix}"]))
+        scale.damage(scale.to_additive(table[f"{prefix}{scale.name}_{suffix}"]))
         for prefix in ("", "control_")
     )
     return (control, attack) if wants_image else (attack, control)

@@ -61,11 +61,10 @@ class RunInfo:
         """Dotted keys of the sweep."""
         return tuple(self.header["swept_keys"])
 
-    @property
+    @cached_property
     def scenario(self) -> Mapping[str, Any]:
         """The resolved scenario."""
-        found = self.header.get("scenario")
-        return found if isinstance(found, Mapping) else {}
+        return names.scenario_of(self.header)
 
     @cached_property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
@@ -92,7 +91,7 @@ class RunInfo:
 
     def gauge_of(self, arm: int) -> str | None:
         """The metric by which an arm's attack is judged: of damage, or of the way to its target."""
-        usual = damage_metric(self.metrics)
+        usual = damage_metric(self.metrics, self.header.get("scales", {}))
         return self.aims[arm].metric(self.metrics, usual) or usual
 
     def adversary_on(self, arm: int) -> bool:

@@ -124,7 +124,7 @@ class Reader:
         metrics = self.info.metrics
         names = [f"{metric}_source" for metric in metrics]
         names += [f"quality_{metric}" for metric in metrics]
-        gauge = damage_metric(metrics)
+        gauge = damage_metric(metrics, self.info.header.get("scales", {}))
         if gauge is not None:
             names += [f"{gauge}_passive", f"control_{gauge}_passive"]
         aimed = (arm for arm, aim in enumerate(self.info.aims) if aim.kind == "image")

@@ -87,7 +87,8 @@ def _blame(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list[T
     if whole is None:
         return []
     mean = float(model.figures.estimates(f"{gauge}_source").damage[arm])
-    name = gauge if not scale.higher_is_better else f"{gauge} lost" if not scale.decibels else "mse"
+    name = f"{gauge} lost" if scale.higher_is_better else gauge
+    name = scale.damage_name if scale.decibels else name
     first = f"{name} {whole:.3g}"
     if mean > 0:
         first += f", {whole / mean:.1f}× the mean here ({mean:.3g})"
