@@ -114,7 +114,7 @@ def test_a_codec_whose_rows_depend_on_their_place_is_told_wherever_bits_would_be
     assert 0 < tried.place.differ <= tried.place.rows
     assert tried.place.flipped == tried.thread.differ == 0
     assert 0 < tried.place.largest < 1e-6
-    assert "image received" in tried.place.columns
+    assert any(name.startswith("image ") for name in tried.place.columns)  # it names some
     assert any("depend on its place in a block" in text for text in warnings(run.summary()))
     again = replay(run.folder, 7, allow_code=True)
     assert not again.exact
