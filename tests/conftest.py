@@ -30,7 +30,6 @@ ELSEWHERE = {
     "before_encoder",
     "bit_flips",
     "classifier",
-    "cli",
     "codecs",
     "live",
     "live_terminal",
