@@ -107,7 +107,7 @@ def metric_columns(
 ) -> list[str]:
     """Names of the metric columns of an attempt, in ledger order.
 
-    ``<metric>_source``, ``_clean``, ``_passive`` (THREATS: References), ``_target`` (the image that
+    ``<metric>_source``, ``_clean``, ``_passive``, ``_target`` (the image that
     the adversary wants to be seen; NULL where its goal is damage), the same with ``control_`` where
     a matched-noise control ran. ``decoded_<metric>_source`` where a detector ``judged``: of the
     decoded image, whatever the decision was. ``passive``: whether the ledger also holds

@@ -122,7 +122,7 @@ class Adversary(Stage, ABC):
 
     @property
     def threat(self) -> Mapping[str, Any]:
-        """Place, knowledge, causality and effort (THREATS), recorded in the run's header."""
+        """Place, knowledge, causality and effort, recorded in the run's header."""
         access, own = self.access, self.access.own_path
         places = {"relay": "on the wire", "over_the_air": "on the wire, over the air"}
         draws = {"imagined draws": access.expectation} if access.expectation else {}

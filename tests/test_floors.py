@@ -1,6 +1,6 @@
 """The house's plan: who may import whom, how long a module may be, what none of them does.
 
-DESIGN's floors, read from the imports themselves (also those inside functions): a module imports
+The package's floors, read from the imports themselves (also those inside functions): a module imports
 only from lower floors and from its own room. A new module needs a place in the table below.
 """
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "channelsim"
 
 # Floors from the ground up, each with its rooms and the modules (or packages) of each room. Two
-# floors of DESIGN have a mezzanine: losses are metrics, and a run is summarised where it is made.
+# floors have a mezzanine: losses are metrics, and a run is summarised where it is made.
 FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     (
         "0",

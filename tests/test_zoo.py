@@ -57,7 +57,7 @@ def test_the_zoo_is_small_and_its_table_says_what_the_cards_say():
 
 
 def test_codecs_that_are_compared_differ_in_one_thing():
-    """Fair comparisons: same network, seed, data and length; see THREATS."""
+    """Fair comparisons: same network, seed, data and length."""
 
     def said(name: str) -> dict:
         recipe = read_recipe(ZOO_FOLDER / f"{name}.yaml").resolved

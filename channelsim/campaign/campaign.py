@@ -67,7 +67,7 @@ class Run:
             return ledger.header()
 
     def frame(self) -> pd.DataFrame:
-        """One row per transmission, as a pandas table (DESIGN: the flat view `transmissions`)."""
+        """One row per transmission, as a pandas table: the flat view `transmissions`."""
         with self.ledger() as ledger:
             return export.frame(ledger)
 
