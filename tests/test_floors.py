@@ -1,6 +1,6 @@
 """The house's plan: who may import whom, how long a module may be, what none of them does.
 
-The package's floors, read from the imports themselves (also those inside functions): a module imports
+The floors, read from the imports themselves (also those inside functions): a module imports
 only from lower floors and from its own room. A new module needs a place in the table below.
 """
 
