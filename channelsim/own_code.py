@@ -2,8 +2,8 @@
 
 An author of a part writes one method, and the program calls it through `asked`. For a class that is
 not the package's own the arguments are copies, so that what is written into one reaches nobody
-else; `strictly`, in trials, that is refused, and the argument named. What it answers is copied too:
-a buffer which it fills anew at its next call is in nobody's hands. What it raises is said to be its
+else; in trials `watched` notes it, and the argument is named. What it answers is copied too: a
+buffer which it fills anew at its next call is in nobody's hands. What it raises is said to be its
 own, with its file and line.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from channelsim.errors import ChannelsimError, InputError
 
-_STRICT: ContextVar[bool] = ContextVar("_STRICT", default=False)
+_WATCHED: ContextVar[Writes | None] = ContextVar("_WATCHED", default=None)
 USER_MARK = "__channelsim_user__"  # among the builtins of what `use:` loads, and from beside it
 _DEEPEST = 4  # levels of an argument that are looked into
 _PACKAGE = Path(__file__).parent
@@ -49,7 +50,30 @@ class RowsError(InputError):
 
 
 class OwnCodeError(RowsError):
-    """Code of the user's raised, or wrote into what it was given."""
+    """Code of the user's raised."""
+
+
+class Writes:
+    """Which arguments the methods of some parts wrote into while they were watched."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, str], dict[str, None]] = {}  # each place once, in order
+
+    def note(self, label: str, owner: object, where: str) -> None:
+        """``where``: the argument, or what of it, as its author calls it."""
+        self._found.setdefault((id(owner), label), {})[where] = None
+
+    def of(self, owner: object) -> list[str]:
+        """What the user should know of a part's methods, a sentence each."""
+        return [
+            f"{label} writes into {'its argument' if len(places) == 1 else 'its arguments'}"
+            f" {', '.join(places)}: it is lent a copy of its own, so no number of any other part"
+            " changes, but elsewhere others would read what it wrote; work on a copy (.clone()), or"
+            " use operations that make a new tensor (x.clamp(…), not x.clamp_(…); no inplace=True"
+            " at its beginning)"
+            for (number, label), places in self._found.items()
+            if number == id(owner)
+        ]
 
 
 def is_foreign(cls: type) -> bool:
@@ -75,31 +99,30 @@ def asked(label: str, owner: object, function: Callable[..., Any], **given: Any)
         sentence = f"{label} raised {raised(error)}; that is code of your own"
         rows = _length(given)
         raise OwnCodeError.about(sentence, range(rows), rows) from error
-    if _STRICT.get():
+    if (writes := _WATCHED.get()) is not None:
         for key, value in given.items():
-            _require_untouched(label, key, value, lent[key])
+            for where in _written(key, value, lent[key]):
+                writes.note(label, owner, where)
     return _owned(answer)
 
 
 @contextmanager
-def strictly() -> Iterator[None]:
-    """Inside, a method that writes into an argument is refused."""
-    token = _STRICT.set(True)
+def watched() -> Iterator[Writes]:
+    """Inside, it is noted which arguments are written into."""
+    found = Writes()
+    token = _WATCHED.set(found)
     try:
-        yield
+        yield found
     finally:
-        _STRICT.reset(token)
+        _WATCHED.reset(token)
 
 
-def _require_untouched(label: str, name: str, value: Any, lent: Any) -> None:
+def _written(name: str, value: Any, lent: Any) -> Iterator[str]:
+    """What of an argument is not any more as it was lent."""
     after = dict(_numbers(name, lent))
     for where, old in _numbers(name, value):
         if where in after and not _same(after[where], old):
-            raise InputError(
-                f"{label} writes into its argument {where}, which others read after it; work on a"
-                " copy (.clone()), or use operations that make a new tensor (x.clamp(…), not"
-                " x.clamp_(…); no inplace=True at its beginning)"
-            )
+            yield where
 
 
 def require_finite(label: str, values: Tensor) -> None:
@@ -158,7 +181,8 @@ def told() -> Iterator[None]:
 def _lent(value: Any) -> Any:
     """The same with copies of all tensors (through which gradients flow) and arrays.
 
-    What has a flag ``lends`` is told to copy what it gives out, too.
+    What has a flag ``lends`` is told to copy what it gives out, too, and a function lends what it
+    returns: that may be remembered for whoever asks next.
     """
     if isinstance(value, Tensor):
         return value.clone()
@@ -166,6 +190,10 @@ def _lent(value: Any) -> Any:
         return value.copy()
     if isinstance(value, Mapping):
         return {key: _lent(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_lent, value))
+    if isinstance(value, FunctionType | MethodType | functools.partial):
+        return lambda *given: _lent(value(*given))
     if not _is_record(value):
         return value
     fields = [field.name for field in dataclasses.fields(value)]

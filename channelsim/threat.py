@@ -244,6 +244,17 @@ class Adversary(Stage, ABC):
         raise NotImplementedError(f"{type(self).__name__} says that it fits, but does not")
 
     @final
+    def fitted(
+        self, radius: float, rows: Rows, draw: Callable[[Ints], tuple[Tensor, Rows]]
+    ) -> Tensor:
+        """`fit`, whoever wrote it."""
+        label = f"adversary {self.label}: fit"
+        found = own_code.asked(label, self, self.fit, radius=radius, rows=rows, draw=draw)
+        if not isinstance(found, Tensor):
+            raise InputError(f"{label} must return a tensor, returned {own_code.described(found)}")
+        return found.detach()
+
+    @final
     def cross(self, signal: Tensor, rows: Rows) -> Tensor:
         """Add the perturbation."""
         return signal + self.attack(signal, rows).delta
@@ -319,6 +330,20 @@ class Adversary(Stage, ABC):
         assert words is not None, "a budget in bits needs words; see `check_path`"
         delta, flipped = words.within(signal, delta, radius)
         return delta, flipped.cpu().numpy().astype(np.float64)
+
+    @final
+    def shadow(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:
+        """`control`, whoever wrote it."""
+        label = f"adversary {self.label}: control"
+        delta = own_code.asked(label, self, self.control, signal=signal, found=found, rows=rows)
+        if delta is None:
+            return None
+        if not isinstance(delta, Tensor) or delta.shape != signal.shape:
+            raise InputError(
+                f"{label} must return None or a perturbation of shape {list(signal.shape)},"
+                f" returned {own_code.described(delta)}"
+            )
+        return delta
 
     def control(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:  # noqa: ARG002
         """Its control's perturbation [N, K] where matched noise would not be like it; else None.

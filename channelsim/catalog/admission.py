@@ -1,15 +1,16 @@
 """What a part of the user's own must show before a run: on real images, in a second.
 
 A run stands on these properties: rows are computed in blocks of strangers, recomputed after an
-interruption, attacked through their gradients; and no part changes what others are given. A part
-without them would give numbers that nobody could repeat, so it is refused, with what was found and
-the likely fix. Parts of this package need no admission.
+interruption, attacked through their gradients. A part without them would give numbers that nobody
+could repeat, so it is refused, with what was found and the likely fix. One that writes into what it
+is given changes nobody's numbers, since that is a copy, and its author is told. Parts of this
+package need no admission.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,21 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from channelsim import own_code
-from channelsim.catalog.trials import ROWS, Images, Method
+from channelsim.catalog.trials import ROWS, Again, Answer, Images, Method
 from channelsim.codecs.module import Module
 from channelsim.errors import InputError
 from channelsim.own_code import OwnCodeError, asked, described
 from channelsim.parts import Codec, Metric
 from channelsim.scales import declared
 
-Again = Callable[[], Any]  # constructs a part a second time
-
 _OWN_ROW = (
     "every row must be computed from itself alone (batch norm with running statistics, no mean or"
     " maximum over dimension 0)"
 )
 _BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
-_APART_S = 1e4  # between rows, so that each meets a channel of its own
 
 
 def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
@@ -71,7 +69,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
         return []  # said elsewhere, in one sentence for all codecs
     pictures_like = tuple(codec.image_shape)
 
-    def encoding(network: nn.Module) -> Callable[[Sequence[int]], Tensor]:
+    def encoding(network: nn.Module) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
             found = _asked(network, name, "encode", images[list(places)])
             parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
@@ -81,7 +79,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
 
         return answer
 
-    def decoding(network: nn.Module, latents: Tensor) -> Callable[[Sequence[int]], Tensor]:
+    def decoding(network: nn.Module, latents: Tensor) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
             found = _asked(network, name, "decode", latents[list(places)])
             _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
@@ -89,7 +87,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
 
         return answer
 
-    with torch.no_grad(), given.tried():
+    with torch.no_grad(), given.tried() as writes:
         _ = encoding(network)(range(ROWS))  # the usual faults, in the usual words
         method = Method(
             label=f"{name}.encode",
@@ -121,11 +119,14 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
             other.eval().requires_grad_(False).to(images.device)
             method.agree(encoding(other), answered)
             back.agree(decoding(other, latents), decoded)
-    return _range(name, pictures)
+    return [*_range(name, pictures), *writes.of(network)]
 
 
-def require_gradient(codec: Codec, name: str) -> None:
-    """Refuse a decoder without a gradient, which an adversary in the path would follow."""
+def require_gradient(codec: Codec, name: str) -> list[str]:
+    """Refuse a decoder without a gradient, which an adversary in the path would follow.
+
+    Returns what the user should know: nothing that `admit` did not say.
+    """
     latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
     leaf = _beside(codec.network, latents).requires_grad_()
     with torch.enable_grad():
@@ -139,7 +140,7 @@ def require_gradient(codec: Codec, name: str) -> None:
                     f" {own_code.raised(error)}"
                 ) from None
             if slope is not None and bool(torch.isfinite(slope).all()):
-                return
+                return []
             found = "its gradient is NaN or infinite" if slope is not None else "it has none"
         else:
             found = "autograd sees no way from the latent to the image"
@@ -150,8 +151,11 @@ def require_gradient(codec: Codec, name: str) -> None:
     )
 
 
-def admit_metric(metric: Metric, name: str, given: Images, again: Again | None = None) -> None:
-    """Refuse a metric that does not give one number per row, couples rows, or declares wrongly."""
+def admit_metric(metric: Metric, name: str, given: Images, again: Again | None = None) -> list[str]:
+    """Refuse a metric that does not give one number per row, couples rows, or declares wrongly.
+
+    Returns what the user should know.
+    """
     scale = declared(metric.kind, metric, name)
     images = given.images
     references = images.roll(1, 0) * 0.5
@@ -159,7 +163,7 @@ def admit_metric(metric: Metric, name: str, given: Images, again: Again | None =
     references[_WHITE] = images[0]
     references[_BLACK], references[_WHITE + 1 :] = images[_BLACK], images[_WHITE + 1 :]
 
-    def measuring(metric: Metric) -> Callable[[Sequence[int]], Tensor]:
+    def measuring(metric: Metric) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
             pair = images[list(places)], references[list(places)]
             found = asked(
@@ -174,10 +178,9 @@ def admit_metric(metric: Metric, name: str, given: Images, again: Again | None =
         label=f"{name}.measure",
         count=len(images),
         answer=measuring(metric),
-        random="remove randomness, or seed a generator inside the method",
         coupled="return one value per row, from that row alone",
     )
-    with given.tried():
+    with given.tried() as writes:
         values = measuring(metric)(range(len(images)))
         own_code.require_numbers(f"{name}.measure", values)
         # An infinite PSR or PSNR has a finite mean only where it is averaged as something else.
@@ -195,6 +198,7 @@ def admit_metric(metric: Metric, name: str, given: Images, again: Again | None =
             )
     if again is not None:
         method.agree(measuring(again()), values)
+    return writes.of(metric)
 
 
 def _still(network: nn.Module, name: str) -> None:

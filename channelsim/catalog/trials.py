@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from channelsim.errors import InputError
-from channelsim.own_code import OwnCodeError, RowsError, strictly
+from channelsim.own_code import OwnCodeError, RowsError, Writes, watched
+from channelsim.parts import Codec
 from channelsim.sources import ImageSource, Source, as_float
+
+Again = Callable[[], Any]  # constructs a part a second time
+Answer = Callable[[Sequence[int]], Tensor]  # places of rows → what is answered for these, [n, …]
 
 ROWS = 8  # ordinary images tried: enough to change all neighbours of a row
 TRAINING = 512  # training images for what must be fitted to be tried
@@ -53,11 +58,11 @@ class Images:
         return len(self.images)
 
     @contextmanager
-    def tried(self) -> Iterator[None]:
-        """Inside, no argument may be written to, and errors about rows say which images."""
+    def tried(self) -> Iterator[Writes]:
+        """Inside, it is noted who writes into arguments, and errors about rows say which images."""
         try:
-            with strictly():
-                yield
+            with watched() as writes:
+                yield writes
         except OwnCodeError:
             raise
         except RowsError as error:
@@ -69,21 +74,35 @@ class Images:
             ) from None
 
 
+@contextmanager
+def on_the_cpu(codec: Codec) -> Iterator[None]:
+    """Inside, a codec's network is on the CPU: an earlier run may have moved it to a device."""
+    held = (tensor.device for tensor in (*codec.network.parameters(), *codec.network.buffers()))
+    device = next(held, torch.device("cpu"))
+    if device.type == "cpu":
+        yield
+        return
+    codec.network.cpu()
+    try:
+        yield
+    finally:
+        codec.network.to(device)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One method of a part. ``label``: what errors call it. ``count``: how many rows there are.
 
-    ``answer``: places of rows → what it answers for a block of these, [n, …]. ``random``,
-    ``coupled``: the likely fix where it answers differently, or mixes rows. ``floor``: what
-    rounding is relative to at least. ``share``: of the rows, how many may change; for attacks,
+    ``coupled``, ``random``: the likely fix where it mixes rows, or answers differently. ``floor``:
+    what rounding is relative to at least. ``share``: of the rows, how many may change; for attacks,
     where a rounding error may turn a sign.
     """
 
     label: str
     count: int
-    answer: Callable[[Sequence[int]], Tensor]
-    random: str
+    answer: Answer
     coupled: str
+    random: str = "remove randomness, or seed a generator inside the method"
     floor: float = 1.0
     share: float = 0.0
 
@@ -123,7 +142,7 @@ class Method:
             )
         return first
 
-    def agree(self, again: Callable[[Sequence[int]], Tensor], answered: Tensor) -> None:
+    def agree(self, again: Answer, answered: Tensor) -> None:
         """Refuse a part whose second construction answers differently."""
         other = again(range(self.count))
         same = other.shape == answered.shape

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from channelsim.adversaries.goals import check_loss
-from channelsim.catalog import admission
 from channelsim.channels.power import Power
 from channelsim.defences.receiver import Receiver
 from channelsim.errors import InputError
@@ -22,7 +21,7 @@ from channelsim.scenario.assembly import Built, Workshop, validated
 from channelsim.scenario.company import check_company
 from channelsim.scenario.keys import Keys, name_fault, put
 from channelsim.scenario.skeleton import Skeleton
-from channelsim.scenario.trying import aim, class_name, own_parts
+from channelsim.scenario.trying import aim, own_parts
 from channelsim.threat import Adversary
 
 MOST_ARMS = 100_000  # ours
@@ -150,11 +149,11 @@ class ArmBuilder:
         if receiver is None or None in stages or None in parts.values():
             return None
         self._try_names(stages, choice)
-        self._try_path(name, receiver.codec, stages, choice)
+        self._try_goals(receiver.codec, stages, choice)
         for one in own_parts(self.workshop, name, receiver, stages):
             if self._first(one.question):
-                with self._reporting(one.at, (*one.inside, "use"), choice):
-                    one.admit()
+                with self._reporting(one.at, one.inside, choice):
+                    self.workshop.note(one.admit())
         self._try_threats(receiver.codec, parts["link"], stages, choice)
         return Arm(
             number=number,
@@ -265,15 +264,10 @@ class ArmBuilder:
                 if fault and self._first((one.key, i, fault)):
                     self.problems.add(("sweep", one.key, i), fault)
 
-    def _try_path(self, receiver: str, codec: Codec, stages: list[Stage], choice: Choice) -> None:
+    def _try_goals(self, codec: Codec, stages: list[Stage], choice: Choice) -> None:
         for index, stage in enumerate(stages):
             if not isinstance(stage, Adversary) or not self._first((id(codec), id(stage))):
                 continue
-            effort = stage.threat.get("effort", {})
-            foreign = id(codec) in self.workshop.foreign
-            if foreign and effort.get("gradients") and self._first(("gradient", id(codec))):
-                with self._reporting(("receivers", receiver), ("codec",), choice):
-                    admission.require_gradient(codec, class_name(codec))
             goal = getattr(stage, "goal", None)
             if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
                 with self._reporting(("path", index), ("goal",), choice):

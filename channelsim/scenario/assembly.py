@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_
 from channelsim.catalog.part_errors import faults_of
 from channelsim.catalog.trials import TRAINING, Images
 from channelsim.codecs import zoo_names
+from channelsim.codecs.module import Module
 from channelsim.errors import InputError, did_you_mean
+from channelsim.own_code import is_foreign
 from channelsim.parts import Codec, Metric
 from channelsim.problems import Fault, Where, shown
 from channelsim.sources import Source, as_float
@@ -82,10 +84,14 @@ class Workshop:
         assert self.source is not None
         return as_float(self.source.calibration().images[:TRAINING])
 
+    def note(self, notices: Iterable[str]) -> None:
+        """Keep what the user should know, each once."""
+        self.notices += [notice for notice in dict.fromkeys(notices) if notice not in self.notices]
+
     def build(self, slot: str, given: Any) -> Built:
         """The part that ``given`` describes (a mapping, a shorthand word, or a part as such)."""
         if isinstance(given, CONTRACTS[slot]):
-            return Built(given)
+            return self._given(slot, given)
         try:
             said = json.dumps(expand(slot, given), sort_keys=True, default=_identity)
         except (TypeError, ValueError, RecursionError):  # keys that are no words; said below
@@ -98,7 +104,7 @@ class Workshop:
     def _make(self, slot: str, given: Any) -> Built:
         mapping = expand(slot, given)
         if slot == "codec" and isinstance(given, nn.Module):
-            return self._module(given, type(given).__name__, "python")
+            return self._kept(self._module(given, type(given).__name__, "python"))
         if not isinstance(mapping, Mapping):
             known = ", ".join(TABLES[slot])
             return _wrong(
@@ -143,6 +149,20 @@ class Workshop:
 
     # --- the user's own ---------------------------------------------------------------------------
 
+    def _given(self, slot: str, part: Any) -> Built:
+        """A part that came from Python as such: the user's own is tried like any other of his."""
+        if slot == "source" or not is_own(part):
+            return Built(part)
+        if id(part) in self.foreign:
+            return self.foreign[id(part)]
+        return self._kept(self._tried(part, type(getattr(part, "module", part)).__name__, None, ()))
+
+    def _kept(self, built: Built) -> Built:
+        """Remember a part of the user's own."""
+        if built.part is not None:
+            self.foreign[id(built.part)] = built
+        return built
+
     def _foreign(self, slot: str, mapping: dict[str, Any]) -> Built:
         use = mapping.pop("use")
         if "kind" in mapping:
@@ -154,9 +174,7 @@ class Workshop:
                 cls = user_code.load_class(file, wanted)
             except InputError as error:
                 return _wrong(error.message, ("use",))
-            notice = f"runs code from {use}"
-            if notice not in self.notices:
-                self.notices.append(notice)
+            self.note([f"runs code from {use}"])
             mapping = {key: self._beside(value) for key, value in mapping.items()}
             heard |= {str(value) for value in mapping.values() if isinstance(value, Path)}
             given = {
@@ -166,10 +184,7 @@ class Workshop:
             built = self._of_class(slot, cls, given, use)
         files = user_files.of_the_user(heard, file) if built.part is not None else {}
         user_files.remember(cls.__module__, files)
-        found = replace(built, origin=(file, wanted), given=mapping, files=files)
-        if found.part is not None:
-            self.foreign[id(found.part)] = found
-        return found
+        return self._kept(replace(built, origin=(file, wanted), given=mapping, files=files))
 
     def _beside(self, value: Any) -> Any:
         """A text that names a file beside the scenario, as that file: from any working folder."""
@@ -230,22 +245,28 @@ class Workshop:
             wrapped = admission.wrap(module, name, self.images.images, origin)
         except InputError as error:
             return _wrong(error.message)
-        return self._tried(wrapped, name, again)
+        return self._tried(wrapped, name, again, ("use",) if again is not None else ())
 
-    def _tried(self, part: Any, name: str, again: Callable[[], Any] | None) -> Built:
+    def _tried(
+        self, part: Any, name: str, again: Callable[[], Any] | None, where: Where = ("use",)
+    ) -> Built:
         """Admission of a foreign part; of those that need a codec, see `trying`."""
         if self.images is None:
             return Built(part)
         try:
             if isinstance(part, Codec):
-                for notice in admission.admit(part, name, self.images, again):
-                    self.notices.append(notice)
+                self.note(admission.admit(part, name, self.images, again))
             elif isinstance(part, Metric):
                 part.check_shape(tuple(self.images.images.shape[1:]))
-                admission.admit_metric(part, name, self.images, again)
+                self.note(admission.admit_metric(part, name, self.images, again))
         except InputError as error:
-            return _wrong(error.message, ("use",))
+            return _wrong(error.message, where)
         return Built(part, again=again)
+
+
+def is_own(part: Any) -> bool:
+    """Whether a part's code is not this package's, that of a codec's torch module included."""
+    return is_foreign(type(part)) or isinstance(part, Module)
 
 
 def validated(

@@ -12,6 +12,7 @@ from channelsim.parts import Metric
 from channelsim.scenario.arms import Arm
 from channelsim.scenario.loading import load
 from channelsim.scenario.schema import schema
+from channelsim.scenario.trying import admit_unseen
 from channelsim.scenario.yaml_lines import read_scalar
 from channelsim.sources import Source
 
@@ -51,6 +52,14 @@ class Scenario:
     notices: tuple[str, ...] = ()
     files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     origins: Mapping[int, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Try parts of the user's own that came in from Python, past `load`."""
+        with told():
+            own = admit_unseen(self.source, self.arms, self.metrics, self.files)
+        if own.foreign:
+            object.__setattr__(self, "notices", (*self.notices, *own.notices))
+            object.__setattr__(self, "files", {**self.files, **{key: {} for key in own.foreign}})
 
     @classmethod
     def load(

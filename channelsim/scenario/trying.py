@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from channelsim.catalog.admission import require_gradient
 from channelsim.catalog.path_admission import admit_detector, admit_stage
 from channelsim.defences.receiver import Receiver
-from channelsim.parts import Codec, Stage
-from channelsim.problems import Where
+from channelsim.errors import InputError
+from channelsim.parts import Codec, Metric, Stage
+from channelsim.problems import Origins, Problems, Where
 from channelsim.rows import Knowledge, Rows
-from channelsim.scenario.assembly import Workshop
+from channelsim.scenario.assembly import Built, Workshop, is_own
+from channelsim.sources import Source
 from channelsim.threat import Adversary
 
 
@@ -23,31 +26,39 @@ from channelsim.threat import Adversary
 class Own:
     """A part of the user's own. ``at``, ``inside``: where it stands in the scenario.
 
-    ``question``: equal where the same code would be tried again. ``admit``: raises an `InputError`.
+    ``question``: equal where the same code would be tried again. ``admit``: raises an `InputError`,
+    or returns what the user should know.
     """
 
     at: Where
     inside: Where
     question: tuple[Any, ...]
-    admit: Callable[[], None]
+    admit: Callable[[], list[str]]
 
 
 def own_parts(
     workshop: Workshop, name: str, receiver: Receiver, stages: Sequence[Stage]
 ) -> Iterator[Own]:
-    """The detector and the stages of an arm that are the user's own.
+    """What of an arm is the user's own: a decoder whose gradient is followed, detector and stages.
 
     A sweep over their keys runs the same code, so that one of each class is tried for each codec.
     """
     codec, images = receiver.codec, workshop.images
     if images is None or tuple(codec.image_shape) != tuple(images.images.shape[1:]):
         return
+    if id(codec) in workshop.foreign and any(map(_follows, stages)):
+        yield Own(
+            ("receivers", name),
+            ("codec",),
+            ("gradient", id(codec)),
+            functools.partial(require_gradient, codec, class_name(codec)),
+        )
     detector = receiver.detector
     own = workshop.foreign.get(id(detector))
     if detector is not None and own is not None:
         yield Own(
             ("receivers", name),
-            ("detector",),
+            ("detector", *_use(own)),
             (type(detector), id(codec)),
             functools.partial(
                 admit_detector,
@@ -58,19 +69,73 @@ def own_parts(
         )
     for index, stage in enumerate(stages):
         own = workshop.foreign.get(id(stage))
-        # What is fitted before a run cannot be tried without that.
-        idle = isinstance(stage, Adversary) and (stage.budget.off or stage.fits)
+        idle = isinstance(stage, Adversary) and stage.budget.off
         if own is not None and not idle:
             yield Own(
                 ("path", index),
-                (),
+                _use(own),
                 (type(stage), id(codec), *map(type, stages[:index])),
                 functools.partial(
                     admit_stage,
                     *(stage, type(stage).__name__, codec, stages[:index], images),
+                    workshop.training,
                     own.again,
                 ),
             )
+
+
+def _follows(stage: Stage) -> bool:
+    """Whether somebody follows the decoder's gradient."""
+    return isinstance(stage, Adversary) and bool(stage.threat.get("effort", {}).get("gradients"))
+
+
+def _use(own: Built) -> Where:
+    """Where a part of the user's own is named: by `use:`, or it is there itself."""
+    return () if own.origin is None else ("use",)
+
+
+def admit_unseen(
+    source: Source, arms: Sequence[Any], metrics: Sequence[Metric], seen: Collection[int]
+) -> Workshop:
+    """Try parts of the user's own that no scenario brought in; one `InputError` says all.
+
+    ``seen``: by identity, those that were tried before. Returns who knows of the others, and what
+    the user should know.
+    """
+    workshop, problems = Workshop(None), Problems(Origins("scenario", {}))
+    workshop.source = source
+    unseen = {id(part): one for one in _places(arms, metrics) if _new(part := one[2], seen)}
+    for slot, at, part in unseen.values():
+        for fault in workshop.build(slot, part).faults:
+            problems.add((*at, *fault.where), fault.text)
+    problems.raise_if_any()
+    asked: set[tuple[Any, ...]] = set()
+    for arm in arms if unseen else ():
+        for own in own_parts(workshop, arm.receiver_name, arm.receiver, arm.path):
+            if own.question not in asked:
+                asked.add(own.question)
+                try:
+                    workshop.note(own.admit())
+                except InputError as error:
+                    problems.add((*own.at, *own.inside), error.message)
+    problems.raise_if_any()
+    return workshop
+
+
+def _new(part: Any, seen: Collection[int]) -> bool:
+    return part is not None and id(part) not in seen and is_own(part)
+
+
+def _places(arms: Sequence[Any], metrics: Sequence[Metric]) -> Iterator[tuple[str, Where, Any]]:
+    """Slot, place and part, of all parts of some arms."""
+    for index, metric in enumerate(metrics):
+        yield "metric", ("metrics", index), metric
+    for arm in arms:
+        at = ("receivers", arm.receiver_name)
+        yield "codec", (*at, "codec"), arm.receiver.codec
+        yield "detector", (*at, "detector"), arm.receiver.detector
+        for index, stage in enumerate(arm.path):
+            yield "stage", ("path", index), stage
 
 
 def aim(stage: Any, codec: Codec, messages: int) -> None:

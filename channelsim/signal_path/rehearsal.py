@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim import own_code
 from channelsim.channels.power import Scaled
-from channelsim.errors import InputError
 from channelsim.parts import Stage
 from channelsim.records import Batch, Ints
 from channelsim.rows import Knowledge, Rows
@@ -102,11 +100,7 @@ class Rehearsal:
         radius = float(stage.budget.radius(epsilon, power, size))
         everything = self._batch(np.arange(len(self.encoded)))
         rows = self._setting.rows(stage.label, everything)
-        label = f"adversary {stage.label}: fit"
-        found = own_code.asked(label, stage, stage.fit, radius=radius, rows=rows, draw=self.draw)
-        if not isinstance(found, Tensor):
-            raise InputError(f"{label} must return a tensor, returned {own_code.described(found)}")
-        return found.detach()
+        return stage.fitted(radius, rows, self.draw)
 
     def draw(self, numbers: Ints) -> tuple[Tensor, Rows]:
         """Some training codewords [n, K] as they arrive at its place, and rows that know them.

@@ -70,7 +70,7 @@ def cross(
             verdict = worse(verdict, found.verdict)
             flipped = total(flipped, found.flipped_bits)
             if setting.control:
-                shadow = stage.control(control, found, rows)
+                shadow = stage.shadow(control, found, rows)
                 if shadow is None:
                     shadow = matched_control(found.delta, stage.budget.ball, rows, reach)
                 control = (control + carried(stage, shadow, rows)).to(clean.dtype)
