@@ -5,14 +5,18 @@ weights that its code loads from somewhere. So of every receiver's codec, and of
 user's own, the header keeps the files that it was made from, a hash of all its parameters, and what
 it answers for a few images. Whoever goes on with a run, or computes some of it again, compares
 these before anything else.
+
+An adversary answers with what it injects, behind the first codec that it meets and the impairments
+before it, with admission's draws; one that fits, fits to these few images first. There a rounding
+error may turn a sign, so that up to half the rows may differ, as in admission.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from channelsim import arithmetic
+from channelsim.catalog.path_admission import Stand
+from channelsim.catalog.trials import on_the_cpu
 from channelsim.errors import InputError
+from channelsim.own_code import asked
 from channelsim.parts import Codec, Detector, Metric, Stage
 from channelsim.promises import TOLERANCE
 from channelsim.rows import Rows
@@ -31,6 +38,8 @@ from channelsim.threat import Adversary
 
 _IMAGES = 4  # ours: images asked about
 _FIGURES = 8  # ours: figures kept of each answer
+_INJECTS = "perturb"  # the one answer of which some rows may differ, see above
+_ARMS = re.compile(r"(.+) \(arms ([0-9, ]+)\)")
 
 Answers = Mapping[str, list[list[float]]]
 
@@ -58,22 +67,55 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = []
-    for name in dict.fromkeys((*before, *now)):
-        if name not in before or name not in now:
-            found.append(f"{name} ({'new' if name in now else 'gone'})")
+    found: dict[str, None] = {}
+    old_names, new_names = ({_ARMS.sub(r"\1", name) for name in one} for one in (before, now))
+    for name in dict.fromkeys(_ARMS.sub(r"\1", name) for name in (*before, *now)):
+        if name not in old_names and _unrecorded(name, _variants(now, name)):
             continue
-        old, new = before[name], now[name]
-        files = list(_changed_files(old.get("files") or {}, new.get("files") or {}))
-        found += [f"{name}: {phrase}" for phrase in files]
-        if old.get("weights") != new.get("weights"):
-            found.append(f"{name}: its parameters or buffers")
-        for verb, figures in (old.get("answers") or {}).items():
-            far = _apart(figures, (new.get("answers") or {}).get(verb))
-            if not far <= TOLERANCE:
-                size = f" (by {far:.2g})" if np.isfinite(far) else ""
-                found.append(f"{name}: what its {verb} answers{size}")
+        if name not in old_names or name not in new_names:
+            found[f"{name} ({'new' if name in new_names else 'gone'})"] = None
+            continue
+        olds, news = _variants(before, name), _variants(now, name)
+        for old_arms, old in olds:
+            for new_arms, new in news:
+                if old_arms and new_arms and not old_arms & new_arms:
+                    continue
+                shared = old_arms & new_arms or old_arms or new_arms
+                where = f" (arms {', '.join(map(str, sorted(shared)))})" if shared else ""
+                found |= {f"{name}{where}: {phrase}": None for phrase in _phrases(old, new)}
+    return list(found)
+
+
+def _variants(parts: Mapping[str, Any], name: str) -> list[tuple[set[int], Any]]:
+    """The prints of one name, each with its arms; none named: it is that of all."""
+    found: list[tuple[set[int], Any]] = []
+    for full, one in parts.items():
+        met = _ARMS.fullmatch(full)
+        if full == name:
+            found.append((set(), one))
+        elif met is not None and met[1] == name:
+            found.append(({int(arm) for arm in met[2].split(",")}, one))
     return found
+
+
+def _unrecorded(name: str, prints: Iterable[tuple[set[int], Any]]) -> bool:
+    """Whether a part came from Python as such, which the header did not always keep.
+
+    That there is another part in a scenario, its hash tells as well.
+    """
+    return not name.startswith("receiver ") and not any("files" in one for _, one in prints)
+
+
+def _phrases(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two prints of one part."""
+    yield from _changed_files(old.get("files") or {}, new.get("files") or {})
+    if old.get("weights") != new.get("weights"):
+        yield "its parameters or buffers"
+    for verb, figures in (old.get("answers") or {}).items():
+        far = _apart(figures, (new.get("answers") or {}).get(verb), verb == _INJECTS)
+        if not far <= TOLERANCE:
+            size = f" (by {far:.2g})" if np.isfinite(far) else ""
+            yield f"what its {verb} answers{size}"
 
 
 def by_name(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
@@ -127,17 +169,20 @@ class _Printer:
 
     def _print(self, part: Any) -> dict[str, Any]:
         found: dict[str, Any] = {"weights": _weights(part)}
-        # With one thread, as all that is calibrated; what is left is the kernels' own.
-        with torch.no_grad(), arithmetic.threads(1), _on_the_cpu(part):
-            found["answers"] = {verb: _told(ask) for verb, ask in self._questions(part).items()}
-        if id(part) in self._scenario.files:
+        codec = self._codec_of(part)
+        # With one thread, as all that is calibrated; what is left is the kernels' own. And on the
+        # CPU: what a device rounds is no change of the part.
+        with torch.no_grad(), arithmetic.threads(1), on_the_cpu(codec):
+            asking = self._questions(part, codec)
+            found["answers"] = {verb: _told(ask) for verb, ask in asking.items()}
+        if id(part) in self._scenario.origins:
             folder = self._scenario.origins[id(part)].parent
             files = self._scenario.files[id(part)]
             found["folder"] = str(folder)
             found["files"] = {os.path.relpath(name, folder): sha for name, sha in files.items()}
         return found
 
-    def _questions(self, part: Any) -> dict[str, Callable[[], Tensor]]:
+    def _questions(self, part: Any, codec: Codec) -> dict[str, Callable[[], Tensor]]:
         match part:
             case Codec():
                 latents = _waves(_IMAGES, part.latent_size)
@@ -152,14 +197,29 @@ class _Printer:
             case Detector():
                 latents = _waves(64, self._latent_size)
                 return {
-                    "score": lambda: part.score(latents[:_IMAGES], part.fit(latents)),
+                    "score": lambda: _score(part, latents[:_IMAGES], latents),
                 }
             case Adversary():
-                return {}  # what it does follows from the decoder it attacks, which has its own
+                if part.budget.off:
+                    return {}
+                stand = Stand(codec, self._before(part), self.images)
+                return {_INJECTS: lambda: stand.injected(part, range(_IMAGES))}
             case Stage():
                 latents = _waves(_IMAGES, self._latent_size)
-                return {"cross": lambda: part.cross(latents, _rows(part, latents))}
+                return {"cross": lambda: _cross(part, latents, _rows(part, latents))}
         return {}
+
+    def _codec_of(self, part: Any) -> Codec:
+        """Itself, or that of the first arm that a part is met in."""
+        if isinstance(part, Codec):
+            return part
+        met = (arm for arm in self._scenario.arms if any(part is one for one in arm.path))
+        return next(met, self._scenario.arms[0]).receiver.codec
+
+    def _before(self, part: Stage) -> Sequence[Stage]:
+        """The stages before one, in the first arm that it is met in."""
+        path = next(arm.path for arm in self._scenario.arms if any(part is s for s in arm.path))
+        return path[: next(place for place, stage in enumerate(path) if stage is part)]
 
     @property
     def images(self) -> Tensor:
@@ -191,22 +251,16 @@ def _modules(part: Any) -> list[nn.Module]:
     return [value for value in held if isinstance(value, nn.Module)]
 
 
-@contextmanager
-def _on_the_cpu(part: Any) -> Iterator[None]:
-    """Inside, a codec's network is on the CPU: what a device rounds is no change of the part."""
-    if not isinstance(part, Codec):
-        yield
-        return
-    held = (tensor.device for tensor in (*part.network.parameters(), *part.network.buffers()))
-    device = next(held, torch.device("cpu"))
-    if device.type == "cpu":
-        yield
-        return
-    part.network.cpu()
-    try:
-        yield
-    finally:
-        part.network.to(device)
+def _score(detector: Detector, latents: Tensor, train: Tensor) -> Tensor:
+    """Scores, whatever they are: NaN is an answer, too."""
+    state = asked("fit", detector, detector.fit, latents=train)
+    found: Tensor = asked("score", detector, detector.score, latents=latents, state=state)
+    return found
+
+
+def _cross(stage: Stage, signal: Tensor, rows: Rows) -> Tensor:
+    found: Tensor = asked("cross", stage, stage.cross, signal=signal, rows=rows)
+    return found
 
 
 def _told(ask: Callable[[], Tensor]) -> list[list[float]]:
@@ -258,8 +312,11 @@ def _changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterato
             yield f"{name} ({'is not read any more, or is gone' if old else 'is read now'})"
 
 
-def _apart(one: Any, other: Any) -> float:
-    """How far two answers are apart: of the larger value, or of 1; infinite where unlike."""
+def _apart(one: Any, other: Any, half: bool = False) -> float:
+    """How far two answers are apart: of the larger value, or of 1; infinite where unlike.
+
+    ``half``: how far half of the rows are at most.
+    """
     try:
         a, b = np.array(one, dtype=np.float64), np.array(other, dtype=np.float64)
     except (TypeError, ValueError):
@@ -268,7 +325,10 @@ def _apart(one: Any, other: Any) -> float:
         return np.inf
     scale = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    return float(np.where(same, 0.0, np.abs(a - b) / scale).max(initial=0.0))
+    far = np.where(same, 0.0, np.abs(a - b) / scale)
+    if not half or far.ndim < 2 or not len(far):
+        return float(far.max(initial=0.0))
+    return float(np.sort(far.max(axis=1, initial=0.0))[(len(far) - 1) // 2])
 
 
 def same_as(header: Mapping[str, Any], scenario: Scenario, place: Path, remedy: str) -> None:

@@ -6,8 +6,10 @@ its own code loads. Each is begun, interrupted (rows are taken away), changed, a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +216,130 @@ def test_a_run_of_before_parts_were_recorded_is_not_resumed(tmp_path: Path) -> N
     assert "what its parts compute" in " ".join(again.notices)
 
 
+# --- adversaries --------------------------------------------------------------------------------
+
+ADVERSARY = """
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from channelsim import records
+from channelsim.parts import part
+from channelsim.threat import Adversary, Budget
+
+import settings_of_eve
+
+
+@part
+class Eve(Adversary):
+    kind: ClassVar[str] = "eve"
+    name: str = ""
+    fits = {fits}
+    budget: Budget
+
+    def fit(self, radius, rows, draw):
+        signal, known = draw(rows.message)
+        return settings_of_eve.SIGN * radius * signal.mean(0).sign()
+
+    def perturb(self, signal, radius, rows, knowledge):
+        if rows.fitted is not None:
+            return rows.fitted, np.full(len(signal), records.OK, dtype=object)
+        with torch.enable_grad():
+            leaf = signal.clone().requires_grad_()
+            loss = (knowledge.decode(leaf) - knowledge.source).square().sum()
+            (slope,) = torch.autograd.grad(loss, leaf)
+        step = settings_of_eve.SIGN * radius[:, None] * slope.sign()
+        return step, np.full(len(signal), records.OK, dtype=object)
+"""
+ATTACKED = """
+title: An adversary that may change
+seed: 7
+block_rows: 8
+source: {kind: dataset, name: mnist5k, count: 12}
+path: [{use: "./eve.py:Eve", budget: {norm: linf, epsilon: 0.1}}, {kind: awgn, snr_db: 20}]
+receivers: {kld: {codec: kld-vae}}
+metrics: [mse]
+"""
+
+
+def attacked(folder: Path, fits: bool, sweep: str = "") -> Path:
+    """A scenario with an adversary that takes a number from a module beside it."""
+    (folder / "eve.py").write_text(ADVERSARY.format(fits=fits))
+    (folder / "settings_of_eve.py").write_text("SIGN = 1.0\n")
+    (folder / "scenario.yaml").write_text(ATTACKED + sweep)
+    return folder
+
+
+def forget(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what a header says of its parts."""
+    connection = sqlite3.connect(run / "ledger.sqlite")
+    with connection:
+        (text,) = connection.execute("SELECT value FROM header WHERE key = 'parts'").fetchone()
+        parts = json.loads(text)
+        change(parts)
+        connection.execute("UPDATE header SET value = ? WHERE key = 'parts'", (json.dumps(parts),))
+    connection.close()
+
+
+@pytest.mark.parametrize("fits", [False, True])
+def test_an_adversary_that_injects_something_else_is_refused_by_name(
+    fits: bool, tmp_path: Path
+) -> None:
+    run = interrupted(attacked(tmp_path, fits))
+    (tmp_path / "settings_of_eve.py").write_text("SIGN = -1.0\n")
+    said = r"stage eve: settings_of_eve\.py \(SHA-256 .*stage eve: what its perturb answers \(by"
+    with pytest.raises(InputError, match=said):
+        resume(tmp_path)
+    assert rows(run) == 6, "nothing was computed"
+    # The same where the number comes from where nobody hears of a file.
+    forget(run, lambda parts: parts["stage eve"].update(files=own_files(tmp_path)))
+    with pytest.raises(
+        InputError, match="changed since it began: stage eve: what its perturb answers"
+    ):
+        replay(run, 3, allow_code=True)
+    (tmp_path / "settings_of_eve.py").write_text("SIGN = 1.0\n")
+    forget(run, lambda parts: parts["stage eve"].update(files=own_files(tmp_path)))
+    assert resume(tmp_path).finished
+    assert replay(run, 3, allow_code=True).flips == ()
+
+
+def own_files(folder: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("eve.py", "settings_of_eve.py")
+    }
+
+
+def test_an_adversary_of_a_sweep_has_its_answers_arm_by_arm(tmp_path: Path) -> None:
+    folder = attacked(tmp_path, False, "sweep: {eve.budget.epsilon: [0, 0.1, 0.2]}\n")
+    run = interrupted(folder)
+    parts = channelsim.Run.open(run).header()["parts"]
+    names = [f"stage eve (arms {arm})" for arm in range(3)]
+    assert [name for name in parts if name.startswith("stage")] == names
+    figures = [parts[name]["answers"].get("perturb") for name in names]
+    assert figures[0] is None, "nothing is asked of one that is off"
+    assert np.array(figures[2]) == pytest.approx(2 * np.array(figures[1]), abs=1e-4)
+    (folder / "settings_of_eve.py").write_text("SIGN = 0.5\n")
+    with pytest.raises(InputError, match=r"stage eve \(arms 1\): what its perturb answers"):
+        resume(folder)
+
+
+def test_a_run_begun_before_adversaries_had_answers_goes_on(tmp_path: Path) -> None:
+    def one_for_all(parts: dict[str, Any]) -> None:
+        several = [parts.pop(name) for name in list(parts) if name.startswith("stage eve")]
+        parts["stage eve"] = several[0] | {"answers": {}}
+
+    folder = attacked(tmp_path, False, "sweep: {eve.budget.epsilon: [0, 0.1, 0.2]}\n")
+    run = interrupted(folder)
+    forget(run, one_for_all)
+    assert resume(folder).finished
+    assert replay(run, 20, allow_code=True).flips == ()
+    (folder / "settings_of_eve.py").write_text("SIGN = 0.5\n")
+    with pytest.raises(InputError, match=r"settings_of_eve\.py \(SHA-256"):
+        replay(run, 20, allow_code=True)
+
+
 # --- in one process -----------------------------------------------------------------------------
 
 
@@ -268,6 +394,27 @@ def print_of(**changed: Any) -> Mapping[str, Any]:
 def test_what_counts_as_a_change(changed: dict[str, Any], said: list[str]) -> None:
     found = part_prints.changes(print_of(), print_of(**changed))
     assert found == [f"receiver one: {phrase}" for phrase in said]
+
+
+@pytest.mark.parametrize(("changed_rows", "told"), [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)])
+def test_a_turned_sign_in_some_rows_of_an_attack_is_rounding_in_most_it_is_another_attack(
+    changed_rows: int, told: int
+) -> None:
+    # A sign gradient turns where the gradient is next to nothing, and other kernels compute that.
+    now = [[-0.3, 1.0] if row < changed_rows else [0.3, 1.0] for row in range(4)]
+    found = part_prints.changes(
+        print_of(answers={"perturb": [[0.3, 1.0]] * 4}), print_of(answers={"perturb": now})
+    )
+    assert found == ["receiver one: what its perturb answers (by 0.6)"] * told
+
+
+def test_prints_of_some_arms_are_held_against_those_of_all() -> None:
+    plain, other = print_of()["receiver one"], print_of(weights="01")["receiver one"]
+    split = {"stage a (arms 0, 2)": plain, "stage a (arms 1)": other}
+    said = ["stage a (arms 1): its parameters or buffers"]
+    assert part_prints.changes({"stage a": plain}, split) == said
+    assert part_prints.changes(split, {"stage a": plain}) == said
+    assert part_prints.changes(split, split) == []
 
 
 def test_parts_that_came_or_went_are_named() -> None:

@@ -172,6 +172,10 @@ class Stand:
             stage.shadow(signal, found, rows)
         return found.delta
 
+    def injected(self, stage: Adversary, places: Sequence[int]) -> Tensor:
+        """What it injects when it was fitted to these images, where it fits."""
+        return self.attack(stage, places, self.fit(stage) if stage.fits else None)
+
     def fit(self, stage: Adversary) -> Tensor:
         """What an adversary fits to these images, with the least effort that it knows."""
         before = stage.access.place == "before_encoder"
