@@ -25,7 +25,7 @@ from channelsim.errors import InputError
 from channelsim.files import sha256_of
 
 _HEARD: list[set[str]] = []  # one per recording under way
-_BY_MODULE: dict[str, Mapping[str, str]] = {}  # a module's name → its files with their SHA-256
+_BY_NAME: dict[str, Mapping[str, str]] = {}  # a module, or what is said of a part → its files
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64")
 
 
@@ -86,17 +86,28 @@ def of_the_user(heard: Iterable[str], file: Path) -> dict[str, str]:
     return {name: digest for name in kept if (digest := sha256_of(Path(name))) is not None}
 
 
-def remember(module: str, files: Mapping[str, str]) -> None:
-    """Keep what running a module of the user's has read."""
-    _BY_MODULE[module] = dict(files)
+def hear(files: Iterable[str]) -> None:
+    """Count some files as opened."""
+    if _HEARD:
+        _HEARD[-1].update(files)
 
 
-def unchanged(module: str) -> bool:
-    """Whether what a module read is as it was then; where not, all of it is forgotten.
+def remembered(made: str) -> Mapping[str, str]:
+    """What was read for it, with SHA-256."""
+    return _BY_NAME.get(made, {})
 
-    Where it is, a recording under way hears of these files: running the module again would.
+
+def remember(made: str, files: Mapping[str, str]) -> None:
+    """Keep what running a module of the user's, or making a part of his, has read."""
+    _BY_NAME[made] = dict(files)
+
+
+def unchanged(made: str) -> bool:
+    """Whether what was read for it is as it was then; where not, all of it is forgotten.
+
+    Where it is, a recording under way hears of these files: making it again would.
     """
-    files = _BY_MODULE.get(module, {})
+    files = _BY_NAME.get(made, {})
     if all(sha256_of(Path(name)) == digest for name, digest in files.items()):
         for heard in _HEARD:
             heard.update(files)
@@ -104,7 +115,7 @@ def unchanged(module: str) -> bool:
     for name, other in list(sys.modules.items()):
         if getattr(other, "__file__", None) in files:
             del sys.modules[name]
-    del _BY_MODULE[module]
+    del _BY_NAME[made]
     return False
 
 

@@ -190,6 +190,63 @@ def test_a_file_that_the_code_finds_by_itself_is_compared(tmp_path: Path) -> Non
         resume(folder)
 
 
+METHODS = """
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from channelsim.parts import Detector, Metric, OpenFraction, Stage, part
+
+
+def read(name):
+    return float(Path(__file__).with_name(name).read_text())
+
+
+@part
+class Gain(Stage):
+    kind: ClassVar[str] = "gain"
+    name: str = ""
+    def cross(self, signal, rows):
+        return signal * read("stage.txt")
+
+
+@part
+class Judge(Detector):
+    kind: ClassVar[str] = "judge"
+    false_alarm: OpenFraction = 0.05
+    def fit(self, latents):
+        return {"mean": latents.mean(0) * read("fit.txt")}
+    def score(self, latents, state):
+        return (latents - state["mean"]).square().sum(1) * read("score.txt")
+
+
+@part
+class Distance(Metric):
+    kind: ClassVar[str] = "distance"
+    higher_is_better: ClassVar[bool] = False
+    def measure(self, images, references):
+        return (images - references).abs().flatten(1).mean(1) * read("metric.txt")
+"""
+
+
+def test_what_methods_of_parts_on_the_path_read_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(METHODS)
+    for name in ("stage", "fit", "score", "metric"):
+        (tmp_path / f"{name}.txt").write_text("1.0")
+    (tmp_path / "scenario.yaml").write_text(
+        """
+source: {kind: dataset, name: mnist5k, count: 4}
+path: [{use: "./parts.py:Gain"}, {kind: awgn, snr_db: 20}]
+receivers: {kld: {codec: kld-vae, detector: {use: "./parts.py:Judge"}}}
+metrics: [mse, {use: "./parts.py:Distance"}]
+"""
+    )
+    parts = part_prints.prints(Scenario.load(tmp_path / "scenario.yaml"))
+    assert set(parts["stage gain"]["files"]) == {"parts.py", "stage.txt"}
+    assert set(parts["detector of kld"]["files"]) == {"parts.py", "fit.txt", "score.txt"}
+    assert set(parts["metric distance"]["files"]) == {"parts.py", "metric.txt"}
+
+
 def test_a_module_that_another_file_imported_before_is_known(tmp_path: Path) -> None:
     folder = helped(tmp_path, "gains_shared")
     (folder / "codec.py").rename(folder / "other.py")
@@ -214,6 +271,106 @@ def test_a_run_of_before_parts_were_recorded_is_not_resumed(tmp_path: Path) -> N
     again = replay(run, 0, allow_code=True)
     assert again.flips == ()
     assert "what its parts compute" in " ".join(again.notices)
+
+
+COMPUTED = """
+import importlib
+
+from torch import nn
+from torch.nn import functional as F
+
+{top}
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = {gain}
+
+    def encode(self, images):
+        return F.avg_pool2d(images, 4).flatten(1)
+
+    def decode(self, latents):
+        {late}
+        return self.gain * F.interpolate(latents.reshape(len(latents), 1, 8, 8), scale_factor=4)
+"""
+# Where the module's name is put together: nothing in the text of the file says which it is.
+WAYS = {
+    "in the constructor": {"gain": "importlib.import_module('gains' + '_{}').GAIN"},
+    "by __import__": {"gain": "__import__('gains' + '_{}').GAIN"},
+    "at the top": {"top": "G = importlib.import_module('gains' + '_{}').GAIN", "gain": "G"},
+    "in a method": {"late": "importlib.import_module('gains' + '_{}')", "gain": "1.0"},
+    "of a package": {"gain": "importlib.import_module('package_{}' + '.inner').GAIN"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_module_whose_name_is_computed_is_listed_by_everybody_who_imports_it(
+    way: str, tmp_path: Path
+) -> None:
+    tag = way.replace(" ", "_").strip("_")
+    text = COMPUTED.format(**{"top": "", "late": "", **WAYS[way]}).replace("{}", tag)
+    (tmp_path / "codec.py").write_text(text)
+    (tmp_path / "other.py").write_text(text)
+    (tmp_path / f"gains_{tag}.py").write_text(
+        f"import importlib\nGAIN = importlib.import_module('deep' + '_{tag}').GAIN\n"
+    )
+    (tmp_path / f"deep_{tag}.py").write_text(
+        "from pathlib import Path\nGAIN = float(Path(__file__).with_suffix('.txt').read_text())\n"
+    )
+    (tmp_path / f"deep_{tag}.txt").write_text("1.0")
+    package = tmp_path / f"package_{tag}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text("GAIN = 1.0\n")
+    both = '{mine: {codec: {use: "./codec.py:Scaled"}}, other: {codec: {use: "./other.py:Scaled"}}}'
+    text = SCENARIO % ""
+    text = text.replace(text.split("receivers: ")[1].split("\nmetrics")[0], both)
+    (tmp_path / "scenario.yaml").write_text(text)
+    wanted = {f"gains_{tag}.py", f"deep_{tag}.py", f"deep_{tag}.txt"}
+    if way == "of a package":
+        wanted = {f"package_{tag}/__init__.py", f"package_{tag}/inner.py"}
+    for _ in range(2):  # loaded a second time, nothing is opened that was imported before
+        parts = part_prints.prints(Scenario.load(tmp_path / "scenario.yaml"))
+        for name, file in (("receiver mine", "codec.py"), ("receiver other", "other.py")):
+            assert set(parts[name]["files"]) == {file} | wanted
+    run = interrupted(tmp_path)
+    assert resume(tmp_path).finished
+    assert replay(run, 3, allow_code=True).flips == ()
+    changed = sorted(wanted)[-1]
+    (tmp_path / changed).write_text((tmp_path / changed).read_text() + " \n")
+    with pytest.raises(InputError, match=changed.replace(".", r"\.")):
+        replay(run, 3, allow_code=True)
+
+
+def test_two_parts_of_one_file_list_each_what_it_imports_itself(tmp_path: Path) -> None:
+    text = COMPUTED.format(top="", late="", gain="importlib.import_module('each' + '_a').GAIN")
+    second = text[text.index("class") :].replace("Scaled", "Second").replace("'_a'", "'_b'")
+    (tmp_path / "codec.py").write_text(text + "\n\n" + second)
+    for name in ("a", "b"):
+        (tmp_path / f"each_{name}.py").write_text("GAIN = 1.0\n")
+    both = '{mine: {codec: {use: "./codec.py:Scaled"}}, b: {codec: {use: "./codec.py:Second"}}}'
+    text = SCENARIO % ""
+    text = text.replace(text.split("receivers: ")[1].split("\nmetrics")[0], both)
+    (tmp_path / "scenario.yaml").write_text(text)
+    for _ in range(2):
+        parts = part_prints.prints(Scenario.load(tmp_path / "scenario.yaml"))
+        assert set(parts["receiver mine"]["files"]) == {"codec.py", "each_a.py"}
+        assert set(parts["receiver b"]["files"]) == {"codec.py", "each_b.py"}
+
+
+def test_modules_that_stood_aside_are_the_same_ones_afterwards(tmp_path: Path) -> None:
+    import sys
+
+    folder = helped(tmp_path, "gains_kept", "import gains_late_kept")
+    (folder / "gains_late_kept.py").write_text("HELD = []\n")
+    Scenario.load(folder / "scenario.yaml")
+    kept = {name: sys.modules[name] for name in ("gains_kept", "gains_late_kept")}
+    spec = kept["gains_kept"].__spec__
+    finders = list(sys.meta_path)
+    Scenario.load(folder / "scenario.yaml")
+    assert {name: sys.modules[name] for name in kept} == kept
+    assert kept["gains_kept"].__spec__ is spec
+    assert sys.meta_path == finders
 
 
 # --- adversaries --------------------------------------------------------------------------------

@@ -4,6 +4,9 @@ The folder never stands in ``sys.path``. Code that `use:` loaded, and what that 
 it, imports through a function that knows its folder; so two folders may each have a ``helper.py``.
 What imports by other ways on such code's behalf (``importlib``, unpickling of a whole module) finds
 the folder as the last place, while that code is on the stack.
+
+A module that is loaded already is not opened again, and Python says nothing of its import. So while
+a part is built such modules stand aside (`aside`), and are handed back to whoever asks for them.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from channelsim import user_files
@@ -23,6 +28,8 @@ from channelsim.own_code import USER_MARK
 
 _FOLDERS: dict[Path, dict[str, ModuleType]] = {}  # with modules that gave way to another folder's
 _CONTENT: dict[str, str] = {}  # file of a module → SHA-256 when it was first seen
+_NEEDS: dict[str, set[str]] = {}  # file of a module → the files that running it opened
+PREFIX = "channelsim_user_"  # of the names of modules that `use:` names, which nobody imports
 
 
 def namespace(folder: Path) -> dict[str, Any]:
@@ -59,6 +66,37 @@ def forget(folder: Path) -> None:
     _FOLDERS.get(folder, {}).clear()
 
 
+@contextmanager
+def aside(folder: Path) -> Iterator[None]:
+    """Inside, it is heard what code of a folder imports from it, loaded before or not."""
+    _FOLDERS.setdefault(folder, {})
+    away = [
+        (home, name, module)
+        for name, module in list(sys.modules.items())
+        if (home := _home(module)) is not None and not name.startswith(PREFIX)
+    ]
+    for home, name, module in away:
+        _FOLDERS[home][name] = module
+        del sys.modules[name]
+    finder = _Aside()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for home, name, module in away:
+            if _FOLDERS[home].get(name) is module and name not in sys.modules:
+                sys.modules[name] = _FOLDERS[home].pop(name)
+
+
+def back(files: Collection[str]) -> None:
+    """Hand back the modules that stand aside and are of these files: they are in use."""
+    for kept in _FOLDERS.values():
+        for name, module in list(kept.items()):
+            if module.__file__ in files and name not in sys.modules:
+                sys.modules[name] = kept.pop(name)
+
+
 def _importer(folder: Path) -> Callable[..., ModuleType]:
     def import_(
         name: str,
@@ -91,19 +129,78 @@ def _put_in_place(folder: Path, name: str) -> None:
     if home is not None:
         away = [one for one in sys.modules if one == name or one.startswith(f"{name}.")]
         _FOLDERS[home].update({one: sys.modules.pop(one) for one in away})
-    back = _FOLDERS[folder]
-    kept = [one for one in back if one == name or one.startswith(f"{name}.")]
+    kept = _FOLDERS[folder]
     if name in kept:
-        sys.modules.update({one: back.pop(one) for one in kept})
+        _heard(kept[name])
+        sys.modules[name] = kept.pop(name)
+        if not any(isinstance(one, _Aside) for one in sys.meta_path):  # which hands out the others
+            inner = [one for one in kept if one.startswith(f"{name}.")]
+            sys.modules.update({one: kept.pop(one) for one in inner})
         return
     module = importlib.util.module_from_spec(spec)
     module.__dict__["__builtins__"] = namespace(folder)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        _listening(spec).exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise
+
+
+def _heard(module: ModuleType) -> None:
+    """A module that is loaded is imported again: let who records know of its files."""
+    if module.__file__ is not None:
+        user_files.require_allowed(module.__file__)
+        user_files.hear({module.__file__, *_NEEDS.get(module.__file__, ())})
+
+
+def _listening(spec: ModuleSpec) -> Loader:
+    """The loader of a module, which from now on notes what running the module opens."""
+    loader = spec.loader
+    assert loader is not None
+    run = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        with user_files.recorded() as heard:
+            run(module)
+        if isinstance(module.__file__, str):
+            _NEEDS[module.__file__] = set(heard)
+
+    setattr(loader, "exec_module", exec_module)  # noqa: B010  mypy forbids the plain assignment
+    return loader
+
+
+class _HandsBack(Loader):
+    """Loads a module that is there already."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+        _heard(module)
+
+
+class _Aside:
+    """The first finder while a part is built: modules that stand aside."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is None:
+            homes = _on_the_stack()
+        else:
+            home = _home(sys.modules.get(name.partition(".")[0]))
+            homes = iter(() if home is None else (home,))
+        for folder in homes:
+            if (module := _FOLDERS[folder].pop(name, None)) is not None:
+                return ModuleSpec(name, _HandsBack(module), is_package=hasattr(module, "__path__"))
+            if path is not None and (spec := PathFinder.find_spec(name, path, target)) is not None:
+                return _taken(spec)
+        return None
 
 
 class _OnTheStack:
@@ -114,17 +211,30 @@ class _OnTheStack:
     ) -> ModuleSpec | None:
         if path is not None or not _FOLDERS:
             return None
-        frame = sys._getframe(1)
-        seen: set[Path] = set()
-        while frame is not None:
-            folder = _above(frame.f_code.co_filename)
-            if folder is not None and folder not in seen:
-                seen.add(folder)
-                if (spec := PathFinder.find_spec(name, [str(folder)], target)) is not None:
-                    _admitted(spec)
-                    return spec
-            frame = frame.f_back  # type: ignore[assignment]
+        for folder in _on_the_stack():
+            if (spec := PathFinder.find_spec(name, [str(folder)], target)) is not None:
+                return _taken(spec)
         return None
+
+
+def _on_the_stack() -> Iterator[Path]:
+    """Folders of the user's code that is being executed, the innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    seen: set[Path] = set()
+    while frame is not None:
+        folder = _above(frame.f_code.co_filename)
+        if folder is not None and folder not in seen:
+            seen.add(folder)
+            yield folder
+        frame = frame.f_back
+
+
+def _taken(spec: ModuleSpec) -> ModuleSpec:
+    """A module of the user's that is about to be run."""
+    _admitted(spec)
+    if spec.loader is not None:
+        _listening(spec)
+    return spec
 
 
 def _admitted(spec: ModuleSpec) -> None:
@@ -141,7 +251,7 @@ def _above(file: str) -> Path | None:
     return next((one for one in Path(file).parents if one in _FOLDERS), None)
 
 
-def _home(module: ModuleType) -> Path | None:
+def _home(module: ModuleType | None) -> Path | None:
     """The user's folder from which a module, or its package, was imported."""
     file, name = getattr(module, "__file__", None), getattr(module, "__name__", "")
     if not isinstance(file, str) or not isinstance(name, str) or name == "__main__":

@@ -75,9 +75,10 @@ def _run(file: Path) -> ModuleType:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     # The content is in the name: an edited file is a new module, an unchanged one is run once.
-    name = "channelsim_user_" + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
+    name = beside.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
     again = name in sys.modules
     if again and user_files.unchanged(name) and not beside.changed(file.parent):
+        beside.back(user_files.remembered(name))
         return sys.modules[name]
     if again or beside.changed(file.parent):
         beside.forget(file.parent)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from channelsim import user_files
-from channelsim.catalog import CONTRACTS, TABLES, admission, unknown_kind, user_code
+from channelsim.catalog import CONTRACTS, TABLES, admission, beside, unknown_kind, user_code
 from channelsim.catalog.part_errors import faults_of
 from channelsim.catalog.trials import TRAINING, Images
 from channelsim.codecs import zoo_names
 from channelsim.codecs.module import Module
 from channelsim.errors import InputError, did_you_mean
+from channelsim.files import sha256_of
 from channelsim.own_code import is_foreign
 from channelsim.parts import Codec, Metric
 from channelsim.problems import Fault, Where, shown
@@ -72,6 +74,7 @@ class Workshop:
         self.notices: list[str] = []
         self.foreign: dict[int, Built] = {}  # by the identity of the part, which stays alive here
         self._built: dict[str, Built] = {}
+        self._read: dict[type, dict[str, str]] = {}  # what methods of a class read when tried
 
     @functools.cached_property
     def images(self) -> Images | None:
@@ -92,9 +95,7 @@ class Workshop:
         """The part that ``given`` describes (a mapping, a shorthand word, or a part as such)."""
         if isinstance(given, CONTRACTS[slot]):
             return self._given(slot, given)
-        try:
-            said = json.dumps(expand(slot, given), sort_keys=True, default=_identity)
-        except (TypeError, ValueError, RecursionError):  # keys that are no words; said below
+        if (said := _said(expand(slot, given))) is None:
             return self._make(slot, given)
         key = f"{slot} {said}"
         if key not in self._built:
@@ -168,9 +169,14 @@ class Workshop:
         if "kind" in mapping:
             return _wrong("kind and use exclude each other; remove one", ("kind",))
         _ = self.images  # read before: the data set is no file of the part's
-        with user_files.recorded() as heard:
+        try:
+            file, wanted = user_code.split_use(use, self.folder)
+        except InputError as error:
+            return _wrong(error.message, ("use",))
+        with user_files.recorded() as heard, beside.aside(file.parent):
+            said = _said([str(file), wanted, mapping]) or f"{file}:{wanted}"
+            user_files.unchanged(said)  # what it read before, from wherever, it may not read again
             try:
-                file, wanted = user_code.split_use(use, self.folder)
                 cls = user_code.load_class(file, wanted)
             except InputError as error:
                 return _wrong(error.message, ("use",))
@@ -183,8 +189,36 @@ class Workshop:
             }
             built = self._of_class(slot, cls, given, use)
         files = user_files.of_the_user(heard, file) if built.part is not None else {}
-        user_files.remember(cls.__module__, files)
+        user_files.remember(said, files)
         return self._kept(replace(built, origin=(file, wanted), given=mapping, files=files))
+
+    @contextmanager
+    def listening(self, part: Any, codec: Codec) -> Iterator[None]:
+        """Inside, what is opened counts as read by a part's class, but for what its codec reads."""
+        own, others = self.foreign[id(part)], self.foreign.get(id(codec), Built()).files
+        if own.origin is None:
+            yield
+            return
+        file, wanted = own.origin
+        said = f"methods of {file}:{wanted}"
+        with user_files.recorded() as heard, beside.aside(file.parent):
+            for used in (own.files, others):
+                beside.back(used)
+            known = user_files.remembered(said)
+            user_files.hear(name for name, sha in known.items() if sha256_of(Path(name)) == sha)
+            yield
+        files = user_files.of_the_user(heard, file)
+        user_files.remember(said, files)
+        more = {name: sha for name, sha in files.items() if name not in others}
+        self._read[type(part)] = self._read.get(type(part), {}) | more
+
+    @property
+    def files(self) -> dict[int, dict[str, str]]:
+        """By a part's identity: absolute names of files that it was made from, with SHA-256."""
+        return {
+            part: {**built.files, **self._read.get(type(built.part), {})}
+            for part, built in self.foreign.items()
+        }
 
     def _beside(self, value: Any) -> Any:
         """A text that names a file beside the scenario, as that file: from any working folder."""
@@ -313,6 +347,14 @@ def _opened(built: Built) -> Built:
 
 def _wrong(text: str, where: Where = ()) -> Built:
     return Built(faults=(Fault(where, text),))
+
+
+def _said(value: Any) -> str | None:
+    """What was said of a part, equal for equal parts; None where keys are no words."""
+    try:
+        return json.dumps(value, sort_keys=True, default=_identity)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _identity(value: Any) -> str:

@@ -94,7 +94,7 @@ def load(
         "resolved": resolved,
         "hash": digest(described),
         "path": path,
-        "files": {part: built.files for part, built in workshop.foreign.items()},
+        "files": workshop.files,
         "origins": {
             part: built.origin[0] for part, built in workshop.foreign.items() if built.origin
         },

@@ -46,6 +46,14 @@ def own_parts(
     codec, images = receiver.codec, workshop.images
     if images is None or tuple(codec.image_shape) != tuple(images.images.shape[1:]):
         return
+
+    def heard(part: Any, admit: Callable[[], list[str]]) -> Callable[[], list[str]]:
+        def tried() -> list[str]:
+            with workshop.listening(part, codec):
+                return admit()
+
+        return tried
+
     if id(codec) in workshop.foreign and any(map(_follows, stages)):
         yield Own(
             ("receivers", name),
@@ -60,11 +68,13 @@ def own_parts(
             ("receivers", name),
             ("detector", *_use(own)),
             (type(detector), id(codec)),
-            functools.partial(
-                admit_detector,
-                *(detector, type(detector).__name__, codec, images),
-                workshop.training,
-                own.again,
+            heard(
+                detector,
+                functools.partial(
+                    admit_detector,
+                    *(detector, type(detector).__name__, codec, images),
+                    *(workshop.training, own.again),
+                ),
             ),
         )
     for index, stage in enumerate(stages):
@@ -75,11 +85,13 @@ def own_parts(
                 ("path", index),
                 _use(own),
                 (type(stage), id(codec), *map(type, stages[:index])),
-                functools.partial(
-                    admit_stage,
-                    *(stage, type(stage).__name__, codec, stages[:index], images),
-                    workshop.training,
-                    own.again,
+                heard(
+                    stage,
+                    functools.partial(
+                        admit_stage,
+                        *(stage, type(stage).__name__, codec, stages[:index], images),
+                        *(workshop.training, own.again),
+                    ),
                 ),
             )
 
