@@ -54,14 +54,14 @@ class OwnCodeError(RowsError):
 
 
 class Writes:
-    """Which arguments the methods of some parts wrote into while they were watched."""
+    """Which arguments methods wrote into while they were watched, by the class that has them."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, str], dict[str, None]] = {}  # each place once, in order
+        self._found: dict[tuple[type, str], dict[str, None]] = {}  # each place once, in order
 
     def note(self, label: str, owner: object, where: str) -> None:
         """``where``: the argument, or what of it, as its author calls it."""
-        self._found.setdefault((id(owner), label), {})[where] = None
+        self._found.setdefault((type(owner), label), {})[where] = None
 
     def of(self, owner: object) -> list[str]:
         """What the user should know of a part's methods, a sentence each."""
@@ -71,8 +71,8 @@ class Writes:
             " changes, but elsewhere others would read what it wrote; work on a copy (.clone()), or"
             " use operations that make a new tensor (x.clamp(…), not x.clamp_(…); no inplace=True"
             " at its beginning)"
-            for (number, label), places in self._found.items()
-            if number == id(owner)
+            for (cls, label), places in self._found.items()
+            if cls is type(owner)
         ]
 
 

@@ -47,6 +47,10 @@ def ok(signal):
     return np.full(len(signal), records.OK, dtype=object)
 
 
+def apart(images, references):
+    return (images - references).abs().flatten(1).mean(1)
+
+
 '''
 AWGN = {"kind": "awgn", "snr_db": 10}
 
@@ -75,6 +79,43 @@ def corner_pictures(folder: Path) -> dict[str, Any]:
     test[20, 0, 0] = 251
     np.savez(folder / "pictures.npz", train_images=train, test_images=test)
     return {"kind": "npz", "path": "pictures.npz", "layout": "nhw"}
+
+
+def stage(name: str, cross: str, more: str = "") -> str:
+    """The code of a stage whose method has this body."""
+    return _part(name, "Stage", 'name: str = ""', more, "cross(self, signal, rows)", cross)
+
+
+def adversary(name: str, perturb: str, more: str = "") -> str:
+    declared = 'name: str = ""\nbudget: Budget'
+    method = "perturb(self, signal, radius, rows, knowledge)"
+    return _part(name, "Adversary", declared, more, method, perturb)
+
+
+def detector(name: str, score: str, fit: str = "pass") -> str:
+    """It remembers the mean latent, after what ``fit`` does."""
+    remembers = _method("fit(self, latents)", f'{fit}\nreturn {{"mean": latents.mean(0)}}')
+    declared = "false_alarm: OpenFraction = 0.25"
+    return _part(name, "Detector", declared, remembers, "score(self, latents, state)", score)
+
+
+def metric(name: str, measure: str, more: str = "", better: str = "False", kind: str = "") -> str:
+    """``better``: whether higher is."""
+    declared = f"higher_is_better: ClassVar[bool] = {better}"
+    return _part(name, "Metric", declared, more, "measure(self, images, references)", measure, kind)
+
+
+def _part(
+    name: str, base: str, declared: str, more: str, method: str, body: str, kind: str = ""
+) -> str:
+    kind = kind or name.lower()
+    inside = [f'kind: ClassVar[str] = "{kind}"', declared, textwrap.dedent(more).strip("\n")]
+    lines = "\n".join([*filter(None, inside), _method(method, body)])
+    return f"@part\nclass {name}({base}):\n{textwrap.indent(lines, '    ')}\n\n"
+
+
+def _method(head: str, body: str) -> str:
+    return f"def {head}:\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}"
 
 
 def use(name: str, /, **arguments: Any) -> dict[str, Any]:

@@ -7,25 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_parts import AWGN, column, refused, study, use
+from own_parts import AWGN, adversary, column, refused, study, use
 
 from channelsim import campaign
 from channelsim.replay import replay
 from channelsim.scenario import Scenario
 
-FITTING = """
-@part
-class Fitting(Adversary):
-    kind: ClassVar[str] = "fitting"
-    name: str = ""
+FITTING = adversary(
+    "Fitting",
+    "PERTURB",
+    """
     fits = True
-    budget: Budget
     access: Access = Access()
     def fit(self, radius, rows, draw):
         FIT
-    def perturb(self, signal, radius, rows, knowledge):
-        PERTURB
-"""
+    """,
+)
 MEAN = "signal, known = draw(rows.message[:48]); return -signal.mean(0)"
 AS_FITTED = "return rows.fitted, ok(signal)"
 
@@ -119,3 +116,12 @@ def test_with_the_least_effort_that_it_knows(tmp_path: Path) -> None:
     spared = '    def brief(self):\n        return type(self)(name="spared", budget=self.budget)\n'
     (tmp_path / "mine.py").write_text(text + spared, encoding="utf-8")
     Scenario.load(file)
+
+
+def test_what_the_sparing_one_writes_into_is_told(tmp_path: Path) -> None:
+    file = fitting(tmp_path, "rows.mean.zero_(); return torch.ones(64)")
+    text = (tmp_path / "mine.py").read_text(encoding="utf-8")
+    spared = "    def brief(self):\n        return type(self)(budget=self.budget)\n"
+    (tmp_path / "mine.py").write_text(text.rstrip() + "\n" + spared, encoding="utf-8")
+    said = "adversary fitting: fit writes into its argument rows.mean:"
+    assert any(said in notice for notice in Scenario.load(file).notices)

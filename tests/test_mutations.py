@@ -9,7 +9,7 @@ import json
 import random
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,18 @@ class Findings:
         place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "?"
         self.say(f"{type(error).__name__} at {place}: {str(error)[:150]}", example)
 
+    def refused(self, read: Callable[[Any], object], given: Any, data: Any) -> bool:
+        """Whether what was made of ``data`` is refused; in sentences, or it is noted."""
+        try:
+            read(given)
+        except InputError as error:
+            if fault := complaint(error):
+                self.say(f"{fault}: {error.message[:200]}", data)
+            return True
+        except Exception as error:
+            self.failed(error, data)
+        return False
+
     def say(self, what: str, example: Any) -> None:
         text = ascii(example)[:4000]
         if len(self.found.get(what, text + " ")) > len(text):
@@ -134,14 +146,7 @@ def try_scenarios(count: int, seed: int, folder: Path) -> None:
                 given.write_text(written(data), encoding="utf-8", errors="surrogatepass")
             except yaml.YAMLError:
                 given = data
-        try:
-            Scenario.load(given)
-        except InputError as error:
-            refused += 1
-            if fault := complaint(error):
-                findings.say(f"{fault}: {error.message[:200]}", data)
-        except Exception as error:
-            findings.failed(error, data)
+        refused += findings.refused(Scenario.load, given, data)
     findings.show()
     assert count / 2 < refused < count, "most are wrong, and some are none the worse"
 
@@ -155,14 +160,7 @@ def try_recipes(count: int, seed: int, folder: Path) -> None:
     for _ in range(count):
         data = mutate(chance.choice(known))
         file.write_text(written(data), encoding="utf-8", errors="surrogatepass")
-        try:
-            read_recipe(file)
-        except InputError as error:
-            refused += 1
-            if fault := complaint(error):
-                findings.say(f"{fault}: {error.message[:200]}", data)
-        except Exception as error:
-            findings.failed(error, data)
+        refused += findings.refused(read_recipe, file, data)
     findings.show()
     assert count / 3 < refused < count
 

@@ -13,7 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_parts import AWGN, column, corner_pictures, line_of, refused, stopped, study, use
+from own_parts import (
+    AWGN,
+    adversary,
+    column,
+    corner_pictures,
+    detector,
+    line_of,
+    metric,
+    refused,
+    stage,
+    stopped,
+    study,
+    use,
+)
 
 from channelsim import campaign
 from channelsim.display.live import scales as live_scales
@@ -36,37 +49,37 @@ def pictures(tmp_path: Path) -> dict[str, Any]:
 COUPLED = {
     "receivers.mine.detector": [
         (
-            "score = (latents - latents.mean(0)).square().sum(1)",
+            "(latents - latents.mean(0)).square().sum(1)",
             "Judge.score couples rows: row 0 changes by",
         ),
         (
-            "score = latents.square().sum(1) + torch.arange(len(latents))",
+            "latents.square().sum(1) + torch.arange(len(latents))",
             "Judge.score depends on a row's place in the block",
         ),
         (
-            "score = latents.square().sum(1) / len(latents)",
+            "latents.square().sum(1) / len(latents)",
             "Judge.score depends on how many rows are in the block",
         ),
-        ("score = latents.square().sum(1) * torch.rand(1)", "Judge.score answers differently when"),
+        ("latents.square().sum(1) * torch.rand(1)", "Judge.score answers differently when"),
         (
-            "score = latents.square().sum(1)[:-1]",
+            "latents.square().sum(1)[:-1]",
             "detector judge: score must return shape [16], returned shape [15]",
         ),
-        ("score = (latents.square().sum(1) - 1e9).sqrt()", "detector judge: score returned NaN"),
+        ("(latents.square().sum(1) - 1e9).sqrt()", "detector judge: score returned NaN"),
     ],
     "path[0]": [
-        ("out = signal - signal.mean(0)", "Bend.cross couples rows: row 0 changes by"),
-        ("out = signal + 0.1 * torch.randn(signal.shape)", "crosses it differently the second"),
+        ("signal - signal.mean(0)", "Bend.cross couples rows: row 0 changes by"),
+        ("signal + 0.1 * torch.randn(signal.shape)", "crosses it differently the second"),
         (
-            "out = signal * torch.arange(len(signal))[:, None]",
+            "signal * torch.arange(len(signal))[:, None]",
             "Bend.cross depends on a row's place in the block",
         ),
         (
-            "out = signal[:, 1:]",
+            "signal[:, 1:]",
             "stage bend: cross must return shape [16, 64], returned shape [16, 63]",
         ),
-        ("out = signal / signal.amin(1, keepdim=True).sub(0.3)", "stage bend: cross returned NaN"),
-        ("out = None", "stage bend: cross must return shape [16, 64], returned a NoneType"),
+        ("signal / signal.amin(1, keepdim=True).sub(0.3)", "stage bend: cross returned NaN"),
+        ("None", "stage bend: cross must return shape [16, 64], returned a NoneType"),
     ],
 }
 
@@ -78,30 +91,11 @@ COUPLED = {
 def test_detectors_and_stages_must_treat_every_row_alone_and_alike(
     tmp_path: Path, place: str, body: str, said: str
 ) -> None:
-    code = f"""
-    @part
-    class Judge(Detector):
-        kind: ClassVar[str] = "judge"
-        false_alarm: OpenFraction = 0.05
-        def fit(self, latents):
-            return {{"mean": latents.mean(0)}}
-        def score(self, latents, state):
-            {body.replace("out =", "score =")}
-            return score
-
-    @part
-    class Bend(Stage):
-        kind: ClassVar[str] = "bend"
-        name: str = ""
-        def cross(self, signal, rows):
-            {body.replace("score =", "out =")}
-            return out
-    """
     if place == "path[0]":
-        message = refused(study(tmp_path, code, path=[use("Bend")]))
+        message = refused(study(tmp_path, stage("Bend", f"return {body}"), path=[use("Bend")]))
     else:
         receivers = {"mine": {"codec": use("Means"), "detector": use("Judge")}}
-        message = refused(study(tmp_path, code, receivers))
+        message = refused(study(tmp_path, detector("Judge", f"return {body}"), receivers))
     assert said in message
     assert f"  {place}.use: " in message
 
@@ -109,27 +103,15 @@ def test_detectors_and_stages_must_treat_every_row_alone_and_alike(
 def test_an_adversary_that_couples_rows_is_refused_and_a_gradient_attack_is_not(
     tmp_path: Path,
 ) -> None:
-    code = """
-    @part
-    class Crowd(Adversary):
-        kind: ClassVar[str] = "crowd"
-        name: str = ""
-        budget: Budget
-        def perturb(self, signal, radius, rows, knowledge):
-            return signal.mean(0).expand_as(signal) - signal, ok(signal)
-
-    @part
-    class Uphill(Adversary):
-        kind: ClassVar[str] = "uphill"
-        name: str = ""
-        budget: Budget
-        def perturb(self, signal, radius, rows, knowledge):
-            with torch.enable_grad():
-                leaf = signal.clone().requires_grad_()
-                loss = (knowledge.decode(leaf) - knowledge.source).square().sum()
-                (slope,) = torch.autograd.grad(loss, leaf)
-            return radius[:, None] * slope.sign(), ok(signal)
+    uphill = """
+    with torch.enable_grad():
+        leaf = signal.clone().requires_grad_()
+        loss = (knowledge.decode(leaf) - knowledge.source).square().sum()
+        (slope,) = torch.autograd.grad(loss, leaf)
+    return radius[:, None] * slope.sign(), ok(signal)
     """
+    crowd = "return signal.mean(0).expand_as(signal) - signal, ok(signal)"
+    code = adversary("Crowd", crowd) + adversary("Uphill", uphill)
     budget = {"norm": "linf", "epsilon": 0.1}
     message = refused(study(tmp_path, code, path=[use("Crowd", budget=budget)]))
     assert "Crowd.perturb couples rows" in message
@@ -149,16 +131,6 @@ def test_two_constructions_must_agree(tmp_path: Path) -> None:
         def encode(self, images):
             return super().encode(images) @ self.mix
 
-    COUNT = iter(range(100))
-
-    @part
-    class Drifting(Metric):
-        kind: ClassVar[str] = "drifting"
-        higher_is_better: ClassVar[bool] = False
-        def __post_init__(self):
-            object.__setattr__(self, "scale", 1.0 + next(COUNT))
-        def measure(self, images, references):
-            return self.scale * (images - references).abs().flatten(1).mean(1)
     """
     message = refused(study(tmp_path, code, {"mine": {"codec": use("Random")}}))
     assert "Random.encode answers differently when the part is constructed a second time" in message
@@ -175,6 +147,13 @@ def test_two_constructions_must_agree(tmp_path: Path) -> None:
     """
     message = refused(study(tmp_path, once, {"mine": {"codec": use("Once")}}))
     assert "it can be constructed only once (Once(…) raised AssertionError: taken (line" in message
+    drifts = """
+    def __post_init__(self):
+        object.__setattr__(self, "scale", 1.0 + next(COUNT))
+    """
+    code = "COUNT = iter(range(100))\n" + metric(
+        "Drifting", "return self.scale * apart(images, references)", drifts
+    )
     message = refused(study(tmp_path, code, metrics=[use("Drifting")]))
     assert "Drifting.measure answers differently when the part is constructed a second" in message
 
@@ -216,14 +195,7 @@ def test_differences_in_the_last_bit_are_no_reason_to_refuse(tmp_path: Path) -> 
 
 # --- what user's code raises --------------------------------------------------------------------
 
-SLIP = """
-@part
-class Mistaken(Stage):
-    kind: ClassVar[str] = "mistaken"
-    name: str = ""
-    def cross(self, signal, rows):
-        return signal * rows["no_such_column"][:, None]  # here
-"""
+SLIP = stage("Mistaken", 'return signal * rows["no_such_column"][:, None]  # here')
 
 
 def test_a_slip_in_a_stage_is_told_before_the_run_with_its_line(tmp_path: Path) -> None:
@@ -248,62 +220,52 @@ LATE = {
         " of your own: receiver mine, 8 messages, 16 to 23",
     ),
     "metric": (
-        """
-        @part
-        class Late(Metric):
-            kind: ClassVar[str] = "late"
-            higher_is_better: ClassVar[bool] = False
-            def measure(self, images, references):
-                if marked(references).any():
-                    [][1]  # here
-                return (images - references).abs().flatten(1).mean(1)
-        """,
+        metric(
+            "Late",
+            """
+            if marked(references).any():
+                [][1]  # here
+            return apart(images, references)
+            """,
+        ),
         {"metrics": [use("Late")]},
         "metric late: measure raised IndexError: list index out of range (line {} of mine.py); that"
         " is code of your own: images 0 to 23 of those sent",
     ),
     "stage": (
-        """
-        @part
-        class Late(Stage):
-            kind: ClassVar[str] = "late"
-            name: str = ""
-            def cross(self, signal, rows):
-                assert not (rows.message == 20).any() or rows.name != "late", "twenty"  # here
-                return signal * 1.0
-        """,
+        stage(
+            "Late",
+            """
+            assert not (rows.message == 20).any() or rows.name != "late", "twenty"  # here
+            return signal * 1.0
+            """,
+        ),
         {"path": [use("Late")]},
         "stage late: cross raised AssertionError: twenty (line {} of mine.py); that is code of your"
         " own: receiver mine, 8 messages, 16 to 23",
     ),
     "adversary": (
-        """
-        @part
-        class Late(Adversary):
-            kind: ClassVar[str] = "late"
-            name: str = ""
-            budget: Budget
-            def perturb(self, signal, radius, rows, knowledge):
-                wrong = len(signal) == 8 and 20 in rows.message
-                return (signal[:, 1:] if wrong else signal), ok(signal)
-        """,
+        adversary(
+            "Late",
+            """
+            wrong = len(signal) == 8 and 20 in rows.message
+            return (signal[:, 1:] if wrong else signal), ok(signal)
+            """,
+        ),
         {"path": [use("Late", budget={"epsilon": 0.1})]},
         "adversary late: perturb must return a perturbation of shape [8, 64], returned shape"
         " [8, 63]",
     ),
     "property": (
-        """
-        @part
-        class Late(Adversary):
-            kind: ClassVar[str] = "late"
-            name: str = ""
-            budget: Budget
+        adversary(
+            "Late",
+            "return signal, ok(signal)",
+            """
             @property
             def effort(self):
                 return {"queries": 1 / 0}  # here
-            def perturb(self, signal, radius, rows, knowledge):
-                return signal, ok(signal)
-        """,
+            """,
+        ),
         {"path": [use("Late", budget={"epsilon": 0.1})]},
         "code of your own raised ZeroDivisionError: division by zero (line {} of mine.py)",
     ),
@@ -356,35 +318,37 @@ def test_a_bug_of_the_programs_own_stays_one(
 
 # --- what parts declare -------------------------------------------------------------------------
 
-ERROR = """
-@part
-class MeanAbsoluteError(Metric):
-    kind: ClassVar[str] = "mae"
-    higher_is_better: ClassVar[bool] = False
-    perfect: ClassVar[float | None] = 0.0
-    limit: ClassVar[float | None] = 0.5
-    def measure(self, images, references):
-        return (images - references).abs().flatten(1).mean(1)
-
-@part
-class Closeness(Metric):
-    kind: ClassVar[str] = "closeness"
-    higher_is_better: ClassVar[bool] = True
-    perfect: ClassVar[float | None] = 1.0
-    def measure(self, images, references):
-        return 1 - (images - references).abs().flatten(1).mean(1)
-
-@part
-class Decibels(Metric):
-    kind: ClassVar[str] = "psnr255"
-    higher_is_better: ClassVar[bool] = True
-    def measure(self, images, references):
-        return -10 * torch.log10((images - references).square().flatten(1).mean(1)) + 3.0
-    def to_additive(self, values):
-        return 2.0 * 10.0 ** (-np.asarray(values) / 10)
-    def from_additive(self, values):
-        return -10 * np.log10(np.asarray(values) / 2.0)
+PERFECT = "perfect: ClassVar[float | None] = {}\n"
+LIMIT = "limit: ClassVar[float | None] = {}\n"
+AS_MSE = """
+def to_additive(self, values):
+    return {0} * 10.0 ** (-np.asarray(values) / 10)
+def from_additive(self, values):
+    return -10 * np.log10(np.asarray(values) / {0})
 """
+LOST_DB = "-10 * torch.log10((images - references).square().flatten(1).mean(1))"
+ERROR = (
+    metric(
+        "MeanAbsoluteError",
+        "return apart(images, references)",
+        PERFECT.format(0.0) + LIMIT.format(0.5),
+        kind="mae",
+    )
+    + metric(
+        "Closeness", "return 1 - apart(images, references)", PERFECT.format(1.0), better="True"
+    )
+    + metric(
+        "Decibels", f"return {LOST_DB} + 3.0", AS_MSE.format(2.0), better="True", kind="psnr255"
+    )
+)
+# PSNR as an author of his own would write it.
+MINE = metric(
+    "Mine",
+    f"return {LOST_DB}",
+    LIMIT.format(34.0) + AS_MSE.format(1.0),
+    better="True",
+    kind="mine_db",
+)
 ATTACK = {
     "kind": "pgd",
     "name": "mallory",
@@ -425,23 +389,10 @@ def test_the_direction_of_a_metric_is_believed_everywhere(tmp_path: Path, name: 
 def test_the_gain_of_a_metric_of_ones_own_is_that_of_the_same_metric_built_in(
     tmp_path: Path,
 ) -> None:
-    code = """
-    @part
-    class Mine(Metric):
-        kind: ClassVar[str] = "mine_db"
-        higher_is_better: ClassVar[bool] = True
-        limit: ClassVar[float | None] = 34.0
-        def measure(self, images, references):
-            return -10 * torch.log10((images - references).square().flatten(1).mean(1))
-        def to_additive(self, values):
-            return 10.0 ** (-np.asarray(values) / 10)
-        def from_additive(self, values):
-            return -10 * np.log10(np.asarray(values))
-    """
     sweep = {"mallory.budget.epsilon": [-20, -10, 0]}
     found = []
-    for number, metric in enumerate(["psnr", use("Mine")]):
-        file = study(tmp_path, code, path=[ATTACK, AWGN], metrics=[metric], sweep=sweep)
+    for number, chosen in enumerate(["psnr", use("Mine")]):
+        file = study(tmp_path, MINE, path=[ATTACK, AWGN], metrics=[chosen], sweep=sweep)
         found.append(campaign.run(file, out=tmp_path / str(number)).summary())
     built_in, own = found
     for ours, theirs in zip(own.points, built_in.points, strict=True):
@@ -459,34 +410,22 @@ def test_the_gain_of_a_metric_of_ones_own_is_that_of_the_same_metric_built_in(
 def test_receivers_are_compared_by_a_metric_of_ones_own_as_by_the_same_one_built_in(
     tmp_path: Path, goal: str
 ) -> None:
-    code = """
-    @part
-    class Mine(Metric):
-        kind: ClassVar[str] = "mine_db"
-        higher_is_better: ClassVar[bool] = True
-        limit: ClassVar[float | None] = 34.0
-        def measure(self, images, references):
-            return -10 * torch.log10((images - references).square().flatten(1).mean(1))
-        def to_additive(self, values):
-            return 10.0 ** (-np.asarray(values) / 10)
-        def from_additive(self, values):
-            return -10 * np.log10(np.asarray(values))
-
-    class Halves(Means):
-        def decode(self, latents):
-            return 0.5 * super().decode(latents)
-    """
+    code = f"""{MINE}
+class Halves(Means):
+    def decode(self, latents):
+        return 0.5 * super().decode(latents)
+"""
     wanted = {"kind": "damage"} if goal == "damage" else {"kind": "image", "target": "black"}
     receivers = {name.lower(): {"codec": use(name)} for name in ("Means", "Halves")}
     sweep = {"mallory.budget.epsilon": [-20, -10, 0]}
     found = []
-    for number, metric in enumerate(["psnr", use("Mine")]):
+    for number, chosen in enumerate(["psnr", use("Mine")]):
         file = study(
             tmp_path,
             code,
             receivers=receivers,
             path=[{**ATTACK, "goal": wanted}, AWGN],
-            metrics=[metric],
+            metrics=[chosen],
             primary="mine_db" if number else "psnr",
             sweep=sweep,
         )
@@ -516,19 +455,14 @@ def test_receivers_are_compared_by_a_metric_of_ones_own_as_by_the_same_one_built
 
 
 def test_the_mean_of_a_metric_of_ones_own_is_taken_on_the_scale_it_declares(tmp_path: Path) -> None:
-    code = """
-    @part
-    class Rmse(Metric):
-        kind: ClassVar[str] = "rmse"
-        higher_is_better: ClassVar[bool] = False
-        perfect: ClassVar[float | None] = 0.0
-        def measure(self, images, references):
-            return (images - references).square().flatten(1).mean(1).sqrt()
-        def to_additive(self, values):
-            return np.asarray(values) ** 2
-        def from_additive(self, values):
-            return np.sqrt(values)
+    squares = """
+    def to_additive(self, values):
+        return np.asarray(values) ** 2
+    def from_additive(self, values):
+        return np.sqrt(values)
     """
+    root = "return (images - references).square().flatten(1).mean(1).sqrt()"
+    code = metric("Rmse", root, PERFECT.format(0.0) + textwrap.dedent(squares))
     run = campaign.run(study(tmp_path, code, metrics=[use("Rmse"), "mse"]), out=tmp_path / "run")
     values, mse = column(run, "rmse_source"), column(run, "mse_source")
     reading = run.summary().points[0].metrics["rmse"].source
@@ -588,15 +522,7 @@ def test_a_header_without_declarations_opens_and_one_of_an_unknown_scale_is_name
         scale_of("mae", told)
 
 
-CONSTANT = """
-@part
-class Constant(Adversary):
-    kind: ClassVar[str] = "constant"
-    name: str = ""
-    budget: Budget
-    def perturb(self, signal, radius, rows, knowledge):
-        return signal * 0 + 1.0, ok(signal)
-"""
+CONSTANT = adversary("Constant", "return signal * 0 + 1.0, ok(signal)")
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,24 @@ among the ledger's events. What an author keeps from call to call is another mat
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from own_parts import AWGN, column, corner_pictures, refused, study, use
+from own_parts import (
+    AWGN,
+    adversary,
+    column,
+    corner_pictures,
+    detector,
+    metric,
+    refused,
+    stage,
+    study,
+    use,
+)
 
 from channelsim import campaign
 from channelsim.campaign import Run
@@ -252,46 +262,15 @@ def test_an_answer_that_is_written_over_at_the_next_call_was_copied(tmp_path: Pa
 
 # --- parts on the path --------------------------------------------------------------------------
 
-STAGE = """
-@part
-class Loud(Stage):
-    kind: ClassVar[str] = "loud"
-    columns: ClassVar[Mapping[str, str]] = {"gain": "gain"}
-    name: str = ""
-    gain: Positive = 2.0
-    def cross(self, signal, rows):
-        BODY
+GAIN = """
+columns: ClassVar[Mapping[str, str]] = {"gain": "gain"}
+gain: Positive = 2.0
 """
-SPOILER = """
-@part
-class Spoiler(Adversary):
-    kind: ClassVar[str] = "spoiler"
-    name: str = ""
-    budget: Budget
-    def perturb(self, signal, radius, rows, knowledge):
-        BODY
-"""
-JUDGE = """
-@part
-class Judge(Detector):
-    kind: ClassVar[str] = "judge"
-    false_alarm: OpenFraction = 0.25
-    def fit(self, latents):
-        FIT
-        return {"mean": latents.mean(0)}
-    def score(self, latents, state):
-        BODY
-        return (latents - state["mean"]).square().sum(1)
-"""
-DISTANCE = """
-@part
-class Distance(Metric):
-    kind: ClassVar[str] = "distance"
-    higher_is_better: ClassVar[bool] = False
-    def measure(self, images, references):
-        BODY
-        return (images - references).abs().flatten(1).mean(1)
-"""
+FROM_MEAN = 'return (latents - state["mean"]).square().sum(1)'
+STAGE = stage("Loud", "BODY", GAIN)
+SPOILER = adversary("Spoiler", "BODY")
+JUDGE = detector("Judge", f"BODY\n{FROM_MEAN}", "FIT")
+DISTANCE = metric("Distance", "BODY\nreturn apart(images, references)")
 # What a body writes, the same without writing, and what the notice says of it. After an adversary
 # stands noise, since what it knows is told through the rest of the path.
 BODIES: dict[str, list[tuple[str, str, str]]] = {
@@ -410,7 +389,7 @@ def twins(folder: Path, code: str, bodies: Sequence[str], **changes: Any) -> lis
     """A run for each of some bodies of one part."""
     runs = []
     for name, body in zip(("writes", "clean"), bodies, strict=True):
-        text = textwrap.dedent(code).replace("BODY", body).replace("FIT", "pass")
+        text = code.replace("BODY", body).replace("FIT", "pass")
         file = study(folder, text, **placed(code) | changes)
         runs.append(campaign.run(file, out=folder / name))
     return runs
@@ -432,11 +411,11 @@ def test_a_part_that_writes_into_an_argument_is_told_and_has_the_numbers_of_its_
 
 
 def test_a_detectors_fit_and_a_stages_leaves_are_watched_too(tmp_path: Path) -> None:
-    code = textwrap.dedent(JUDGE).replace("BODY", "pass").replace("FIT", "latents.zero_()")
+    code = JUDGE.replace("BODY", "pass").replace("FIT", "latents.zero_()")
     said = "detector judge: fit writes into its argument latents:"
     assert said in notices(study(tmp_path, code, **placed(JUDGE)))[0]
     code = (
-        textwrap.dedent(STAGE).replace("BODY", "return signal * 1.0")
+        STAGE.replace("BODY", "return signal * 1.0")
         + """
     def leaves(self, rows):
         rows.mean.zero_()
@@ -457,7 +436,7 @@ def test_an_adversary_with_a_control_of_its_own_cannot_reach_the_signal_it_shado
     def control(self, signal, found, rows):
         BODY
 """
-    code = textwrap.dedent(SPOILER).replace("BODY", "return -signal, ok(signal)") + control
+    code = SPOILER.replace("BODY", "return -signal, ok(signal)") + control
     bodies = ("return signal.mul_(-0.5)", "return signal.mul(-0.5)")
     runs = []
     for name, body in zip(("writes", "clean"), bodies, strict=True):
@@ -468,21 +447,18 @@ def test_an_adversary_with_a_control_of_its_own_cannot_reach_the_signal_it_shado
     assert "adversary spoiler: control writes into its argument signal:" in said
 
 
-FITTED = """
-@part
-class Fitted(Adversary):
-    kind: ClassVar[str] = "fitted"
-    name: str = ""
+FITTED = adversary(
+    "Fitted",
+    "return rows.fitted, ok(signal)",
+    """
     fits = True
-    budget: Budget
     def fit(self, radius, rows, draw):
         signal, known = draw(rows.message[:32])
         BODY
         again, _ = draw(rows.message[:32])
         return -again.mean(0)
-    def perturb(self, signal, radius, rows, knowledge):
-        return rows.fitted, ok(signal)
-"""
+    """,
+)
 
 
 @pytest.mark.parametrize(
@@ -535,7 +511,7 @@ def test_what_an_adversary_writes_while_it_fits_reaches_nobody(
 def test_what_writes_into_an_array_of_its_own_that_it_reads_again_is_refused(
     tmp_path: Path, code: str, body: str, said: str
 ) -> None:
-    text = "TALLY = torch.zeros(1)\n" + textwrap.dedent(code)
+    text = "TALLY = torch.zeros(1)\n" + code
     text = text.replace("BODY", body).replace("FIT", "pass")
     assert said in refused(study(tmp_path, text, **placed(code)))
 

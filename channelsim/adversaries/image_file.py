@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,12 @@ from numpy.typing import NDArray
 
 from channelsim.errors import InputError
 from channelsim.sources.npz import array_header
-from channelsim.sources.pictures import LARGEST_SIDE, within_rounding
+from channelsim.sources.pictures import (
+    LARGEST_SIDE,
+    opened_picture,
+    readable,
+    within_rounding,
+)
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -74,32 +78,18 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def _read_picture(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=_FORMATS)
-        with picture:
-            if max(picture.size) > LARGEST_SIDE:
-                width, height = picture.size
-                raise ValueError(
-                    f"it has {height} × {width} pixels; allowed: at most {LARGEST_SIDE} a side"
-                )
-            mode = picture.mode
-            if mode in ("1", "P"):
-                grey = mode == "1" or _grey_palette(picture.getpalette())
-                array = np.asarray(picture.convert("L" if grey else "RGB"))
-            else:
-                array = np.asarray(picture)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        raise InputError(f"{path}: not a readable picture ({error})") from None
+    with readable(str(path)), opened_picture(path, _FORMATS) as picture:
+        if max(picture.size) > LARGEST_SIDE:
+            width, height = picture.size
+            raise ValueError(
+                f"it has {height} × {width} pixels; allowed: at most {LARGEST_SIDE} a side"
+            )
+        mode = picture.mode
+        if mode in ("1", "P"):
+            grey = mode == "1" or _grey_palette(picture.getpalette())
+            array = np.asarray(picture.convert("L" if grey else "RGB"))
+        else:
+            array = np.asarray(picture)
     if mode not in ("1", "L", "P", "RGB", "I;16"):
         raise InputError(
             f"{path}: colour mode {mode}; allowed: grey or RGB without transparency"

@@ -78,46 +78,32 @@ def admit_stage(
     Returns what the user should know.
     """
     with on_the_cpu(codec):
-        return _admit_stage(stage, name, codec, earlier, given, train, again)
+        attack = isinstance(stage, Adversary)
+        stand = Stand(codec, earlier, given.images)
+        rehearsal = Stand(codec, earlier, train[:_REHEARSED])
 
+        def crossing(last: Stage) -> Answer:
+            if not isinstance(last, Adversary):
+                return lambda places: _crossed(last, *stand.meets(last, places))
+            fitted = rehearsal.fit(last) if last.fits else None
+            return lambda places: stand.attack(last, places, fitted)
 
-def _admit_stage(
-    stage: Stage,
-    name: str,
-    codec: Codec,
-    earlier: Sequence[Stage],
-    given: Images,
-    train: Tensor,
-    again: Again | None,
-) -> list[str]:
-    attack = isinstance(stage, Adversary)
-    stand = Stand(codec, earlier, given.images)
-    rehearsal = Stand(codec, earlier, train[:_REHEARSED])
-
-    def crossing(last: Stage) -> Answer:
-        if not isinstance(last, Adversary):
-            return lambda places: _crossed(last, *stand.meets(last, places))
-        fitted = rehearsal.fit(last) if last.fits else None
-        return lambda places: stand.attack(last, places, fitted)
-
-    with watched() as fitting:
-        method = Method(
-            label=f"{name}.{'perturb' if attack else 'cross'}",
-            count=len(given),
-            answer=crossing(stage),
-            coupled="every row must be computed from itself alone (no mean or maximum over"
-            " dimension 0, no place in the block)",
-            random=_DRAWS,
-            share=0.5 if attack else 0.0,
-        )
-    with given.tried() as crossed:
-        answered = method.check()
-    if isinstance(stage, Adversary) and stage.fits:
-        found, refit = rehearsal.fit(stage), rehearsal.fit(stage)
-        _require_same_fit(method, f"{name}.fit", "what it fits changes", found, refit)
-    if again is not None:
-        method.agree(crossing(again()), answered)
-    return [*fitting.of(stage), *crossed.of(stage)]
+        with watched() as fitting:
+            method = Method(
+                label=f"{name}.{'perturb' if attack else 'cross'}",
+                count=len(given),
+                answer=crossing(stage),
+                random=_DRAWS,
+                share=0.5 if attack else 0.0,
+            )
+        with given.tried() as crossed:
+            answered = method.check()
+        if isinstance(stage, Adversary) and stage.fits:
+            found, refit = rehearsal.fit(stage), rehearsal.fit(stage)
+            _require_same_fit(method, f"{name}.fit", "what it fits changes", found, refit)
+        if again is not None:
+            method.agree(crossing(again()), answered)
+        return [*fitting.of(stage), *crossed.of(stage)]
 
 
 @dataclass(frozen=True)

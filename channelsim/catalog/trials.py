@@ -101,7 +101,10 @@ class Method:
     label: str
     count: int
     answer: Answer
-    coupled: str
+    coupled: str = (
+        "every row must be computed from itself alone (no mean or maximum over dimension 0, no"
+        " place in the block)"
+    )
     random: str = "remove randomness, or seed a generator inside the method"
     floor: float = 1.0
     share: float = 0.0

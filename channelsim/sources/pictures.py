@@ -39,7 +39,7 @@ def within_rounding(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def frames(file: Path) -> int:
     """How many frames a readable picture holds; `read_picture` takes the first."""
-    with _opened(file) as opened:
+    with opened_picture(file) as opened:
         return int(getattr(opened, "n_frames", 1))
 
 
@@ -62,34 +62,24 @@ def read_picture(
     """
     from PIL import Image, ImageOps
 
-    try:
-        with _opened(file) as opened:
-            picture: Any = ImageOps.exif_transpose(opened)
-            if picture.mode in _TRANSPARENT or "transparency" in picture.info:
-                raise InputError(
-                    f"{place}: has transparency (colour mode {picture.mode}); allowed: grey or"
-                    " colour without it (save it again as such)"
-                )
-            # PNM and PNG have at most 16 bits; Pillow calls theirs I too.
-            wide_grey = picture.mode == "I" and opened.format not in ("PPM", "PNG")
-            if picture.mode == "F" or wide_grey:
-                raise InputError(
-                    f"{place}: has grey values of 32 bits (mode {picture.mode}); allowed: 8 or 16"
-                    " bits (save it again as such), or floats in [0, 1] in an .npz archive"
-                )
-            if picture.mode.startswith("I"):
-                wide = np.asarray(picture).astype(np.int64).clip(0, 65535)
-                picture = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-            picture = picture.convert("L" if grey else "RGB")
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{place}: not a readable picture ({reason})") from None
+    with readable(place), opened_picture(file) as opened:
+        picture: Any = ImageOps.exif_transpose(opened)
+        if picture.mode in _TRANSPARENT or "transparency" in picture.info:
+            raise InputError(
+                f"{place}: has transparency (colour mode {picture.mode}); allowed: grey or"
+                " colour without it (save it again as such)"
+            )
+        # PNM and PNG have at most 16 bits; Pillow calls theirs I too.
+        wide_grey = picture.mode == "I" and opened.format not in ("PPM", "PNG")
+        if picture.mode == "F" or wide_grey:
+            raise InputError(
+                f"{place}: has grey values of 32 bits (mode {picture.mode}); allowed: 8 or 16"
+                " bits (save it again as such), or floats in [0, 1] in an .npz archive"
+            )
+        if picture.mode.startswith("I"):
+            wide = np.asarray(picture).astype(np.int64).clip(0, 65535)
+            picture = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+        picture = picture.convert("L" if grey else "RGB")
     if crop is not None:
         left, top = (picture.width - crop) // 2, (picture.height - crop) // 2
         if left < 0 or top < 0:
@@ -107,13 +97,31 @@ def read_picture(
 
 
 @contextmanager
-def _opened(file: Path | IO[bytes]) -> Iterator[Any]:
+def readable(place: str) -> Iterator[None]:
+    """Inside, whatever Pillow finds wrong with a picture is an `InputError` about ``place``."""
+    from PIL import Image
+
+    try:
+        yield
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{place}: not a readable picture ({reason})") from None
+
+
+@contextmanager
+def opened_picture(file: Path | IO[bytes], formats: tuple[str, ...] = _FORMATS) -> Iterator[Any]:
     """The picture, its size checked before any pixel is decoded."""
     from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        opened = Image.open(file, formats=_FORMATS)
+        opened = Image.open(file, formats=formats)
     with opened:
         yield opened
 
