@@ -11,8 +11,27 @@ The names below load what they need when first used, so that ``import channelsim
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import sys
+
+
+def _is_the_program() -> bool:
+    """Whether this is ``python -m channelsim`` or its script, and not somebody's import."""
+    first = sys.argv[0] if sys.argv else ""
+    if first != "-m":  # which stands there while Python looks for the module
+        return os.path.basename(first) in ("channelsim", "channelsim.exe")  # noqa: PTH119  light
+    words = sys.orig_argv
+    named = (place for place, word in enumerate(words) if place and word == "channelsim")
+    return any(words[place - 1][:1] == "-" and words[place - 1][-1:] == "m" for place in named)
+
+
+if _is_the_program():
+    # Before anything else is loaded: a Ctrl-C from here on is one word and no traceback.
+    from channelsim.cli import early
+
+    early.listen()
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 # Both must be said before torch is loaded. Threads that wait by spinning starve each other as soon
 # as anything else runs on the machine: a block of rows then takes ten times as long.

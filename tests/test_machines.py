@@ -310,6 +310,57 @@ def test_ctrl_c_that_was_held_back_while_python_started_is_answered(folder: Path
     assert (done.returncode, done.stderr) == (130, b"Interrupted.\n")
 
 
+# Strikes at the first import that the package makes beside these, which load next to nothing.
+_AT_ONCE = """\
+import os, signal, sys
+
+LIGHT = {"channelsim", "channelsim.cli", "channelsim.cli.early", "__future__"}
+
+class Finger:
+    def find_spec(self, name, path=None, target=None):
+        if "channelsim" in sys.modules and name not in LIGHT:
+            sys.meta_path.remove(self)
+            os.write(1, name.encode())
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finger())
+"""
+
+
+@pytest.mark.parametrize("way", ["-m", "the script"])
+def test_ctrl_c_is_answered_from_the_first_line_of_the_package_on(folder: Path, way: str) -> None:
+    # What Python loads before that is not ours to answer for.
+    (folder / "sitecustomize.py").write_text(_AT_ONCE)
+    script = folder / "channelsim"
+    script.write_text("import sys\nfrom channelsim.cli import main\nsys.exit(main())\n")
+    command = ["-m", "channelsim"] if way == "-m" else [str(script)]
+    done = subprocess.run(
+        [sys.executable, "-P", *command, "list"],
+        cwd=folder,
+        env=environment(PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)])),
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, b"Interrupted.\n"), done.stdout
+
+
+def test_whoever_imports_the_package_keeps_his_own_ctrl_c(folder: Path) -> None:
+    text = "import signal, {0}; print(signal.getsignal(signal.SIGINT) is {1})"
+    for name in ("channelsim", "channelsim.cli"):
+        code = text.format(name, "signal.default_int_handler")
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, "-m", "channelsim"],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.stdout.strip() == b"True", done.stderr
+
+
 _HELD_BACK = """\
 import os, signal, sys
 

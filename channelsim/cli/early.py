@@ -1,18 +1,18 @@
-"""Ctrl-C before a command has begun."""
+"""Ctrl-C before a command has begun.
+
+The first that the program loads, so it loads next to nothing: what takes milliseconds to import is
+milliseconds in which Ctrl-C shows a traceback. Before it runs, Python itself starts, and no program
+can answer for that; ``bin/channelsim`` holds a Ctrl-C back until here.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import _signal as signal  # what `signal` is made of; that one loads enum, types and re as well
 import os
-import signal
-from types import FrameType
 
 
 def listen() -> None:
-    """From now on Ctrl-C leaves at once, unless whoever started us has it ignored.
-
-    ``bin/channelsim`` holds it back until here, for Python would show a traceback.
-    """
+    """From now on Ctrl-C leaves at once, unless whoever started us has it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -24,8 +24,10 @@ def over() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _leave(number: int, frame: object) -> None:  # noqa: ARG001
     """While modules load nothing has begun, and an import would make another fault of it."""
-    with contextlib.suppress(OSError):
+    try:  # noqa: SIM105  contextlib is not loaded yet
         os.write(2, b"Interrupted.\n")
+    except OSError:
+        pass
     os._exit(130)
