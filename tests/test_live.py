@@ -1092,7 +1092,7 @@ def test_a_panel_without_a_frame_still_says_what_it_shows(tmp_path: Path) -> Non
     assert re.search(r"Worst transmissions by mse +1–18 of 100", worst)
     assert "Transmission 148 · message 48 · plain · ε 1" in detail
     assert "Estimates · against source, mean ±95 %" in table
-    assert "ssim against source over ε" in curves
+    assert "mse against source over ε" in curves
 
 
 def test_a_transmission_that_was_opened_stays_open(tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class Scenario:
     files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     origins: Mapping[int, Path] = field(default_factory=dict)
 
+    @property
+    def primary(self) -> str:
+        """The metric that receivers are compared by: ``primary`` of the file, else the first."""
+        return str(self.resolved.get("primary") or self.metrics[0].kind)
+
     @classmethod
     def load(
         cls,

@@ -46,6 +46,11 @@ class RunInfo:
         """Metrics, in the scenario's order."""
         return tuple(self.header["metrics"])
 
+    @cached_property
+    def primary_metric(self) -> str:
+        """The metric that receivers are compared by; what is shown first."""
+        return names.primary_metric(self.header)
+
     @property
     def control(self) -> bool:
         """Whether matched noise runs beside every attack."""
