@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from channelsim import records, units
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.aims import Aim, told_by_image
-from channelsim.robustness.approach import Approach, approach, least_of
+from channelsim.robustness.approach import Approach, approach, reach_of
 from channelsim.robustness.cells import FIRST, ArmCells, in_metric
 from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
@@ -118,8 +118,7 @@ def read_point(
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
         gain = adversarial_gain(attack, control, scale_of(gauge, scales))
     if found is not None and towards is not None and attacked > 0:
-        least = least_of(header, arm.arm, towards)
-        near = approach(found, cells, aim, scale_of(towards, scales), least)
+        near = approach(found, cells, aim, scale_of(towards, scales), reach_of(header, arm.arm))
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
