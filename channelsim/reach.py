@@ -11,9 +11,8 @@ distance is held against is their mean. A search takes about half a second (of a
 and a run may have thousands of messages, so `SAMPLE` of them are searched for at the most, with
 different images and spread evenly over the run; the header says how many, and of how many. The
 standard error of a mean of 8 moves the share of the way by 2 to 4 % of itself (measured on digits,
-all three targets), which is enough to know where the way ends. An image that a codeword of this very receiver shows (an old
-codeword that is replayed, another message's reconstruction) is reached by that codeword, so nothing
-is sought.
+all three targets). An image that a codeword of this very receiver shows (an old codeword that is
+replayed, another message's reconstruction) is reached by that codeword, so nothing is sought.
 """
 
 from __future__ import annotations
