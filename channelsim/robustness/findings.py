@@ -24,6 +24,7 @@ from channelsim.robustness.orders import Comparison
 from channelsim.robustness.points import Point
 from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import spread
+from channelsim.scales import ROUNDING
 from channelsim.stretches import FEW
 
 _ALARMING = (
@@ -212,7 +213,7 @@ def _about_mean_image(summary: Summary) -> list[str]:
         points, useless = summary.of(receiver), []
         for point in points:
             got = point.metrics[metric].source
-            if got is not None and got.value != blank:
+            if got is not None and abs(got.value - blank) > ROUNDING * abs(blank):
                 useless += [point] if (got.value < blank) == scale.higher_is_better else []
         if useless:
             where = (

@@ -51,6 +51,13 @@ class RunInfo:
         """The metric that receivers are compared by; what is shown first."""
         return names.primary_metric(self.header)
 
+    def mean_image(self, metric: str) -> float | None:
+        """What a receiver scores that always shows the data set's mean image; None if unknown."""
+        calibration = self.header.get("calibration")
+        scores = calibration.get("constant_image") if isinstance(calibration, Mapping) else None
+        score = scores.get(metric) if isinstance(scores, Mapping) else None
+        return score if is_number(score) else None
+
     @property
     def control(self) -> bool:
         """Whether matched noise runs beside every attack."""
