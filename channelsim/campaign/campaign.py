@@ -1,14 +1,15 @@
 """Running a scenario into a folder, and going on where an earlier run was interrupted.
 
 A run's folder holds ``ledger.sqlite`` (the record), ``scenario.yaml`` (the scenario with every
-default filled in) and what reports make of them.
+default filled in), ``summary.txt`` and ``summary.csv`` (what was found, also so far), and what
+reports make of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from channelsim.campaign.resume import (
     resume_command,
 )
 from channelsim.campaign.stop import until_asked_to_stop
+from channelsim.campaign.summing_up import write_summary
 from channelsim.errors import Interrupted, MachineError
 from channelsim.event_plane import simulate
 from channelsim.fingerprint import threads_of
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from channelsim.robustness.short import ShortSummary
 
+Stamp = tuple[int, ...]  # by which one knows a file to be unchanged
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -43,6 +47,8 @@ class Run:
 
     folder: Path
     was_finished: bool = False
+    # What the run summed up when it ended, good as long as its ledger is this very file.
+    _found: tuple[Stamp, ShortSummary] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -76,6 +82,8 @@ class Run:
         from channelsim.robustness.short import ShortSummary
         from channelsim.robustness.summary import summarise
 
+        if self._found is not None and self._found[0] == _stamp(self.folder):
+            return self._found[1]
         with self.ledger() as ledger:
             return ShortSummary.made_of(summarise(ledger))
 
@@ -102,7 +110,7 @@ def run(
     or other versions began it.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
-    `Interrupted`; a second one stops at once.
+    `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
     """
     loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
     existed = out is not None and Path(out).exists()
@@ -119,18 +127,34 @@ def run(
         if finished is not None:
             if on_event is not None:
                 on_event(Noted("info", f"{folder}: this run is finished already", finished))
-            return Run(folder, was_finished=True)
+            return _summed_up(Run(folder, was_finished=True))
     again = resume_command(scenario, set, seed, data_root, folder)
     try:
         _record(loaded, folder, on_event or _nothing, mixed, again)
-    except BaseException:
+    except BaseException as error:
         # A run that recorded nothing leaves no folder behind.
         if not existed and not path.exists():
             with suppress(OSError):
                 (folder / f"{LEDGER}.lock").unlink(missing_ok=True)
                 folder.rmdir()  # only ever removes an empty one
+        if isinstance(error, Interrupted):
+            # Whoever interrupts waits for the word how to go on, not for this.
+            with suppress(Exception, KeyboardInterrupt):
+                _summed_up(Run(folder))
         raise
-    return Run(folder)
+    return _summed_up(Run(folder))
+
+
+def _summed_up(run: Run) -> Run:
+    """The run with its summary, which lies in its folder too."""
+    found = run.summary()
+    write_summary(run.folder, found)
+    return replace(run, _found=(_stamp(run.folder), found))
+
+
+def _stamp(folder: Path) -> Stamp:
+    state = (folder / LEDGER).stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _record(
