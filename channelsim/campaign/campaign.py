@@ -7,8 +7,8 @@ reports make of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,9 @@ from channelsim.errors import Interrupted, MachineError
 from channelsim.event_plane import simulate
 from channelsim.fingerprint import threads_of
 from channelsim.ledger import Ledger
+from channelsim.ledger.examination import examined
 from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
+from channelsim.robustness.closing import ending
 from channelsim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -43,38 +45,47 @@ class Run:
     """A run's folder, and what one asks of it.
 
     ``was_finished``: the run asked for had been finished before, so nothing was computed.
+    ``notices``: what whoever opened it should know of how it ended.
     """
 
     folder: Path
     was_finished: bool = False
+    notices: tuple[str, ...] = ()
     # What the run summed up when it ended, good as long as its ledger is this very file.
     _found: tuple[Stamp, ShortSummary] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
-        """A run made earlier, finished or not."""
+        """A run made earlier, finished or not.
+
+        One that was killed between its last row and its closing is closed, see `ending`.
+        """
         run = cls(Path(folder))
-        run.ledger().close()
-        return run
+        return replace(run, notices=ending(run.folder / LEDGER).notices)
 
     def ledger(self) -> Ledger:
         """The record, for reading; use ``with run.ledger() as ledger:``."""
         return Ledger.open(self.folder / LEDGER)
 
+    @contextmanager
+    def _read(self) -> Iterator[Ledger]:
+        """The record; what fails inside is its own fault if it is damaged."""
+        with examined(self.folder / LEDGER), self.ledger() as ledger:
+            yield ledger
+
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
-        with self.ledger() as ledger:
-            return ledger.finished
+        return ending(self.folder / LEDGER).finished_s is not None
 
     def header(self) -> dict[str, Any]:
         """What the ledger says about the run as a whole."""
-        with self.ledger() as ledger:
+        with self._read() as ledger:
             return ledger.header()
 
     def frame(self) -> pd.DataFrame:
         """One row per transmission, as a pandas table: the flat view `transmissions`."""
-        with self.ledger() as ledger:
+        with self._read() as ledger:
             return export.frame(ledger)
 
     def summary(self) -> ShortSummary:
@@ -84,7 +95,7 @@ class Run:
 
         if self._found is not None and self._found[0] == _stamp(self.folder):
             return self._found[1]
-        with self.ledger() as ledger:
+        with self._read() as ledger:
             return ShortSummary.made_of(summarise(ledger))
 
 
@@ -153,7 +164,10 @@ def _summed_up(run: Run) -> Run:
 
 
 def _stamp(folder: Path) -> Stamp:
-    state = (folder / LEDGER).stat()
+    try:
+        state = (folder / LEDGER).stat()
+    except OSError:
+        return ()
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from channelsim.cli.inputs import existing_run
+from channelsim.cli.inputs import existing_run, warn
 from channelsim.errors import InputError, did_you_mean
 
 
@@ -21,6 +21,7 @@ def summary(*, folder: Path, metric: str | None, against: str, full: bool) -> No
     from channelsim.robustness.short import AGAINST, short_lines
 
     run = Run.open(existing_run(folder).parent)
+    warn(run.notices)
     if against not in AGAINST:
         hint = did_you_mean(against, AGAINST)
         raise InputError(f"--against {against}: must be one of {', '.join(AGAINST)}.{hint}")
