@@ -279,7 +279,7 @@ class Ledger:
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple]:
         """Stream the answer to a query; a damaged file is reported in one sentence."""
         with explained(self.path):
-            # `yield from` would close the cursor of an answer that is dropped half read, perhaps of a
+            # `yield from` would close the cursor of an answer that is dropped half read, maybe of a
             # ledger that is closed by then.
             for row in self.connection.execute(query, values):  # noqa: UP028
                 yield row
