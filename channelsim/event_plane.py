@@ -8,6 +8,7 @@ same messages arrive at the same times.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import simpy
@@ -71,18 +72,22 @@ def _simulated(
     fitted: Mapping[str, Mapping[str, Any]] | None,
     tried: Tried | None,
 ) -> Iterator[LogEvent]:
-    def tell(who: str, arm: int, arms: int) -> None:
+    def tell(doing: str, arm: int, arms: int) -> None:
         if stop is not None and stop():
             raise _StoppedError
         if prepare is not None:
-            prepare(Preparing(f"fitting {who} (arm {arm + 1} of {arms})"))
+            prepare(Preparing(f"{doing} (arm {arm + 1} of {arms})"))
+
+    def fits(who: str, arm: int, arms: int) -> None:
+        tell(f"fitting {who}", arm, arms)
 
     try:
-        paths = calibrate(scenario, fitted, tell)
+        paths = calibrate(scenario, fitted, fits)
+        # A run that goes on has it in its header, and a further trial of block sizes needs none.
+        seeks = partial(tell, "how near a decoder comes to the target")
+        ways = reach(scenario, paths, seeks) if memo is None and tried is None else {}
     except _StoppedError:
         return
-    # A run that goes on has it in its header, and a further trial of block sizes needs none.
-    ways = reach(scenario, paths) if memo is None and tried is None else {}
     tried = tried or self_test(scenario, paths)
     count = scenario.source.messages
     total = count * len(scenario.arms)

@@ -18,8 +18,10 @@ import torch
 from channelsim.consent import Consent
 from channelsim.errors import InputError
 from channelsim.ledger import Ledger
+from channelsim.ledger.examination import examined
 from channelsim.metrics.frechet import Extractor, Frechet, dataset_features, inception_features
 from channelsim.recompute import Recomputation
+from channelsim.robustness.closing import ending
 
 _ROLES = ("source", "clean", "received")
 
@@ -54,11 +56,28 @@ def populations(
     ``on_progress`` hears how many arms are done, and of how many. ``allow_code``: whether code that
     the ledger names may run, or whom to ask, see `consent`.
     """
+    path = Path(folder) / "ledger.sqlite"
+    whole = ending(path).finished_s is not None
+    with examined(path):
+        return _measured(path, whole, figure, weights, arms, data_root, on_progress, allow_code)
+
+
+def _measured(
+    path: Path,
+    whole: bool,
+    figure: Literal["fdd", "fid"],
+    weights: Path | None,
+    arms: Collection[int] | None,
+    data_root: Path | str | None,
+    on_progress: Callable[[int, int], None] | None,
+    allow_code: Consent,
+) -> list[ArmPopulation]:
+    folder = path.parent
     extractor = (dataset_features if figure == "fdd" else inception_features)(weights)
-    with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
+    with Ledger.open(path) as ledger:
         header = ledger.header()
-        done = ledger.arm_verdicts
         known = {arm.arm: arm for arm in ledger.arms()}
+        done = known if whole else ledger.arm_verdicts
         chosen = sorted(done if arms is None else arms)
         odd = [arm for arm in chosen if arm not in done]
         if odd or not chosen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from channelsim.consent import Consent
 from channelsim.errors import InputError
 from channelsim.fingerprint import fingerprint, threads_of
 from channelsim.ledger import Ledger
+from channelsim.ledger.examination import examined
 from channelsim.promises import TOLERANCE, keeps_bits
 from channelsim.recompute import Recomputation
+from channelsim.robustness.closing import ending
 
 _PLACE = "place in the block"
 # The event plane's columns: replay takes them from the ledger instead of computing them.
@@ -93,7 +95,21 @@ def replay(
 
     ``allow_code``: whether code that the ledger names may run, or whom to ask, see `consent`.
     """
-    with Ledger.open(Path(folder) / "ledger.sqlite") as ledger:
+    path = Path(folder) / "ledger.sqlite"
+    how = ending(path)
+    with examined(path):
+        found = _replayed(path, transmission, attempt, data_root, allow_code)
+    return replace(found, notices=(*how.notices, *found.notices))
+
+
+def _replayed(
+    path: Path,
+    transmission: int,
+    attempt: int | None,
+    data_root: Path | str | None,
+    allow_code: Consent,
+) -> Replay:
+    with Ledger.open(path) as ledger:
         header = ledger.header()
         arms = {arm.arm: arm for arm in ledger.arms()}
         notices = ledger.notices
@@ -101,7 +117,7 @@ def replay(
     number, message = divmod(transmission, header["count"])
     tried = stored["attempt"] - transmission * header["max_attempts"]
     with threads_of(header):
-        again = Recomputation(folder, data_root, allow_code)
+        again = Recomputation(path.parent, data_root, allow_code)
         outcome, images, latents = again.look(number, [stored["attempt"]])
         there = header["fingerprint"]
         matter = there.get("threads") is not None

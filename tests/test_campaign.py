@@ -6,6 +6,7 @@ folders, signals and processes are real. (Whole scenarios are put through this b
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -103,7 +104,7 @@ class Play:
             "metrics": ["mse"], "control": False, "swept_keys": ["epsilon"],
             "receivers": ["plain"], "fingerprint": {"torch": "2.13", "device": "x86_64"},
             "versions": {"channelsim": "0.1", "python": "3.11"},
-            "calibration": {"power": 0.1, "offset": float("nan")}, "parts": {},
+            "calibration": {"latent_mean": 0.1, "offset": float("nan")}, "parts": {},
         }  # fmt: skip
         arms = [ArmRecord(arm, "plain", {"epsilon": 0.1 * arm}) for arm in range(ARMS)]
         yield Started(header | self.more, arms, TOTAL)
@@ -197,7 +198,8 @@ def test_a_run_folder_holds_the_ledger_and_the_resolved_scenario(play: Play) -> 
     text = (done.folder / "scenario.yaml").read_text()
     assert yaml.safe_load(text)["path"] == [{"kind": "awgn", "snr_db": 3.5}]
     names = {path.name for path in done.folder.iterdir()}
-    assert names == {"ledger.sqlite", "ledger.sqlite.lock", "scenario.yaml"}
+    ledger = {"ledger.sqlite", "ledger.sqlite.lock"}
+    assert names == {*ledger, "scenario.yaml", "summary.txt", "summary.csv"}
 
 
 def test_a_folder_with_a_run_is_refused_without_resume(play: Play) -> None:
@@ -498,7 +500,10 @@ def test_a_changed_file_is_named_where_the_scenario_itself_is_the_same(
     [
         ({"fingerprint": {"torch": "2.14", "device": "x86_64"}}, r'torch \("2\.13" → "2\.14"\)'),
         ({"versions": {"channelsim": "0.2", "python": "3.11"}}, r"versions\.channelsim"),
-        ({"calibration": {"power": 0.2, "offset": None}}, r"calibration\.power \(0\.1 → 0\.2\)"),
+        (
+            {"calibration": {"latent_mean": 0.2, "offset": None}},
+            r"calibration\.latent_mean \(0\.1 → 0\.2\)",
+        ),
     ],
     ids=["torch", "channelsim", "calibration"],
 )
@@ -536,6 +541,70 @@ def test_two_processes_cannot_run_into_one_folder(play: Play) -> None:
 
     play.before_block = meanwhile
     assert run("tale.yaml", out="here").finished
+
+
+# --- the summary lies in the folder -------------------------------------------------------------
+
+
+def counted(folder: Path) -> set[str]:
+    """How many messages are summed up in each row of a folder's summary.csv."""
+    with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return {row["n"] for row in csv.DictReader(file) if row["row"] == "point"}
+
+
+def test_a_run_leaves_its_summary_however_it_was_asked_for(play: Play) -> None:
+    done = run("tale.yaml", out="here")
+    assert "A story" in Path("here/summary.txt").read_text(encoding="utf-8")
+    assert counted(done.folder) == {str(COUNT)}
+    assert done.summary() is done.summary(), "it need not be computed again"
+    assert str(done.summary()) == str(Run.open("here").summary())
+    with Ledger.open(Path("here/ledger.sqlite"), write=True) as ledger:
+        ledger.set_header({"title": "Another story"})
+    assert str(done.summary()).startswith("Another story"), "what changed is read again"
+
+
+def test_an_interrupted_run_leaves_the_summary_of_what_is_there(play: Play) -> None:
+    play.before_block = stop_at(3)
+    with pytest.raises(Interrupted):
+        run("tale.yaml", out="here")
+    assert "The run is unfinished" in Path("here/summary.txt").read_text(encoding="utf-8")
+    assert counted(Path("here")) != {str(COUNT)}
+    play.before_block = lambda block: None
+    run("tale.yaml", out="here", resume=True)
+    assert "unfinished" not in Path("here/summary.txt").read_text(encoding="utf-8")
+    assert counted(Path("here")) == {str(COUNT)}
+
+
+def test_a_finished_run_that_lost_its_summary_gets_it_back(play: Play) -> None:
+    run("tale.yaml", out="here")
+    for name in ("summary.txt", "summary.csv"):
+        Path("here", name).unlink()
+    assert run("tale.yaml", out="here", resume=True).was_finished
+    assert counted(Path("here")) == {str(COUNT)}
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("a bug in a summary")])
+def test_whoever_interrupts_hears_how_to_go_on_whatever_becomes_of_the_summary(
+    play: Play, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    def fail(run: Run) -> NoReturn:
+        raise fault
+
+    monkeypatch.setattr(Run, "summary", fail)
+    play.before_block = stop_at(3)
+    with pytest.raises(Interrupted, match="--resume"):
+        run("tale.yaml", out="here")
+
+
+def test_a_folder_that_takes_no_summary_is_no_failed_run(play: Play) -> None:
+    def occupy(block: int) -> None:
+        Path("here/summary.txt").mkdir(exist_ok=True)
+
+    play.before_block = occupy
+    done = run("tale.yaml", out="here")
+    assert done.finished
+    assert str(done.summary()).startswith("A story")
+    assert not list(Path("here").glob(".summary*"))
 
 
 # --- the real thing: a child process, killed ----------------------------------------------------

@@ -19,8 +19,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "channelsim"
 
-# Floors from the ground up, each with its rooms and the modules (or packages) of each room. Two
-# floors have a mezzanine: losses are metrics, and a run is summarised where it is made.
+# Floors from the ground up, each with its rooms and the modules (or packages) of each room. Some
+# floors have a mezzanine: losses are metrics, and a run's folder holds what a display shows of it.
 FLOORS: list[tuple[str, dict[str, set[str]]]] = [
     (
         "0",
@@ -92,15 +92,14 @@ FLOORS: list[tuple[str, dict[str, set[str]]]] = [
                 "part_prints",
                 "self_test",
                 "recompute",
-                "replay",
-                "population",
             },
             "train": {"train", "training"},
         },
     ),
     ("7", {"robustness": {"robustness"}, "estimate": {"estimate"}}),
-    ("7, upper half", {"campaign": {"campaign"}}),
+    ("7, upper half", {"replay": {"replay", "population"}}),
     ("8", {"report": {"report"}, "display": {"display"}}),
+    ("8, upper half", {"campaign": {"campaign"}}),
     ("9", {"cli": {"cli"}}),
 ]
 PLACE = {

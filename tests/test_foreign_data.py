@@ -94,6 +94,58 @@ def test_before_the_encoder_a_perturbation_says_nothing_of_the_wire(tmp_path: Pa
         assert summarise(ledger).powers == ()
 
 
+def attacking(name: str, loss: str, epsilon: float = 0.3) -> dict[str, Any]:
+    goal = {"kind": "damage", "loss": loss}
+    budget = {"norm": "linf", "epsilon": epsilon}
+    return {"kind": "pgd", "name": name, "goal": goal, "steps": 2, "budget": budget}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        (["mse"], "the loss dfd of mallory looks through mnist.safetensors,"),
+        (["mse", "label"], "label and the loss dfd of mallory look through mnist.safetensors,"),
+        (
+            ["dfd", "label"],
+            "dfd, label and the loss dfd of mallory look through mnist.safetensors,",
+        ),
+    ],
+)
+def test_an_adversarys_loss_looks_through_a_trunk_as_a_metric_does(
+    tmp_path: Path, metrics: list[str], said: str
+):
+    source = {"kind": "npz", "path": str(checkered(tmp_path / "blocks.npz"))}
+    own = study(source, path=[attacking("mallory", "dfd")], metrics=metrics)
+    summary = channelsim.run(own, out=tmp_path / "run").summary()
+    (looked,) = [text for text in warnings(summary) if TRUNK in text or "looks through" in text]
+    assert looked.startswith(said)
+    assert "trained on mnist, at images of blocks.npz" in looked
+    assert looked.endswith("attack by another loss.")
+    assert ("name one trained on these" in looked) is (metrics != ["mse"])
+    text = (tmp_path / "run" / "summary.txt").read_text(encoding="utf-8")
+    assert "the loss dfd of mallory by mnist.safetensors (trained on mnist)" in text.replace(
+        "\n", " "
+    )
+
+
+def test_losses_on_data_of_the_trunk_or_without_one_are_no_warning(tmp_path: Path):
+    path = [attacking("a", "dfd"), attacking("b", "rfd"), attacking("c", "mse")]
+    own = study({"kind": "dataset", "count": 40}, path=path, metrics=["mse"])
+    summary = channelsim.run(own, out=tmp_path / "run").summary()
+    (trunk,) = summary.trunks
+    assert (trunk.user, trunk.foreign) == ("the loss dfd of a", False)
+    assert not [text for text in warnings(summary) if "through" in text]
+
+
+def test_a_loss_that_only_some_arms_have_is_told_with_them(tmp_path: Path):
+    source = {"kind": "npz", "path": str(checkered(tmp_path / "blocks.npz"))}
+    own = study(source, path=[attacking("mallory", "mse")], metrics=["mse"])
+    own["sweep"] = {"mallory.goal.loss": ["mse", "dfd", "rfd"]}
+    summary = channelsim.run(own, out=tmp_path / "run").summary()
+    (said,) = [text for text in warnings(summary) if "through" in text]
+    assert said.startswith("the loss dfd of mallory (arms 1) looks through")
+
+
 @pytest.mark.parametrize(
     ("data", "sent", "foreign"),
     [

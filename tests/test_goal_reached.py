@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,22 @@ from known_ledger import add_arm, created, sweep
 
 import channelsim
 from channelsim import records
+from channelsim.calibration import calibrate
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.reader import Reader
 from channelsim.display.live.warning import beaten_arms, live_warnings
 from channelsim.ledger import Ledger
+from channelsim.reach import SAMPLE, sample
 from channelsim.replay import replay
 from channelsim.robustness.aims import aim_of
 from channelsim.robustness.findings import sentence, towards_target, warnings
 from channelsim.robustness.points import Point
 from channelsim.robustness.summary import Summary, summarise
 from channelsim.robustness.verdicts import arm_verdicts
+from channelsim.scenario import Scenario
 
 N = 60
+RECONSTRUCTED = {"kind": "image", "target": "message", "of": "reconstruction"}
 WAVE = np.random.default_rng(1).normal(0, 0.004, N)
 CHANCE = ("may be chance", "may still be chance", "beaten by noise", "no better than")
 
@@ -101,17 +106,26 @@ def test_a_small_attack_that_reaches_what_it_wants_is_not_called_chance(tmp_path
     assert not [one.text for one in live_warnings(figures)]
 
 
-@pytest.mark.parametrize("target", ["white", "inverse"])
+@pytest.mark.parametrize("target", ["white", "inverse", "random", "message"])
 def test_the_same_of_targets_that_are_farther_and_that_differ_by_message(
     tmp_path: Path, target: str
 ):
-    summary = channelsim.run(study(stage(target)), out=tmp_path / "run").summary()
+    run = channelsim.run(study(stage(target)), out=tmp_path / "run")
+    summary = run.summary()
     found = only(summary).approach
     assert found is not None
     assert found.got_nearer is True
     assert found.knew is True
-    # One least distance for all messages exists where one image is wanted of all.
-    assert (found.least is None) is (target == "inverse")
+    assert found.least is not None
+    assert found.share is not None
+    assert 0.0 < found.share.low < found.share.high < 0.6
+    # Where every message has an image of its own, D* is the mean over some, and says so.
+    (kept,) = run.header()["reach"].values()
+    some = None if target == "white" else (8, N)
+    assert found.sought_for == some
+    assert (kept.get("messages"), kept.get("of")) == (some or (None, None))
+    told = towards_target(summary, "hardened") or ""
+    assert ("on average (sought for 8 of 60 messages)" in told) is (some is not None)
 
 
 def test_the_share_of_the_way_ends_where_the_decoder_does(tmp_path: Path):
@@ -364,6 +378,109 @@ def test_a_decoder_of_ones_own_is_searched_or_the_reason_is_kept(tmp_path: Path,
     else:
         assert "gradients" in kept["why"]
         assert found.share is None
+
+
+GREY = """
+import torch
+
+
+class Grey(torch.nn.Module):
+    \"\"\"One value, shown by every pixel, between 0.25 and 0.75.\"\"\"
+
+    def encode(self, x):
+        return x.flatten(1).mean(dim=1, keepdim=True) - 0.5
+
+    def decode(self, z):
+        return (z + 0.5).clamp(0.25, 0.75).view(-1, 1, 1, 1).expand(-1, 1, 32, 32)
+"""
+
+
+def of_grey(folder: Path, goal: dict[str, Any], count: int = N) -> channelsim.Run:
+    """A run to a decoder that shows only grey; files go into a new folder."""
+    folder.mkdir()
+    (folder / "own.py").write_text(GREY)
+    sent = stage(budget={"norm": "linf", "epsilon": 0.05}, goal={"kind": "image"} | goal)
+    receivers = {"own": {"codec": {"use": f"{folder / 'own.py'}:Grey"}}}
+    source = {"kind": "dataset", "count": count}
+    return channelsim.run(study(sent, receivers=receivers, source=source), out=folder / "run")
+
+
+def least_of_grey(target: np.ndarray) -> float:
+    """The mean squared error of the best grey in [0.25, 0.75] to an image."""
+    best = float(np.clip(target.mean(), 0.25, 0.75))
+    return float(np.square(target - best).mean())
+
+
+@pytest.mark.parametrize(("target", "count"), [("inverse", N), ("random", N), ("message", 5)])
+def test_of_a_target_of_each_message_the_least_is_the_mean_over_those_told(
+    tmp_path: Path, target: str, count: int
+):
+    run = of_grey(tmp_path / "own", {"target": target}, count)
+    (kept,) = run.header()["reach"].values()
+    assert (kept["messages"], kept["of"]) == (min(SAMPLE, count), count)
+    scenario = Scenario.load(run.header()["scenario"])
+    paths = calibrate(scenario)
+    chosen = sample(paths.paths[0].index)
+    assert len(set(chosen.tolist())) == kept["messages"]
+    wanted = paths.paths[0].wanted(0, chosen)
+    assert wanted is not None
+    least = np.mean([least_of_grey(one) for one in wanted.numpy().astype(float)])
+    assert kept["least"]["mse"] == pytest.approx(least, rel=0.02, abs=1e-5)
+    # What is wanted is what the ledger measured: D to it of what was shown, message by message.
+    measured = tabled(run.folder, "mse_target")[chosen, 0]
+    for transmission, image, value in zip(chosen.tolist(), wanted, measured, strict=True):
+        shown = replay(run.folder, transmission, allow_code=True).images["received"]
+        assert float((shown - image).square().mean()) == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"kind": "replay", "goal": None},
+        {"kind": "substitute", "goal": RECONSTRUCTED},
+        {"goal": RECONSTRUCTED},
+    ],
+    ids=["replay", "substitute", "pgd"],
+)
+def test_an_image_that_a_codeword_of_this_receiver_shows_is_reached_by_it(
+    tmp_path: Path, sent: dict[str, Any]
+):
+    wants = stage(budget={"norm": "psr_db", "epsilon": 20}, **sent)
+    wants = {key: value for key, value in wants.items() if value is not None}
+    run = channelsim.run(study(wants), out=tmp_path / "run")
+    (kept,) = run.header()["reach"].values()
+    assert kept == {"least": {"mse": 0.0}}
+    found = only(run.summary()).approach
+    assert found is not None
+    assert found.least == 0.0
+    assert found.share is not None
+    if wants["kind"] != "pgd":  # who sends the whole codeword goes the whole way, but for noise
+        assert 0.9 < found.share.value <= 1.0
+
+
+def test_the_message_sample_is_of_different_images_and_spread_over_the_run():
+    assert sample(np.arange(3)).tolist() == [0, 1, 2]
+    assert sample(np.arange(1000)).tolist() == [0, 143, 285, 428, 571, 714, 856, 999]
+    again = sample(np.arange(1000) % 5)  # five images, sent again and again
+    assert again.tolist() == [0, 1, 2, 3, 4]
+    assert sample(np.zeros(40, dtype=int)).tolist() == [0]
+
+
+def test_receivers_and_targets_of_a_sweep_have_a_least_distance_each_sought_once(tmp_path: Path):
+    receivers = {"plain": {"codec": "kld-vae"}, "hardened": {"codec": "kld-vae-adversarial"}}
+    swept = {"mallory.budget.epsilon": [0.0, 0.1, 0.2], "mallory.goal.target": ["black", "inverse"]}
+    few = {"kind": "dataset", "count": 4}
+    said: list[str] = []
+
+    def hear(event: Any) -> None:
+        said.extend([event.text] if isinstance(event, records.Preparing) else [])
+
+    own = study(stage(), receivers=receivers, sweep=swept, source=few)
+    run = channelsim.run(own, out=tmp_path / "run", on_event=hear)
+    kept = run.header()["reach"]
+    assert len(kept) == 8  # of the twelve arms, those in which somebody is on
+    assert len({json.dumps(one) for one in kept.values()}) == 4
+    assert len([text for text in said if "how near a decoder comes" in text]) == 4
 
 
 def test_the_least_distance_is_found_again_to_the_bit_and_in_the_metric_of_the_loss(

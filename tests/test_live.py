@@ -60,6 +60,7 @@ from channelsim.records import (
     Noted,
     TransmissionsDone,
 )
+from channelsim.robustness.findings import warnings
 from channelsim.robustness.summary import summarise
 
 COUNT, TRIES = 12, 2
@@ -569,6 +570,54 @@ def test_a_detector_may_miss_its_false_alarm_rate_by_chance_only(
             "r at ε 0: the detector rejects 15.0 % of 200 attempts with nothing injected;"
             " 5 % is stated"
         ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "blank", "good", "bad"),
+    [("mse", 0.07, 0.02, 0.11), ("ssim", 0.4, 0.8, 0.1), ("psnr", 12.0, 20.0, 9.0)],
+)
+def test_a_receiver_worse_than_the_mean_image_is_warned_of_as_in_the_summary(
+    tmp_path: Path, metric: str, blank: float, good: float, bad: float
+) -> None:
+    score = {"calibration": {"constant_image": {metric: blank, "lpips": 0.5}}}
+    arms = sweep(["r", "s"], [0.0, 0.5, 1.0])
+    values = (good, bad, bad, good, good, blank)
+    with created(tmp_path, arms, 12, [metric], **score) as ledger:
+        for arm, value in enumerate(values):
+            add_arm(ledger, arm, **{f"{metric}_source": value})
+        told = [text for text in warnings(summarise(ledger)) if "mean image" in text]
+    found = [text for text in warned(tmp_path / "ledger.sqlite") if "mean image" in text]
+    said = f"always showing the data set's mean image ({metric} {blank:.4g})"
+    assert found == [f"r at ε 0.5, 1: worse for the user so far than {said}"]
+    assert told == [f"r at ε = 0.5, 1: worse for the user than {said}."]
+    lines = io.StringIO()
+    watch_plainly(Model(Reader(tmp_path / "ledger.sqlite")), Console(file=lines, width=200))
+    assert f"warning: {found[0]}" in lines.getvalue()
+    frames = Frames(Look())
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    model.tick(1.0)
+    frames.show(model)
+    assert found[0] in " ".join(line.plain for line in frames.warnings(160, 12))
+
+
+def test_while_it_runs_that_is_said_only_of_what_the_interval_bears_out(tmp_path: Path) -> None:
+    score = {"calibration": {"constant_image": {"mse": 0.07}}}
+    wave = 0.05 * (-1.0) ** np.arange(40)
+    with created(tmp_path, sweep(["few", "sure", "unsure"], [1.0]), 100, **score) as ledger:
+        add_arm(ledger, 0, messages=range(20), mse_source=0.2)
+        add_arm(ledger, 1, messages=range(40), mse_source=0.2 + wave)
+        add_arm(ledger, 2, messages=range(40), mse_source=0.071 + wave)
+    found = [text for text in warned(tmp_path / "ledger.sqlite") if "mean image" in text]
+    assert [text.partition(" ")[0] for text in found] == ["sure"]
+
+
+@pytest.mark.parametrize(
+    "kept", [None, [], {"constant_image": 3}, {"constant_image": {"mse": "x"}}]
+)
+def test_a_header_without_the_mean_image_warns_of_nothing(tmp_path: Path, kept: Any) -> None:
+    with created(tmp_path, sweep(["r"], [1.0]), 40, calibration=kept) as ledger:
+        add_arm(ledger, 0, mse_source=9.0)
+    assert not [text for text in warned(tmp_path / "ledger.sqlite") if "mean image" in text]
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -1092,7 +1141,7 @@ def test_a_panel_without_a_frame_still_says_what_it_shows(tmp_path: Path) -> Non
     assert re.search(r"Worst transmissions by mse +1–18 of 100", worst)
     assert "Transmission 148 · message 48 · plain · ε 1" in detail
     assert "Estimates · against source, mean ±95 %" in table
-    assert "ssim against source over ε" in curves
+    assert "mse against source over ε" in curves
 
 
 def test_a_transmission_that_was_opened_stays_open(tmp_path: Path) -> None:

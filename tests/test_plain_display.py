@@ -264,10 +264,9 @@ def test_quality_that_varies_over_the_sweep_gets_its_own_column(tmp_path: Path):
 
 def test_the_sentence_says_what_happened_at_the_largest_budget(known: Summary):
     said = sentence(known, "kld")
-    assert said.startswith("kld: at ε = 1, SSIM against the source: 0.50")
-    assert "with the attack, 0.86" in said
-    assert "with equal noise (0.0 dB PSR)" in said
-    assert "; 0.90" in said
+    assert said.startswith("kld: at ε = 1, MSE against the source: 0.0901 with the attack")
+    assert "0.0180 with equal noise (0.0 dB PSR)" in said
+    assert "; 0.0100 undisturbed" in said
     assert "The attack does 10.0 [10.0, 10.0] dB more mean MSE damage than that noise." in said
 
 

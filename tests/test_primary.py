@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from known_ledger import EPSILON, add_arm, created, sweep
 from rich.console import Console
 from scipy import stats
 
 import channelsim
+from channelsim.cli.checking import check
+from channelsim.display.live.model import Model
+from channelsim.display.live.reader import Reader
 from channelsim.display.summary import print_summary
 from channelsim.errors import InputError
 from channelsim.records import ArmRecord
 from channelsim.report.pictures import figure_of
 from channelsim.robustness.family import PrimaryFamily
-from channelsim.robustness.findings import contradictions, warnings
+from channelsim.robustness.findings import contradictions, hardest, sentence, warnings
 from channelsim.robustness.intervals import Floats, Means, Resampler, means
 from channelsim.robustness.serving import standings, who_serves_best
 from channelsim.robustness.simultaneous import Together, together
@@ -691,6 +695,90 @@ def test_a_real_codec_of_one_number_does_not_win_by_saying_little(tmp_path: Path
     )
     for order in (order for one in summary.comparisons for order in one.orders):
         assert order.receivers[0] == "good"
+
+
+# --- every sentence is about it -------------------------------------------------------------------
+
+
+def by_primary(folder: Path, metrics: Sequence[str], primary: str | None) -> Path:
+    """A run over SNRs in which every metric finds another point the worst; its ledger."""
+    scenario = {"scenario": {"path": [], **({} if primary is None else {"primary": primary})}}
+    arms = [ArmRecord(i, "kld", {SNR: snr}) for i, snr in enumerate((0.0, 10.0, 20.0))]
+    quiet = {"verdict": None, "delta_l2": 0.0, "psr_db": None, "psr_received_db": None}
+    with created(folder, arms, N, metrics, control=False, **scenario) as ledger:
+        for arm in range(3):
+            add_arm(
+                ledger,
+                arm,
+                mse_source=0.3 if arm == 0 else 0.1,
+                ssim_source=0.2 if arm == 1 else 0.8,
+                psnr_source=5.0 if arm == 2 else 20.0,
+                **quiet,
+            )
+    return folder / "ledger.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "primary", "metric", "worst"),
+    [
+        (["mse", "ssim", "psnr"], None, "mse", 0.0),
+        (["mse", "ssim", "psnr"], "ssim", "ssim", 10.0),
+        (["mse", "ssim", "psnr"], "psnr", "psnr", 20.0),
+        (["psnr", "ssim", "mse"], None, "psnr", 20.0),
+        (["ssim", "psnr", "mse"], "mse", "mse", 0.0),
+    ],
+)
+def test_sentences_points_and_the_view_follow_the_primary_metric(
+    tmp_path: Path, metrics: list[str], primary: str | None, metric: str, worst: float
+):
+    path = by_primary(tmp_path, metrics, primary)
+    with channelsim.Run.open(tmp_path).ledger() as ledger:
+        summary = summarise(ledger)
+    point = hardest(summary, "kld")
+    assert point is not None
+    assert point.swept == {SNR: worst}
+    said = sentence(summary, "kld")
+    assert said.startswith(f"kld: at snr_db = {worst:g}, {metric.upper()} against the source: ")
+    others = {name.upper() for name in metrics} - {metric.upper()}
+    assert not others & set(said.replace(",", " ").split())
+    assert Model(Reader(path)).metric == metric
+
+
+def test_the_envelope_beside_a_failing_attack_is_told_in_it_too(tmp_path: Path):
+    mallory = {"kind": "pgd", "name": "mallory", "budget": {"norm": "linf"}}
+    scenario = {"scenario": {"path": [mallory], "primary": "psnr"}}
+    noise = np.random.default_rng(3).normal(0, 0.02, N)
+    arms, metrics = sweep(["kld"], [0.5, 1.0]), ["ssim", "mse", "psnr"]
+    with created(tmp_path, arms, N, metrics, **scenario) as ledger:
+        add_arm(ledger, 0, mse_clean=0.4 + noise, psnr_source=12.0)
+        add_arm(ledger, 1, mse_clean=0.2 + noise, psnr_source=14.0)
+        (said,) = [text for text in warnings(summarise(ledger)) if "failing attack" in text]
+    assert "MSE against g(z)" in said  # the attack's own objective
+    assert "PSNR against the source is 12" in said  # what the user got
+
+
+def test_a_ledger_whose_primary_metric_was_not_measured_is_called_damaged(tmp_path: Path):
+    path = by_primary(tmp_path, ["mse", "ssim", "psnr"], "lpips")
+    said = "names 'lpips' as its primary metric, which was not measured: it is damaged"
+    with (
+        channelsim.Run.open(tmp_path).ledger() as ledger,
+        pytest.raises(InputError, match=said),
+    ):
+        summarise(ledger)
+    with pytest.raises(InputError, match=said):
+        Model(Reader(path))
+
+
+@pytest.mark.parametrize(("primary", "named"), [(None, "mse"), ("ssim", "ssim")])
+def test_check_names_the_primary_metric_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], primary: str | None, named: str
+):
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump({**SCENARIO, "primary": primary}), encoding="utf-8")
+    check(scenario=str(file), settings=[], seed=None, data_root=None)
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if "primary" in line]
+    assert line.split() == ["primary", named, "(measured:", "mse,", "ssim)"]
 
 
 # --- the scenario's key ---------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import sys
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -845,12 +846,16 @@ def test_whatever_a_ledger_holds_nobody_calls_it_a_bug(
     for words in (
         ["export", str(tmp_path), "--out", str(tmp_path / "t.csv")],
         ["watch", str(tmp_path)],
+        ["summary", str(tmp_path)],
     ):
         code = answer(words)
         told = capsys.readouterr().err
         assert "bug" not in told
         assert "Traceback" not in told
         assert code == 0 or "damaged" in told
+    for ask in (channelsim.Run.summary, channelsim.Run.frame, channelsim.Run.header):
+        with suppress(MachineError):  # as which it is called damaged; and nothing else is raised
+            ask(channelsim.Run(tmp_path))
 
 
 def test_a_ledger_that_cannot_be_opened_read_only_says_what_to_do(tmp_path: Path) -> None:

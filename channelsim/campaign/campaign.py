@@ -1,14 +1,15 @@
 """Running a scenario into a folder, and going on where an earlier run was interrupted.
 
 A run's folder holds ``ledger.sqlite`` (the record), ``scenario.yaml`` (the scenario with every
-default filled in) and what reports make of them.
+default filled in), ``summary.txt`` and ``summary.csv`` (what was found, also so far), and what
+reports make of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ from channelsim.campaign.resume import (
     resume_command,
 )
 from channelsim.campaign.stop import until_asked_to_stop
+from channelsim.campaign.summing_up import write_summary
 from channelsim.errors import Interrupted, MachineError
 from channelsim.event_plane import simulate
 from channelsim.fingerprint import threads_of
 from channelsim.ledger import Ledger
+from channelsim.ledger.examination import examined
 from channelsim.records import ArmDone, Finished, LogEvent, Noted, Started
+from channelsim.robustness.closing import ending
 from channelsim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -33,42 +37,55 @@ if TYPE_CHECKING:
 
     from channelsim.robustness.short import ShortSummary
 
+Stamp = tuple[int, ...]  # by which one knows a file to be unchanged
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run's folder, and what one asks of it.
 
     ``was_finished``: the run asked for had been finished before, so nothing was computed.
+    ``notices``: what whoever opened it should know of how it ended.
     """
 
     folder: Path
     was_finished: bool = False
+    notices: tuple[str, ...] = ()
+    # What the run summed up when it ended, good as long as its ledger is this very file.
+    _found: tuple[Stamp, ShortSummary] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
-        """A run made earlier, finished or not."""
+        """A run made earlier, finished or not.
+
+        One that was killed between its last row and its closing is closed, see `ending`.
+        """
         run = cls(Path(folder))
-        run.ledger().close()
-        return run
+        return replace(run, notices=ending(run.folder / LEDGER).notices)
 
     def ledger(self) -> Ledger:
         """The record, for reading; use ``with run.ledger() as ledger:``."""
         return Ledger.open(self.folder / LEDGER)
 
+    @contextmanager
+    def _read(self) -> Iterator[Ledger]:
+        """The record; what fails inside is its own fault if it is damaged."""
+        with examined(self.folder / LEDGER), self.ledger() as ledger:
+            yield ledger
+
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
-        with self.ledger() as ledger:
-            return ledger.finished
+        return ending(self.folder / LEDGER).finished_s is not None
 
     def header(self) -> dict[str, Any]:
         """What the ledger says about the run as a whole."""
-        with self.ledger() as ledger:
+        with self._read() as ledger:
             return ledger.header()
 
     def frame(self) -> pd.DataFrame:
         """One row per transmission, as a pandas table: the flat view `transmissions`."""
-        with self.ledger() as ledger:
+        with self._read() as ledger:
             return export.frame(ledger)
 
     def summary(self) -> ShortSummary:
@@ -76,7 +93,9 @@ class Run:
         from channelsim.robustness.short import ShortSummary
         from channelsim.robustness.summary import summarise
 
-        with self.ledger() as ledger:
+        if self._found is not None and self._found[0] == _stamp(self.folder):
+            return self._found[1]
+        with self._read() as ledger:
             return ShortSummary.made_of(summarise(ledger))
 
 
@@ -102,7 +121,7 @@ def run(
     or other versions began it.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
-    `Interrupted`; a second one stops at once.
+    `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
     """
     loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
     existed = out is not None and Path(out).exists()
@@ -119,18 +138,37 @@ def run(
         if finished is not None:
             if on_event is not None:
                 on_event(Noted("info", f"{folder}: this run is finished already", finished))
-            return Run(folder, was_finished=True)
+            return _summed_up(Run(folder, was_finished=True))
     again = resume_command(scenario, set, seed, data_root, folder)
     try:
         _record(loaded, folder, on_event or _nothing, mixed, again)
-    except BaseException:
+    except BaseException as error:
         # A run that recorded nothing leaves no folder behind.
         if not existed and not path.exists():
             with suppress(OSError):
                 (folder / f"{LEDGER}.lock").unlink(missing_ok=True)
                 folder.rmdir()  # only ever removes an empty one
+        if isinstance(error, Interrupted):
+            # Whoever interrupts waits for the word how to go on, not for this.
+            with suppress(Exception, KeyboardInterrupt):
+                _summed_up(Run(folder))
         raise
-    return Run(folder)
+    return _summed_up(Run(folder))
+
+
+def _summed_up(run: Run) -> Run:
+    """The run with its summary, which lies in its folder too."""
+    found = run.summary()
+    write_summary(run.folder, found)
+    return replace(run, _found=(_stamp(run.folder), found))
+
+
+def _stamp(folder: Path) -> Stamp:
+    try:
+        state = (folder / LEDGER).stat()
+    except OSError:
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _record(

@@ -42,6 +42,8 @@ def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
     for key in scenario.swept_keys:
         values = dict.fromkeys(number(arm.swept[key]) for arm in scenario.arms)
         yield "sweep", f"{key}: {', '.join(values)}"
+    measured = ", ".join(metric.kind for metric in scenario.metrics)
+    yield "primary", f"{scenario.primary} (measured: {measured})"
     yield "seed", str(scenario.seed)
     for notice in scenario.notices:
         yield "notice", notice

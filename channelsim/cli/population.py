@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from channelsim.cli.inputs import consent, existing_run
+from channelsim.cli.inputs import consent, existing_run, warn
 from channelsim.errors import InputError
 
 
@@ -24,17 +24,19 @@ def population(
 
     from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Column, Page
-    from channelsim.ledger.examination import examined
     from channelsim.population import populations
+    from channelsim.robustness.closing import ending
 
     if figure not in ("fdd", "fid"):
         raise InputError(f"--figure {figure}: allowed are fdd and fid")
     chosen: Literal["fdd", "fid"] = "fdd" if figure == "fdd" else "fid"
-    run = existing_run(folder).parent
+    ledger = existing_run(folder)
+    warn(ending(ledger).notices)
+    run = ledger.parent
     console = StandardConsole(error=True)
     bar = Progress(TextColumn("arms"), BarColumn(), MofNCompleteColumn(), Left(), console=console)
     bar.disable = not console.is_terminal
-    with bar, examined(run / "ledger.sqlite"):
+    with bar:
         task = bar.add_task("", total=None)
         found = populations(
             run,

@@ -62,18 +62,15 @@ def replay(
     allow_code: bool,
 ) -> None:
     """Recompute one attempt and say how it compares; its pictures into ``out``."""
-    from channelsim.ledger.examination import examined
     from channelsim.replay import replay as recompute
 
-    ledger = existing_run(folder)
-    with examined(ledger):
-        again = recompute(
-            ledger.parent,
-            transmission,
-            attempt=attempt,
-            data_root=data_root,
-            allow_code=consent(allow_code),
-        )
+    again = recompute(
+        existing_run(folder).parent,
+        transmission,
+        attempt=attempt,
+        data_root=data_root,
+        allow_code=consent(allow_code),
+    )
     warn(again.notices)
     for line in _comparison(again):
         sys.stdout.write(line + "\n")
@@ -133,8 +130,10 @@ def export(*, folder: Path, format_: str, out: Path | None) -> None:
     from channelsim import export as tables
     from channelsim.ledger import Ledger
     from channelsim.ledger.examination import examined
+    from channelsim.robustness.closing import ending
 
     path = existing_run(folder)
+    warn(ending(path).notices)
     with examined(path), Ledger.open(path) as ledger:
         warn(ledger.notices)
         tables.export(ledger, format_, out)

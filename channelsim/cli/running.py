@@ -105,14 +105,12 @@ def _telling(file: Path) -> Callable[[Path], None]:
 def _report(done: Run) -> None:
     from rich.text import Text
 
-    from channelsim.cli.summing_up import write_summary
     from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Page
     from channelsim.robustness.short import LINES, short_lines
 
     summary = done.summary()
     pictures = _pictures(done, summary)  # before the text, whose reader may leave
-    write_summary(done.folder, summary)
     last = _what_next(done, pictures)
     page = Page(StandardConsole())
     folder = shlex.quote(str(done.folder))

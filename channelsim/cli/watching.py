@@ -35,10 +35,14 @@ def watch(
     from channelsim.display.live.reader import Reader
     from channelsim.ledger import Ledger
     from channelsim.ledger.examination import examined
+    from channelsim.robustness.closing import ending
 
     path = existing_run(folder)
+    how = ending(path)
+    warn(how.notices)
     with examined(path):
         model = Model(Reader(path), data_root)
+    model.finished_s = how.finished_s
     with Ledger.open(path) as ledger:
         warn(ledger.notices)
     model.allow_code = allow_code

@@ -57,6 +57,22 @@ def locked(path: Path) -> sqlite3.Connection:
         return lock
 
 
+def is_written(path: Path) -> bool:
+    """Whether a process holds a ledger for writing just now (its lock tells)."""
+    beside = path.with_name(path.name + ".lock")
+    if not beside.exists():
+        return False
+    try:
+        lock = sqlite3.connect(f"{beside.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
+        try:
+            lock.execute("SELECT 1 FROM sqlite_master").fetchone()
+        finally:
+            lock.close()
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return False
+
+
 _SENTENCES: Mapping[int, tuple[type[ChannelsimError], str]] = {
     sqlite3.SQLITE_FULL: (
         MachineError,

@@ -279,7 +279,10 @@ class Ledger:
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple]:
         """Stream the answer to a query; a damaged file is reported in one sentence."""
         with explained(self.path):
-            yield from self.connection.execute(query, values)
+            # `yield from` would close the cursor of an answer that is dropped half read, maybe of a
+            # ledger that is closed by then.
+            for row in self.connection.execute(query, values):  # noqa: UP028
+                yield row
 
     def known(self, keys: Sequence[int]) -> dict[int, bool]:
         """Those attempts that are in the ledger, with whether each was accepted."""
@@ -332,6 +335,19 @@ class Ledger:
     def finished(self) -> bool:
         """Whether the run came to its end."""
         return "finished" in self.raw_header()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row of the run is there, be it finished or not."""
+        query = "SELECT count(*), total(attempts) FROM transmission"
+        settled, attempts = next(self.rows(query))
+        arms = int(next(self.rows("SELECT count(*) FROM arm"))[0])
+        return bool(settled == arms * self.count and attempts == self.computed())
+
+    def last_decision_s(self) -> float:
+        """Simulated time [s] at which the last message was decided about."""
+        query = "SELECT ifnull(max(done_s), 0.0) FROM transmission"
+        return float(next(self.rows(query))[0])
 
     def arms(self) -> list[ArmRecord]:
         """All arms in order, with their swept values as the scenario gave them."""

@@ -30,7 +30,8 @@ class Approach:
     ``attack``: Dₐ. ``nearer``: D₀ − Dₐ. ``by_knowing``: Dₙ − Dₐ. ``approach_db``: 10·log₁₀(D₀/Dₐ),
     ``noise_db``: 10·log₁₀(D₀/Dₙ). ``least``: D*, the least distance that this receiver's decoder
     reached without a budget; ``share``: (D₀ − Dₐ)/(D₀ − D*), the way gone of all there is; both
-    None where D* was not sought, the latter also where there is no way to go.
+    None where D* was not sought, the latter also where there is no way to go. ``sought_for``: of
+    how many messages D* is the mean and of how many there are; None where it is one for all.
     """
 
     metric: str
@@ -44,6 +45,7 @@ class Approach:
     noise_db: Interval | None = None
     least: float | None = None
     share: Interval | None = None
+    sought_for: tuple[int, int] | None = None
 
     @property
     def got_nearer(self) -> bool | None:
@@ -58,6 +60,7 @@ class Approach:
     def row(self) -> dict[str, Any]:
         """Cells of a flat row."""
         row: dict[str, Any] = {"goal_metric": self.metric, "goal_least": self.least}
+        row["goal_least_messages"] = self.sought_for and self.sought_for[0]
         for name in (
             "passive", "noise", "attack", "nearer", "by_knowing", "approach_db", "noise_db", "share"
         ):  # fmt: skip
@@ -66,12 +69,13 @@ class Approach:
 
 
 def approach(
-    found: Means, cells: ArmCells, aim: Aim, scale: Scale, least: float | None
+    found: Means, cells: ArmCells, aim: Aim, scale: Scale, reached: Mapping[str, Any]
 ) -> Approach | None:
     """The approach of one arm from the means of all its columns; None where nothing was injected.
 
-    ``scale``: of the metric that `cells.GOAL` was read by. ``least``: D*.
+    ``scale``: of the metric that `cells.GOAL` was read by. ``reached``: see `reach_of`.
     """
+    least = _least(reached, scale.name)
     places = [cells.names.index(name) for name in GOAL]
     three = found.take(places).map(scale.damage)
     if np.isnan(three.value[1]):
@@ -108,14 +112,24 @@ def approach(
         noise_db=_finite(noise_db),
         least=least,
         share=_finite(share) if there_is_a_way else None,
+        sought_for=_sought_for(reached) if least is not None else None,
     )
 
 
-def least_of(header: Mapping[str, Any], arm: int, metric: str) -> float | None:
-    """D* as the header keeps it: the least distance to an arm's target, by a metric."""
-    found = (header.get("reach") or {}).get(str(arm)) or {}
-    least = found.get("least", {}).get(metric)
+def reach_of(header: Mapping[str, Any], arm: int) -> Mapping[str, Any]:
+    """What the header keeps of D*, the least distance to an arm's target; empty where nothing."""
+    found: Mapping[str, Any] = (header.get("reach") or {}).get(str(arm)) or {}
+    return found
+
+
+def _least(reached: Mapping[str, Any], metric: str) -> float | None:
+    least = reached.get("least", {}).get(metric)
     return None if least is None else float(least)
+
+
+def _sought_for(reached: Mapping[str, Any]) -> tuple[int, int] | None:
+    sample, whole = reached.get("messages"), reached.get("of")
+    return None if sample is None or whole is None else (int(sample), int(whole))
 
 
 def _finite(interval: Interval | None) -> Interval | None:

@@ -24,6 +24,7 @@ from channelsim.robustness.orders import Comparison
 from channelsim.robustness.points import Point
 from channelsim.robustness.summary import Summary
 from channelsim.robustness.written import spread
+from channelsim.scales import ROUNDING
 from channelsim.stretches import FEW
 
 _ALARMING = (
@@ -51,16 +52,12 @@ def place(summary: Summary, swept: Mapping[str, Any]) -> str:
 # --- what happened ------------------------------------------------------------------------------
 
 
-def headline_metric(metrics: Sequence[str]) -> str | None:
-    """Which metric the sentence is about: SSIM where measured, else the first (our choice)."""
-    return "ssim" if "ssim" in metrics else next(iter(metrics), None)
-
-
 def hardest(summary: Summary, receiver: str) -> Point | None:
-    """Return the receiver's point where the user got least, among the largest budgets if swept."""
-    metric = headline_metric(summary.metrics)
-    if metric is None:
-        return None
+    """Return the receiver's point where the user got least, among the largest budgets if swept.
+
+    By the primary metric, as every sentence about what the user gets.
+    """
+    metric = summary.primary_metric
     points = [point for point in summary.of(receiver) if point.metrics[metric].source is not None]
     if not points:
         return None
@@ -79,8 +76,8 @@ def hardest(summary: Summary, receiver: str) -> Point | None:
 
 def sentence(summary: Summary, receiver: str) -> str:
     """Say in plain language what happened to one receiver."""
-    point, metric = hardest(summary, receiver), headline_metric(summary.metrics)
-    if point is None or metric is None:
+    point, metric = hardest(summary, receiver), summary.primary_metric
+    if point is None:
         return f"{receiver}: nothing is settled yet."
     where = place(summary, point.swept)
     text = (
@@ -192,9 +189,7 @@ def warnings(summary: Summary) -> list[str]:
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
-    found += about_larger_budgets(
-        summary.reversals, summary.envelopes, headline_metric(summary.metrics)
-    )
+    found += about_larger_budgets(summary.reversals, summary.envelopes, summary.primary_metric)
     found += _about_mean_image(summary)
     found += about_powers(summary.powers) + about_trunks(summary.trunks)
     found += _about_resampling(summary)
@@ -218,7 +213,7 @@ def _about_mean_image(summary: Summary) -> list[str]:
         points, useless = summary.of(receiver), []
         for point in points:
             got = point.metrics[metric].source
-            if got is not None and got.value != blank:
+            if got is not None and abs(got.value - blank) > ROUNDING * abs(blank):
                 useless += [point] if (got.value < blank) == scale.higher_is_better else []
         if useless:
             where = (

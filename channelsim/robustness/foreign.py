@@ -21,12 +21,21 @@ _LOOK_THROUGH = ("dfd", "label")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
-    """The classifier behind a metric. ``data``: what it was trained on; ``sent``: what was sent."""
+    """The classifier behind a metric. ``data``: what it was trained on; ``sent``: what was sent.
+
+    ``adversary``: whose loss the metric is; empty where it is measured.
+    """
 
     metric: str
     weights: str
     data: str
     sent: str
+    adversary: str = ""
+
+    @property
+    def user(self) -> str:
+        """Who looks through it, in words."""
+        return f"the loss {self.metric} of {self.adversary}" if self.adversary else self.metric
 
     @property
     def foreign(self) -> bool:
@@ -50,18 +59,25 @@ class Sent:
 
 
 def trunks(header: Mapping[str, Any]) -> tuple[Trunk, ...]:
-    """Whose trunk each metric of a run looks through."""
-    cards = header.get("metric_cards") or {}
+    """Whose trunk each metric of a run looks through, and each loss of an adversary."""
+    measured, losses = header.get("metric_cards") or {}, header.get("loss_cards") or {}
+    cards = [(metric, measured[metric], "") for metric in _LOOK_THROUGH if metric in measured]
+    cards += [
+        (str(card["loss"]), card, str(adversary))
+        for adversary, card in losses.items()
+        if card.get("loss") in _LOOK_THROUGH
+    ]
     sent = ((header.get("calibration") or {}).get("source") or {}).get("name")
     return tuple(
         Trunk(
             metric=metric,
-            weights=str(cards[metric].get("weights")),
-            data=str(cards[metric]["data"]),
+            weights=str(card.get("weights")),
+            data=str(card["data"]),
             sent=str(sent or ""),
+            adversary=adversary,
         )
-        for metric in _LOOK_THROUGH
-        if metric in cards and cards[metric].get("data")
+        for metric, card, adversary in cards
+        if card.get("data")
     )
 
 
@@ -115,19 +131,36 @@ def about_powers(found: Sequence[Sent]) -> list[str]:
 
 
 def about_trunks(found: Sequence[Trunk]) -> list[str]:
-    """Warn of metrics that look at images of another kind than their classifier was trained on."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    """Warn of metrics and losses that look at images of another kind than their classifier knows.
+
+    One sentence per classifier.
+    """
+    groups: dict[tuple[str, str, str], list[Trunk]] = {}
     for one in found:
         if one.foreign:
-            groups.setdefault((one.weights, one.data, one.sent), []).append(one.metric)
+            groups.setdefault((one.weights, one.data, one.sent), []).append(one)
     return [
-        f"{' and '.join(metrics)} look through {weights}, a classifier trained on {data}, at images"
-        f" of {sent}: name one trained on these (weights), or read other metrics."
-        for (weights, data, sent), metrics in groups.items()
+        f"{_listed([one.user for one in own])} {'looks' if len(own) == 1 else 'look'} through"
+        f" {weights}, a classifier trained on {data}, at images of {sent}: {_remedy(own)}."
+        for (weights, data, sent), own in groups.items()
     ]
 
 
+def _remedy(found: Sequence[Trunk]) -> str:
+    remedies = []
+    if not all(one.adversary for one in found):
+        remedies.append("name one trained on these (weights), or read other metrics")
+    if any(one.adversary for one in found):
+        remedies.append("attack by another loss")
+    return "; ".join(remedies)
+
+
+def _listed(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def whose_trunks(found: Sequence[Trunk]) -> str | None:
-    """Say whose trunk every metric uses; None where none uses one."""
-    told = [f"{one.metric} by {one.weights} (trained on {one.data})" for one in found]
+    """Say whose trunk every metric uses, and every loss; None where none uses one."""
+    told = [f"{one.user} by {one.weights} (trained on {one.data})" for one in found]
     return f"classifiers: {', '.join(told)}" if told else None

@@ -129,9 +129,13 @@ def _way(found: Approach) -> str:
     if found.share is None or found.least is None:
         return ""
     share = found.share.map(lambda value: 100 * value)
+    mean = ""
+    if found.sought_for is not None:
+        some, whole = found.sought_for
+        mean = f" on average (sought for {some} of {whole} messages)"
     return (
         f" That is {spread(share, decimals([share]))} % of the way to the least that this decoder"
-        f" shows, {found.least:.3g}."
+        f" shows, {found.least:.3g}{mean}."
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from channelsim.errors import InputError
+
 
 def scenario_of(header: Mapping[str, Any]) -> Mapping[str, Any]:
     """The resolved scenario; stages of the user's own with the name and budget they declare.
@@ -22,6 +24,17 @@ def scenario_of(header: Mapping[str, Any]) -> Mapping[str, Any]:
         for place, stage in enumerate(path)
     ]
     return {**scenario, "path": told}
+
+
+def primary_metric(header: Mapping[str, Any]) -> str:
+    """Which metric receivers are compared by: ``primary`` of the scenario, else the first."""
+    named, metrics = scenario_of(header).get("primary"), list(header["metrics"])
+    if named and named not in metrics:
+        raise InputError(
+            f"the header names {named!r:.40} as its primary metric, which was not measured: it is"
+            " damaged"
+        )
+    return str(named or next(iter(metrics), ""))
 
 
 def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:

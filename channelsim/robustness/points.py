@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from channelsim import records, units
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.robustness.aims import Aim, told_by_image
-from channelsim.robustness.approach import Approach, approach, least_of
+from channelsim.robustness.approach import Approach, approach, reach_of
 from channelsim.robustness.cells import FIRST, ArmCells, in_metric
 from channelsim.robustness.gain import adversarial_gain
 from channelsim.robustness.intervals import Interval, Means, Resampler, ends, intervals
@@ -36,13 +36,23 @@ class Reading:
     quality: Interval | None
     clean: Interval | None
     passive: Interval | None
-    target: Interval | None = None
-    control_source: Interval | None = None
-    control_clean: Interval | None = None
-    control_passive: Interval | None = None
-    control_target: Interval | None = None
-    alone_source: Interval | None = None
-    alone_target: Interval | None = None
+    target: Interval | None
+    control_source: Interval | None
+    control_clean: Interval | None
+    control_passive: Interval | None
+    control_target: Interval | None
+    alone_source: Interval | None
+    alone_target: Interval | None
+
+
+_REFERENCES = ("source", "clean", "passive", "target")
+# Fields of a reading → columns of a metric in the ledger, and in flat rows.
+_READ: Mapping[str, str] = {
+    "quality": "quality_{}",
+    **{name: f"{{}}_{name}" for name in _REFERENCES},
+    **{f"control_{name}": f"control_{{}}_{name}" for name in _REFERENCES},
+    **{f"alone_{name}": f"passive_{{}}_{name}" for name in ("source", "target")},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +128,7 @@ def read_point(
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
         gain = adversarial_gain(attack, control, scale_of(gauge, scales))
     if found is not None and towards is not None and attacked > 0:
-        least = least_of(header, arm.arm, towards)
-        near = approach(found, cells, aim, scale_of(towards, scales), least)
+        near = approach(found, cells, aim, scale_of(towards, scales), reach_of(header, arm.arm))
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
@@ -163,21 +172,10 @@ def _readings(scales: Sequence[Scale], cells: ArmCells, found: Means | None) -> 
         return None if math.isnan(mean.value) else in_metric(mean, scale, few)
 
     return {
-        name: Reading(
-            source=read(scale, f"{name}_source"),
-            quality=read(scale, f"quality_{name}"),
-            clean=read(scale, f"{name}_clean"),
-            passive=read(scale, f"{name}_passive"),
-            target=read(scale, f"{name}_target"),
-            control_source=read(scale, f"control_{name}_source"),
-            control_clean=read(scale, f"control_{name}_clean"),
-            control_passive=read(scale, f"control_{name}_passive"),
-            control_target=read(scale, f"control_{name}_target"),
-            alone_source=read(scale, f"passive_{name}_source"),
-            alone_target=read(scale, f"passive_{name}_target"),
+        scale.name: Reading(
+            **{field: read(scale, column.format(scale.name)) for field, column in _READ.items()}
         )
         for scale in scales
-        for name in [scale.name]
     }
 
 
@@ -202,19 +200,7 @@ def flat(point: Point) -> dict[str, Any]:
         row[name] = getattr(point, name)
     spread: list[tuple[str, Interval | None]] = [("gain_db", point.gain_db)]
     for metric, reading in point.metrics.items():
-        spread += [
-            (f"quality_{metric}", reading.quality),
-            (f"{metric}_source", reading.source),
-            (f"{metric}_clean", reading.clean),
-            (f"{metric}_passive", reading.passive),
-            (f"{metric}_target", reading.target),
-            (f"control_{metric}_source", reading.control_source),
-            (f"control_{metric}_clean", reading.control_clean),
-            (f"control_{metric}_passive", reading.control_passive),
-            (f"control_{metric}_target", reading.control_target),
-            (f"passive_{metric}_source", reading.alone_source),
-            (f"passive_{metric}_target", reading.alone_target),
-        ]
+        spread += [(column.format(metric), getattr(reading, x)) for x, column in _READ.items()]
     for name, interval in spread:
         row |= ends(name, interval)
     for of_the_goal in (point.approach, point.success):

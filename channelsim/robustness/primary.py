@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 Read = Callable[[np.ndarray], np.ndarray]
 
 _AT_ONCE = 64  # members whose resamples are held
-
-
-def primary_metric(header: Mapping[str, Any]) -> str:
-    """Which metric receivers are compared by: ``primary`` of the scenario, else the first."""
-    scenario = header.get("scenario")
-    named = scenario.get("primary") if isinstance(scenario, Mapping) else None
-    return str(named or next(iter(header["metrics"]), ""))
 
 
 class SourceCells:

@@ -17,10 +17,15 @@ from channelsim.robustness.family import PrimaryFamily
 from channelsim.robustness.foreign import Sent, Trunk, powers, trunks
 from channelsim.robustness.intervals import Resampler, ends
 from channelsim.robustness.larger import Envelope, Reversal, envelopes, objectives, reversals
-from channelsim.robustness.names import epsilon_key_of, in_decibels, scenario_of
+from channelsim.robustness.names import (
+    epsilon_key_of,
+    in_decibels,
+    primary_metric,
+    scenario_of,
+)
 from channelsim.robustness.orders import Comparison, compare
 from channelsim.robustness.points import Point, flat, read_point
-from channelsim.robustness.primary import SourceCells, primary_family, primary_metric
+from channelsim.robustness.primary import SourceCells, primary_family
 from channelsim.robustness.resampling import Resampled, unit_of
 from channelsim.robustness.success import SideBySide, successes
 from channelsim.robustness.timeline import Timeline, timelines

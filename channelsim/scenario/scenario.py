@@ -61,6 +61,11 @@ class Scenario:
             object.__setattr__(self, "notices", (*self.notices, *own.notices))
             object.__setattr__(self, "files", {**self.files, **{key: {} for key in own.foreign}})
 
+    @property
+    def primary(self) -> str:
+        """The metric that receivers are compared by: ``primary`` of the file, else the first."""
+        return str(self.resolved.get("primary") or self.metrics[0].kind)
+
     @classmethod
     def load(
         cls,

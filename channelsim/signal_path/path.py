@@ -100,17 +100,7 @@ class SignalPath:
         codec = self.transmitter.codec
         source, scaled, clean = self._sent(batch.message)
         sent, tampered = dict.fromkeys(ROLES, scaled), {}
-        knowledge = Knowledge(
-            decode=codec.decode,  # of a latent; on the wire, what undoes its scale comes first
-            source=source,
-            clean=clean,
-            power=self.setting.power,
-            source_of=self._source,
-            clean_of=self._clean,
-            messages=self.count,
-            sent_of=lambda message: self._sent(message)[1].wire,
-            encode=lambda images: self.transmitter.scaled(codec.encode(images)).wire,
-        )
+        knowledge = self._knowledge(source, clean)
         before = None
         if self.setting.tampering and self.latents is None:
             images, before = tamper(
@@ -202,7 +192,38 @@ class SignalPath:
         """Whether matched noise runs beside every attack."""
         return self.setting.control
 
+    @torch.no_grad()
+    def wanted(self, arm: int, message: Ints) -> Tensor | None:
+        """The images that an adversary of an arm wants to be seen of some messages, [n, C, H, W].
+
+        As `look` measures them; None where nobody wants one, or it is known only as the run goes.
+        """
+        nothing = np.zeros((len(message), len(Batch.RECORDED)))
+        nothing[:, Batch.RECORDED.index("replayed")] = -1
+        batch = Batch.recorded(arm, nothing, message, 0)
+        source, _, clean = self._sent(message)
+        target, known = self._target(batch, self._knowledge(source, clean))
+        return target if known.all() else None
+
     # --- the stations, in order -----------------------------------------------------------------
+
+    def _knowledge(self, source: Tensor, clean: Tensor) -> Knowledge:
+        """What is known of messages at the end of the wire; `decode` is of a latent.
+
+        On the wire, what undoes its scale comes first.
+        """
+        codec = self.transmitter.codec
+        return Knowledge(
+            decode=codec.decode,
+            source=source,
+            clean=clean,
+            power=self.setting.power,
+            source_of=self._source,
+            clean_of=self.clean,
+            messages=self.count,
+            sent_of=lambda message: self._sent(message)[1].wire,
+            encode=lambda images: self.transmitter.scaled(codec.encode(images)).wire,
+        )
 
     def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
         """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
@@ -255,10 +276,11 @@ class SignalPath:
 
     def _source(self, message: Ints) -> Tensor:
         if self.latents is not None:
-            return self._clean(message)
+            return self.clean(message)
         return as_float(self.images[torch.from_numpy(self.index[message])])
 
-    def _clean(self, message: Ints) -> Tensor:
+    def clean(self, message: Ints) -> Tensor:
+        """The undisturbed reconstructions g(z) of some messages, [n, C, H, W]."""
         return self._sent(message)[2]
 
     def _target(self, batch: Batch, knowledge: Knowledge) -> tuple[Tensor | None, Column]:

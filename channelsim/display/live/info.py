@@ -46,6 +46,18 @@ class RunInfo:
         """Metrics, in the scenario's order."""
         return tuple(self.header["metrics"])
 
+    @cached_property
+    def primary_metric(self) -> str:
+        """The metric that receivers are compared by; what is shown first."""
+        return names.primary_metric(self.header)
+
+    def mean_image(self, metric: str) -> float | None:
+        """What a receiver scores that always shows the data set's mean image; None if unknown."""
+        calibration = self.header.get("calibration")
+        scores = calibration.get("constant_image") if isinstance(calibration, Mapping) else None
+        score = scores.get(metric) if isinstance(scores, Mapping) else None
+        return score if is_number(score) else None
+
     @property
     def control(self) -> bool:
         """Whether matched noise runs beside every attack."""

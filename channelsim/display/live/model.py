@@ -83,7 +83,7 @@ class Model:
         self.filter = Filter()
         self.sort = BY_ARM
         self.list = WORST
-        self.metric = _headline(self.info.metrics)
+        self.metric = self.info.primary_metric
         self.selected: int | None = None
         self.notes: list[Note] = []
         self.verdicts: Mapping[int, str] = {}
@@ -308,11 +308,6 @@ class Model:
         if self.data_root is not None:
             words += ["--data-root", str(self.data_root)]
         return shlex.join(words)
-
-
-def _headline(metrics: tuple[str, ...]) -> str:
-    """SSIM where measured, then PSNR, else the first (our choice)."""
-    return next((name for name in ("ssim", "psnr") if name in metrics), metrics[0])
 
 
 def _time(text: Any) -> datetime | None:

@@ -21,7 +21,7 @@ from channelsim import records
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.scales import damage_metric
 from channelsim.errors import InputError, printable, printable_all
-from channelsim.ledger.file import connected, explained
+from channelsim.ledger.file import connected, explained, is_written
 from channelsim.ledger.genuine import damaged, read_json, shown_header, shown_swept
 from channelsim.ledger.tables import quoted, unpacked
 from channelsim.records import ArmRecord
@@ -105,19 +105,8 @@ class Reader:
             connection.close()
 
     def writing(self) -> bool:
-        """Whether a process holds the ledger for writing just now (its lock tells)."""
-        beside = self.path.with_name(self.path.name + ".lock")
-        if not beside.exists():
-            return False
-        try:
-            lock = sqlite3.connect(f"{beside.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
-            try:
-                lock.execute("SELECT 1 FROM sqlite_master").fetchone()
-            finally:
-                lock.close()
-        except sqlite3.OperationalError as error:
-            return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-        return False
+        """Whether a process holds the ledger for writing just now."""
+        return is_written(self.path)
 
     def _measured(self) -> list[str]:
         """Metric columns that a view keeps sums of."""

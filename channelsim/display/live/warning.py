@@ -11,6 +11,7 @@ from channelsim import records
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.info import RunInfo
 from channelsim.robustness.names import number
+from channelsim.scales import ROUNDING
 
 ENOUGH = 30  # rows below which nothing is said about an arm; ours
 ROUNDING_DB = 1e-4  # equal by nature up to rounding: as in `robustness.gain`
@@ -38,9 +39,41 @@ def live_warnings(figures: Figures) -> Iterator[Warned]:
     """Everything that weakens what the estimates seem to say so far."""
     if tied := figures.tied:
         yield Warned(f"±> is too narrow: messages share {tied}")
+    yield from _like_the_mean_image(figures)
     yield from _against_noise(figures)
     yield from _failed(figures)
     yield from _false_alarms(figures)
+
+
+def useless_arms(figures: Figures) -> np.ndarray:
+    """Arms [arms] that serve the user worse than the data set's mean image would, always shown.
+
+    By the primary metric; of an arm that is whole its mean decides, as in the summary, of one that
+    goes on the whole of its interval.
+    """
+    info = figures.info
+    blank = info.mean_image(info.primary_metric)
+    better = figures.scales[info.metrics.index(info.primary_metric)].higher_is_better
+    if blank is None or better is None:
+        return np.zeros(len(info.arms), dtype=bool)
+    found, sign = figures.estimates(f"{info.primary_metric}_source"), 1.0 if better else -1.0
+    end = sign * (found.high if better else found.low)  # the best that the interval allows
+    with np.errstate(invalid="ignore"):
+        line = sign * blank - ROUNDING * abs(blank)
+        surely = (found.n >= ENOUGH) & (end < line)
+        whole = (figures.settled_of == info.count) & (sign * found.value < line)
+    return np.asarray(surely | whole)
+
+
+def _like_the_mean_image(figures: Figures) -> Iterator[Warned]:
+    info = figures.info
+    blank = info.mean_image(info.primary_metric)
+    for receiver, arms in _by_receiver(info, np.flatnonzero(useless_arms(figures))):
+        yield Warned(
+            f"{receiver}{_places(info, arms)}: worse for the user so far than always showing the"
+            f" data set's mean image ({info.primary_metric} {blank:.4g})",
+            arms,
+        )
 
 
 def beaten_arms(figures: Figures) -> np.ndarray:
