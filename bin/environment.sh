@@ -87,7 +87,7 @@ show_progress() { # show_progress TOTAL LOG: what pip says into the log; on a te
 # Compiling only what is really imported takes 7 seconds; pip would spend 40 on all there is.
 warm_up() {
   PYTHONDONTWRITEBYTECODE='' PYTHONPATH=$root "$venv/bin/python" -W ignore - 2>&1 <<'PYTHON' ||
-from channelsim.torchvision_shim import ensure_torchvision
+from channelsim.support.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()
 import matplotlib.pyplot, mlxtend.data, pandas, pydantic, safetensors.torch, scipy.special

@@ -41,21 +41,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
-    from channelsim.campaign import Run, run
-    from channelsim.event_plane import simulate
-    from channelsim.parts import Codec
+    from channelsim.contracts.parts import Codec
+    from channelsim.runs.run import Run, run
     from channelsim.scenario import Scenario
+    from channelsim.simulation.event_plane import simulate
 
 __version__ = "0.1.0"
 
 __all__ = ["Codec", "Run", "Scenario", "__version__", "run", "simulate"]
 
 _HOMES = {
-    "Codec": "channelsim.parts",
-    "Run": "channelsim.campaign",
+    "Codec": "channelsim.contracts.parts",
+    "Run": "channelsim.runs.run",
     "Scenario": "channelsim.scenario",
-    "run": "channelsim.campaign",
-    "simulate": "channelsim.event_plane",
+    "run": "channelsim.runs.run",
+    "simulate": "channelsim.simulation.event_plane",
 }
 
 

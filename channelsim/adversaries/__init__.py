@@ -12,7 +12,7 @@ from channelsim.adversaries.notices import adversary_notices
 from channelsim.adversaries.pgd import PGD
 from channelsim.adversaries.substitute import Replay, Substitute
 from channelsim.adversaries.universal import Universal
-from channelsim.threat import Adversary
+from channelsim.contracts.adversary import Adversary
 
 ADVERSARIES: Mapping[str, type[Adversary]] = {
     part.kind: part for part in (PGD, Noise, Universal, BitFlips, Replay, Substitute)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.draws import Ball
-from channelsim.threat import Budget
+from channelsim.contracts.adversary import Budget
 
 Objective = Callable[[Tensor], Tensor]
 

@@ -11,16 +11,16 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from channelsim import records
-from channelsim.access import Access, Activity
 from channelsim.adversaries.goals import Damage, Goal
 from channelsim.adversaries.objective import objective
 from channelsim.channels import Quantiser
-from channelsim.errors import InputError
-from channelsim.parts import Stage, part
-from channelsim.rows import Knowledge, Perturbation, Rows
-from channelsim.threat import Adversary, Budget
-from channelsim.words import Words
+from channelsim.contracts import records
+from channelsim.contracts.access import Access, Activity
+from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.parts import Stage, part
+from channelsim.contracts.rows import Knowledge, Perturbation, Rows
+from channelsim.contracts.words import Words
+from channelsim.support.errors import InputError
 
 
 @part

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.draws import Ball, on_sphere, signs
-from channelsim.rows import Rows
+from channelsim.contracts.rows import Rows
 
 
 def matched_control(delta: Tensor, ball: Ball, rows: Rows, reach: Tensor | None = None) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from channelsim.rows import Rows
+from channelsim.contracts.rows import Rows
 
 Ball = Literal["linf", "l2"]
 

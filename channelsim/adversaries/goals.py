@@ -18,11 +18,11 @@ from pydantic import (
 from torch import Tensor
 
 from channelsim.adversaries.image_file import read_image
-from channelsim.errors import InputError
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Flag, InputFile, Metric, NonNegative, part
+from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
-from channelsim.parts import Flag, InputFile, Metric, NonNegative, part
-from channelsim.rows import Knowledge, Rows
-from channelsim.threat import Adversary
+from channelsim.support.errors import InputError
 
 Loss = Literal["mse", "ssim", "dfd", "rfd"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.errors import InputError
 from channelsim.sources.npz import array_header
 from channelsim.sources.pictures import (
     LARGEST_SIDE,
@@ -16,6 +15,7 @@ from channelsim.sources.pictures import (
     readable,
     within_rounding,
 )
+from channelsim.support.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")

@@ -11,13 +11,13 @@ from annotated_types import Ge, Le
 from pydantic import AllowInfNan, Strict, model_validator
 from torch import Tensor
 
-from channelsim import records
-from channelsim.access import Access, Activity, OnTheAir
 from channelsim.adversaries.draws import Ball, in_ball, signs
-from channelsim.fading import symbol_count
-from channelsim.parts import part
-from channelsim.rows import Knowledge, Rows
-from channelsim.threat import Adversary, Budget
+from channelsim.contracts import records
+from channelsim.contracts.access import Access, Activity, OnTheAir
+from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.fading import symbol_count
+from channelsim.contracts.parts import part
+from channelsim.contracts.rows import Knowledge, Rows
 
 Offset = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(0.5)]
 

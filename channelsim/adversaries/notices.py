@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from channelsim.adversaries.image_file import PICTURES
 from channelsim.adversaries.noise import Noise
-from channelsim.parts import Stage
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
 from channelsim.sources.pictures import frames
-from channelsim.threat import Adversary
 
 
 def adversary_notices(

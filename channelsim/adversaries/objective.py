@@ -7,7 +7,7 @@ from torch import Tensor
 
 from channelsim.adversaries.ascent import Objective
 from channelsim.adversaries.goals import Goal, distance
-from channelsim.rows import Knowledge, Rows
+from channelsim.contracts.rows import Knowledge, Rows
 
 
 def objective(goal: Goal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:

@@ -12,15 +12,15 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from channelsim import records
-from channelsim.access import Access, Activity
 from channelsim.adversaries.ascent import Objective, ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
 from channelsim.adversaries.goals import Goal, Loss
 from channelsim.adversaries.objective import objective, usable
-from channelsim.parts import Count, Flag, Positive, part
-from channelsim.rows import Knowledge, Rows
-from channelsim.threat import Adversary, Budget
+from channelsim.contracts import records
+from channelsim.contracts.access import Access, Activity
+from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.parts import Count, Flag, Positive, part
+from channelsim.contracts.rows import Knowledge, Rows
 
 # What `literal` means beside a step of 1 in latent units: the attack as Lu & Chen print it.
 _LITERAL: Mapping[str, Any] = {

@@ -10,13 +10,13 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from channelsim import records
-from channelsim.access import Access, Activity
 from channelsim.adversaries.goals import TargetImage
-from channelsim.parts import Count, part
-from channelsim.records import Ints
-from channelsim.rows import Knowledge, Rows
-from channelsim.threat import Adversary, Budget
+from channelsim.contracts import records
+from channelsim.contracts.access import Access, Activity
+from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.parts import Count, part
+from channelsim.contracts.records import Ints
+from channelsim.contracts.rows import Knowledge, Rows
 
 
 class _Substitution(Adversary):

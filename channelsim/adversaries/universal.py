@@ -12,16 +12,16 @@ from annotated_types import Ge
 from pydantic import Strict, model_validator
 from torch import Tensor
 
-from channelsim import records
-from channelsim.access import Access, Activity, OnTheAir
 from channelsim.adversaries.ascent import direction
 from channelsim.adversaries.draws import on_sphere
 from channelsim.adversaries.goals import Goal
 from channelsim.adversaries.objective import objective, usable
-from channelsim.parts import Count, Flag, Positive, part
-from channelsim.records import Ints
-from channelsim.rows import Knowledge, Rows
-from channelsim.threat import Adversary, Budget
+from channelsim.contracts import records
+from channelsim.contracts.access import Access, Activity, OnTheAir
+from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.parts import Count, Flag, Positive, part
+from channelsim.contracts.records import Ints
+from channelsim.contracts.rows import Knowledge, Rows
 
 _BALL = Budget(norm="l2", epsilon=0.0)  # only for its projection
 _ROUNDING = 1e-5  # relative difference of two means that says nothing; ours

@@ -13,7 +13,7 @@ from channelsim.channels.notices import memories_s, memory_notices, notices
 from channelsim.channels.phase_noise import PhaseNoise
 from channelsim.channels.power import Power
 from channelsim.channels.quantiser import Quantiser
-from channelsim.parts import Stage
+from channelsim.contracts.parts import Stage
 
 CHANNELS: Mapping[str, type[Stage]] = {
     part.kind: part

@@ -11,10 +11,10 @@ from annotated_types import Ge, Le
 from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
-from channelsim.errors import InputError
-from channelsim.fading import amplified, symbol_count
-from channelsim.parts import Stage, part
-from channelsim.rows import Channel, Rows
+from channelsim.contracts.fading import amplified, symbol_count
+from channelsim.contracts.parts import Stage, part
+from channelsim.contracts.rows import Channel, Rows
+from channelsim.support.errors import InputError
 
 EstimateError = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1e6)]
 

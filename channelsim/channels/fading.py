@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from channelsim.fading import CoherenceTime, KFactor, amplified, block_gains, symbol_count
-from channelsim.parts import Stage, part
-from channelsim.rows import Channel, Rows
+from channelsim.contracts.fading import CoherenceTime, KFactor, amplified, block_gains, symbol_count
+from channelsim.contracts.parts import Stage, part
+from channelsim.contracts.rows import Channel, Rows
 
 
 @part

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydantic import AllowInfNan, Strict, model_validator
 from torch import Tensor
 
-from channelsim.fading import symbol_count, symbol_slots
-from channelsim.parts import Fraction, Stage, part
-from channelsim.records import Floats, Ints
-from channelsim.rows import Channel, Rows
+from channelsim.contracts.fading import symbol_count, symbol_slots
+from channelsim.contracts.parts import Fraction, Stage, part
+from channelsim.contracts.records import Floats, Ints
+from channelsim.contracts.rows import Channel, Rows
 
 Bools = NDArray[np.bool_]
 # Nearer to 1, p = q·π/(1 − π) would lose its digits in a float32 column.

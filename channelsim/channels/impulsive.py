@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from channelsim import units
-from channelsim.parts import Decibels, Fraction, Stage, part
-from channelsim.rows import Rows
+from channelsim.contracts.parts import Decibels, Fraction, Stage, part
+from channelsim.contracts.rows import Rows
+from channelsim.support import units
 
 
 @part

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from channelsim.channels.equaliser import Equaliser
-from channelsim.errors import InputError
-from channelsim.parts import Stage
-from channelsim.records import Floats
-from channelsim.stretches import FEW, numbered, plan
-from channelsim.threat import Adversary
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
+from channelsim.contracts.records import Floats
+from channelsim.support.errors import InputError
+from channelsim.support.time_blocks import FEW, numbered, plan
 
 
 def notices(paths: Sequence[Sequence[Stage]]) -> tuple[str, ...]:

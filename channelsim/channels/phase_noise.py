@@ -10,8 +10,8 @@ from annotated_types import Ge, Le
 from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
-from channelsim.parts import Stage, part
-from channelsim.rows import Rows
+from channelsim.contracts.parts import Stage, part
+from channelsim.contracts.rows import Rows
 
 # Beyond, a phase is uniform on the circle for all purposes.
 Degrees = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(180)]

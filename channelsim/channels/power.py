@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from channelsim.parts import Flag, Part, part
+from channelsim.contracts.parts import Flag, Part, part
 
 _SILENT = 1e-12  # ours: the least norm that is scaled to full power, of the usual one
 

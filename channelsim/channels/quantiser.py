@@ -11,9 +11,9 @@ from annotated_types import Ge, Le
 from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
-from channelsim.parts import Fraction, Stage, part
-from channelsim.rows import Channel, Rows
-from channelsim.words import Code, Words
+from channelsim.contracts.parts import Fraction, Stage, part
+from channelsim.contracts.rows import Channel, Rows
+from channelsim.contracts.words import Code, Words
 
 Bits = Annotated[int, Strict(), Ge(1), Le(16)]
 Range = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-3), Le(1e3)]

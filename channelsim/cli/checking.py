@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim.cli.inputs import duration, settings_of, size
-from channelsim.errors import printable
+from channelsim.support.errors import printable
 
 if TYPE_CHECKING:
-    from channelsim.estimate import Estimate, Trial
+    from channelsim.runs.estimate import Estimate, Trial
     from channelsim.scenario import Scenario
 
 
 def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Path | None) -> None:
     """Load, try, estimate, and say all of it."""
     from channelsim.display.console import StandardConsole
-    from channelsim.estimate import BUDGET_S, estimate, trial
+    from channelsim.runs.estimate import BUDGET_S, estimate, trial
     from channelsim.scenario import Scenario
 
     console = StandardConsole(wrapped=False)
@@ -34,7 +34,7 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
 
 
 def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
-    from channelsim.robustness.names import number
+    from channelsim.analysis.names import number
 
     source = scenario.source
     yield "messages", f"{source.messages:,} of {source.described}"
@@ -53,7 +53,7 @@ def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
     yield "columns", ", ".join(tried.columns)
     for name, threat in tried.header["threats"].items():
         yield "threat", f"{name}: {_words(threat)}"
-    from channelsim.promises import kept, of_header
+    from channelsim.contracts.promises import kept, of_header
 
     verdicts = Counter(word or "none" for word in tried.columns["verdict"])
     counted = ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items()))

@@ -19,7 +19,7 @@ from typing import NoReturn
 from channelsim import __version__
 from channelsim.cli import early
 from channelsim.display import streams
-from channelsim.errors import ChannelsimError, cut, printable
+from channelsim.support.errors import ChannelsimError, cut, printable
 
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.errors import InputError, printable
-from channelsim.files import written_name
+from channelsim.support.errors import InputError, printable
+from channelsim.support.files import written_name
 
 if TYPE_CHECKING:
-    from channelsim.consent import CodeFile, Consent
+    from channelsim.ledger.consent import CodeFile, Consent
 
 
 def settings_of(written: list[str]) -> dict[str, Any]:

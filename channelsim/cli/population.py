@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from channelsim.cli.inputs import consent, existing_run, warn
-from channelsim.errors import InputError
+from channelsim.support.errors import InputError
 
 
 def population(
@@ -22,10 +22,10 @@ def population(
     from rich.progress import TimeRemainingColumn as Left
     from rich.text import Text
 
+    from channelsim.analysis.closing import ending
     from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Column, Page
-    from channelsim.population import populations
-    from channelsim.robustness.closing import ending
+    from channelsim.runs.population import populations
 
     if figure not in ("fdd", "fid"):
         raise InputError(f"--figure {figure}: allowed are fdd and fid")

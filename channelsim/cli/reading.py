@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim.cli.inputs import consent, existing_run, warn
-from channelsim.errors import Differs, InputError, did_you_mean, printable
+from channelsim.support.errors import Differs, InputError, did_you_mean, printable
 
 if TYPE_CHECKING:
-    from channelsim.replay import Replay
+    from channelsim.runs.replay import Replay
 
 
 def list_parts(*, kind: str | None) -> None:
     """What a scenario may name, and what a recipe may say, shelf by shelf, with the keys."""
-    from channelsim import catalog
+    from channelsim.scenario.listing import described
+    from channelsim.scenario.listing import listing as parts_listing
     from channelsim.training.recipe import KEYS, Recipe
 
     fields = textwrap.wrap(", ".join(field.name for field in dataclasses.fields(Recipe)), 84)
     recipes = [f"{word:<16}{line}" for word, line in zip(["keys", ""], fields, strict=False)]
-    recipes += [line for key, cls in KEYS.items() for line in catalog.described(key, cls)]
-    listing = catalog.listing() | {"recipes": recipes}
+    recipes += [line for key, cls in KEYS.items() for line in described(key, cls)]
+    listing = parts_listing() | {"recipes": recipes}
     plurals = {
         plural.removesuffix("s").replace("adversarie", "adversary"): plural for plural in listing
     }
@@ -62,7 +63,7 @@ def replay(
     allow_code: bool,
 ) -> None:
     """Recompute one attempt and say how it compares; its pictures into ``out``."""
-    from channelsim.replay import replay as recompute
+    from channelsim.runs.replay import replay as recompute
 
     again = recompute(
         existing_run(folder).parent,
@@ -127,10 +128,10 @@ def _save(again: Replay, out: Path) -> None:
 
 def export(*, folder: Path, format_: str, out: Path | None) -> None:
     """The flat table, to a file or to standard output."""
-    from channelsim import export as tables
+    from channelsim.analysis.closing import ending
     from channelsim.ledger import Ledger
+    from channelsim.ledger import export as tables
     from channelsim.ledger.examination import examined
-    from channelsim.robustness.closing import ending
 
     path = existing_run(folder)
     warn(ending(path).notices)

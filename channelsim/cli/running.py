@@ -11,9 +11,9 @@ from channelsim.cli.inputs import settings_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from channelsim.campaign import Run
+    from channelsim.analysis.summary import Summary
     from channelsim.display.plain import Display
-    from channelsim.robustness.summary import Summary
+    from channelsim.runs.run import Run
 
 
 def run(
@@ -32,14 +32,14 @@ def run(
 
     ``folder_file``: where to write the name of the run's folder, for whoever watches it.
     """
-    from channelsim import campaign
     from channelsim.display.console import StandardConsole
     from channelsim.display.plain import PlainDisplay, QuietDisplay
+    from channelsim.runs.run import run
 
     progress = StandardConsole(error=True)
     display: Display = QuietDisplay(progress) if quiet else PlainDisplay(progress)
     try:
-        done = campaign.run(
+        done = run(
             scenario,
             set=settings_of(settings),
             seed=seed,
@@ -86,7 +86,7 @@ def run_live(
     words += ["--mixed"] if mixed else []
     folder = watching.run_live(words, data_root)
 
-    from channelsim.campaign import Run
+    from channelsim.runs.run import Run
 
     return _report(Run.open(folder))
 
@@ -105,9 +105,9 @@ def _telling(file: Path) -> Callable[[Path], None]:
 def _report(done: Run) -> None:
     from rich.text import Text
 
+    from channelsim.analysis.short import LINES, short_lines
     from channelsim.display.console import StandardConsole
     from channelsim.display.tables import Page
-    from channelsim.robustness.short import LINES, short_lines
 
     summary = done.summary()
     pictures = _pictures(done, summary)  # before the text, whose reader may leave
@@ -137,7 +137,7 @@ def _pictures(done: Run, summary: Summary) -> list[Path]:
 
 
 def _what_next(done: Run, pictures: list[Path]) -> list[str]:
-    from channelsim.robustness.short import wrapped
+    from channelsim.analysis.short import wrapped
 
     folder = shlex.quote(str(done.folder))
     names = ", ".join(path.name for path in pictures)

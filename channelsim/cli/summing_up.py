@@ -6,19 +6,19 @@ import shlex
 from pathlib import Path
 
 from channelsim.cli.inputs import existing_run, warn
-from channelsim.errors import InputError, did_you_mean
+from channelsim.support.errors import InputError, did_you_mean
 
 
 def summary(*, folder: Path, metric: str | None, against: str, full: bool) -> None:
     """Tell what a run found, from its ledger alone, finished or not."""
     from rich.text import Text
 
-    from channelsim.campaign import Run
-    from channelsim.campaign.summing_up import write_summary
+    from channelsim.analysis.short import AGAINST, short_lines
     from channelsim.display.console import StandardConsole
     from channelsim.display.plain import print_summary
     from channelsim.display.tables import Page
-    from channelsim.robustness.short import AGAINST, short_lines
+    from channelsim.runs.run import Run
+    from channelsim.runs.summing_up import write_summary
 
     run = Run.open(existing_run(folder).parent)
     warn(run.notices)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from channelsim.train import Progress
+    from channelsim.training.train import Progress
 
 _EVERY_S = 5.0  # between two lines where nobody watches a terminal; ours
 
@@ -22,8 +22,8 @@ def train(
     *, recipe: str, out: Path | None, data_root: Path | None, seeds: int, quiet: bool
 ) -> None:
     """Train with a progress bar on standard error; the card's figures on standard output."""
-    from channelsim import train as training
     from channelsim.display.console import StandardConsole
+    from channelsim.training import train as training
 
     console = StandardConsole()
     with _progress(StandardConsole(error=True), quiet) as show:

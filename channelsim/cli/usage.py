@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from channelsim.cli.faults import USER, say
-from channelsim.errors import cut, did_you_mean
+from channelsim.support.errors import cut, did_you_mean
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.\[\]-]*=")
 

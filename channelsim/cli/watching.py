@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channelsim.cli.inputs import existing_run, warn
-from channelsim.errors import ChannelsimError, InputError, Interrupted
+from channelsim.support.errors import ChannelsimError, InputError, Interrupted
 
 if TYPE_CHECKING:
     from channelsim.display.live.app import LiveApp
@@ -31,11 +31,11 @@ def watch(
     allow_code: bool,
 ) -> None:
     """Show a run, whoever writes it or wrote it; plain lines where there is no terminal."""
+    from channelsim.analysis.closing import ending
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
     from channelsim.ledger import Ledger
     from channelsim.ledger.examination import examined
-    from channelsim.robustness.closing import ending
 
     path = existing_run(folder)
     how = ending(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from channelsim.errors import InputError
+from channelsim.support.errors import InputError
 
 
 def zoo(

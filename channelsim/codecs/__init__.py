@@ -6,7 +6,7 @@ from channelsim.codecs.linear import Linear
 from channelsim.codecs.lu_chen import LuChen
 from channelsim.codecs.module import Module
 from channelsim.codecs.trained import Trained, Zoo, zoo_names
-from channelsim.parts import Codec
+from channelsim.contracts.parts import Codec
 
 # The codecs a scenario may name by kind; a user's own comes in through ``use:`` as a Module.
 CODECS: Mapping[str, type[Codec]] = {"linear": Linear, "trained": Trained, "zoo": Zoo}

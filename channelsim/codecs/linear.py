@@ -10,8 +10,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from channelsim.parts import Codec, Count, Positive, part
-from channelsim.row_product import RowProduct
+from channelsim.contracts.parts import Codec, Count, Positive, part
+from channelsim.support.row_product import RowProduct
 
 
 @part

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from channelsim.codecs.network import Network
-from channelsim.row_product import RowProduct
+from channelsim.support.row_product import RowProduct
 
 _CHANNELS = (32, 64, 128, 64)
 _HALVINGS = 2 ** len(_CHANNELS)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator, model_validator
 from torch import nn
 
-from channelsim.parts import Codec, Count, part
+from channelsim.contracts.parts import Codec, Count, part
 
 
 @part

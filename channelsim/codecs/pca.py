@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from channelsim.codecs.network import Network
-from channelsim.row_product import RowProduct
+from channelsim.support.row_product import RowProduct
 
 _ROWS = 1024
 

@@ -17,13 +17,13 @@ import torch
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from channelsim import weight_files
 from channelsim.codecs.lu_chen import LuChen
 from channelsim.codecs.network import Network
 from channelsim.codecs.pca import PCANetwork
-from channelsim.errors import InputError, did_you_mean
-from channelsim.parts import Codec, InputFile, part
-from channelsim.weight_files import card_path, stamp
+from channelsim.contracts.parts import Codec, InputFile, part
+from channelsim.support import weight_files
+from channelsim.support.errors import InputError, did_you_mean
+from channelsim.support.weight_files import card_path, stamp
 
 ARCHITECTURES: Mapping[str, Callable[..., Network]] = {"lu-chen": LuChen, "pca": PCANetwork}
 FORMAT = "channelsim-codec-1"

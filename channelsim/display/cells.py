@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channelsim.analysis.coverage import Coverage
+from channelsim.analysis.findings import labels
+from channelsim.analysis.intervals import Interval
+from channelsim.analysis.names import fixed, number
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.timeline import Timeline
+from channelsim.analysis.written import spread
 from channelsim.display.tables import Column
-from channelsim.robustness.coverage import Coverage
-from channelsim.robustness.findings import labels
-from channelsim.robustness.intervals import Interval
-from channelsim.robustness.names import fixed, number
-from channelsim.robustness.summary import Summary
-from channelsim.robustness.timeline import Timeline
-from channelsim.robustness.written import spread
 
 NONE = "–"
 UNITS = {"psnr": "psnr [dB]"}

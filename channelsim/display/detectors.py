@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
+from channelsim.analysis.coverage import Coverage, Risk
+from channelsim.analysis.intervals import Interval
+from channelsim.analysis.names import fixed
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.written import decimals, spread
 from channelsim.display.cells import NONE, places, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
 from channelsim.metrics.scales import damage_metric, scale_of
-from channelsim.robustness.coverage import Coverage, Risk
-from channelsim.robustness.intervals import Interval
-from channelsim.robustness.names import fixed
-from channelsim.robustness.summary import Summary
-from channelsim.robustness.written import decimals, spread
 
 
 def print_detectors(page: Page, summary: Summary) -> None:

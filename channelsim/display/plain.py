@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.text import Text
 
+from channelsim.contracts.records import Finished, LogEvent, Noted, Preparing, Started, Ticked
 from channelsim.display.summary import print_summary
-from channelsim.errors import printable
-from channelsim.records import Finished, LogEvent, Noted, Preparing, Started, Ticked
+from channelsim.support.errors import printable
 
 __all__ = ["Display", "PlainDisplay", "QuietDisplay", "print_summary"]
 

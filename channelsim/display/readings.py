@@ -8,20 +8,20 @@ from typing import Any
 
 from rich.text import Text
 
-from channelsim import units
+from channelsim.analysis import areas
+from channelsim.analysis.areas import Area
+from channelsim.analysis.equal_psr import AtPsr
+from channelsim.analysis.findings import contradictions, place
+from channelsim.analysis.intervals import Interval
+from channelsim.analysis.names import number
+from channelsim.analysis.orders import Comparison
+from channelsim.analysis.serving import SECONDARY
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.written import decimals
 from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
 from channelsim.metrics.scales import scale_of
-from channelsim.robustness import areas
-from channelsim.robustness.areas import Area
-from channelsim.robustness.equal_psr import AtPsr
-from channelsim.robustness.findings import contradictions, place
-from channelsim.robustness.intervals import Interval
-from channelsim.robustness.names import number
-from channelsim.robustness.orders import Comparison
-from channelsim.robustness.serving import SECONDARY
-from channelsim.robustness.summary import Summary
-from channelsim.robustness.written import decimals
+from channelsim.support import units
 
 _NEAR_DB = 2.0  # ours: so far below the weakest attack the straight line is as good as between two
 

@@ -8,7 +8,22 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from channelsim import records
+from channelsim.analysis.findings import (
+    labels,
+    sentence,
+    successes_compared,
+    towards_target,
+    warnings,
+)
+from channelsim.analysis.foreign import whose_trunks
+from channelsim.analysis.intervals import Interval
+from channelsim.analysis.names import number
+from channelsim.analysis.points import Point, Reading
+from channelsim.analysis.refusals import detection
+from channelsim.analysis.serving import SECONDARY, who_serves_best
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.written import decimals
+from channelsim.contracts import records
 from channelsim.display.cells import (
     NONE,
     UNITS,
@@ -22,22 +37,7 @@ from channelsim.display.detectors import print_detectors
 from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
 from channelsim.display.timeline import print_timelines
-from channelsim.robustness.findings import (
-    labels,
-    sentence,
-    successes_compared,
-    towards_target,
-    warnings,
-)
-from channelsim.robustness.foreign import whose_trunks
-from channelsim.robustness.intervals import Interval
-from channelsim.robustness.names import number
-from channelsim.robustness.points import Point, Reading
-from channelsim.robustness.refusals import detection
-from channelsim.robustness.serving import SECONDARY, who_serves_best
-from channelsim.robustness.summary import Summary
-from channelsim.robustness.written import decimals
-from channelsim.scenario.company import together
+from channelsim.scenario.path_rules import together
 
 _APART_DB = 0.05  # ours: PSRs closer than this are printed alike
 _VERDICT_STYLES = {

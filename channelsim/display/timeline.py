@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
+from channelsim.analysis.findings import hardest, place
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.timeline import Timeline, Traffic
 from channelsim.display.cells import decimal_cell, percent_cell, places
 from channelsim.display.tables import SPARKS, Column, Page
-from channelsim.robustness.findings import hardest, place
-from channelsim.robustness.summary import Summary
-from channelsim.robustness.timeline import Timeline, Traffic
 
 Read = Callable[[Traffic], float | None]
 

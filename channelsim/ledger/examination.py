@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from channelsim import records
-from channelsim.errors import ChannelsimError
+from channelsim.contracts import records
 from channelsim.ledger.genuine import damaged
 from channelsim.ledger.ledger import Ledger
 from channelsim.ledger.tables import DONE, RUNNING, quoted, unpacked
+from channelsim.support.errors import ChannelsimError
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "title": str,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from channelsim.errors import ChannelsimError, InputError, MachineError
 from channelsim.ledger import genuine
+from channelsim.support.errors import ChannelsimError, InputError, MachineError
 
 
 def connected(path: Path, write: bool) -> sqlite3.Connection:

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from channelsim.errors import InputError, MachineError, printable, printable_all
 from channelsim.ledger.tables import (
     HEADER_TABLE,
     LEDGER_VERSION,
@@ -24,6 +23,7 @@ from channelsim.ledger.tables import (
     readable_attempt_columns,
     statements,
 )
+from channelsim.support.errors import InputError, MachineError, printable, printable_all
 
 _TABLE, _VIEW = "attempt", "transmissions"
 _ASKED = (

@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from channelsim import records
-from channelsim.errors import ChannelsimError, InputError, printable
+from channelsim.contracts import records
+from channelsim.contracts.records import ArmRecord, LogEvent, Started
 from channelsim.ledger.file import connected, explained, locked
 from channelsim.ledger.genuine import read_json, shown_header, shown_swept
 from channelsim.ledger.tables import (
@@ -43,7 +43,7 @@ from channelsim.ledger.tables import (
     quoted,
     statements,
 )
-from channelsim.records import ArmRecord, LogEvent, Started
+from channelsim.support.errors import ChannelsimError, InputError, printable
 
 COMMIT_SECONDS = 1.0  # ours: about as much work as a killed process may lose
 _LEAVE_TRIES, _LEAVE_WAIT_S = 10, 0.03  # ours: patience with readers when the file is closed

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim import records
-from channelsim.errors import InputError
-from channelsim.records import Started
+from channelsim.contracts import records
+from channelsim.contracts.records import Started
+from channelsim.support.errors import InputError
 
 LEDGER_VERSION = 3  # 3: attempts tell when they began and what the channel did to them
 TRANSMISSION_COLUMNS = ("transmission", "sent_s", "done_s", "attempts", "delivered")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from channelsim.contracts.parts import Metric
 from channelsim.metrics.features import (
     DatasetFeatureDistance,
     LabelKept,
@@ -14,7 +15,6 @@ from channelsim.metrics.ms_ssim import MSSSIM
 from channelsim.metrics.mse import MSE
 from channelsim.metrics.psnr import PSNR
 from channelsim.metrics.ssim import SSIM
-from channelsim.parts import Metric
 
 METRICS: Mapping[str, type[Metric]] = {
     part.kind: part

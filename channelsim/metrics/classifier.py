@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from channelsim import weight_files
-from channelsim.errors import InputError, did_you_mean
-from channelsim.row_product import RowProduct
+from channelsim.support import weight_files
+from channelsim.support.errors import InputError, did_you_mean
+from channelsim.support.row_product import RowProduct
 
 FORMAT = "channelsim-classifier-1"
 TRUNKS_FOLDER = Path(__file__).resolve().parent.parent / "zoo" / "trunks"

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from channelsim.contracts.parts import Codec
 from channelsim.metrics.correlation import aggregate_total_correlation, gaussian_log_density
-from channelsim.parts import Codec
 
 FACTORS = ("x", "y", "size", "brightness")
 _COUNTS = (8, 8, 4, 4)

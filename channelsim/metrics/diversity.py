@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from channelsim.errors import InputError
+from channelsim.support.errors import InputError
 
 
 def latent_diversity(latents: Tensor, adversarial: Tensor) -> float:

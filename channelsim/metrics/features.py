@@ -12,11 +12,11 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional
 
-from channelsim import seeds
-from channelsim.errors import InputError
+from channelsim.contracts.parts import InputFile, Metric, Whole, part
 from channelsim.metrics.classifier import Classifier, load_classifier
 from channelsim.metrics.memory import remembered
-from channelsim.parts import InputFile, Metric, Whole, part
+from channelsim.support import seeds
+from channelsim.support.errors import InputError
 
 _TINY = 1e-8  # added to a squared norm: a feature of length 1e-4 has half its direction left
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from channelsim import weight_files
-from channelsim.errors import InputError
 from channelsim.metrics import imagenet
 from channelsim.metrics.classifier import load_classifier
 from channelsim.metrics.features import check_size
-from channelsim.torchvision_shim import ensure_torchvision
+from channelsim.support import weight_files
+from channelsim.support.errors import InputError
+from channelsim.support.torchvision_shim import ensure_torchvision
 
 Floats = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from channelsim import weight_files
-from channelsim.errors import InputError
+from channelsim.support import weight_files
+from channelsim.support.errors import InputError
 
 # Names of torchvision's files: the last part begins their SHA-256.
 FILES: Mapping[str, str] = {

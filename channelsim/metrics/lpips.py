@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from channelsim import weight_files
-from channelsim.errors import InputError
+from channelsim.contracts.parts import InputFile, Metric, part
 from channelsim.metrics import imagenet
-from channelsim.parts import InputFile, Metric, part
-from channelsim.torchvision_shim import ensure_torchvision
+from channelsim.support import weight_files
+from channelsim.support.errors import InputError
+from channelsim.support.torchvision_shim import ensure_torchvision
 
 # The sides at which the last layer still has a pixel.
 _LEAST = {"alex": 31, "vgg": 16, "squeeze": 17}

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from channelsim.errors import InputError
+from channelsim.contracts.parts import Metric, part
 from channelsim.metrics.ssim import C1, C2, WIDTH, Border, local_moments
-from channelsim.parts import Metric, part
+from channelsim.support.errors import InputError
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 

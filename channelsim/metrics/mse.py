@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from channelsim.parts import Metric, part
+from channelsim.contracts.parts import Metric, part
 
 
 @part

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from channelsim import units
+from channelsim.contracts.parts import Metric, part
 from channelsim.metrics.mse import MSE
-from channelsim.parts import Metric, part
+from channelsim.support import units
 
 _MSE = MSE()
 

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from channelsim.contracts.own_code import is_foreign
+from channelsim.contracts.parts import Metric
+from channelsim.contracts.scales import Scale, declared, gauge, kept
 from channelsim.metrics import METRICS
-from channelsim.own_code import is_foreign
-from channelsim.parts import Metric
-from channelsim.scales import Scale, declared, gauge, kept
 
 _NOTHING: Mapping[str, Mapping[str, Any]] = {}
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from channelsim.errors import InputError
-from channelsim.parts import Metric, part
+from channelsim.contracts.parts import Metric, part
+from channelsim.support.errors import InputError
 
 WIDTH, _SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2

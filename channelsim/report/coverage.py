@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from channelsim.analysis.coverage import GRID, Coverage
+from channelsim.analysis.findings import place
+from channelsim.analysis.summary import Summary
 from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.report.gallery import entitle, plain_text
 from channelsim.report.pictures import DPI, tidy
-from channelsim.robustness.coverage import GRID, Coverage
-from channelsim.robustness.findings import place
-from channelsim.robustness.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

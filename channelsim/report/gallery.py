@@ -12,22 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim import records
+from channelsim.analysis.names import epsilon_key_of, in_decibels, number, scenario_of, short_names
+from channelsim.contracts import records
 from channelsim.ledger.pictures import image_shape, pixels
 from channelsim.metrics.scales import damage_metric, scale_of
-from channelsim.robustness.names import (
-    epsilon_key_of,
-    in_decibels,
-    number,
-    scenario_of,
-    short_names,
-)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from channelsim.contracts.records import ArmRecord
     from channelsim.ledger import Ledger
-    from channelsim.records import ArmRecord
 
 Picture = NDArray[np.float64]
 

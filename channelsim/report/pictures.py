@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.analysis.findings import place
+from channelsim.analysis.intervals import Interval
+from channelsim.analysis.names import number
+from channelsim.analysis.points import Point, Reading
+from channelsim.analysis.summary import Summary
+from channelsim.contracts.scales import Scale
 from channelsim.metrics.scales import scale_of
 from channelsim.report.gallery import entitle, gallery, plain_text
-from channelsim.robustness.findings import place
-from channelsim.robustness.intervals import Interval
-from channelsim.robustness.names import number
-from channelsim.robustness.points import Point, Reading
-from channelsim.robustness.summary import Summary
-from channelsim.scales import Scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from channelsim.analysis.findings import place
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.timeline import Timeline, Traffic
 from channelsim.report.gallery import entitle, plain_text
 from channelsim.report.pictures import DPI, colour, tidy
-from channelsim.robustness.findings import place
-from channelsim.robustness.summary import Summary
-from channelsim.robustness.timeline import Timeline, Traffic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

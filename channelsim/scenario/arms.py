@@ -11,18 +11,18 @@ from typing import Any, Literal
 
 from channelsim.adversaries.goals import check_loss
 from channelsim.channels.power import Power
-from channelsim.defences.receiver import Receiver
-from channelsim.errors import InputError
-from channelsim.fading import symbol_count
-from channelsim.link import Link
-from channelsim.parts import Codec, Metric, Stage
-from channelsim.problems import Fault, Problems, Where, shown
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.fading import symbol_count
+from channelsim.contracts.parts import Codec, Metric, Stage
+from channelsim.link.link import Link
+from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.assembly import Built, Workshop, validated
-from channelsim.scenario.company import check_company
 from channelsim.scenario.keys import Keys, name_fault, put
+from channelsim.scenario.path_rules import check_company
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.scenario.trying import aim, own_parts
-from channelsim.threat import Adversary
+from channelsim.support.errors import InputError
+from channelsim.support.problems import Fault, Problems, Where, shown
 
 MOST_ARMS = 100_000  # ours
 

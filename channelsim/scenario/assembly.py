@@ -14,18 +14,19 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim import user_files
-from channelsim.catalog import CONTRACTS, TABLES, admission, beside, unknown_kind, user_code
-from channelsim.catalog.part_errors import faults_of
-from channelsim.catalog.trials import TRAINING, Images
 from channelsim.codecs import zoo_names
 from channelsim.codecs.module import Module
-from channelsim.errors import InputError, did_you_mean
-from channelsim.files import sha256_of
-from channelsim.own_code import is_foreign
-from channelsim.parts import Codec, Metric
-from channelsim.problems import Fault, Where, shown
+from channelsim.contracts.own_code import is_foreign
+from channelsim.contracts.parts import Codec, Metric
+from channelsim.scenario import admission, beside, user_code
+from channelsim.scenario.catalog import CONTRACTS, TABLES, unknown_kind
+from channelsim.scenario.trials import TRAINING, Images
 from channelsim.sources import Source, as_float
+from channelsim.support import user_files
+from channelsim.support.errors import InputError, did_you_mean
+from channelsim.support.files import sha256_of
+from channelsim.support.problems import Fault, Where, shown
+from channelsim.support.validation import faults_of
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ class Workshop:
             )
         what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
         return _wrong(
-            f"{cls.__name__} must be {what}channelsim.parts.{contract.__name__}"
+            f"{cls.__name__} must be {what}channelsim.contracts.parts.{contract.__name__}"
             if slot != "source"
             else "a source of your own is not possible yet; use kind: dataset",
             ("use",),

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from channelsim.catalog import TABLES, dotted_fields
-from channelsim.catalog.part_errors import fields_of
-from channelsim.catalog.user_code import load_class, split_use
 from channelsim.channels.power import Power
-from channelsim.defences.receiver import Receiver
-from channelsim.errors import InputError, did_you_mean
-from channelsim.link import Link
-from channelsim.problems import Where
+from channelsim.link.link import Link
+from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.assembly import expand
+from channelsim.scenario.catalog import TABLES, dotted_fields
+from channelsim.scenario.user_code import load_class, split_use
+from channelsim.support.errors import InputError, did_you_mean
+from channelsim.support.problems import Where
+from channelsim.support.validation import fields_of
 
 # Why these are the same in all arms: arms are compared message by message.
 _SHARED = {

@@ -12,20 +12,20 @@ import yaml
 from channelsim.adversaries import adversary_notices
 from channelsim.channels import memory_notices
 from channelsim.channels import notices as path_notices
-from channelsim.errors import InputError
-from channelsim.files import read_text
-from channelsim.link import notices
-from channelsim.parts import Metric
-from channelsim.problems import Origins, Problems, Where, shown
+from channelsim.contracts.parts import Metric
+from channelsim.link.link import notices
 from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
 from channelsim.scenario.assembly import Workshop
-from channelsim.scenario.company import company_notices
 from channelsim.scenario.keys import Keys, labels_of, name_fault
+from channelsim.scenario.path_rules import company_notices
 from channelsim.scenario.resolved import Resolver, digest, loadable
 from channelsim.scenario.settings import Settings
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
 from channelsim.scenario.waiting import default_block_rows
-from channelsim.scenario.yaml_lines import half_character, read_yaml
+from channelsim.support.errors import InputError
+from channelsim.support.files import read_text
+from channelsim.support.problems import Origins, Problems, Where, shown
+from channelsim.support.yaml_lines import half_character, read_yaml
 
 _LONGEST = 2_000_000  # bytes; a scenario is a page
 

@@ -13,13 +13,13 @@ import numpy as np
 from torch import nn
 
 from channelsim.adversaries.goals import loss_card
-from channelsim.parts import Codec, Metric
-from channelsim.problems import Where
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Codec, Metric
 from channelsim.scenario.arms import Arm, Choice, Swept
 from channelsim.scenario.assembly import Built, adapter
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.sources import Source
-from channelsim.threat import Adversary
+from channelsim.support.problems import Where
 
 _SCHEDULING = ("max_pending",)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from channelsim.own_code import told
-from channelsim.parts import Metric
+from channelsim.contracts.own_code import told
+from channelsim.contracts.parts import Metric
 from channelsim.scenario.arms import Arm
 from channelsim.scenario.loading import load
 from channelsim.scenario.schema import schema
 from channelsim.scenario.trying import admit_unseen
-from channelsim.scenario.yaml_lines import read_scalar
 from channelsim.sources import Source
+from channelsim.support.yaml_lines import read_scalar
 
 __all__ = ["Arm", "Scenario", "parse_value", "schema"]
 

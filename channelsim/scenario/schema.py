@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from channelsim import catalog
 from channelsim.channels.power import Power
-from channelsim.defences.receiver import Receiver
-from channelsim.link import Link
+from channelsim.link.link import Link
+from channelsim.receivers.receiver import Receiver
+from channelsim.scenario import catalog
 from channelsim.scenario.skeleton import Skeleton
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from channelsim.problems import Origins, Problems, Where
 from channelsim.scenario.keys import Keys, put
+from channelsim.support.problems import Origins, Problems, Where
 
 
 class Settings:

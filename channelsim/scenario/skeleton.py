@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from channelsim.catalog.part_errors import faults_of
-from channelsim.parts import Count, Flag, Whole
-from channelsim.problems import Fault
+from channelsim.contracts.parts import Count, Flag, Whole
+from channelsim.support.problems import Fault
+from channelsim.support.validation import faults_of
 
 LARGEST_BLOCK = 65_536  # rows; ours: beyond this a block only wastes memory
 

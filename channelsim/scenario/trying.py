@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from channelsim.catalog.admission import require_gradient
-from channelsim.catalog.path_admission import admit_detector, admit_stage
-from channelsim.defences.receiver import Receiver
-from channelsim.errors import InputError
-from channelsim.parts import Codec, Metric, Stage
-from channelsim.problems import Origins, Problems, Where
-from channelsim.rows import Knowledge, Rows
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Codec, Metric, Stage
+from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.receivers.receiver import Receiver
+from channelsim.scenario.admission import require_gradient
 from channelsim.scenario.assembly import Built, Workshop, is_own
+from channelsim.scenario.path_admission import admit_detector, admit_stage
 from channelsim.sources import Source
-from channelsim.threat import Adversary
+from channelsim.support.errors import InputError
+from channelsim.support.problems import Origins, Problems, Where
 
 
 @dataclass(frozen=True)

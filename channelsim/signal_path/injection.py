@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from channelsim import records, units
+from channelsim.contracts import records
+from channelsim.support import units
 
 Column = NDArray[Any]
 

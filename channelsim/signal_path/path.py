@@ -20,20 +20,20 @@ from torch import Tensor
 from channelsim.adversaries.goals import TargetImage
 from channelsim.adversaries.substitute import Replay
 from channelsim.channels.power import Scaled
-from channelsim.errors import InputError
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.own_code import RowsError
+from channelsim.contracts.parts import Detector, Metric
+from channelsim.contracts.records import CONTROL_ACCEPTED, Batch, Ints, Outcome
+from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics.memory import remembering
-from channelsim.own_code import RowsError
-from channelsim.parts import Detector, Metric
-from channelsim.records import CONTROL_ACCEPTED, Batch, Ints, Outcome
-from channelsim.rows import Knowledge, Rows
+from channelsim.signal_path.fallback import StandIns
 from channelsim.signal_path.injection import Column, column_of
+from channelsim.signal_path.input_attack import tamper
 from channelsim.signal_path.setting import Setting
-from channelsim.signal_path.tampering import tamper
 from channelsim.signal_path.transmitter import Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
 from channelsim.sources import as_float
-from channelsim.stand_ins import StandIns
-from channelsim.threat import Adversary
+from channelsim.support.errors import InputError
 
 
 @dataclass(frozen=True)

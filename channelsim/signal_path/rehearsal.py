@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from channelsim.channels.power import Scaled
-from channelsim.parts import Stage
-from channelsim.records import Batch, Ints
-from channelsim.rows import Knowledge, Rows
-from channelsim.signal_path.foresight import BEFORE_ALL, Foresight
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
+from channelsim.contracts.records import Batch, Ints
+from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
+from channelsim.signal_path.input_attack import aware
 from channelsim.signal_path.setting import Setting
-from channelsim.signal_path.tampering import aware
 from channelsim.signal_path.transmitter import Transmitter
 from channelsim.sources import as_float
-from channelsim.threat import Adversary
 
 # Far from the run and from one another, so that each codeword meets a channel of its own.
 _BEGIN_S, _APART_S = 1e6, 1e4

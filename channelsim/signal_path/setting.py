@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.parts import Stage
-from channelsim.records import Batch, Ints
-from channelsim.rows import Channel, Knowledge, Rows, View
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
+from channelsim.contracts.records import Batch, Ints
+from channelsim.contracts.rows import Channel, Knowledge, Rows, View
 from channelsim.signal_path.injection import Column
-from channelsim.threat import Adversary
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from channelsim.channels.power import Power, Scaled
-from channelsim.parts import Codec
-from channelsim.row_product import RowProduct
-from channelsim.rows import Rows
+from channelsim.contracts.parts import Codec
+from channelsim.contracts.rows import Rows
+from channelsim.support.row_product import RowProduct
 
 
 @dataclass(frozen=True)

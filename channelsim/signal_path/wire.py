@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim import records, units
 from channelsim.adversaries.control import matched_control
-from channelsim.records import Batch
-from channelsim.rows import Channel, Knowledge
-from channelsim.signal_path.foresight import Foresight, carried
+from channelsim.contracts import records
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.records import Batch
+from channelsim.contracts.rows import Channel, Knowledge
+from channelsim.signal_path.adversary_view import Foresight, carried
 from channelsim.signal_path.injection import (
     Column,
     Injected,
@@ -28,7 +29,7 @@ from channelsim.signal_path.injection import (
     worse,
 )
 from channelsim.signal_path.setting import Setting
-from channelsim.threat import Adversary
+from channelsim.support import units
 
 ROLES = ("passive", "attacked", "control")
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from channelsim import seeds
-from channelsim.parts import Positive, part
+from channelsim.contracts.parts import Positive, part
+from channelsim.support import seeds
 
 
 @part

@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from channelsim.errors import InputError
 from channelsim.sources.collection import Collection, Lazy, Pixels, SplitName
 from channelsim.sources.pictures import check_size, read_picture
 from channelsim.sources.root import data_root
+from channelsim.support.errors import InputError
 
 CROP = 148  # pixels: hair and chin without the borders; a customary centre, the choice is ours
 SIZE = (64, 64)

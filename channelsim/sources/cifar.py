@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from channelsim.errors import InputError
 from channelsim.sources.collection import Collection, Held, SplitName, taking_turns
 from channelsim.sources.npz import npz
 from channelsim.sources.root import content, data_root, found, missing
+from channelsim.support.errors import InputError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 _FOLDER, _PICKLES = "cifar-10-batches-bin", "cifar-10-batches-py"

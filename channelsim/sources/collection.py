@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from channelsim.errors import InputError
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
+from channelsim.support.errors import InputError
 
 CALIBRATION_IMAGES = 10_000  # ours
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from channelsim.errors import InputError, MachineError, did_you_mean
 from channelsim.sources import celeba, cifar, idx
 from channelsim.sources.root import data_root
+from channelsim.support.errors import InputError, MachineError, did_you_mean
 
 TIMEOUT_S = 30.0  # ours: as long may a server be silent
 _CHUNK = 2**18

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from channelsim.errors import InputError
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
 from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split, SplitName, is_test
 from channelsim.sources.pictures import SUFFIXES, check_size, frames, read_picture
+from channelsim.support.errors import InputError
 
 KEPT_BYTES = 512 * 2**20  # ours: a folder that is larger as pixels is decoded again when asked
 _IGNORED = ("thumbs.db", "desktop.ini", "readme", "license", "licence", "copying")  # beginnings

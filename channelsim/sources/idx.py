@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from channelsim.errors import InputError
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
 from channelsim.sources.collection import Collection, Held, Pixels, SplitName
 from channelsim.sources.mnist5k import content_hashes, mnist5k_test_hashes, padded_bytes
 from channelsim.sources.root import content, data_root, found, missing
+from channelsim.support.errors import InputError
 
 _SIDE = 28
 _STEM: dict[SplitName, str] = {"train": "train", "test": "t10k"}

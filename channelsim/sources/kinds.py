@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from channelsim.parts import Count, Flag, InputFile, OpenFraction, part
+from channelsim.contracts.parts import Count, Flag, InputFile, OpenFraction, part
 from channelsim.sources.arrivals import Arrivals, PoissonArrivals
 from channelsim.sources.celeba import celeba
 from channelsim.sources.cifar import cifar10, cifar10_subset

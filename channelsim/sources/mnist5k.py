@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.errors import MachineError
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
 from channelsim.sources.collection import Collection, Held, Pixels, SplitName, as_float
+from channelsim.support.errors import MachineError
 
 _CLASSES, _PER_CLASS, _TRAIN_PER_CLASS = 10, 500, 400
 _SIDE, _PADDED = 28, 32

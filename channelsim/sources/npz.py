@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.errors import InputError, MachineError
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
 from channelsim.sources.collection import (
     Collection,
     Held,
@@ -24,6 +23,7 @@ from channelsim.sources.collection import (
     is_test,
 )
 from channelsim.sources.pictures import within_rounding
+from channelsim.support.errors import InputError, MachineError
 
 Layout = Literal["nhw", "nhwc", "nchw"]
 _COLOURS = (1, 3)

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.errors import InputError
 from channelsim.sources.collection import Pixels
+from channelsim.support.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP")

@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from channelsim.errors import InputError
-from channelsim.files import written_name
+from channelsim.support.errors import InputError
+from channelsim.support.files import written_name
 
 
 def data_root(given: Path | None = None) -> Path:

@@ -11,10 +11,10 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import ValidationInfo, model_validator
 
-from channelsim import seeds
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
 from channelsim.sources.arrivals import Arrivals
 from channelsim.sources.collection import Collection, Images, Sent, as_float
+from channelsim.support import seeds
 
 
 class Source(ABC):

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.errors import InputError, did_you_mean
-from channelsim.records import Ints
+from channelsim.contracts.records import Ints
 from channelsim.sources.celeba import celeba
 from channelsim.sources.cifar import cifar10, cifar10_subset
 from channelsim.sources.collection import Collection, Split, as_float, spread
@@ -20,6 +19,7 @@ from channelsim.sources.folder import image_folder
 from channelsim.sources.idx import fashion_mnist, read_digits
 from channelsim.sources.mnist5k import content_hashes, mnist5k, mnist5k_test_hashes, padded
 from channelsim.sources.npz import npz
+from channelsim.support.errors import InputError, did_you_mean
 
 FLOAT_BYTES = 2**30  # ours: a split that would be larger as float32 stays bytes
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from channelsim.errors import InputError
+from channelsim.support.errors import InputError
 
 _BEST = "best|"  # before the names of the best epoch's tensors
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from channelsim import seeds, sources
-from channelsim.errors import InputError
+from channelsim import sources
+from channelsim.contracts.parts import Count, Positive, Whole, part
 from channelsim.metrics.classifier import (
     ARCHITECTURES,
     Classifier,
@@ -25,7 +25,8 @@ from channelsim.metrics.classifier import (
     load_classifier,
     save_classifier,
 )
-from channelsim.parts import Count, Positive, Whole, part
+from channelsim.support import seeds
+from channelsim.support.errors import InputError
 from channelsim.training import checkpoint, loop, measure
 from channelsim.training.progress import (
     Meter,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
-from channelsim.parts import Count, Decibels, Flag, Positive, part
+from channelsim.contracts.parts import Count, Decibels, Flag, Positive, part
 
 
 @part

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from channelsim.errors import InputError, Interrupted
+from channelsim.support.errors import InputError, Interrupted
 from channelsim.training.checkpoint import Standing
 from channelsim.training.progress import Meter, OnProgress
 

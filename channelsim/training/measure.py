@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 import channelsim
-from channelsim import arithmetic, units
 from channelsim.codecs.module import Module
 from channelsim.codecs.network import Network
 from channelsim.metrics import METRICS
@@ -19,6 +18,7 @@ from channelsim.metrics.disentanglement import disentanglement
 from channelsim.metrics.diversity import generation_diversity
 from channelsim.metrics.frechet import dataset_features, fdd
 from channelsim.sources import TrainingSet, as_float
+from channelsim.support import arithmetic, units
 
 _ROWS = 256
 _DRAWS = 1000  # images generated for a card; ours

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from channelsim.parts import Count, NonNegative, OpenFraction, part
+from channelsim.contracts.parts import Count, NonNegative, OpenFraction, part
 from channelsim.training import correlation, mmd, normality
 
 Draw = Callable[[str], torch.Generator]  # a name → the random numbers of this step under that name

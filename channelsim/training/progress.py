@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from channelsim.errors import InputError
+from channelsim.support.errors import InputError
 
 REPORT_S = 0.2  # how often progress is reported
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from channelsim import sources
 from channelsim.codecs.trained import Blueprint, load_weights, zoo_file, zoo_names
-from channelsim.errors import InputError, did_you_mean
-from channelsim.files import written_name
-from channelsim.problems import Problems
+from channelsim.support.errors import InputError, did_you_mean
+from channelsim.support.files import written_name
+from channelsim.support.problems import Problems
 from channelsim.training.recipe import PcaRecipe, Recipe
 from channelsim.training.recipe_file import hash_of, read_document, said, validated
 

@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from channelsim import sources
 from channelsim.codecs.trained import Blueprint
-from channelsim.parts import Count, Flag, InputFile, OpenFraction, Positive, Whole, part
+from channelsim.contracts.parts import Count, Flag, InputFile, OpenFraction, Positive, Whole, part
 from channelsim.sources.kinds import Size
 from channelsim.training.defences import (
     AdversarialRecipe,

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from channelsim.catalog.part_errors import faults_of
-from channelsim.files import read_text
-from channelsim.problems import Origins, Problems
-from channelsim.scenario.yaml_lines import read_yaml
+from channelsim.support.files import read_text
+from channelsim.support.problems import Origins, Problems
+from channelsim.support.validation import faults_of
+from channelsim.support.yaml_lines import read_yaml
 
 T = TypeVar("T")
 _LONGEST = 2_000_000  # bytes; a recipe is a page

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim import seeds, sources
+from channelsim import sources
 from channelsim.codecs.lu_chen import LuChen
 from channelsim.codecs.trained import load_weights
-from channelsim.errors import InputError
+from channelsim.support import seeds
+from channelsim.support.errors import InputError
 from channelsim.training import checkpoint, loop
 from channelsim.training.loss import batch_loss, hardening_loss
 from channelsim.training.objectives import Draw, Encoded

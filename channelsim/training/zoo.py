@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.codecs.trained import ZOO_FOLDER, Zoo, zoo_names
-from channelsim.errors import InputError, MachineError
+from channelsim.support.errors import InputError, MachineError
+from channelsim.support.weight_files import card_path, read
 from channelsim.training.objectives import KldRecipe, MmdRecipe, SwtRecipe
 from channelsim.training.progress import make_folder
 from channelsim.training.reading import read_recipe
 from channelsim.training.recipe import PcaRecipe, Recipe
 from channelsim.training.recipe_file import read_document
-from channelsim.weight_files import card_path, read
 
 TRUNKS = ZOO_FOLDER / "trunks"
 TABLE_FILE = ZOO_FOLDER / "README.md"

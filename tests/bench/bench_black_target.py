@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 import channelsim
+from channelsim.contracts.parts import Codec
 from channelsim.metrics import SSIM, DatasetFeatureDistance
 from channelsim.metrics.memory import remembering
-from channelsim.parts import Codec
 from channelsim.scenario import Scenario
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "black_target.yaml"

@@ -8,9 +8,9 @@ from typing import Any
 
 import simpy
 
-from channelsim.event_plane import arrivals
-from channelsim.link import Link
-from channelsim.medium import media
+from channelsim.link.link import Link
+from channelsim.link.medium import media
+from channelsim.simulation.event_plane import arrivals
 
 MESSAGES = 100_000
 

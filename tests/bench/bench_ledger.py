@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from channelsim.contracts.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
 from channelsim.ledger import Ledger
-from channelsim.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
 
 ROWS, BLOCK = 200_000, 256
 HEADER: dict[str, Any] = {

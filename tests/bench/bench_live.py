@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from channelsim.contracts.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
 from channelsim.display.live.model import Model
 from channelsim.display.live.reader import Reader
 from channelsim.ledger import Ledger
-from channelsim.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
 
 ROWS, ARMS, BLOCK, COMING = 1_000_000, 50, 4096, 20_000
 WATCHED_S, TURNS = 20.0, 8

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bench_event_plane import bare_timeout_s
 
-from channelsim.errors import InputError
 from channelsim.ledger import Ledger
+from channelsim.support.errors import InputError
 
 SCENARIO = """
 title: A million digits through a linear codec

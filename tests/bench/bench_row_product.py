@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from channelsim import arithmetic
 from channelsim.codecs import Zoo
-from channelsim.row_product import RowProduct
+from channelsim.support import arithmetic
+from channelsim.support.row_product import RowProduct
 
 
 class OneProduct(nn.Module):

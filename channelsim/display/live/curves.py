@@ -10,10 +10,10 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
+from channelsim.analysis.names import number
 from channelsim.display.live.model import Model
 from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.style import ATTACKED, DIM, Look, clock, figure, fit, letter
-from channelsim.robustness.names import number
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SHADES = " ░▒▓█"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from channelsim.analysis import names
+from channelsim.analysis.aims import Aim, aim_of
+from channelsim.analysis.names import number
+from channelsim.contracts.records import ArmRecord
 from channelsim.display.live.scales import damage_metric
-from channelsim.records import ArmRecord
-from channelsim.robustness import names
-from channelsim.robustness.aims import Aim, aim_of
-from channelsim.robustness.names import number
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.analysis.names import number
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.following import Following
 from channelsim.display.live.info import RunInfo
@@ -21,7 +22,6 @@ from channelsim.display.live.playback import SPEEDS, Playback, first_speed
 from channelsim.display.live.reader import Note, Reader
 from channelsim.display.live.warning import Warned, live_warnings
 from channelsim.ledger.examination import examined
-from channelsim.robustness.names import number
 
 RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
 WORST, NEWEST = "worst", "newest"

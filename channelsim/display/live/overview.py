@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from channelsim.analysis.names import number
 from channelsim.display.live.info import RunInfo, is_number, name_of
 from channelsim.display.live.model import FINISHED, INTERRUPTED, RUNNING, SILENT_S, Model
 from channelsim.display.live.style import (
@@ -23,7 +24,6 @@ from channelsim.display.live.style import (
     duration,
     fit,
 )
-from channelsim.robustness.names import number
 
 
 def status(model: Model, width: int) -> list[Text]:

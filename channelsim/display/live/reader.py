@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim import records
+from channelsim.contracts import records
+from channelsim.contracts.records import ArmRecord
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.scales import damage_metric
-from channelsim.errors import InputError, printable, printable_all
 from channelsim.ledger.file import connected, explained, is_written
 from channelsim.ledger.genuine import damaged, read_json, shown_header, shown_swept
 from channelsim.ledger.tables import quoted, unpacked
-from channelsim.records import ArmRecord
+from channelsim.support.errors import InputError, printable, printable_all
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

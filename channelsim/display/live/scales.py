@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from channelsim.scales import Scale, gauge, kept
+from channelsim.contracts.scales import Scale, gauge, kept
 
 _NOTHING: Mapping[str, Mapping[str, Any]] = {}
 _DISTANCES = ("mse", "dfd", "rfd", "lpips")

@@ -13,13 +13,13 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from channelsim.consent import CodeFile
+from channelsim.analysis.names import number
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.model import Filter
 from channelsim.display.live.reader import WORDS
 from channelsim.display.live.style import DIM, fit
-from channelsim.errors import printable
-from channelsim.robustness.names import number
+from channelsim.ledger.consent import CodeFile
+from channelsim.support.errors import printable
 
 HELP = """\
 [b]Find out why[/b]

@@ -8,7 +8,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from channelsim.display.live.app import LiveApp
-from channelsim.errors import InputError
+from channelsim.support.errors import InputError
 
 _NAME = re.compile(r"terminal-\d+-")
 _ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in any XML

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from channelsim import records
+from channelsim.analysis.names import fixed
+from channelsim.contracts import records
 from channelsim.display.live.info import is_number
 from channelsim.display.live.model import Model
 from channelsim.display.live.remembered import Details
@@ -24,7 +25,6 @@ from channelsim.display.live.style import (
     word_style,
     wrapped,
 )
-from channelsim.robustness.names import fixed
 
 UNSEEN = {records.LOST, records.REJECTED}  # the user sees a fallback instead
 _BAR = "▏▎▍▌▋▊▉█"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from channelsim import records
+from channelsim.contracts import records
 
 # Told apart by hue and by lightness, also by most who see colours differently (after Okabe & Ito).
 PALETTE = ("#56b4e9", "#e69f00", "#00c795", "#f0e442", "#cc79a7", "#7a9cff", "#ff7f50", "#b0b0b0")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from rich.text import Text
 
-from channelsim import records
+from channelsim.analysis.names import number
+from channelsim.contracts import records
 from channelsim.display.live.model import BY_ARM, FINISHED, INTERRUPTED, WORST, Model
 from channelsim.display.live.reader import FATES, WORDS
 from channelsim.display.live.style import (
@@ -25,7 +26,6 @@ from channelsim.display.live.style import (
     word_style,
 )
 from channelsim.display.live.warning import beaten_arms
-from channelsim.robustness.names import number
 
 _WORST_MARK = "◀"
 _LEAST = 6  # columns below which a cut word says nothing; ours

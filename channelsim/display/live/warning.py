@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from channelsim import records
+from channelsim.analysis.names import number
+from channelsim.contracts import records
+from channelsim.contracts.scales import ROUNDING
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.info import RunInfo
-from channelsim.robustness.names import number
-from channelsim.scales import ROUNDING
 
 ENOUGH = 30  # rows below which nothing is said about an arm; ours
 ROUNDING_DB = 1e-4  # equal by nature up to rounding: as in `robustness.gain`

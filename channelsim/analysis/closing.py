@@ -1,0 +1,74 @@
+"""Closing a run that ended between its last row and its closing: by whoever opens it next.
+
+A run ends with verdicts of its arms and the word that it is finished. Where its process was killed
+just before that, every row is there and nothing is left to compute: the verdicts are read from the
+rows (as at any end), and the simulated end is taken for that of the last decision, the latest that
+rows tell of. The header then says ``closed_later``. What needs the scenario's parts is left to
+`--resume`: budgets, enforced outside every attack, are not asserted once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from channelsim.analysis.verdicts import arm_verdicts
+from channelsim.contracts.records import ArmDone, Finished
+from channelsim.ledger import Ledger
+from channelsim.ledger.examination import examined
+from channelsim.ledger.file import is_written
+from channelsim.ledger.genuine import damaged
+from channelsim.support.errors import ChannelsimError
+
+NOT_CLOSED = (
+    "every row of this run is there, but it was killed before it was closed, and its folder may not"
+    " be written: it is taken for finished"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run stands. ``finished_s``: its simulated end [s]; None where rows are missing.
+
+    ``notices``: what whoever reads it should know of that.
+    """
+
+    finished_s: float | None = None
+    notices: tuple[str, ...] = ()
+
+
+def ending(path: Path) -> Ending:
+    """How the run of a ledger stands, closed if all that it lacked was that.
+
+    A run that somebody is writing is left alone; where the ledger may not be written, it counts as
+    finished all the same, and a notice says so.
+    """
+    with examined(path):
+        with Ledger.open(path) as ledger:
+            found = _told(ledger)
+            if found is not None or not ledger.complete:
+                return Ending(found)
+            last_s = ledger.last_decision_s()
+        try:
+            with Ledger.open(path, write=True) as ledger:
+                return Ending(_told(ledger) if ledger.finished else _close(ledger))
+        except ChannelsimError:  # what else is wrong with it, whoever reads on will find
+            if is_written(path):
+                return Ending()
+            return Ending(last_s, (NOT_CLOSED,))
+
+
+def _told(ledger: Ledger) -> float | None:
+    told = ledger.header().get("finished")
+    if told is not None and type(told) not in (int, float):
+        raise damaged(ledger.path, f"finished is {told!r}")
+    return None if told is None else float(told)
+
+
+def _close(ledger: Ledger) -> float:
+    last_s = ledger.last_decision_s()
+    for arm, verdict in list(arm_verdicts(ledger)):
+        ledger.write(ArmDone(arm, verdict))
+    ledger.set_header({"closed_later": True})
+    ledger.write(Finished(last_s))
+    return last_s

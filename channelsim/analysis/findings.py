@@ -1,0 +1,337 @@
+"""What a summary says in words: one sentence per receiver, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from math import isnan
+from typing import Any
+
+from channelsim.analysis import areas
+from channelsim.analysis.foreign import about_powers, about_trunks
+from channelsim.analysis.goal_words import (
+    about_larger_budgets,
+    approach_in_words,
+    doubts,
+    gain_in_words,
+    stages,
+    success_side_by_side,
+)
+from channelsim.analysis.names import number, short_names
+from channelsim.analysis.orders import Comparison
+from channelsim.analysis.points import Point
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.written import spread
+from channelsim.contracts import records
+from channelsim.contracts.scales import ROUNDING
+from channelsim.metrics.scales import scale_of
+from channelsim.support.time_blocks import FEW
+
+_ALARMING = (
+    records.ZERO_GRADIENT,
+    records.NOT_MOVED,
+    records.SATURATED,
+    records.NONFINITE,
+)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def labels(summary: Summary) -> dict[str, str]:
+    """Return short names of the swept keys."""
+    return short_names(summary.swept_keys, summary.epsilon_key, summary.epsilon_in_db)
+
+
+def place(summary: Summary, swept: Mapping[str, Any]) -> str:
+    """Return a point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
+    short = labels(summary)
+    return ", ".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
+
+
+# --- what happened ------------------------------------------------------------------------------
+
+
+def hardest(summary: Summary, receiver: str) -> Point | None:
+    """Return the receiver's point where the user got least, among the largest budgets if swept.
+
+    By the primary metric, as every sentence about what the user gets.
+    """
+    metric = summary.primary_metric
+    points = [point for point in summary.of(receiver) if point.metrics[metric].source is not None]
+    if not points:
+        return None
+    if (key := summary.epsilon_key) is not None:
+        most = max(float(point.swept[key]) for point in points)
+        points = [point for point in points if float(point.swept[key]) == most]
+    better = scale_of(metric, summary.scales).higher_is_better
+
+    def quality(point: Point) -> float:
+        source = point.metrics[metric].source
+        assert source is not None
+        return source.value if better or better is None else -source.value
+
+    return min(points, key=quality)
+
+
+def sentence(summary: Summary, receiver: str) -> str:
+    """Say in plain language what happened to one receiver."""
+    point, metric = hardest(summary, receiver), summary.primary_metric
+    if point is None:
+        return f"{receiver}: nothing is settled yet."
+    where = place(summary, point.swept)
+    text = (
+        f"{receiver}: {'at ' + where + ', ' if where else ''}{metric.upper()} against the source: "
+    )
+    text += stages(point, metric, summary.in_bits)
+    if point.verdict in (None, records.OFF):
+        meant = any(other.verdict is not None for other in summary.points)
+        return text + ("; no attack took place." if meant else ".")
+    if point.verdict == records.IDLE:
+        return text + "; the adversary let everything pass."
+    if point.verdict in records.FAILED:
+        reason = records.VERDICTS[point.verdict].partition(";")[0]
+        return f"{text}, but no message was attacked: {point.verdict}, {reason}."
+    text += "." + gain_in_words(point, summary.gain_metric, summary.in_bits)
+    if point.attacked_share is not None and 0 < point.attacked_share < 1:
+        share = f"{100 * point.attacked_share:.1f} %"
+        text += f" {share} of what was sent was attacked, and the PSR is a mean over all of it."
+    if point.delivered_share is not None and point.delivered_share < 1:
+        text += f" {100 * (1 - point.delivered_share):.1f} % of the messages were not delivered."
+    return text
+
+
+def towards_target(summary: Summary, receiver: str) -> str | None:
+    """Say how near the receiver came to showing what the adversary wants; None without a target."""
+    point = hardest(summary, receiver)
+    told = None if point is None else approach_in_words(point, summary.in_bits, summary.scales)
+    if point is None or told is None:
+        return None
+    where = f", at {place(summary, point.swept)}" if point.swept else ""
+    return f"{receiver}{where}: {told}"
+
+
+def successes_compared(summary: Summary) -> list[str]:
+    """Receivers compared by the goal's criterion, at the point that the sentences are about."""
+    points = [hardest(summary, receiver) for receiver in summary.receivers]
+    at = [dict(point.swept) for point in points if point is not None]
+    return [
+        success_side_by_side(one, f" at {place(summary, one.swept)}" if one.swept else "")
+        for one in summary.successes
+        if dict(one.swept) in at
+    ]
+
+
+# --- the two readings ---------------------------------------------------------------------------
+
+
+def contradictions(summary: Summary) -> list[str]:
+    """Say where Lu & Chen's order at equal ε and at equal PSR differs, or that it does not.
+
+    It is secondary: of what an attack changes, not of what the user gets. Only what is told apart
+    counts (`orders.Pair.decided`). Empty where there is but one reading.
+    """
+    found = []
+    for one in summary.comparisons:
+        where = f" at {place(summary, one.fixed)}" if one.fixed else ""
+        found += [f"Lu & Chen's areas{where}: {text}" for text in _contradictions(one)]
+    return found
+
+
+def _contradictions(one: Comparison) -> list[str]:
+    turned: dict[str, list[str]] = {}
+    alone: dict[str, dict[str, list[str]]] = {"ε": {}, "PSR": {}}
+    both = told = 0
+    for metric in dict.fromkeys(order.metric for order in one.orders):
+        epsilon, psr = one.order(metric, "epsilon"), one.order(metric, "psr")
+        if epsilon is None or psr is None:
+            continue
+        both += 1
+        by = f"{metric} {'nAADDC' if psr.normalised else 'AADDC'}"
+        for a, b in permutations(one.receivers, 2):
+            told += epsilon.beats(a, b) or psr.beats(a, b)
+            if epsilon.beats(a, b) and psr.beats(b, a):
+                text = f"at equal ε {a} beats {b}, at equal PSR {b} beats {a}"
+                turned.setdefault(text, []).append(by)
+            elif epsilon.beats(a, b) and not psr.beats(a, b):
+                alone["ε"].setdefault(by, []).append(f"{a} beats {b}")
+            elif psr.beats(a, b) and not epsilon.beats(a, b) and not epsilon.beats(b, a):
+                alone["PSR"].setdefault(by, []).append(f"{a} beats {b}")
+    if not both:
+        return []
+    found = [f"{text} ({', '.join(by)})." for text, by in turned.items()]
+    for at, pairs in alone.items():
+        if pairs:
+            listed = "; ".join(f"{', '.join(texts)} ({by})" for by, texts in pairs.items())
+            found.append(f"told apart at equal {at} only: {listed}.")
+    if not found and told:
+        return ["both readings tell the same receivers apart, the same way round."]
+    return found or ["neither reading tells any two receivers apart."]
+
+
+# --- what to beware of --------------------------------------------------------------------------
+
+
+def warnings(summary: Summary) -> list[str]:
+    """Everything that weakens what the tables seem to say, worst first."""
+    found = []
+    if not summary.complete:
+        done = sum(point.n for point in summary.points)
+        total = sum(point.expected for point in summary.points)
+        found.append(f"The run is unfinished: {done} of {total} transmissions are settled.")
+    about: dict[str, list[str]] = {}
+    for receiver in summary.receivers:
+        points = summary.of(receiver)
+        texts = _about_idling(summary, points) + _about_noise(summary, points)
+        for word in _ALARMING:
+            texts += _about_verdict(summary, points, word)
+        texts += _about_alarms(summary, receiver)
+        for text in texts:
+            about.setdefault(text, []).append(receiver)
+    found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
+    found += about_larger_budgets(summary.reversals, summary.envelopes, summary.primary_metric)
+    found += _about_mean_image(summary)
+    found += about_powers(summary.powers) + about_trunks(summary.trunks)
+    found += _about_resampling(summary)
+    found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
+    for area in summary.areas:
+        if areas.WRONG_SIDE in area.flags:
+            found.append(
+                f"{area.receiver}: {area.metric} without an attack is already on the wrong side"
+                f" of its line {number(area.line)}, so its areas say little."
+            )
+    return found
+
+
+def _about_mean_image(summary: Summary) -> list[str]:
+    """Receivers that a mean image could have replaced, and where."""
+    metric, found = summary.primary_metric, dict[str, list[str]]()
+    blank, scale = summary.constant_image.get(metric), scale_of(metric, summary.scales)
+    if blank is None or scale.higher_is_better is None:
+        return []
+    for receiver in summary.receivers:
+        points, useless = summary.of(receiver), []
+        for point in points:
+            got = point.metrics[metric].source
+            if got is not None and abs(got.value - blank) > ROUNDING * abs(blank):
+                useless += [point] if (got.value < blank) == scale.higher_is_better else []
+        if useless:
+            where = (
+                " at every point" if len(useless) == len(points) > 1 else places(summary, useless)
+            )
+            found.setdefault(where, []).append(receiver)
+    return [
+        f"{', '.join(names)}{where}: worse for the user than always showing the data set's mean"
+        f" image ({metric} {blank:.4g})."
+        for where, names in found.items()
+    ]
+
+
+def _about_resampling(summary: Summary) -> list[str]:
+    unit = summary.resampled
+    short = {point.cells for point in summary.points if 0 < point.cells < FEW}
+    repeated = any(point.n > point.images for point in summary.points)
+    if not unit.in_time:
+        if not short:
+            return []
+        few = f"{max(short)} {'image' if repeated else 'message'}" + "s" * (max(short) > 1)
+        return [f"With only {few} the intervals are too narrow to lean on; use {FEW} or more."]
+    found = []
+    if max(short, default=0) == 1:
+        time = f"the {unit.length_s:g} s" if unit.kind == "stretch" else "the time"
+        found.append(
+            f"All messages met the channel within {time} that it remembers, which is a single"
+            " observation: there are no intervals. Send for longer, or let it change faster."
+        )
+        if len(summary.points) > 1:
+            found.append(
+                "The arm whose channel remembers longest decides about the intervals of all, since"
+                " they are compared; run that arm by itself to have intervals in the others."
+            )
+    elif short:
+        found.append(
+            f"Intervals rest on only {unit.named(max(short))}, between which the channel changes,"
+            f" and take their means for normal (Student's t); send for longer: {FEW} or more."
+        )
+    if unit.given_images and repeated:
+        found.append(
+            "Images are sent repeatedly, and resampling time takes them as given: intervals speak"
+            " of these images, not of others."
+        )
+    return found
+
+
+def _about_idling(summary: Summary, points: Sequence[Point]) -> list[str]:
+    if not (spared := [point for point in points if point.verdict == records.IDLE]):
+        return []
+    where = places(summary, spared)
+    return [f"{where}: nothing was attacked; see the adversary's activity, and when messages came."]
+
+
+def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
+    found = []
+    for doubtful, text in doubts(points, summary.in_bits):
+        if doubtful:
+            found.append(f"{places(summary, doubtful)}: {text}.")
+    spoiling = [point for point in points if point.aim.kind not in ("image", "noise")]
+    bare = [point for point in spoiling if point.gain_db is not None and isnan(point.gain_db.low)]
+    if bare and min(point.cells for point in bare) >= FEW:
+        where = places(summary, bare)
+        found.append(f"{where}: too few messages were attacked for an interval of the gain.")
+    return found
+
+
+def _about_alarms(summary: Summary, receiver: str) -> list[str]:
+    points = {point.arm: point for point in summary.of(receiver)}
+    found = []
+    for one in summary.coverages:
+        alarms = one.false_alarms
+        if one.receiver != receiver or alarms is None or one.stated is None:
+            continue
+        if alarms.low > one.stated:
+            share = alarms.map(lambda value: 100 * value)
+            where = places(summary, [points[one.arm]])
+            found.append(
+                f"{where}: the detector rejects {spread(share, 1)} % of the codewords in which"
+                f" nothing was injected, more than the stated {100 * one.stated:g} %."
+            )
+    return found
+
+
+def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list[str]:
+    hit = [point for point in points if point.verdicts.get(word)]
+    if not hit:
+        return []
+    attacks = sum(
+        number
+        for point in hit
+        for verdict, number in point.verdicts.items()
+        if verdict not in records.SPARED
+    )
+    share = 100 * sum(point.verdicts[word] for point in hit) / attacks
+    amount = f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
+    what = records.VERDICTS[word]
+    return [f"{places(summary, hit)}: {word} in {amount} of the attacks: {what}."]
+
+
+def places(summary: Summary, points: Sequence[Point]) -> str:
+    """Return `` at ε = 0.1, 0.3 … 0.6``; the dots stand for every point between, and no other."""
+    if not summary.swept_keys:
+        return ""
+    if len(summary.swept_keys) > 1:
+        listed = [f"({place(summary, point.swept)})" for point in points]
+        if len(listed) > 4:
+            return f" at {len(listed)} points, among them {', '.join(listed[:3])}"
+        return f" at {', '.join(listed)}"
+    own = [point.arm for point in summary.points if point.receiver == points[0].receiver]
+    runs: list[list[Point]] = []
+    for point in points:
+        if runs and own.index(point.arm) == own.index(runs[-1][-1].arm) + 1:
+            runs[-1].append(point)
+        else:
+            runs.append([point])
+    listed = []
+    for run in runs:
+        values = [number(next(iter(point.swept.values()))) for point in run]
+        listed += values if len(run) < 3 else [f"{values[0]} … {values[-1]}"]
+    return f" at {labels(summary)[summary.swept_keys[0]]} = {', '.join(listed)}"

@@ -1,0 +1,166 @@
+"""What of a summary rests on other data than the run sent: a codec's power, a classifier's trunk.
+
+P, by which SNR and PSR are told, is what a codec's card measured on the images it was trained on.
+Other images may take more power to send. And `dfd` and `label` look through a classifier that was
+trained on some data set; of images of another kind it says less.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from channelsim.analysis.names import fixed
+from channelsim.support import units
+
+NOTICEABLE_DB = 0.5  # ours: splits of one data set differ by a tenth of that
+_LOOK_THROUGH = ("dfd", "label")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trunk:
+    """The classifier behind a metric. ``data``: what it was trained on; ``sent``: what was sent.
+
+    ``adversary``: whose loss the metric is; empty where it is measured.
+    """
+
+    metric: str
+    weights: str
+    data: str
+    sent: str
+    adversary: str = ""
+
+    @property
+    def user(self) -> str:
+        """Who looks through it, in words."""
+        return f"the loss {self.metric} of {self.adversary}" if self.adversary else self.metric
+
+    @property
+    def foreign(self) -> bool:
+        """Whether images of another data set were sent, by its name (mnist5k is of mnist)."""
+        return _kind_of(self.data) != _kind_of(self.sent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """Mean power of the codewords that a receiver was sent, against its codec's P.
+
+    ``ratio_db``: of all attempts of its arms, 10·log₁₀; what an SNR by the card lacks, and what a
+    PSR by the card has too much. ``snr_db``, ``psr_db``: one by the card as an example, of the last
+    arm that has both an own power and such a figure.
+    """
+
+    receiver: str
+    ratio_db: float
+    snr_db: float | None = None
+    psr_db: float | None = None
+
+
+def trunks(header: Mapping[str, Any]) -> tuple[Trunk, ...]:
+    """Whose trunk each metric of a run looks through, and each loss of an adversary."""
+    measured, losses = header.get("metric_cards") or {}, header.get("loss_cards") or {}
+    cards = [(metric, measured[metric], "") for metric in _LOOK_THROUGH if metric in measured]
+    cards += [
+        (str(card["loss"]), card, str(adversary))
+        for adversary, card in losses.items()
+        if card.get("loss") in _LOOK_THROUGH
+    ]
+    sent = ((header.get("calibration") or {}).get("source") or {}).get("name")
+    return tuple(
+        Trunk(
+            metric=metric,
+            weights=str(card.get("weights")),
+            data=str(card["data"]),
+            sent=str(sent or ""),
+            adversary=adversary,
+        )
+        for metric, card, adversary in cards
+        if card.get("data")
+    )
+
+
+def powers(
+    arms: Iterable[tuple[str, float | None, float | None, float | None]],
+) -> tuple[Sent, ...]:
+    """From receiver, row power over P, SNR and PSR of every arm; those that are noticeably off."""
+    known: dict[str, list[tuple[float, float | None, float | None]]] = {}
+    for receiver, ratio, snr_db, psr_db in arms:
+        if ratio:
+            known.setdefault(receiver, []).append((ratio, snr_db, psr_db))
+    found = []
+    for receiver, rows in known.items():
+        mean_db = float(units.db(sum(ratio for ratio, _, _ in rows) / len(rows)))
+        if abs(mean_db) >= NOTICEABLE_DB:
+            _, snr_db, psr_db = rows[-1]
+            found.append(Sent(receiver=receiver, ratio_db=mean_db, snr_db=snr_db, psr_db=psr_db))
+    return tuple(found)
+
+
+def _kind_of(name: str) -> str:
+    """``mnist5k (test)`` → ``mnist``: the data set without size and split."""
+    told = re.search(r"calibrated on (.*)\)", name)
+    bare = (told.group(1) if told else name).partition(" (")[0].strip().lower()
+    return re.sub(r"[-_]?\d+k?$", "", bare)
+
+
+# --- in words -----------------------------------------------------------------------------------
+
+
+def about_powers(found: Sequence[Sent]) -> list[str]:
+    """One sentence about all receivers, with both figures."""
+    if not found:
+        return []
+    told = []
+    for one in found:
+        ways = []
+        if one.snr_db is not None:
+            by_sent = fixed(one.snr_db + one.ratio_db, 1)
+            ways.append(f"an SNR of {fixed(one.snr_db, 1)} dB is {by_sent} dB")
+        if one.psr_db is not None:
+            by_sent = fixed(one.psr_db - one.ratio_db, 1)
+            ways.append(f"a PSR of {fixed(one.psr_db, 1)} dB is {by_sent} dB")
+        told.append(
+            f"{one.receiver} {one.ratio_db:+.1f} dB" + (f" ({', '.join(ways)})" if ways else "")
+        )
+    return [
+        "What was sent has another mean power than the P of the codecs' cards, by which SNR and PSR"
+        f" are told: {'; '.join(told)}."
+    ]
+
+
+def about_trunks(found: Sequence[Trunk]) -> list[str]:
+    """Warn of metrics and losses that look at images of another kind than their classifier knows.
+
+    One sentence per classifier.
+    """
+    groups: dict[tuple[str, str, str], list[Trunk]] = {}
+    for one in found:
+        if one.foreign:
+            groups.setdefault((one.weights, one.data, one.sent), []).append(one)
+    return [
+        f"{_listed([one.user for one in own])} {'looks' if len(own) == 1 else 'look'} through"
+        f" {weights}, a classifier trained on {data}, at images of {sent}: {_remedy(own)}."
+        for (weights, data, sent), own in groups.items()
+    ]
+
+
+def _remedy(found: Sequence[Trunk]) -> str:
+    remedies = []
+    if not all(one.adversary for one in found):
+        remedies.append("name one trained on these (weights), or read other metrics")
+    if any(one.adversary for one in found):
+        remedies.append("attack by another loss")
+    return "; ".join(remedies)
+
+
+def _listed(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def whose_trunks(found: Sequence[Trunk]) -> str | None:
+    """Say whose trunk every metric uses, and every loss; None where none uses one."""
+    told = [f"{one.user} by {one.weights} (trained on {one.data})" for one in found]
+    return f"classifiers: {', '.join(told)}" if told else None

@@ -1,0 +1,91 @@
+"""How swept keys and values are written, for summaries and views alike; loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from channelsim.support.errors import InputError
+
+
+def scenario_of(header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The resolved scenario; stages of the user's own with the name and budget they declare.
+
+    A file that names a class by ``use:`` need not say either.
+    """
+    scenario = header.get("scenario")
+    if not isinstance(scenario, Mapping):
+        return {}
+    own, path = header.get("own_stages"), scenario.get("path")
+    if not own or not isinstance(path, list):
+        return scenario
+    told = [
+        {**stage, **own.get(str(place), {})} if isinstance(stage, Mapping) else stage
+        for place, stage in enumerate(path)
+    ]
+    return {**scenario, "path": told}
+
+
+def primary_metric(header: Mapping[str, Any]) -> str:
+    """Which metric receivers are compared by: ``primary`` of the scenario, else the first."""
+    named, metrics = scenario_of(header).get("primary"), list(header["metrics"])
+    if named and named not in metrics:
+        raise InputError(
+            f"the header names {named!r:.40} as its primary metric, which was not measured: it is"
+            " damaged"
+        )
+    return str(named or next(iter(metrics), ""))
+
+
+def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
+    """Return the one swept key that is a budget's epsilon; None where there are none or several."""
+    keys = [key for key in swept_keys if key.endswith("budget.epsilon")]
+    return keys[0] if len(keys) == 1 else None
+
+
+def in_decibels(scenario: Any, epsilon_key: str) -> bool:
+    """Whether the swept epsilon belongs to a budget in dB, by the resolved scenario's path."""
+    owner = epsilon_key.removesuffix(".budget.epsilon")
+    stages = scenario.get("path", []) if isinstance(scenario, Mapping) else []
+    for place, stage in enumerate(stages):
+        if not isinstance(stage, Mapping):
+            continue
+        names = {stage.get("name"), stage.get("kind"), f"path[{place}]", f"path.{place}"}
+        if owner in names and isinstance(stage.get("budget"), Mapping):
+            return bool(stage["budget"].get("norm") == "psr_db")
+    return False
+
+
+def short_names(
+    swept_keys: Sequence[str], epsilon_key: str | None, epsilon_in_db: bool
+) -> dict[str, str]:
+    """Return ε for the budget (of several: whose), else the shortest ending that is unique."""
+    short: dict[str, str] = {}
+    for key in swept_keys:
+        words = key.split(".")
+        others = [other.split(".") for other in swept_keys if other != key]
+        length = 2 if words[-1].isdigit() else 1  # path.0
+        while length < len(words) and any(o[-length:] == words[-length:] for o in others):
+            length += 1
+        short[key] = ".".join(words[-length:])
+        if length > 1 and words[-2:] == ["budget", "epsilon"]:
+            short[key] = f"{'.'.join(words[:-2])} ε"
+    if epsilon_key is not None:
+        short[epsilon_key] = "ε dB" if epsilon_in_db else "ε"
+    return short
+
+
+def number(value: Any) -> str:
+    """Return a swept value as a reader would write it; a part by its name, else by its kind."""
+    if isinstance(value, Mapping):
+        if name := value.get("name"):
+            return str(name)
+        keys = [f"{key}: {number(inner)}" for key, inner in value.items() if key != "kind"]
+        kind, told = value.get("kind", ""), ", ".join(keys)
+        return f"{kind} ({told})" if kind and told else str(kind or f"{{{told}}}")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def fixed(value: float, digits: int) -> str:
+    """Return a number with fixed decimals, and never a negative zero."""
+    return f"{value:z.{digits}f}"

@@ -1,0 +1,201 @@
+"""What the bootstrap resamples: images, or where the channel remembers, neighbours in time.
+
+A message is an observation of its image and of the channel. Where the channel forgets between
+messages, those that carry one image are resampled together, and no others. Where it does not, the
+unit is one of three:
+
+* a **stretch** of simulated time: all messages that arrived in it. Its length is the longest memory
+  in the run's header (``memory_s``), or a few times that where messages wait.
+* a **run of messages**, where they wait for so long that the time of arrival does not tell which
+  fade they met: they still cross the channel in order, or nearly. And where transmitters contend:
+  collisions and backlogs are shared by neighbours.
+* a **run of images**, where images are sent again and again: the messages of some consecutive
+  images, from every time they come, so that neither a fade nor an image is in two cells (but at
+  their borders). Where a run long enough leaves hardly any, the unit is one of the other two, and
+  intervals speak of these images alone.
+
+All three are neighbours in the order of messages, the same in all arms, so everything stays paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from channelsim.analysis import intervals
+from channelsim.contracts.records import Ints
+from channelsim.support import time_blocks as stretches
+
+if TYPE_CHECKING:
+    from channelsim.contracts.records import ArmRecord
+    from channelsim.ledger import Ledger
+
+_LOOKED_AT = 2**17  # ours: the pace of an arm is read from so many messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampled:
+    """The unit of resampling in words.
+
+    ``kind``: ``image``, ``stretch`` (of ``length_s`` [s]) or ``run`` (of ``run`` consecutive
+    messages, or images). ``given_images``: whether images are sent repeatedly and nevertheless not
+    resampled, so that intervals speak of these alone.
+    """
+
+    kind: Literal["image", "stretch", "run"] = "image"
+    length_s: float = 0.0
+    run: int = 1
+    of_images: bool = False
+    given_images: bool = False
+
+    @property
+    def in_time(self) -> bool:
+        """Whether neighbours in time are resampled together."""
+        return self.kind != "image"
+
+    def named(self, number: int) -> str:
+        """So many of them: ``12 stretches of 3 s``."""
+        if self.kind == "stretch":
+            return f"{number:,} stretch{'' if number == 1 else 'es'} of {self.length_s:g} s"
+        many = "" if number == 1 else "s"
+        if self.kind == "run":
+            return (
+                f"{number:,} run{many} of {self.run:,} {'images' if self.of_images else 'messages'}"
+            )
+        return f"{number:,} image{many}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unit:
+    """Which cell every message of a run is in.
+
+    ``images``: how many different ones the messages carry (message i: image i mod that number).
+    ``starts``: the first message (or image) of every stretch or run, ascending; None where the
+    unit is the image.
+    """
+
+    images: int
+    seed: int
+    what: Resampled = field(default_factory=Resampled)
+    starts: Ints | None = None
+
+    def size(self, most: int | None = None) -> int:
+        """How many cells there are, at most ``most`` (default: `intervals.CELLS`)."""
+        most = intervals.CELLS if most is None else most
+        return min(self.images if self.starts is None else len(self.starts), most)
+
+    def cells(self, message: Ints, most: int | None = None) -> Ints:
+        """The cell of each message, [N]: below `size`, and neighbours in time stay neighbours."""
+        if self.starts is None:
+            return intervals.cell_of(message % self.images, self.images, self.seed, most)
+        key = message % self.images if self.what.of_images else message
+        place = np.searchsorted(self.starts, key, side="right") - 1
+        found: Ints = place.clip(0) * self.size(most) // len(self.starts)
+        return found
+
+
+def by_image(header: Mapping[str, Any]) -> Unit:
+    """Every image for itself: right where the channel forgets, and for plain means anywhere."""
+    count = int(header["count"])
+    images = min(count, int(header.get("calibration", {}).get("images", count)))
+    return Unit(images=images, seed=int(header["seed"]))
+
+
+def unit_of(ledger: Ledger, header: Mapping[str, Any], arms: Sequence[ArmRecord]) -> Unit:
+    """The unit for all arms of a run, as far as it has come."""
+    alone, count = by_image(header), int(header["count"])
+    memory_s = [float(one) for one in header.get("memory_s", ())]
+    contended, airtime_s = bool(header.get("contended")), float(header.get("airtime_s", 0.0))
+    pace = _pace(ledger, count, arms) if memory_s or contended else None
+    if pace is None:
+        return alone
+    chosen = stretches.plan(
+        memory_s,
+        gap_s=pace.gap_s,
+        # A symbol crosses half an airtime after its codeword began, on average.
+        wait_s=pace.wait_s + airtime_s / 2,
+        reach_s=pace.reach_s + airtime_s,
+        count=count,
+        images=alone.images,
+        contended=contended,
+    )
+    if chosen is None:
+        return alone
+    if chosen.kind == "stretch":
+        return _in_stretches(alone, ledger, count, arms, max(memory_s), chosen.many)
+    of_images = chosen.kind == "images"
+    total = alone.images if of_images else count
+    run = max(chosen.many, math.ceil(total / intervals.CELLS))
+    given = alone.images < count and not of_images
+    what = Resampled(kind="run", run=run, of_images=of_images, given_images=given)
+    return replace(alone, what=what, starts=np.arange(0, total, run, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Of the arm where each is worst [s]: mean time between messages, waiting, and overtaking."""
+
+    gap_s: float
+    wait_s: float
+    reach_s: float
+
+
+def _pace(ledger: Ledger, count: int, arms: Sequence[ArmRecord]) -> _Pace | None:
+    """None as long as no arm has two messages."""
+    found = []
+    for arm in arms:
+        rows = ledger.rows(
+            "SELECT transmission, sent_s, done_s FROM transmission WHERE transmission >= ?"
+            " AND transmission < ? ORDER BY transmission LIMIT ?",
+            (arm.arm * count, (arm.arm + 1) * count, _LOOKED_AT),
+        )
+        number, sent, done = np.array(list(rows), dtype=np.float64).reshape(-1, 3).T
+        if len(number) < 2:
+            continue
+        gap = float(np.ptp(done) / np.ptp(number))
+        took = done - sent
+        rank = np.argsort(np.argsort(done, kind="stable"), kind="stable")
+        overtaken = np.abs(rank - np.arange(len(rank))).mean()
+        found.append((gap, float(took.mean() - took.min()), float(overtaken) * gap))
+    if not found:
+        return None
+    gaps, waits, reaches = zip(*found, strict=True)
+    return _Pace(min(gaps), max(waits), max(reaches))
+
+
+def _in_stretches(
+    alone: Unit,
+    ledger: Ledger,
+    count: int,
+    arms: Sequence[ArmRecord],
+    memory_s: float,
+    many: int,
+) -> Unit:
+    """Stretches of ``many`` memories, or more where that would be more than `intervals.CELLS`."""
+    last_s = next(ledger.rows("SELECT MAX(sent_s) FROM transmission"))[0]
+    number = int(stretches.numbered(np.array([last_s]), memory_s)[0]) + 1
+    many = max(many, math.ceil(number / intervals.CELLS))
+    # Messages arrive in the order of their numbers, at the same times in all arms.
+    firsts: dict[int, int] = {}
+    for arm in arms:
+        rows = ledger.rows(
+            f"SELECT {stretches.numbered_in_sql('sent_s', memory_s)} / :many,"
+            " MIN(transmission) - :first, COUNT(*) FROM transmission"
+            " WHERE transmission >= :first AND transmission < :first + :count GROUP BY 1",
+            {"many": many, "first": arm.arm * count, "count": count},
+        )
+        settled = 0
+        for stretch, first, messages in rows:
+            firsts[stretch] = min(first, firsts.get(stretch, first))
+            settled += messages
+        if settled == count:  # no other arm knows more
+            break
+    if len(firsts) == count:
+        return alone
+    what = Resampled(kind="stretch", length_s=many * memory_s, given_images=alone.images < count)
+    starts = np.array(sorted(firsts.values()), dtype=np.int64)
+    return replace(alone, what=what, starts=starts)

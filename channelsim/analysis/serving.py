@@ -1,0 +1,270 @@
+"""Who serves the user best, in words: what the primary family allows to be said, and no more.
+
+Sentences follow the intervals that hold together. They speak of *these weights*: one checkpoint is
+not the method that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from channelsim.analysis.family import Difference, Over, PrimaryFamily, unsure
+from channelsim.analysis.findings import place, places
+from channelsim.analysis.summary import Summary
+from channelsim.analysis.written import decimals, spread
+
+SECONDARY = "secondary, unadjusted"
+_SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
+_MOST_DIGITS = 9  # of what is sure and tiny
+_MOST = 3  # ours: of more values or points that differ in what is said the rest is counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Points at which one and the same thing may be said.
+
+    ``best``: who surely serves the user better than everybody else there; None if nobody.
+    ``first``: who does so at equal budget; another than ``best`` only where the two readings of the
+    budget disagree. ``useful``: whether anybody serves the user better than a mean image would.
+    ``unbeaten``: whom nobody surely beats there. ``closest``: of every point the
+    difference to whoever comes closest to ``first``.
+    """
+
+    best: str | None
+    first: str | None
+    useful: bool
+    points: tuple[Mapping[str, Any], ...]
+    unbeaten: tuple[str, ...]
+    closest: tuple[Difference, ...]
+
+
+def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
+    """Who is best where: points of the same answer together, in the order of the sweep."""
+    alike: dict[tuple[str | None, str | None, bool, tuple[str, ...]], list[Mapping[str, Any]]] = {}
+    for swept in family.points:
+        useful = not all(family.is_useless(name, swept) for name in family.receivers)
+        best, first = family.best_at(swept), family.ahead_at(swept)
+        key = (best, first, useful, family.unbeaten_at(swept) if useful else ())
+        alike.setdefault(key, []).append(swept)
+    found = []
+    for (best, first, useful, unbeaten), points in alike.items():
+        closest = []
+        for swept in points if first is not None else ():
+            closest.append(_closest(family.at(swept), first))
+        found.append(
+            Standing(
+                best=best,
+                first=first,
+                useful=useful,
+                points=tuple(points),
+                unbeaten=unbeaten,
+                closest=tuple(closest),
+            )
+        )
+    return tuple(found)
+
+
+def who_serves_best(summary: Summary) -> list[str]:
+    """Who serves the user best, where, by how much, and how surely; empty of one receiver."""
+    family = summary.primary
+    if family is None:
+        return []
+    metric = f"{family.metric} against the source"
+    if family.higher_is_better is None:
+        return [
+            f"By {metric} nobody is called best: whether more or less of it is better is not known;"
+            " `primary:` names another metric."
+        ]
+    if all(map(unsure, family.members)):
+        why = "a single unit was observed" if family.units == 1 else "differences are not finite"
+        return [f"By {metric} nobody is called best: {why}, so there are no intervals."]
+    found = standings(family)
+    said = _at_points(summary, family, found, metric)
+    said += _over_budget(summary, family)
+    said += _of_power(summary, family)
+    return [*said, _how_surely(family, found)]
+
+
+# --- at points ----------------------------------------------------------------------------------
+
+
+def _at_points(
+    summary: Summary, family: PrimaryFamily, found: Sequence[Standing], metric: str
+) -> list[str]:
+    if len(found) == 1 and (name := found[0].best) is not None:
+        every = "" if len(family.points) == 1 else " at every point"
+        return [f"{name} serves the user best{every}: its {_margin(summary, family, found[0])}."]
+    told = [
+        f"{one.best}{_where(summary, one.points)}, its {_margin(summary, family, one)}"
+        for one in found
+        if one.best is not None
+    ]
+    open_points = [one for one in found if one.best is None]
+    reasons = []
+    for one in open_points[:_MOST]:
+        where = ":" if len(found) == 1 else f"{_where(summary, one.points)}, where"
+        reasons.append(f"{where} {_why_nobody(one)}")
+    if more := sum(len(one.points) for one in open_points[_MOST:]):
+        reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
+    listed = [f"By {metric}, best for the user: {'; '.join(told)}."] if told else []
+    if reasons:
+        start = "Nobody is best" if told else f"By {metric} nobody is best for the user"
+        listed.append(f"{start}{';'.join(reasons)}.")
+    return listed
+
+
+def _why_nobody(one: Standing) -> str:
+    if one.first is not None:
+        return f"{one.first} is ahead of all others, but equal ε and equal PSR do not agree"
+    if not one.useful:
+        return "the data set's mean image would serve as well"
+    if len(one.unbeaten) > 1:
+        return f"{_listed(one.unbeaten)} are not told apart"
+    return "nobody is told apart from all others"
+
+
+def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
+    """``mse is lower than that of kld, who comes next, by 0.010 [0.009, 0.011]``."""
+    low, high = (pick(one.closest, key=lambda d: d.ahead().value) for pick in (min, max))
+    nexts = list(dict.fromkeys(d.worse or "" for d in one.closest))
+    text = f"{family.metric} is {_side(family)} than that of {' or '.join(nexts)}"
+    if len(family.receivers) > 2:
+        text += ", who come next" if len(nexts) > 1 else ", who comes next"
+    amounts = [low] if low is high else [low, high]
+    several = len(one.closest) > 1
+    told = [
+        _amount(family, d) + (f" ({place(summary, d.swept)})" if several else "") for d in amounts
+    ]
+    return f"{text}, by {' to '.join(told)}"
+
+
+def _side(family: PrimaryFamily) -> str:
+    return "higher" if family.higher_is_better else "lower"
+
+
+def _closest(found: Sequence[Difference], name: str | None) -> Difference:
+    """Of one receiver's differences the smallest."""
+    own = [one for one in found if name in (one.first, one.second)]
+    return min(own, key=lambda one: one.ahead().value)
+
+
+def _amount(family: PrimaryFamily, one: Difference) -> str:
+    ahead = one.ahead()
+    digits = decimals([ahead])
+    while digits < _MOST_DIGITS and ahead.low > 0 and round(ahead.low, digits) == 0:
+        digits += 1  # an interval without 0 does not end at "0.00"
+    text = spread(ahead, digits)
+    return f"{text} {family.unit}" if family.unit else text
+
+
+# --- over a swept budget ------------------------------------------------------------------------
+
+
+_OVER: Mapping[Over, str] = {"epsilon": "equal ε", "psr": "equal PSR"}
+
+
+def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
+    """What areas against the source say, under each reading, of each value of the other keys."""
+    alike: dict[tuple[tuple[Over, str | None], ...], list[Mapping[str, Any]]] = {}
+    for fixed in family.fixed():
+        alike.setdefault(tuple(family.readings(fixed).items()), []).append(fixed)
+    listed = []
+    for readings, where in alike.items():
+        text = _of_readings(family, dict(readings), where)
+        if len(alike) == 1:
+            listed.append(f"On average over the swept budget, {text}.")
+            continue
+        some = "; ".join(place(summary, fixed) for fixed in where[:_MOST])
+        some += f" and {len(where) - _MOST} more" if len(where) > _MOST else ""
+        listed.append(f"On average over the swept budget, with {some}: {text}.")
+    return listed
+
+
+def _of_readings(
+    family: PrimaryFamily,
+    readings: Mapping[Over, str | None],
+    where: Sequence[Mapping[str, Any]],
+) -> str:
+    areas = [one for fixed in where for one in family.areas_at(fixed)]
+    own = {over: [one for one in areas if one.over == over] for over in readings}
+    (name, *others) = dict.fromkeys(readings.values())
+    if others or name is None:
+        told = []
+        for reading, ahead in readings.items():
+            tied = family.unbeaten(own[reading])
+            result = "nobody is ahead of all others"
+            if ahead is not None:
+                result = f"{ahead} is ahead of all others"
+            elif len(tied) > 1:
+                result = f"{_listed(tied)} are not told apart"
+            told.append(f"at {_OVER[reading]} {result}")
+        text = ", ".join(told)
+        return f"{text}: the readings differ, so nobody is called best" if others else text
+    over = " and ".join(f"at {_OVER[one]}" for one in readings)
+    amounts = " and ".join(_amount(family, _closest(own[one], name)) for one in readings)
+    least = " at least" if len(where) > 1 else ""
+    side = f"its {family.metric} is {_side(family)} by{least} {amounts}"
+    return f"{over}, {name} serves the user best: {side}"
+
+
+def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
+    """Say where one budget was another power to every receiver, and no reading corrects it."""
+    if summary.epsilon_key is not None and any(one.over == "psr" for one in family.areas):
+        return []
+    apart = 0.0
+    for swept in family.points:
+        powers = [
+            point.psr_db
+            for point in summary.points
+            if point.swept == swept and point.psr_db is not None
+        ]
+        if len(powers) > 1:
+            apart = max(apart, max(powers) - min(powers))
+    if apart <= _SAME_DB:
+        return []
+    return [
+        f"At equal budget receivers met powers up to {apart:.1f} dB apart (PSR); sweep the budget"
+        " to compare them at equal power too."
+    ]
+
+
+# --- how surely ---------------------------------------------------------------------------------
+
+
+def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
+    pairs, points = len(family.receivers), len(family.points)
+    pairs = pairs * (pairs - 1) // 2
+    many = f"{pairs} pair{'' if pairs == 1 else 's'}"
+    many += f" × {points} point{'' if points == 1 else 's'}" if points > 1 else ""
+    text = f"Of these weights, not of the methods that made them; 95 % intervals hold for {many}"
+    text += " together (max-t)"
+    text += ", those over the budget by themselves" if family.areas else ""
+    claimed = [
+        one.holm_p
+        for standing in found
+        for swept in standing.points
+        for one in family.at(swept)
+        if standing.best is not None and standing.best in (one.first, one.second)
+    ]
+    if claimed:
+        text += f", Holm's p {_p(max(claimed))}"
+    return text + "."
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"≤ {value:.2g}"
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+def _where(summary: Summary, points: Sequence[Mapping[str, Any]]) -> str:
+    """`` at ε = 0.1, 0.3 … 0.6``."""
+    anyone = summary.of(summary.receivers[0])
+    return places(summary, [point for point in anyone if dict(point.swept) in points])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

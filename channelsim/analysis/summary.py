@@ -1,0 +1,210 @@
+"""What a run found, in numbers with intervals: per receiver and sweep point, and per curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from channelsim.analysis.aims import aim_of
+from channelsim.analysis.areas import Area
+from channelsim.analysis.cells import read_arm
+from channelsim.analysis.coverage import Coverage, coverages
+from channelsim.analysis.curves import CurveCells, across_receivers, areas_of, counts_bits
+from channelsim.analysis.family import PrimaryFamily
+from channelsim.analysis.foreign import Sent, Trunk, powers, trunks
+from channelsim.analysis.intervals import Resampler, ends
+from channelsim.analysis.larger import Envelope, Reversal, envelopes, objectives, reversals
+from channelsim.analysis.names import epsilon_key_of, in_decibels, primary_metric, scenario_of
+from channelsim.analysis.orders import Comparison, compare
+from channelsim.analysis.points import Point, flat, read_point
+from channelsim.analysis.primary import SourceCells, primary_family
+from channelsim.analysis.resampling import Resampled, unit_of
+from channelsim.analysis.success import SideBySide, successes
+from channelsim.analysis.timeline import Timeline, timelines
+from channelsim.contracts.promises import of_header, weakened
+from channelsim.metrics.scales import damage_metric, scale_of
+
+if TYPE_CHECKING:
+    from channelsim.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Everything a table or a plot of one run needs.
+
+    ``primary_metric``: by which receivers are compared for the user; ``primary``: how, and who is
+    best (`family`); None of one receiver. Everything else is secondary: intervals and p of one
+    thing at a time. ``points`` in arm order; ``areas`` at equal ε where exactly one swept key is a
+    budget's epsilon (``epsilon_key``), and then ``comparisons``: the same at equal PSR, and the
+    receivers' order under both readings. ``coverages``: what detectors are worth, per arm that has
+    one; ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
+    always shows the data set's mean image, per metric against the source; the sanity row of every
+    table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
+    and not noise of the same power. ``resampled``: the unit that intervals resample. They are BCa
+    bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
+    same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
+    one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
+    promise about bits does not hold where the run was computed, in sentences. ``successes``:
+    receivers compared by their goals' criterion. ``reversals``: where a larger budget did less for
+    the attack's own objective; ``envelopes``: of those curves. ``trunks``: the classifiers behind
+    metrics; ``powers``: of receivers that were sent noticeably more or less than their card's P.
+    ``scales``: what the header keeps of metrics of the user's own, see `scale_of`.
+    """
+
+    title: str
+    seed: int
+    count: int
+    metrics: tuple[str, ...]
+    receivers: tuple[str, ...]
+    swept_keys: tuple[str, ...]
+    epsilon_key: str | None
+    epsilon_in_db: bool
+    control: bool
+    gain_metric: str | None
+    points: tuple[Point, ...]
+    areas: tuple[Area, ...] = field(default_factory=tuple)
+    comparisons: tuple[Comparison, ...] = field(default_factory=tuple)
+    constant_image: Mapping[str, float] = field(default_factory=dict)
+    coverages: tuple[Coverage, ...] = field(default_factory=tuple)
+    timelines: tuple[Timeline, ...] = field(default_factory=tuple)
+    in_bits: bool = False
+    resampled: Resampled = field(default_factory=Resampled)
+    shared_paths: tuple[tuple[str, ...], ...] = ()
+    weakened: tuple[str, ...] = ()
+    successes: tuple[SideBySide, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+    powers: tuple[Sent, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
+    envelopes: tuple[Envelope, ...] = ()
+    primary_metric: str = ""
+    primary: PrimaryFamily | None = None
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, receiver: str) -> tuple[Point, ...]:
+        """Return the points of one receiver, in arm order."""
+        return tuple(point for point in self.points if point.receiver == receiver)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every transmission of every arm is settled."""
+        return all(point.n == point.expected for point in self.points)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per point (``pandas.DataFrame(summary.rows())``)."""
+        return [flat(point) for point in self.points]
+
+    def area_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per area and reading: ``at`` is ``epsilon`` or ``psr``.
+
+        ``start``, ``end``: of ε, or of relative amplitude (the PSR is 20·log₁₀ of it).
+        """
+        rows = [("epsilon", area) for area in self.areas]
+        rows += [("psr", area) for one in self.comparisons for area in one.areas]
+        return [_flat_area(at, area) for at, area in rows]
+
+    def coverage_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per arm with a detector: its errors, areas and risks."""
+        return [one.row() for one in self.coverages]
+
+    def envelope_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per budget of every curve in which a larger one did less."""
+        return [one.row() for one in self.envelopes]
+
+    def timeline_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per arm and bin of simulated time."""
+        return [row for one in self.timelines for row in one.rows()]
+
+
+def summarise(ledger: Ledger, clip: bool = False) -> Summary:
+    """Summarise a ledger, finished or not; ``clip`` as in `areas.area`."""
+    header, arms = ledger.header(), ledger.arms()
+    tried = of_header(header)
+    unit = unit_of(ledger, header, arms)
+    resampler = _resamplers(int(header["seed"]), unit.what.in_time)
+    epsilon_key = epsilon_key_of(header["swept_keys"])
+    told = header.get("scales", {})
+    scales = [scale_of(name, told) for name in header["metrics"]]
+    points, curves, columns, judged = [], {}, [], []
+    metric, mean_image = primary_metric(header), _mean_image(header)
+    for arm in arms:
+        aim = aim_of(scenario_of(header), arm.swept)
+        towards = aim.metric(header["metrics"], damage_metric(header["metrics"], told))
+        cells = read_arm(ledger, header, arm.arm, unit, towards)
+        points.append(read_point(arm, cells, header, resampler, aim, towards))
+        judged.append((arm, cells.only(objectives(header["metrics"])), aim))
+        if cells.messages:
+            columns.append(SourceCells(arm, cells, metric))
+        if epsilon_key is not None and cells.messages:
+            curves[arm.arm] = CurveCells(arm, cells, scales)
+    met, beside = successes(ledger, header, [(arm, aim) for arm, _, aim in judged], unit)
+    points = [replace(point, success=met.get(point.arm)) for point in points]
+    in_db = epsilon_key is not None and in_decibels(scenario_of(header), epsilon_key)
+    measured = list(curves.values())
+    groups = across_receivers(measured, epsilon_key or "", resampler)
+    family = primary_family(
+        columns,
+        groups,
+        scale_of(metric, told),
+        epsilon_key=epsilon_key,
+        in_db=in_db,
+        mean_image=mean_image.get(metric),
+        resampler=resampler,
+    )
+    turned = reversals(judged, header, epsilon_key, resampler)
+    return Summary(
+        title=str(header["title"]),
+        constant_image=mean_image,
+        seed=int(header["seed"]),
+        count=int(header["count"]),
+        metrics=tuple(header["metrics"]),
+        receivers=tuple(dict.fromkeys(arm.receiver for arm in arms)),
+        swept_keys=tuple(header["swept_keys"]),
+        epsilon_key=epsilon_key,
+        epsilon_in_db=in_db,
+        control=bool(header["control"]),
+        gain_metric=damage_metric(header["metrics"], told) if header["control"] else None,
+        scales=told,
+        points=tuple(points),
+        areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
+        comparisons=compare(groups, scales, in_db, clip, family),
+        coverages=coverages(
+            ledger, header, arms, _resamplers(int(header["seed"]), unit.what.in_time), unit
+        ),
+        timelines=timelines(ledger, header, arms),
+        in_bits=counts_bits(scenario_of(header)),
+        resampled=unit.what,
+        shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
+        weakened=() if tried is None else tuple(weakened(tried)),
+        successes=beside,
+        trunks=trunks(header),
+        powers=powers((p.receiver, p.row_power, p.snr_db, p.psr_db) for p in points),
+        reversals=turned,
+        envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
+        primary_metric=metric,
+        primary=family,
+    )
+
+
+def _mean_image(header: Mapping[str, Any]) -> dict[str, float]:
+    return dict(header.get("calibration", {}).get("constant_image", {}))
+
+
+def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:
+    """Draws by number of cells; arms over equally many messages share theirs."""
+    known: dict[int, Resampler] = {}
+
+    def of(cells: int) -> Resampler:
+        if cells not in known:
+            known.clear()  # an unfinished run may have a different number in every arm
+            known[cells] = Resampler(cells, seed, in_time=in_time)
+        return known[cells]
+
+    return of
+
+
+def _flat_area(at: str, area: Area) -> dict[str, Any]:
+    row: dict[str, Any] = {"at": at, "receiver": area.receiver, "metric": area.metric}
+    row |= {**area.fixed, "line": area.line, "start": area.start, "end": area.end}
+    row |= {"points": area.points, "flags": "; ".join(area.flags)}
+    return row | ends("aaddc", area.raw) | ends("naaddc", area.normalised)

@@ -1,0 +1,1 @@
+"""What a part is, and what travels between parts: contracts, rows, keys, events, the header."""

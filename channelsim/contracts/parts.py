@@ -1,0 +1,362 @@
+"""The contracts of every part, on one page.
+
+A part is configuration: a frozen, keyword-only dataclass, validated once, whose fields are the
+keys a scenario file may use. Its public call is final and lives here (shape, dtype, finiteness,
+budget); an author writes the one method that is abstract. Values that may differ from row to row
+are declared in ``columns`` (column name → field, dotted if nested) and read as ``rows[name]``;
+all other fields must be equal for rows to share a batch. Adversaries have a page of their own:
+`threat`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, final
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import (
+    AllowInfNan,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+)
+from pydantic.dataclasses import dataclass as _pydantic_dataclass
+from torch import Tensor, nn
+
+from channelsim.contracts import own_code
+from channelsim.contracts.rows import Channel, Rows
+from channelsim.support import units
+from channelsim.support.errors import InputError
+from channelsim.support.files import written_name
+
+# Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
+Decibels = Annotated[float, Strict(), AllowInfNan(False), Ge(-300), Le(300)]
+NonNegative = Annotated[float, Strict(), AllowInfNan(False), Ge(0)]
+Positive = Annotated[float, Strict(), AllowInfNan(False), Gt(0)]
+Fraction = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1)]
+OpenFraction = Annotated[float, Strict(), AllowInfNan(False), Gt(0), Lt(1)]
+Whole = Annotated[int, Strict(), Ge(0)]
+Count = Annotated[int, Strict(), Ge(1)]
+Flag = Annotated[bool, Strict()]
+
+
+def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str | Path) or not isinstance(info.context, Mapping):
+        return value
+    try:
+        file = written_name(value)
+    except InputError as error:
+        raise ValueError(error.message) from None
+    # Absolute, so that a header means the same file from any working folder.
+    return Path(info.context.get("folder") or Path.cwd()) / file
+
+
+# A file to read; a relative path in a scenario file means beside that file.
+InputFile = Annotated[Path, BeforeValidator(_beside_the_scenario)]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
+def part(cls: type[T]) -> type[T]:
+    """Make a class a part: frozen, keyword-only, unknown fields forbidden, validated once."""
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return _pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+
+
+class Part:
+    """Anything a scenario names by ``kind``."""
+
+    kind: ClassVar[str] = ""
+    columns: ClassVar[Mapping[str, str]] = {}
+
+    def column_values(self) -> dict[str, float]:
+        """Return the declared columns with this part's values for them; NaN for None."""
+        values = {}
+        for column, path in self.columns.items():
+            value: Any = self
+            for step in path.split("."):
+                value = getattr(value, step)
+            values[column] = float("nan") if value is None else float(value)
+        return values
+
+
+# --- codecs -------------------------------------------------------------------------------------
+
+
+class Codec(Part, ABC):
+    """A transmitter's encoder and a receiver's decoder around one torch module.
+
+    encode: image [N, C, H, W], float32 in [0, 1] → latent [N, K] real values;
+    decode: latent [N, K] → image [N, C, H, W]. ``network.encode(x)`` returns the latent, or a pair
+    (mean, standard deviation) for a variational codec; ``network.decode(z)`` returns the image.
+    The network must be in eval mode, ask no parameter gradients, and never couple rows.
+    """
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The module, built or loaded once (use ``functools.cached_property``)."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+
+    @property
+    @abstractmethod
+    def latent_size(self) -> int:
+        """K, the number of real values sent; two make one complex channel symbol."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known about the codec: ``transmit_power``, ``latent_mean``… (may be empty)."""
+        return {}
+
+    @final
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean [N, K] and, for a variational codec, standard deviation [N, K].
+
+        Differentiable where the images ask for gradients.
+        """
+        _expect(self, "encode", "images", images, (len(images), *self.image_shape))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
+            answer = self._asked("encode", images=images)
+        mean, std = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
+        self._answered("encode", mean, (len(images), self.latent_size))
+        if std is not None:
+            self._answered("encode", std, (len(images), self.latent_size))
+        return mean, std
+
+    @final
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Latent [N, K]: the mean, or mean + std·noise where standard normal noise is given."""
+        mean, std = self.posterior(images)
+        return mean if noise is None or std is None else mean + std * noise
+
+    @final
+    def decode(self, latent: Tensor) -> Tensor:
+        """Image [N, C, H, W]; differentiable with respect to the latent."""
+        _expect(self, "decode", "latents", latent, (len(latent), self.latent_size))
+        image: Tensor = self._asked("decode", latent=latent)
+        self._answered("decode", image, (len(latent), *self.image_shape))
+        return image
+
+    @property
+    def title(self) -> str:
+        """What errors call it."""
+        return f"codec {self.kind}"
+
+    def _asked(self, verb: str, **given: Tensor) -> Any:
+        network, label = self.network, f"{self.title}: {verb}"
+        owner = self if own_code.is_foreign(type(self)) else network
+        return own_code.asked(label, owner, getattr(network, verb), **given)
+
+    def _answered(self, verb: str, given: Any, shape: tuple[int, ...]) -> None:
+        _expect_answer(f"{self.title}: {verb}", given, shape)
+        # An attack may step anywhere and looks after non-finite values itself.
+        if not given.requires_grad:
+            own_code.require_finite(f"{self.title}: {verb}", given)
+
+
+def _expect(codec: Codec, verb: str, what: str, given: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(given.shape) != shape:
+        raise InputError(
+            f"{codec.title}: {verb} takes {what} of shape {list(shape)},"
+            f" was given {own_code.described(given)}"
+        )
+
+
+def _expect_answer(label: str, given: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(given, Tensor) or tuple(given.shape) != shape:
+        raise InputError(
+            f"{label} must return shape {list(shape)}, returned {own_code.described(given)}"
+        )
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+
+class Stage(Part, ABC):
+    """One thing the signal meets on the wire: ``apply(z [N, K], rows) → [N, K]``.
+
+    ``name`` tells two stages of one kind apart (default: the kind) and keys the stage's random
+    numbers, so that moving a stage in the file changes nobody's draws. ``fades``: whether it leaves
+    a gain on the symbols, for an equaliser to undo.
+    """
+
+    fades: ClassVar[bool] = False
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name in use: as given, else the kind."""
+        return getattr(self, "name", "") or self.kind
+
+    @final
+    def apply(self, signal: Tensor, rows: Rows) -> Tensor:
+        """Pass the signal through; shape and finiteness are checked here."""
+        label = f"stage {self.label}: cross"
+        out: Tensor = own_code.asked(label, self, self.cross, signal=signal, rows=rows)
+        _expect_answer(label, out, tuple(signal.shape))
+        own_code.require_finite(label, out)
+        return out
+
+    @final
+    def foreseen(self, signal: Tensor, rows: Rows) -> Tensor:
+        """`foresee`, whoever wrote it."""
+        label = f"stage {self.label}: foresee"
+        out: Tensor = own_code.asked(label, self, self.foresee, signal=signal, rows=rows)
+        _expect_answer(label, out, tuple(signal.shape))
+        return out
+
+    @abstractmethod
+    def cross(self, signal: Tensor, rows: Rows) -> Tensor:
+        """Author's method: the signal after this stage."""
+
+    def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
+        """How long it remembers [s]; 0 (default): what happens to a codeword is its own affair.
+
+        Simulated time is cut into stretches of this length, beginning at 0, and what happens in one
+        must be independent of what happens in the next, or so nearly that at most a tenth of the
+        variance of a mean over time is due to neighbours (`stretches`). Intervals then resample
+        stretches and not messages. ``symbol_s`` [s]: how long a symbol takes.
+        """
+        return 0.0
+
+    def foresee(self, signal: Tensor, rows: Rows) -> Tensor:
+        """What ``rows.view`` expects this stage to do, [N, K]; differentiable.
+
+        Default: nothing, or where the view imagines draws, what the stage does with those.
+        """
+        if rows.view is None or rows.view.draw is None:
+            return signal
+        return self.cross(signal, rows.imagined())
+
+    @final
+    def left(self, rows: Rows) -> Channel:
+        """`leaves`, whoever wrote it."""
+        label = f"stage {self.label}: leaves"
+        channel = own_code.asked(label, self, self.leaves, rows=rows)
+        if not isinstance(channel, Channel):
+            raise InputError(
+                f"{label} must return a Channel, returned {own_code.described(channel)}"
+            )
+        return channel
+
+    def check_path(self, earlier: Sequence[Stage]) -> None:
+        """Raise an `InputError` where it cannot stand behind these stages; default: anywhere."""
+
+    def leaves(self, rows: Rows) -> Channel:
+        """The channel behind this stage, for those that come after; default: its noise added."""
+        if "snr_db" not in rows.columns:
+            return rows.channel
+        noise, before = units.from_db(-rows["snr_db"].double()), rows.channel.noise
+        return replace(rows.channel, noise=noise if before is None else before + noise)
+
+
+# --- receivers ----------------------------------------------------------------------------------
+
+
+class Detector(Part, ABC):
+    """Decides from the received latent whether to accept; the larger the score, the stranger.
+
+    The threshold is the quantile of scores on the training split, sent through the arm's own
+    channel without adversary, that gives the stated false-alarm rate.
+    """
+
+    false_alarm: float
+
+    @abstractmethod
+    def fit(self, latents: Tensor) -> dict[str, Tensor]:
+        """What to remember about benign received latents [M, K] (stored in the header)."""
+
+    @abstractmethod
+    def score(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """Strangeness of received latents [N, K], shape [N]."""
+
+    @final
+    def fitted(self, latents: Tensor) -> dict[str, Tensor]:
+        """`fit`, whoever wrote it."""
+        label = f"detector {self.kind}: fit"
+        state = own_code.asked(label, self, self.fit, latents=latents)
+        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise InputError(
+                f"{label} must return a dictionary of tensors, returned {own_code.described(state)}"
+            )
+        return state
+
+    @final
+    def scores(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """`score`, whoever wrote it; never NaN."""
+        label = f"detector {self.kind}: score"
+        found: Tensor = own_code.asked(label, self, self.score, latents=latents, state=state)
+        _expect_answer(label, found, (len(latents),))
+        own_code.require_numbers(label, found)
+        return found
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+class Metric(Part, ABC):
+    """A pure function of image and reference, one value per row, with a declared direction.
+
+    ``perfect``: the value of an image against itself, None where that is not finite.
+    ``limit``: the line against which AADDC integrates (Lu & Chen where they state one).
+    ``to_additive`` / ``from_additive``: the domain in which values may be averaged (PSNR: MSE).
+    """
+
+    higher_is_better: ClassVar[bool]
+    perfect: ClassVar[float | None] = None
+    limit: ClassVar[float | None] = None
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What decides the values beside the fields: weights, their ``sha256``… (may be empty).
+
+        Asking for it loads what the metric needs, or says in an `InputError` what is missing.
+        """
+        return {}
+
+    def check_shape(self, image_shape: tuple[int, ...]) -> None:
+        """Raise an `InputError` where images of shape (C, H, W) cannot be measured."""
+
+    @final
+    def __call__(self, images: Tensor, references: Tensor) -> Tensor:
+        """Values [N] for images and references [N, C, H, W] in [0, 1]."""
+        if images.shape != references.shape:
+            raise InputError(
+                f"metric {self.kind}: image {list(images.shape)} and reference"
+                f" {list(references.shape)} differ in shape"
+            )
+        label = f"metric {self.kind}: measure"
+        found: Tensor = own_code.asked(
+            label, self, self.measure, images=images, references=references
+        )
+        _expect_answer(label, found, (len(images),))
+        if own_code.is_foreign(type(self)) and not found.requires_grad:
+            # Of images that nobody has there is nothing to measure.
+            given = torch.isfinite(images.flatten(1).sum(1) + references.flatten(1).sum(1))
+            own_code.require_numbers(label, torch.where(given, found, torch.zeros_like(found)))
+        return found
+
+    @abstractmethod
+    def measure(self, images: Tensor, references: Tensor) -> Tensor:
+        """Author's method: values [N], differentiable where an attack is to use it."""
+
+    def to_additive(self, values: np.ndarray) -> np.ndarray:
+        """Values → a scale on which a mean is meaningful."""
+        return values
+
+    def from_additive(self, values: np.ndarray) -> np.ndarray:
+        """Back from the averaging scale."""
+        return values

@@ -1,0 +1,1 @@
+"""Runs as folders: made, resumed, computed again, estimated beforehand."""

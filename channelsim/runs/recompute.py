@@ -1,0 +1,101 @@
+"""A finished or growing run, ready to compute any of its attempts once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from channelsim.contracts.own_code import told
+from channelsim.contracts.records import Batch, Outcome
+from channelsim.ledger import Ledger
+from channelsim.ledger.consent import Consent, agreed
+from channelsim.ledger.genuine import damaged
+from channelsim.scenario import Scenario
+from channelsim.signal_path import SignalPath
+from channelsim.signal_path.calibration import Paths, calibrate
+from channelsim.signal_path.fallback import Recorded
+from channelsim.simulation import part_prints
+from channelsim.support.errors import InputError
+from channelsim.support.user_files import only_from
+
+
+class Recomputation:
+    """The scenario of a run, calibrated again; what the event plane decided comes from the ledger.
+
+    What adversaries fitted comes from there too: it took the longest, and it is theirs to keep.
+
+    ``header``: of the run. ``scenario``, ``paths``: as they were in it; files that changed since
+    are refused, and parts that compute something else. ``allow_code``: whether code that the ledger
+    names may run, or whom to ask, see `consent`.
+    """
+
+    @told()
+    def __init__(
+        self,
+        folder: Path | str,
+        data_root: Path | str | None = None,
+        allow_code: Consent = False,
+    ) -> None:
+        folder = Path(folder)
+        self._ledger = folder / "ledger.sqlite"
+        with Ledger.open(self._ledger) as ledger:
+            self.header: Mapping[str, Any] = ledger.raw_header()
+        if not isinstance(self.header.get("scenario"), Mapping):
+            raise damaged(self._ledger, "its header has no scenario")
+        self._allowed = agreed(self.header, folder, allow_code)
+        with self.allowed():
+            self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
+            remedy = "Put that back to compute it again"
+            if "parts" in self.header:
+                part_prints.same_as(self.header, self.scenario, folder, remedy)
+            if self.scenario.hash != self.header["scenario_hash"]:
+                raise InputError(
+                    f"{folder}: the files this scenario refers to (weights, code, targets) are not"
+                    " those of the run any more; put them back to compute it again"
+                )
+            fitted = self.header.get("calibration", {}).get("fitted")
+            self.paths: Paths = calibrate(self.scenario, fitted)
+
+    def allowed(self) -> AbstractContextManager[None]:
+        """Inside, of all code of users that runs to which was agreed: methods may import late."""
+        return only_from(self._allowed)
+
+    def path(self, arm: int) -> SignalPath:
+        """The signal path of an arm."""
+        return self.paths.paths[self.paths.of_arm[arm]]
+
+    @told()
+    def look(
+        self, arm: int, attempts: Sequence[int]
+    ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
+        """At most ``block_rows`` attempts of one arm, by key: see `SignalPath.look`."""
+        with self.allowed():
+            batch, stand_in = self._recorded(arm, attempts)
+            path = self.path(arm)
+            if not path.defence.last:
+                return path.look(batch)
+            images = path.defence.fallback.expand(len(batch), *path.defence.fallback.shape).clone()
+            wanted = sorted({key for key in stand_in if key is not None})
+            for start in range(0, len(wanted), path.block_rows):
+                keys = wanted[start : start + path.block_rows]
+                shown = path.look(self._recorded(arm, keys)[0])[1]["received"]
+                for row, key in enumerate(stand_in):
+                    if key in keys:
+                        images[row] = shown[keys.index(key)]
+            return path.look(batch, Recorded(stand_in, images))
+
+    def _recorded(self, arm: int, attempts: Sequence[int]) -> tuple[Batch, list[int | None]]:
+        """What the ledger knows of some attempts that no computation can tell."""
+        columns = ", ".join((*Batch.RECORDED, "stand_in"))
+        query = f"SELECT {columns} FROM attempt WHERE attempt = ?"
+        with Ledger.open(self._ledger) as ledger:
+            rows = [next(ledger.rows(query, (int(key),))) for key in attempts]
+        count, most = int(self.header["count"]), int(self.header["max_attempts"])
+        keys = np.array(attempts, dtype=np.int64)
+        batch = Batch.recorded(arm, [row[:-1] for row in rows], keys // most % count, keys % most)
+        return batch, [row[-1] for row in rows]

@@ -1,0 +1,193 @@
+"""Images and latents that the ledger does not hold: a child process replays what is asked for.
+
+Only the child imports torch; it lives as long as the view that asked, and asks nothing of the run.
+One line of JSON per question and per answer; pictures travel as raw bytes in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from channelsim.display.live.remembered import Recomputed
+from channelsim.ledger.consent import CodeFile, code_files, needs_consent
+from channelsim.support.errors import ChannelsimError
+
+if TYPE_CHECKING:
+    from channelsim.runs.replay import Replay
+
+
+class Recomputer:
+    """Asks the child; the answers are collected with `answers`.
+
+    ``allow_code``: whether code that the ledger names may run, as it is when the child starts.
+    """
+
+    def __init__(self, folder: Path, data_root: Path | None, allow_code: bool = False) -> None:
+        self._folder, self._data_root = folder, data_root
+        self.allow_code = allow_code
+        self._child: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[tuple[int, Recomputed]] = queue.Queue()
+        self._listener: threading.Thread | None = None
+        self._asked: list[int] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._asked)
+
+    def ask(self, transmission: int) -> None:
+        """Have a transmission replayed (its last attempt)."""
+        if transmission in self._asked:
+            return
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            self._start()
+        assert self._child is not None
+        assert self._child.stdin is not None
+        self._asked.append(transmission)
+        try:
+            self._child.stdin.write(json.dumps(transmission) + "\n")
+            self._child.stdin.flush()
+        except OSError:
+            self._answers.put((transmission, Recomputed(error="the replay did not start")))
+
+    def unasked(self, header: Mapping[str, Any]) -> list[CodeFile]:
+        """Files of code that a replay would run, and that nobody has agreed to yet."""
+        if self.allow_code or not needs_consent(header):
+            return []
+        try:
+            return code_files(header, self._folder)
+        except ChannelsimError:  # the child refuses and says why
+            return []
+
+    def answers(self) -> list[tuple[int, Recomputed]]:
+        """What came in since the last call."""
+        found = []
+        while not self._answers.empty():
+            transmission, answer = self._answers.get()
+            if transmission in self._asked:
+                self._asked.remove(transmission)
+            found.append((transmission, answer))
+        return found
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is None:
+            return
+        self._child.kill()
+        self._child.wait()
+        if self._listener is not None:
+            self._listener.join(timeout=5.0)
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        self._child = None
+
+    def _start(self) -> None:
+        words = [sys.executable, "-P", "-m", "channelsim.runs.recomputer", str(self._folder)]
+        words += ["--allow-code"] if self.allow_code else []
+        words += [] if self._data_root is None else [str(self._data_root)]
+        # One thread, where bits do not depend on it: a run may be using the machine.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self._child = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
+        self._listener.start()
+
+    def _listen(self, child: subprocess.Popen[str]) -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            answer = json.loads(line)
+            self._answers.put((answer["transmission"], _read(answer)))
+        for transmission in list(self._asked):
+            self._answers.put((transmission, Recomputed(error="the replay ended unexpectedly")))
+
+
+def _read(answer: Mapping[str, Any]) -> Recomputed:
+    if answer.get("error"):
+        return Recomputed(error=answer["error"])
+    images = {
+        role: np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(shape)
+        for role, (shape, text) in answer["images"].items()
+    }
+    latents = {role: np.array(values) for role, values in answer["latents"].items()}
+    return Recomputed(images=images, latents=latents, agrees=answer["agrees"])
+
+
+# --- the child ----------------------------------------------------------------------------------
+
+
+def serve(
+    folder: Path,
+    data_root: Path | None,
+    questions: IO[str],
+    answers: IO[str],
+    allow_code: bool = False,
+) -> None:
+    """Answer questions until there are no more."""
+    from channelsim.runs.replay import replay
+
+    for line in questions:
+        transmission = int(json.loads(line))
+        try:
+            again = replay(folder, transmission, data_root=data_root, allow_code=allow_code)
+            answer = _told(again)
+        except ChannelsimError as error:
+            answer = {"error": error.message}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer | {"transmission": transmission}) + "\n")
+        answers.flush()
+
+
+def _told(again: Replay) -> dict[str, Any]:
+    images = {}
+    for role, image in again.images.items():
+        pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        if pixels.shape[2] == 1:
+            pixels = pixels.repeat(3, axis=2)
+        pixels = np.ascontiguousarray(pixels[:, :, :3])
+        images[role] = (pixels.shape, base64.b64encode(pixels.tobytes()).decode())
+    latents = getattr(again, "latents", {})
+    promise = "bit for bit" if again.exact else "within 1e-4"
+    flips = ", ".join(column.column for column in again.flips)
+    return {
+        "images": images,
+        "latents": {role: latent.detach().cpu().tolist() for role, latent in latents.items()},
+        "agrees": f"differs from the ledger: {flips}" if flips else f"equals the ledger {promise}",
+    }
+
+
+def main() -> None:
+    """The child's program: FOLDER [--allow-code] [DATA_ROOT]."""
+    os.nice(10)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else is printed is no answer
+    folder, *more = sys.argv[1:]
+    allow_code = more[:1] == ["--allow-code"]
+    root = [Path(word) for word in more[allow_code:]]
+    serve(Path(folder), root[0] if root else None, sys.stdin, answers, allow_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Running a scenario into a folder, and going on where an earlier run was interrupted.
+
+A run's folder holds ``ledger.sqlite`` (the record), ``scenario.yaml`` (the scenario with every
+default filled in), ``summary.txt`` and ``summary.csv`` (what was found, also so far), and what
+reports make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from channelsim.analysis.closing import ending
+from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Started
+from channelsim.ledger import Ledger, export
+from channelsim.ledger.examination import examined
+from channelsim.runs.folder import LEDGER, chosen_folder, write_scenario
+from channelsim.runs.resume import (
+    check_same_machine,
+    check_same_parts,
+    check_same_scenario,
+    resume_command,
+)
+from channelsim.runs.stop import until_asked_to_stop
+from channelsim.runs.summing_up import write_summary
+from channelsim.scenario import Scenario
+from channelsim.simulation.event_plane import simulate
+from channelsim.simulation.header import threads_of
+from channelsim.support.errors import Interrupted, MachineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from channelsim.analysis.short import ShortSummary
+
+Stamp = tuple[int, ...]  # by which one knows a file to be unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder, and what one asks of it.
+
+    ``was_finished``: the run asked for had been finished before, so nothing was computed.
+    ``notices``: what whoever opened it should know of how it ended.
+    """
+
+    folder: Path
+    was_finished: bool = False
+    notices: tuple[str, ...] = ()
+    # What the run summed up when it ended, good as long as its ledger is this very file.
+    _found: tuple[Stamp, ShortSummary] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """A run made earlier, finished or not.
+
+        One that was killed between its last row and its closing is closed, see `ending`.
+        """
+        run = cls(Path(folder))
+        return replace(run, notices=ending(run.folder / LEDGER).notices)
+
+    def ledger(self) -> Ledger:
+        """The record, for reading; use ``with run.ledger() as ledger:``."""
+        return Ledger.open(self.folder / LEDGER)
+
+    @contextmanager
+    def _read(self) -> Iterator[Ledger]:
+        """The record; what fails inside is its own fault if it is damaged."""
+        with examined(self.folder / LEDGER), self.ledger() as ledger:
+            yield ledger
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return ending(self.folder / LEDGER).finished_s is not None
+
+    def header(self) -> dict[str, Any]:
+        """What the ledger says about the run as a whole."""
+        with self._read() as ledger:
+            return ledger.header()
+
+    def frame(self) -> pd.DataFrame:
+        """One row per transmission, as a pandas table: the flat view `transmissions`."""
+        with self._read() as ledger:
+            return export.frame(ledger)
+
+    def summary(self) -> ShortSummary:
+        """Who serves the user best, and all figures with intervals; prints itself in short."""
+        from channelsim.analysis.short import ShortSummary
+        from channelsim.analysis.summary import summarise
+
+        if self._found is not None and self._found[0] == _stamp(self.folder):
+            return self._found[1]
+        with self._read() as ledger:
+            return ShortSummary.made_of(summarise(ledger))
+
+
+def run(
+    scenario: Scenario | Mapping[str, Any] | Path | str,
+    set: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    data_root: Path | str | None = None,
+    on_event: Callable[[LogEvent], None] | None = None,
+    mixed: bool = False,
+    on_folder: Callable[[Path], None] | None = None,
+) -> Run:
+    """Simulate a scenario and record it in a folder.
+
+    ``set``: dotted key → value, over what the file says. ``seed``: in place of the file's.
+    ``out``: the folder (default: ``runs/<scenario>-<seed>-<n>``, the first free n). ``resume``: go
+    on with the run in ``out`` (default: the newest of this scenario), computing only what is
+    missing; a run that is finished is returned as it is. ``data_root``: where data sets lie.
+    ``on_event``: is shown every event. ``on_folder``: is told the folder, before the first of them.
+    ``mixed``: let a run go on although another kind of machine
+    or other versions began it.
+
+    Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
+    `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
+    """
+    loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
+    existed = out is not None and Path(out).exists()
+    folder = chosen_folder(loaded, None if out is None else Path(out), resume)
+    if on_folder is not None:
+        on_folder(folder)
+    path = folder / LEDGER
+    if path.exists():
+        with Ledger.open(path) as ledger:
+            check_same_scenario(ledger, loaded)
+            finished = ledger.header().get("finished")
+            if finished is None:
+                check_same_parts(ledger, loaded)
+        if finished is not None:
+            if on_event is not None:
+                on_event(Noted("info", f"{folder}: this run is finished already", finished))
+            return _summed_up(Run(folder, was_finished=True))
+    again = resume_command(scenario, set, seed, data_root, folder)
+    try:
+        _record(loaded, folder, on_event or _nothing, mixed, again)
+    except BaseException as error:
+        # A run that recorded nothing leaves no folder behind.
+        if not existed and not path.exists():
+            with suppress(OSError):
+                (folder / f"{LEDGER}.lock").unlink(missing_ok=True)
+                folder.rmdir()  # only ever removes an empty one
+        if isinstance(error, Interrupted):
+            # Whoever interrupts waits for the word how to go on, not for this.
+            with suppress(Exception, KeyboardInterrupt):
+                _summed_up(Run(folder))
+        raise
+    return _summed_up(Run(folder))
+
+
+def _summed_up(run: Run) -> Run:
+    """The run with its summary, which lies in its folder too."""
+    found = run.summary()
+    write_summary(run.folder, found)
+    return replace(run, _found=(_stamp(run.folder), found))
+
+
+def _stamp(folder: Path) -> Stamp:
+    try:
+        state = (folder / LEDGER).stat()
+    except OSError:
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _record(
+    scenario: Scenario,
+    folder: Path,
+    on_event: Callable[[LogEvent], None],
+    mixed: bool,
+    again: str,
+) -> None:
+    path = folder / LEDGER
+    finished, state = False, ""
+    with until_asked_to_stop() as asked, ExitStack() as stack:
+        ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
+        if ledger is not None:
+            stack.enter_context(threads_of(ledger.header()))
+        # A new run asks no memo: the look-ups would cost something and find nothing.
+        for event in simulate(scenario, memo=ledger, stop=asked, prepare=on_event):
+            if isinstance(event, Started):
+                if ledger is None:
+                    ledger = stack.enter_context(Ledger.create(path, event))
+                else:
+                    check_same_machine(ledger, event, mixed)
+                write_scenario(scenario, folder)
+            if ledger is None:
+                raise MachineError(f"{folder}: the simulation did not begin with Started (a bug)")
+            if isinstance(event, Finished):
+                _close_arms(ledger, scenario, on_event)
+            ledger.write(event)
+            on_event(event)
+            finished = isinstance(event, Finished)
+        if ledger is not None:
+            ledger.commit()
+            total = ledger.header()["total"]
+            state = f"; {ledger.settled()} of {total} transmissions are recorded"
+            state += f", {ledger.computed()} attempts are computed"
+    if not finished:
+        if not asked():
+            raise MachineError(f"{folder}: the simulation ended early without a reason (a bug)")
+        raise Interrupted(f"Interrupted{state}. Go on with: {again}")
+
+
+def _close_arms(ledger: Ledger, scenario: Scenario, on_event: Callable[[LogEvent], None]) -> None:
+    """Close every arm with its verdict, read from all its rows, also those of earlier sessions."""
+    from channelsim.analysis.verdicts import arm_verdicts
+    from channelsim.runs.budgets import assert_budgets
+
+    ledger.commit()
+    assert_budgets(ledger, scenario.arms, ledger.header()["calibration"])
+    for arm, verdict in list(arm_verdicts(ledger)):
+        done = ArmDone(arm, verdict)
+        ledger.write(done)
+        on_event(done)
+
+
+def _nothing(event: LogEvent) -> None:
+    """Nobody is watching."""

@@ -1,0 +1,270 @@
+"""What a part of the user's own must show before a run: on real images, in a second.
+
+A run stands on these properties: rows are computed in blocks of strangers, recomputed after an
+interruption, attacked through their gradients. A part without them would give numbers that nobody
+could repeat, so it is refused, with what was found and the likely fix. One that writes into what it
+is given changes nobody's numbers, since that is a copy, and its author is told. Parts of this
+package need no admission.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from channelsim.codecs.module import Module
+from channelsim.contracts import own_code
+from channelsim.contracts.own_code import OwnCodeError, asked, described
+from channelsim.contracts.parts import Codec, Metric
+from channelsim.contracts.scales import declared
+from channelsim.scenario.trials import ROWS, Again, Answer, Images, Method
+from channelsim.support.errors import InputError
+
+_OWN_ROW = (
+    "every row must be computed from itself alone (batch norm with running statistics, no mean or"
+    " maximum over dimension 0)"
+)
+_BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
+
+
+def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
+    """Make a codec of a torch module; its latent size is what it answers for real images."""
+    for verb in ("encode", "decode"):
+        if not callable(getattr(module, verb, None)):
+            raise InputError(
+                f"{name} has no method {verb}; a codec needs encode(images [N, C, H, W]) and"
+                " decode(latent [N, K])"
+            )
+    module.eval().requires_grad_(False)
+    images = _beside(module, images)
+    mean = _mean(_asked(module, name, "encode", images[:ROWS]))
+    if not isinstance(mean, Tensor) or mean.dim() != 2 or len(mean) != len(images[:ROWS]):
+        raise InputError(
+            f"{name}.encode must return latents of shape [N, K], returned {described(mean)} for"
+            f" {len(images[:ROWS])} images; flatten all but the first dimension"
+        )
+    shape = images.shape[1:]
+    return Module(
+        module=module,
+        image_shape=(shape[0], shape[1], shape[2]),
+        latent_size=mean.shape[1],
+        origin=origin,
+    )
+
+
+def admit(codec: Codec, name: str, given: Images, again: Again | None = None) -> list[str]:
+    """Refuse a codec that a run cannot stand on (`InputError`); return what the user should know.
+
+    ``again``: constructs its network a second time.
+    """
+    network = codec.network
+    _still(network, name)
+    images = _beside(network, given.images)
+    if tuple(codec.image_shape) != tuple(images.shape[1:]):
+        return []  # said elsewhere, in one sentence for all codecs
+    pictures_like = tuple(codec.image_shape)
+
+    def encoding(network: nn.Module) -> Answer:
+        def answer(places: Sequence[int]) -> Tensor:
+            found = _asked(network, name, "encode", images[list(places)])
+            parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
+            for part in parts:
+                _well_formed(f"{name}.encode", part, (len(places), codec.latent_size))
+            return torch.cat(parts, dim=1)
+
+        return answer
+
+    def decoding(network: nn.Module, latents: Tensor) -> Answer:
+        def answer(places: Sequence[int]) -> Tensor:
+            found = _asked(network, name, "decode", latents[list(places)])
+            _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
+            return found
+
+        return answer
+
+    with torch.no_grad(), given.tried() as writes:
+        _ = encoding(network)(range(ROWS))  # the usual faults, in the usual words
+        method = Method(
+            label=f"{name}.encode",
+            count=len(images),
+            answer=encoding(network),
+            random="remove randomness such as functional dropout, return (mean, standard deviation)"
+            " instead of a sample",
+            coupled=_OWN_ROW,
+            floor=1e-30,  # a latent may have any scale
+        )
+        answered = method.check()
+        mean, std = answered[:, : codec.latent_size], answered[:, codec.latent_size :]
+        if bool((std < 0).any()):
+            raise InputError(
+                f"{name}.encode returned a negative standard deviation; return (mean, standard"
+                " deviation), not the log variance"
+            )
+        # Around what is sent as well: an adversary and noise lead there.
+        spread = mean.std() if mean.numel() > 1 else torch.tensor(1.0)
+        noise = torch.linspace(-1, 1, mean.numel()).roll(mean.numel() // 3).reshape(mean.shape)
+        latents = mean + spread * noise.to(mean.device)
+        pictures = decoding(network, mean)(range(ROWS))
+        back = replace(method, label=f"{name}.decode", answer=decoding(network, latents), floor=1.0)
+        decoded = back.check()
+        decoding(network, mean)(range(len(mean)))
+        if again is not None:
+            other = again()
+            other = other.network if isinstance(other, Codec) else other
+            other.eval().requires_grad_(False).to(images.device)
+            method.agree(encoding(other), answered)
+            back.agree(decoding(other, latents), decoded)
+    return [*_range(name, pictures), *writes.of(network)]
+
+
+def require_gradient(codec: Codec, name: str) -> list[str]:
+    """Refuse a decoder without a gradient, which an adversary in the path would follow.
+
+    Returns what the user should know: nothing that `admit` did not say.
+    """
+    latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
+    leaf = _beside(codec.network, latents).requires_grad_()
+    with torch.enable_grad():
+        pictures = _asked(codec.network, name, "decode", leaf)
+        if pictures.requires_grad:
+            try:
+                (slope,) = torch.autograd.grad(pictures.square().sum(), leaf, allow_unused=True)
+            except RuntimeError as error:
+                raise InputError(
+                    f"{name}.decode has no gradient that could be followed:"
+                    f" {own_code.raised(error)}"
+                ) from None
+            if slope is not None and bool(torch.isfinite(slope).all()):
+                return []
+            found = "its gradient is NaN or infinite" if slope is not None else "it has none"
+        else:
+            found = "autograd sees no way from the latent to the image"
+    raise InputError(
+        f"{name}.decode is not differentiable with respect to the latent ({found}), and an"
+        " adversary in the path follows its gradient; remove no_grad, detach or numpy from decode,"
+        " or use an adversary that needs no gradient (kind: noise)"
+    )
+
+
+def admit_metric(metric: Metric, name: str, given: Images, again: Again | None = None) -> list[str]:
+    """Refuse a metric that does not give one number per row, couples rows, or declares wrongly.
+
+    Returns what the user should know.
+    """
+    scale = declared(metric.kind, metric, name)
+    images = given.images
+    references = images.roll(1, 0) * 0.5
+    references[1:3] = torch.stack([torch.zeros_like(images[0]), torch.ones_like(images[0])])
+    references[_WHITE] = images[0]
+    references[_BLACK], references[_WHITE + 1 :] = images[_BLACK], images[_WHITE + 1 :]
+
+    def measuring(metric: Metric) -> Answer:
+        def answer(places: Sequence[int]) -> Tensor:
+            pair = images[list(places)], references[list(places)]
+            found = asked(
+                f"{name}.measure", metric, metric.measure, images=pair[0], references=pair[1]
+            )
+            _shaped(f"{name}.measure", found, (len(places),))
+            return found
+
+        return answer
+
+    method = Method(
+        label=f"{name}.measure",
+        count=len(images),
+        answer=measuring(metric),
+        coupled="return one value per row, from that row alone",
+    )
+    with given.tried() as writes:
+        values = measuring(metric)(range(len(images)))
+        own_code.require_numbers(f"{name}.measure", values)
+        # An infinite PSR or PSNR has a finite mean only where it is averaged as something else.
+        own_code.require_finite(
+            f"{name}.measure",
+            torch.from_numpy(scale.to_additive(values.detach().double().cpu().numpy())),
+        )
+        method.check()
+    if scale.perfect is not None:
+        found = float(values[_BLACK])
+        if not math.isclose(found, scale.perfect, rel_tol=1e-3, abs_tol=1e-3):
+            raise InputError(
+                f"{name} declares perfect = {scale.perfect:g}, but measures {found:.6g} for an"
+                " image against itself; declare what it measures there, or None"
+            )
+    if again is not None:
+        method.agree(measuring(again()), values)
+    return writes.of(metric)
+
+
+def _still(network: nn.Module, name: str) -> None:
+    if any(module.training for module in network.modules()):
+        raise InputError(
+            f"{name} is in training mode, where batch norm couples rows and dropout is random;"
+            " call .eval() before returning the network"
+        )
+    if any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError(
+            f"{name} asks for gradients of its parameters, which a run never needs; call"
+            " .requires_grad_(False) before returning the network"
+        )
+
+
+def _asked(network: nn.Module, name: str, verb: str, given: Tensor) -> Any:
+    function = getattr(network, verb, None)
+    if not callable(function):
+        raise InputError(f"{name} has no method {verb}; a codec needs encode and decode")
+    what = "images" if verb == "encode" else "latents"
+    try:
+        return asked(f"{name}.{verb}", network, function, **{what: given})
+    except OwnCodeError as error:
+        raise InputError(
+            f"{error.message} (given float32 {what} of shape {list(given.shape)})"
+        ) from error
+
+
+def _beside(network: nn.Module, given: Tensor) -> Tensor:
+    """The tensor on the network's device: an earlier run may have moved a module from Python."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return given.to(tensor.device)
+    return given
+
+
+def _mean(answer: Any) -> Any:
+    return answer[0] if isinstance(answer, tuple) and answer else answer
+
+
+def _shaped(label: str, given: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(given, Tensor) or tuple(given.shape) != shape:
+        raise InputError(f"{label} must return shape {list(shape)}, returned {described(given)}")
+    if given.dtype != torch.float32:
+        fix = "convert with .float()"
+        if given.dtype.is_complex:  # of which .float() would drop the imaginary half
+            fix = (
+                "two real values make one complex symbol: torch.view_as_real(z).flatten(1)"
+                if label.endswith(".encode")
+                else "an image is real: .abs() or .real, whichever is meant"
+            )
+        raise InputError(
+            f"{label} must return float32, returned {str(given.dtype).removeprefix('torch.')}"
+            f"; {fix}"
+        )
+
+
+def _well_formed(label: str, given: Any, shape: tuple[int, ...]) -> None:
+    _shaped(label, given, shape)
+    own_code.require_finite(label, given)
+
+
+def _range(name: str, pictures: Tensor) -> list[str]:
+    low, high = float(pictures.min()), float(pictures.max())
+    if low >= -0.5 and high <= 1.5:
+        return []
+    return [
+        f"{name}.decode returns values from {low:.2g} to {high:.2g}; images are in [0, 1], so PSNR"
+        " and SSIM will be far from what you expect (is a sigmoid or a division missing?)"
+    ]

@@ -1,0 +1,96 @@
+"""What adversaries and their surroundings must agree on, and which of them act together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
+from channelsim.sources import ImageSource, Source
+from channelsim.support.errors import InputError
+
+
+def check_company(stage: Adversary, earlier: Sequence[Stage], source: Source | None) -> None:
+    """Raise an `InputError` where an adversary cannot stand behind ``earlier`` stages."""
+    others = [one for one in earlier if isinstance(one, Adversary)]
+    before = stage.access.place == "before_encoder"
+    if before and len(others) < len(earlier):
+        raise InputError(
+            f"{stage.label} acts before the encoder and so meets the signal first; move it to the"
+            " front of the path"
+        )
+    if any((one.access.place == "before_encoder") != before for one in others):
+        raise InputError(
+            f"{others[0].label} and {stage.label} act one before the encoder and one on the wire,"
+            " where budgets have different units; study them in two scenarios, or remove one"
+        )
+    if before and not isinstance(source, ImageSource | None):
+        raise InputError(
+            f"{stage.label} acts before the encoder, but this source draws codewords and has no"
+            " images to change; use another source, or place: relay"
+        )
+    if stage.activity.energy is not None and any(one.activity.energy for one in others):
+        raise InputError(
+            f"{stage.label}: another adversary of this path has an energy account already; the"
+            " ledger keeps one"
+        )
+    if (stage.budget.norm == "bits") != stage.digital:
+        raise InputError(
+            f"{stage.label}: budget.norm must be bits, which it flips, not {stage.budget.norm}"
+            if stage.digital
+            else f"{stage.label}: budget.norm bits is for adversaries on a digital link (kind:"
+            f" bit_flips); {stage.kind} takes linf, l2 or psr_db"
+        )
+    if stage.recall and any(one.recall not in (0, stage.recall) for one in others):
+        raise InputError(
+            f"{stage.label}: another adversary of this path replays an older or younger codeword;"
+            " the ledger remembers one, so give both the same back"
+        )
+    if stage.activity.classes and source is not None:
+        _check_classes(stage, source)
+
+
+def shared_paths(paths: Iterable[Sequence[Stage]]) -> list[list[str]]:
+    """Names of the adversaries that act on one path, of every such company in any arm once.
+
+    What the ledger says of δ, PSR and verdict is of all of them together.
+    """
+    found = []
+    for path in paths:
+        present = [s.label for s in path if isinstance(s, Adversary) and not s.budget.off]
+        if len(present) > 1 and present not in found:
+            found.append(present)
+    return found
+
+
+def company_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
+    """A sentence about adversaries that act together, where any do."""
+    companies = shared_paths(paths)
+    if not companies:
+        return ()
+    return (
+        f"{together(companies)}: what is recorded of δ, PSR, gain and verdict is of all together;"
+        " to see one alone, switch the others off by their budget.epsilon",
+    )
+
+
+def together(companies: Sequence[Sequence[str]]) -> str:
+    """Say who acts on one path, of `shared_paths`."""
+    (*names, last), *others = companies
+    more = " (others in other arms)" if others else ""
+    return f"{', '.join(names)} and {last}{more} act on one path"
+
+
+def _check_classes(stage: Adversary, source: Source) -> None:
+    labels = source.sent().labels if isinstance(source, ImageSource) else None
+    if labels is None:
+        raise InputError(
+            f"{stage.label} chooses by class, but the source has no labels; remove classes, or"
+            " choose by every"
+        )
+    there = sorted({int(one) for one in labels})
+    if odd := [one for one in stage.activity.classes if one not in there]:
+        raise InputError(
+            f"{stage.label}: class {odd[0]} is not among the images that are sent"
+            f" ({', '.join(map(str, there))})"
+        )

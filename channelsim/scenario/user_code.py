@@ -1,0 +1,115 @@
+"""The user's own code, run because a scenario asks for it: ``use: "./mine.py:MyCodec"``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from channelsim.contracts.own_code import raised
+from channelsim.scenario import beside
+from channelsim.support import user_files
+from channelsim.support.errors import InputError, did_you_mean
+from channelsim.support.files import written_name
+
+
+def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
+    """``"./mine.py:MyCodec"`` → the file (relative to ``folder``) and the name in it."""
+    if not isinstance(use, str) or not use.strip():
+        raise InputError(f'must be a text such as "./mine.py:MyCodec", was given {use!r}')
+    name, colon, wanted = use.rpartition(":")
+    if not colon or wanted.endswith(".py"):
+        raise InputError(f'{use!r} names no class; write "{use.rstrip(":")}:MyClass"')
+    file = (folder or Path()) / written_name(name)
+    return file.absolute(), wanted.strip()
+
+
+def load_class(file: Path, wanted: str) -> type:
+    """Run the user's file and return one of its classes."""
+    module = _run(file)
+    found: Any = getattr(module, wanted, None)
+    if isinstance(found, type):
+        return found
+    there = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    listed = f"it has {', '.join(there)}" if there else "it has no class of its own"
+    if found is not None:
+        raise InputError(f"{wanted} in {file.name} is not a class ({listed})")
+    raise InputError(f"{file.name} has no class {wanted} ({listed}).{did_you_mean(wanted, there)}")
+
+
+def construct(cls: type, arguments: dict[str, Any]) -> Any:
+    """Call the constructor of a user's class with the scenario's keys."""
+    try:
+        signature = inspect.signature(cls)
+    except (TypeError, ValueError):
+        signature = None
+    if signature is not None:
+        try:
+            signature.bind(**arguments)
+        except TypeError as error:
+            raise InputError(_mismatch(cls, signature, arguments, error)) from None
+    try:
+        return cls(**arguments)
+    except user_files.NotAllowedError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
+
+
+def _run(file: Path) -> ModuleType:
+    user_files.require_allowed(str(file))
+    try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is no regular file; name a file of Python code")
+        code = file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"no such file: {file}") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
+    # The content is in the name: an edited file is a new module, an unchanged one is run once.
+    name = beside.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
+    again = name in sys.modules
+    if again and user_files.unchanged(name) and not beside.changed(file.parent):
+        beside.back(user_files.remembered(name))
+        return sys.modules[name]
+    if again or beside.changed(file.parent):
+        beside.forget(file.parent)
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(file)
+    sys.modules[name] = module  # dataclasses look their module up there
+    module.__dict__["__builtins__"] = beside.namespace(file.parent)
+    try:
+        with user_files.recorded() as heard:
+            exec(compile(code, str(file), "exec"), module.__dict__)
+        user_files.remember(name, user_files.of_the_user(heard, file))
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, user_files.NotAllowedError):
+            raise
+        if isinstance(error, Exception | SystemExit):
+            raise InputError(f"running {file.name} raised {raised(error)}") from None
+        raise
+    beside.note(file.parent)
+    return module
+
+
+def _mismatch(
+    cls: type, signature: inspect.Signature, arguments: dict[str, Any], error: TypeError
+) -> str:
+    known = [name for name in signature.parameters if name != "self"]
+    takes = f"takes {', '.join(known)}" if known else "takes no arguments"
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        near = did_you_mean(unknown[0], known)
+        return f"{cls.__name__} has no argument {unknown[0]} ({takes}).{near}"
+    return f"{cls.__name__}: {error} ({takes})"

@@ -1,0 +1,180 @@
+"""What an adversary sees, believes and reaches, by its `Access` and `Activity`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.fading import amplified, symbol_count
+from channelsim.contracts.parts import Stage
+from channelsim.contracts.records import Batch, Ints
+from channelsim.contracts.rows import Channel, Images, Knowledge, Rows, View
+from channelsim.signal_path.injection import row_energy
+from channelsim.signal_path.setting import Setting
+from channelsim.support import units
+from channelsim.support.errors import InputError
+
+BEFORE_ALL = -1  # the place of an adversary before the encoder
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """One adversary on one batch. ``place``: its index among the stages."""
+
+    setting: Setting
+    place: int
+    stage: Adversary
+    batch: Batch
+
+    def aim(
+        self, signal: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> tuple[Tensor, Tensor | None, Knowledge]:
+        """The signal [N, K] that it believes in, its reach (None: everywhere), and its knowledge.
+
+        ``signal``: what is really there. ``knowledge``: of somebody at the end of the wire. Over
+        the air, nothing of the three depends on symbols that it does not hear.
+        """
+        reach = self.reach(signal, rows)
+        if self.stage.access.place != "over_the_air":
+            return signal, reach, self.knows(reach, knowledge)
+        signal = self._heard(signal)
+        known = replace(knowledge, decode=knowledge.overhear or knowledge.decode)
+        if "codeword" in self.stage.knows:
+            clean = self.knows(reach, known).decode(signal).detach()
+        else:  # what it says it does not know is of no use to it
+            clean = torch.full_like(knowledge.clean, torch.nan)
+        known = replace(
+            known,
+            clean=clean,
+            source=clean,
+            source_of=self._of_others(known.source_of),
+            clean_of=self._of_others(known.clean_of),
+            sent_of=known.sent_of and self._of_others(known.sent_of),
+        )
+        return signal, reach, self.knows(reach, known)
+
+    def _of_others(self, ask: Images) -> Images:
+        """The same of other messages; NaN for a row's own, which nobody over the air has seen."""
+
+        def asked(message: Ints) -> Tensor:
+            values = ask(message)
+            if len(message) != len(self.batch):
+                raise InputError(
+                    f"adversary {self.stage.label}: asks for {len(message)} other messages, and"
+                    f" over the air one is allowed per row ({len(self.batch)})"
+                )
+            own = torch.from_numpy(message == self.batch.message).to(values.device)
+            shape = (-1, *[1] * (values.ndim - 1))
+            return torch.where(own.view(shape), torch.full_like(values, torch.nan), values)
+
+        return asked
+
+    def reach(self, signal: Tensor, rows: Rows) -> Tensor | None:
+        """Where it may inject into a signal [N, ·] (pixels: all or none); None: everywhere."""
+        stage, size, width = self.stage, len(self.setting.mean), signal.shape[1]
+        if not stage.restricted:
+            return None
+        assert rows.symbol_s is not None
+        labels = self.setting.labels
+        reach = stage.reach(
+            rows.times_s(symbol_count(size)),
+            rows.symbol_s,
+            rows.message,
+            None if labels is None else labels[rows.message],
+        )
+        if stage.activity.louder_than_db is not None:
+            heard = signal[:, : 2 * stage.access.listen_symbols or width]
+            usual = self.setting.pixel_power if self.place == BEFORE_ALL else self.setting.power
+            power = row_energy(heard) / heard.shape[1] / usual
+            reach &= (power > units.from_db(stage.activity.louder_than_db))[:, None]
+        if self.place == BEFORE_ALL:
+            values = np.repeat(reach[:, :1], width, axis=1)
+        else:
+            values = np.repeat(reach, 2, axis=1)[:, :width]
+        return torch.from_numpy(values).to(signal.device)
+
+    def knows(
+        self, reach: Tensor | None, knowledge: Knowledge, draw: int | None = None
+    ) -> Knowledge:
+        """The knowledge of somebody at the end of the wire, as it is at this place."""
+        behind = self.behind(draw)
+        gains = self._own_gains(draw)
+        sent_of, encode = knowledge.sent_of, knowledge.encode
+
+        def decode(signal: Tensor) -> Tensor:
+            return knowledge.decode(self.through(signal, behind))
+
+        def carry(delta: Tensor) -> Tensor:
+            inside = delta if reach is None else torch.where(reach, delta, torch.zeros_like(delta))
+            return inside if gains is None else amplified(inside, gains)
+
+        return replace(
+            knowledge,
+            decode=decode if behind else knowledge.decode,
+            carry=carry,
+            reach=reach,
+            draws=self.stage.access.expectation,
+            sent_of=sent_of and (lambda message: self.arriving(sent_of(message))),
+            encode=encode and (lambda images: self.arriving(encode(images))),
+            imagine=lambda index: self.knows(reach, knowledge, index),
+        )
+
+    def behind(self, draw: int | None) -> list[tuple[Stage, Rows]]:
+        """The stages behind its place of which it expects something, as it sees them."""
+        stages = self.setting.stages[self.place + 1 :]
+        if draw is None and all(type(one).foresee is Stage.foresee for one in stages):
+            return []
+        seen = self._seen(draw)
+        return seen[len(seen) - sum(not isinstance(one, Adversary) for one in stages) :]
+
+    @staticmethod
+    def through(signal: Tensor, stages: list[tuple[Stage, Rows]]) -> Tensor:
+        """A signal behind some stages, as it expects it."""
+        for stage, rows in stages:
+            signal = stage.foreseen(signal, rows)
+        return signal
+
+    def _view(self, draw: int | None) -> View:
+        access = self.stage.access
+        return View(self.stage.label, access.channel, access.stale_s or 0.0, draw)
+
+    def _seen(self, draw: int | None) -> list[tuple[Stage, Rows]]:
+        """All impairments of the path, as it sees them."""
+        channel, view = Channel(), self._view(draw)
+        seen: list[tuple[Stage, Rows]] = []
+        for one in self.setting.stages:
+            if not isinstance(one, Adversary):
+                rows = self.setting.rows(one.label, self.batch, channel=channel, view=view)
+                seen.append((one, rows))
+                channel = one.left(rows)
+        return seen
+
+    def _heard(self, signal: Tensor) -> Tensor:
+        """What an adversary over the air believes: what it heard, else the mean codeword."""
+        believed = self.arriving(self.setting.mean.expand_as(signal))
+        heard = 2 * self.stage.access.listen_symbols
+        return torch.cat([signal[:, :heard], believed[:, heard:]], dim=1) if heard else believed
+
+    def arriving(self, sent: Tensor) -> Tensor:
+        """A codeword as it expects it to arrive at its place."""
+        before = sum(
+            not isinstance(one, Adversary) for one in self.setting.stages[: max(0, self.place)]
+        )
+        return self.through(sent, self._seen(None)[:before]) if before else sent
+
+    def _own_gains(self, draw: int | None) -> Tensor | None:
+        own = self.stage.access.own_path
+        if own is None:
+            return None
+        rows = self.setting.rows(self.stage.label, self.batch, view=self._view(draw))
+        return own.gains(rows, symbol_count(len(self.setting.mean)))
+
+
+def carried(stage: Adversary, delta: Tensor, rows: Rows) -> Tensor:
+    """δ as it really joins the signal."""
+    own = stage.access.own_path
+    return delta if own is None else amplified(delta, own.gains(rows, symbol_count(delta.shape[1])))

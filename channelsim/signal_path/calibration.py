@@ -1,0 +1,180 @@
+"""The calibration phase: everything a run fits before its first message.
+
+Only the training split is used, never the messages sent: mean power and mean latent of codecs whose
+card does not state them, detectors and their thresholds, the fallback image. What was found goes
+into the run's header. Arms that differ only in columns are grouped onto one `SignalPath`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.records import Ints
+from channelsim.scenario import Arm, Scenario
+from channelsim.signal_path import (
+    Column,
+    Setting,
+    SignalPath,
+)
+from channelsim.signal_path.fitting import Fitting, Tell, adversaries_of, benign_key, frozen
+from channelsim.sources import ImageSource, Prior, Source
+from channelsim.support import arithmetic
+
+_CHUNK = 500  # rows of the training split encoded at a time
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The signal paths of a scenario: ``of_arm[a]`` numbers the path of arm ``a``.
+
+    ``report`` is what the header keeps: per arm the power and the detector's threshold, and how
+    many different images the messages carry (message i carries image i mod that number).
+    """
+
+    paths: tuple[SignalPath, ...]
+    of_arm: tuple[int, ...]
+    report: Mapping[str, Any]
+
+
+def calibrate(
+    scenario: Scenario,
+    fitted: Mapping[str, Mapping[str, Any]] | None = None,
+    tell: Tell | None = None,
+) -> Paths:
+    """Fit what must be fitted and build one path per group of arms.
+
+    ``fitted``: what adversaries fitted in an earlier calibration of the same scenario, as its
+    report says it (``report["fitted"]``), not to be fitted again. ``tell``: hears of every fit of
+    an adversary before it begins: whose, for which arm, of how many.
+    """
+    # With one thread whatever the run has: sums over many rows depend on how many share them.
+    with arithmetic.threads(1):
+        return _calibrated(scenario, fitted, tell)
+
+
+def _calibrated(
+    scenario: Scenario, fitted: Mapping[str, Mapping[str, Any]] | None, tell: Tell | None
+) -> Paths:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = scenario.source
+    images, index, labels = _sent(source, device)
+    fitting = Fitting(scenario, device, fitted, tell)
+    columns = _columns(scenario.arms)
+    symbol_s = np.array([1.0 / arm.link.symbol_rate_hz for arm in scenario.arms])
+    judged = any(arm.receiver.detector is not None for arm in scenario.arms)
+
+    paths: list[SignalPath] = []
+    of_arm: list[int] = []
+    thresholds = np.full(len(scenario.arms), np.nan)
+    known: dict[Any, int] = {}
+    names: dict[int, list[str]] = {}
+    for arm in scenario.arms:
+        transmitter = fitting.transmitter(arm)
+        defence, limit = fitting.defence(arm, transmitter)
+        fitting.adversaries(arm, transmitter)
+        thresholds[arm.number] = limit
+        key = _group_key(arm)
+        if key not in known:
+            known[key] = len(paths)
+            paths.append(
+                SignalPath(
+                    transmitter=transmitter,
+                    setting=Setting(
+                        stages=arm.path,
+                        columns=columns,
+                        symbol_s=symbol_s,
+                        fitted=fitting.fitted,  # shared, and complete when the loop ends
+                        power=transmitter.wire_power,
+                        mean=transmitter.mean_codeword,
+                        pixel_power=fitting.pixel_power if _tampers(arm) else 1.0,
+                        labels=labels,
+                        active=not _all_off(arm),
+                        control=scenario.control,
+                        seed=scenario.seed,
+                    ),
+                    defence=defence,
+                    metrics=arm.metrics,
+                    count=source.messages,
+                    images=images,
+                    index=index,
+                    thresholds=thresholds,  # shared, and complete when the loop ends
+                    judged=judged,
+                    block_rows=scenario.block_rows,
+                    latents=fitting.latents(arm) if isinstance(source, Prior) else None,
+                    receivers=names.setdefault(len(paths), []),  # complete when the loop ends
+                )
+            )
+        of_arm.append(known[key])
+        names[known[key]].append(arm.receiver_name)
+    # Messages that carry the same image are no independent observations of it.
+    fitting.report["images"] = len(np.unique(index))
+    fitting.report["source"] = {
+        "name": source.described,
+        "sha256": source.content(),
+        "calibration_images": len(fitting.train),
+    }
+    fitting.report["constant_image"] = (
+        fitting.constant_image(images, index) if isinstance(source, ImageSource) else {}
+    )
+    return Paths(tuple(paths), tuple(of_arm), fitting.report)
+
+
+def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints, Ints | None]:
+    """The images that messages carry, the row of each message, and its class where there is one.
+
+    A prior has no image to send.
+    """
+    numbers = np.arange(source.messages)
+    if isinstance(source, ImageSource):
+        sent, index = source.sent(), source.index(numbers)
+        labels = None if sent.labels is None else np.asarray(sent.labels)[index]
+        return sent.images.to(device), index, labels
+    return torch.empty(0, *source.image_shape, device=device), numbers, None
+
+
+def _all_off(arm: Arm) -> bool:
+    return all(stage.budget.off for stage in adversaries_of(arm))
+
+
+def _tampers(arm: Arm) -> bool:
+    return any(stage.access.place == "before_encoder" for stage in adversaries_of(arm))
+
+
+def _columns(arms: tuple[Arm, ...]) -> dict[str, dict[str, Column]]:
+    """Per stage label and column, the value in every arm (NaN where an arm lacks the stage)."""
+    found: dict[str, dict[str, Column]] = {}
+    for arm in arms:
+        for stage in arm.path:
+            for column, value in stage.column_values().items():
+                table = found.setdefault(stage.label, {})
+                table.setdefault(column, np.full(len(arms), np.nan))[arm.number] = value
+    return found
+
+
+def _group_key(arm: Arm) -> tuple[Any, ...]:
+    """Equal for arms whose rows may share a batch: all configuration but the columns."""
+    detector = arm.receiver.detector
+    stages = tuple(
+        (type(stage), stage.label, frozen(stage, set(stage.columns.values())), _off(stage))
+        for stage in arm.path
+    )
+    return (
+        id(arm.receiver.codec),
+        arm.transmit,
+        arm.power,
+        stages,
+        # A detector is fitted to its benign channel, columns included.
+        None if detector is None else (frozen(detector, {"false_alarm"}), benign_key(arm)),
+        arm.receiver.fallback,
+    )
+
+
+def _off(stage: Any) -> bool:
+    return isinstance(stage, Adversary) and stage.budget.off

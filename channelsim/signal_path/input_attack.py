@@ -1,0 +1,107 @@
+"""Before the encoder: adversaries that change the image.
+
+Their budget is in pixels, and what they leave is an image: x + δ stays in [0, 1], whatever a δ
+within the budget would do. The encoder, the transmitter's power mode, the path as they expect it
+and the decoder all lie behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.adversaries.control import matched_control
+from channelsim.channels.power import Scaled
+from channelsim.contracts import records
+from channelsim.contracts.records import Batch
+from channelsim.contracts.rows import Knowledge
+from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
+from channelsim.signal_path.injection import Column, Injected, row_energy, worse
+from channelsim.signal_path.setting import Setting
+
+_ROUNDS = 32  # of making up for the length that clipping takes; ours
+
+
+def tamper(
+    setting: Setting,
+    images: Tensor,
+    batch: Batch,
+    knowledge: Knowledge,
+    send: Callable[[Tensor], Scaled],
+) -> tuple[dict[str, Tensor], Injected]:
+    """Images [N, C, H, W] as adversaries before the encoder leave them, by role.
+
+    ``send``: images → wire signal, differentiable. ``knowledge.decode`` takes a latent here, for
+    the scale of a signal depends on its image.
+    """
+    flat = images.flatten(1)
+    attacked = control = flat
+    delta = torch.zeros_like(flat)
+    verdict: Column | None = None
+    for stage in setting.tampering:
+        if not setting.active or stage.budget.off:
+            verdict = worse(verdict, np.full(len(flat), records.OFF, dtype=object))
+            continue
+        rows = setting.rows(stage.label, batch)
+        foresight = Foresight(setting, BEFORE_ALL, stage, batch)
+        reach = foresight.reach(flat, rows)
+        known = replace(
+            knowledge,
+            power=setting.pixel_power,
+            reach=reach,
+            draws=stage.access.expectation,
+            inside=_inside(attacked),
+        )
+        rows.knowledge = aware(known, foresight, images, send)
+        found = stage.attack(attacked, rows, reach)
+        added = _inside(attacked)(found.delta.to(flat.dtype))
+        attacked = (attacked + added).clamp(0.0, 1.0)
+        delta = delta + added
+        if setting.control:
+            control = _shadowed(control, matched_control(added, stage.budget.ball, rows, reach))
+        verdict = worse(verdict, found.verdict)
+    seen = {"passive": images, "attacked": images, "control": images}
+    if attacked is not flat:
+        seen |= {"attacked": attacked.view_as(images), "control": control.view_as(images)}
+    return seen, Injected(delta, row_energy(flat), setting.pixel_power, verdict)
+
+
+def aware(
+    known: Knowledge, foresight: Foresight, images: Tensor, send: Callable[[Tensor], Scaled]
+) -> Knowledge:
+    """Knowledge whose ``decode`` takes pixels [N, C·H·W] all the way to the receiver's image."""
+
+    def seeing(draw: int | None) -> Knowledge:
+        behind = foresight.behind(draw)
+
+        def shown(pixels: Tensor) -> Tensor:
+            scaled = send(pixels.clamp(0.0, 1.0).view_as(images))
+            return known.decode(scaled.undo(foresight.through(scaled.wire, behind)))
+
+        return replace(known, decode=shown, imagine=seeing)
+
+    return seeing(None)
+
+
+def _inside(image: Tensor) -> Callable[[Tensor], Tensor]:
+    """δ → the part of δ that leaves an image in [0, 1]; never larger anywhere than δ."""
+    return lambda delta: torch.maximum(torch.minimum(delta, 1.0 - image), -image)
+
+
+def _shadowed(image: Tensor, noise: Tensor) -> Tensor:
+    """An image plus noise, kept in [0, 1], of the noise's norm as far as the box lets it.
+
+    What is cut off in some pixels is made up for in the others, whose noise may so become larger
+    than an L∞ budget: what is matched is the energy.
+    """
+    wanted = torch.linalg.vector_norm(noise, dim=1, keepdim=True)
+    inside = _inside(image)
+    scale = torch.ones_like(wanted)
+    for _ in range(_ROUNDS):
+        norm = torch.linalg.vector_norm(inside(scale * noise), dim=1, keepdim=True)
+        scale = scale * torch.where(norm > 0, wanted / norm, torch.ones_like(norm))
+    return (image + inside(scale * noise)).clamp(0.0, 1.0)

@@ -1,0 +1,241 @@
+"""How near a decoder can come to an image that an adversary wants to be seen, without a budget.
+
+What an attack has gained on its way means little without knowing where the way ends: no decoder of
+digits shows an all-black image, whatever it is sent. D* is the least distance found in 20 random
+starts of 60 steps each over the whole latent space. It is a search's answer, so an upper bound of
+the least there is. Sought before the first message, with one thread, and kept in the run's header.
+
+Of a target that is the same for every message there is one D* per receiver. Where it differs from
+message to message (`inverse`, `random`, `message`) every message has its own, and what a mean
+distance is held against is their mean. A search takes about half a second (of a codec of digits)
+and a run may have thousands of messages, so `SAMPLE` of them are searched for at the most, with
+different images and spread evenly over the run; the header says how many, and of how many. The
+standard error of a mean of 8 moves the share of the way by 2 to 4 % of itself (measured on digits,
+all three targets). An image that a codeword of this very receiver shows (an old codeword that is
+replayed, another message's reconstruction) is reached by that codeword, so nothing is sought.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.adversaries.goals import TargetImage, distance
+from channelsim.adversaries.substitute import Replay
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Metric
+from channelsim.contracts.records import Ints
+from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.metrics.scales import damage_metric, own_scales
+from channelsim.scenario import Arm, Scenario
+from channelsim.signal_path import SignalPath, Transmitter
+from channelsim.signal_path.calibration import Paths
+from channelsim.signal_path.fitting import adversaries_of
+from channelsim.support import arithmetic
+
+STARTS, STEPS = 20, 60  # the project's: about a second per receiver
+SAMPLE = 8  # messages at the most, where each has a target of its own; ours
+_AT_ONCE = 4  # of them, so that no memory is asked for that a run would not need; ours
+_STEP_SIZE = 0.2  # of Adam, in multiples of √P; ours
+_MOST = 256  # answers remembered
+_KNOWN: dict[Any, dict[str, Any]] = {}
+_ONE_FOR_ALL = ("black", "white", "file")  # targets that are the same for every message
+
+
+Tell = Callable[[int, int], None]
+
+
+def reach(scenario: Scenario, paths: Paths, tell: Tell | None = None) -> dict[str, Any]:
+    """Per arm that wants an image: ``least``, metric → D*; or ``why`` it was not sought.
+
+    ``messages``, ``of``: where D* is a mean, of how many messages and how many there are. ``tell``:
+    hears which arm comes next, of how many.
+    """
+    found: dict[str, Any] = {}
+    known: dict[Any, dict[str, Any]] = {}
+    with arithmetic.threads(1):
+        for arm in scenario.arms:
+            stage = _wanting(arm)
+            metric = None if stage is None else _measured(scenario, stage)
+            if stage is None or metric is None:
+                continue
+            goal, path = getattr(stage, "goal", None), paths.paths[paths.of_arm[arm.number]]
+            key: tuple[Any, ...] = (id(arm.receiver.codec), metric.kind)
+            if isinstance(stage, Replay) or goal is None:
+                key, seek = (*key, "shown"), partial(_shown, path, metric)
+            elif goal.target in _ONE_FOR_ALL:
+                key = (*key, goal.target, goal.file)
+                seek = partial(_once, scenario.seed, path.transmitter, goal, metric)
+            elif goal.of == "reconstruction":
+                key, seek = (*key, "shown"), partial(_shown, path, metric)
+            else:
+                # Draws of whom and what to show are keyed by the stage's name.
+                drawn = "" if goal.target == "inverse" else stage.label
+                key = (*key, goal.target, drawn, arm.transmit, arm.power)
+                seek = partial(_sampled, scenario.seed, path, arm.number, metric)
+            if key not in known:
+                if tell is not None:
+                    tell(arm.number, len(scenario.arms))
+                known[key] = seek()
+            found[str(arm.number)] = known[key]
+    return found
+
+
+def _wanting(arm: Arm) -> Adversary | None:
+    """The adversary whose image an arm is judged by: the first that is on and wants one."""
+    active = (one for one in adversaries_of(arm) if not one.budget.off)
+    return next(
+        (
+            one
+            for one in active
+            if isinstance(one, Replay) or isinstance(getattr(one, "goal", None), TargetImage)
+        ),
+        None,
+    )
+
+
+def _measured(scenario: Scenario, stage: Adversary) -> Metric | None:
+    """The metric in which distances to the target are told: the loss where it is measured."""
+    metrics = {metric.kind: metric for metric in scenario.metrics}
+    usual = damage_metric(list(metrics), own_scales(scenario.metrics))
+    loss = getattr(getattr(stage, "goal", None), "loss", "mse")
+    return metrics.get(loss) or (None if usual is None else metrics[usual])
+
+
+def _once(seed: int, transmitter: Transmitter, goal: TargetImage, metric: Metric) -> dict[str, Any]:
+    """D* to one image; remembered for the process where weights and target have a name."""
+    content = transmitter.codec.card.get("content_sha256")
+    if content is None or goal.file is not None:
+        return _of_one(seed, transmitter, goal, metric)
+    mean = transmitter.latent_mean.cpu()
+    power = (transmitter.codec_power, mean.numpy().tobytes())
+    device = str(transmitter.latent_mean.device)
+    key = (content, power, seed, goal.target, repr(metric), device)
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _MOST:
+            _KNOWN.clear()
+        _KNOWN[key] = _of_one(seed, transmitter, goal, metric)
+    return _KNOWN[key]
+
+
+def _of_one(
+    seed: int, transmitter: Transmitter, goal: TargetImage, metric: Metric
+) -> dict[str, Any]:
+    codec, rows = transmitter.codec, _rows(seed, transmitter)
+    with torch.no_grad():
+        clean = codec.decode(_starts(rows, transmitter))
+    target = goal.image(rows, _of_no_message(codec.decode, clean))
+    return _told(metric, _least(seed, transmitter, metric, target[:1]))
+
+
+def _sampled(seed: int, path: SignalPath, arm: int, metric: Metric) -> dict[str, Any]:
+    """The mean of D* over a sample of the messages."""
+    messages = sample(path.index)
+    least: list[float] = []
+    for start in range(0, len(messages), _AT_ONCE):
+        targets = path.wanted(arm, messages[start : start + _AT_ONCE])
+        if targets is None:
+            return {"why": "what is wanted is known only as the run goes"}
+        some = _least(seed, path.transmitter, metric, targets)
+        if isinstance(some, str):
+            return {"why": some}
+        least += some
+    return _told(metric, least) | {"messages": len(messages), "of": path.count}
+
+
+def _shown(path: SignalPath, metric: Metric) -> dict[str, Any]:
+    """D* to images that this decoder shows of some codeword: what the metric calls equal."""
+    with torch.no_grad():
+        clean = path.clean(sample(path.index))
+        return _told(metric, _distance(metric, clean, clean.clone()).tolist())
+
+
+def sample(index: Ints) -> Ints:
+    """At most `SAMPLE` messages with different images, evenly spread; ``index``: of which image."""
+    first = np.sort(np.unique(index, return_index=True)[1]).astype(np.int64)
+    places = np.linspace(0, len(first) - 1, min(SAMPLE, len(first)))
+    chosen: Ints = first[np.round(places).astype(np.int64)]
+    return chosen
+
+
+def _told(metric: Metric, least: list[float] | str) -> dict[str, Any]:
+    if isinstance(least, str):
+        return {"why": least}
+    mean = math.fsum(least) / len(least)
+    if not math.isfinite(mean):
+        return {"why": "no distance was finite"}
+    return {"least": {metric.kind: max(mean, 0.0)}}
+
+
+def _rows(seed: int, transmitter: Transmitter) -> Rows:
+    numbers = np.arange(STARTS)
+    return Rows(
+        name="calibration/reach",
+        seed=seed,
+        message=numbers,
+        attempt=np.zeros_like(numbers),
+        columns={},
+        device=transmitter.latent_mean.device,
+    )
+
+
+def _starts(rows: Rows, transmitter: Transmitter) -> Tensor:
+    """Where the search begins, [STARTS, K]: around the mean latent, with the codec's power."""
+    draws = rows.normal(transmitter.codec.latent_size, "start")
+    return transmitter.latent_mean + transmitter.codec_power**0.5 * draws
+
+
+def _least(
+    seed: int, transmitter: Transmitter, metric: Metric, targets: Tensor
+) -> list[float] | str:
+    """D* to each of some images [m, C, H, W]; or why there is none. All of them at once."""
+    codec = transmitter.codec
+    latent = _starts(_rows(seed, transmitter), transmitter).repeat(len(targets), 1)
+    target = targets.repeat_interleave(STARTS, dim=0)
+    latent.requires_grad_(True)
+    climb = torch.optim.Adam([latent], lr=_STEP_SIZE * transmitter.codec_power**0.5)
+    least = torch.full((len(targets),), math.inf)
+    try:
+        for step in range(STEPS + 1):
+            with torch.enable_grad():
+                # A copy, since a decoder may begin with an activation in place.
+                apart = _distance(metric, codec.decode(latent.clone()), target)
+            now = apart.detach().nan_to_num(math.inf).view(len(targets), STARTS)
+            least = torch.minimum(least, now.min(dim=1).values.to(least))
+            if step < STEPS:
+                latent.grad = torch.autograd.grad(apart.sum(), latent)[0]
+                climb.step()
+    except RuntimeError:
+        return "the decoder, or the metric, gives no gradients"
+    return [float(one) for one in least]
+
+
+def _distance(metric: Metric, images: Tensor, target: Tensor) -> Tensor:
+    """D ≥ 0 per row, as a summary reads it off the metric's mean."""
+    if metric.kind == "psnr":
+        return distance("mse", images, target)
+    value = metric.measure(images, target)
+    return (metric.perfect or 0.0) - value if metric.higher_is_better else value
+
+
+def _of_no_message(decode: Any, clean: Tensor) -> Knowledge:
+    """Enough for targets that are the same for all messages."""
+
+    def whichever(_message: Ints) -> Tensor:
+        return clean
+
+    return Knowledge(
+        decode=decode,
+        source=clean,
+        clean=clean,
+        power=1.0,
+        source_of=whichever,
+        clean_of=whichever,
+        messages=1,
+    )

@@ -1,0 +1,289 @@
+"""The one place where the event plane meets the signal plane.
+
+`submit` returns at once. An attempt's answer falls due after the receiver's modelled latency; when
+the first answer of a group is asked for, everything pending in that group runs, across arms. Where
+no decision depends on content nobody asks, and batches fill. Every batch has the constant shape
+``block_rows``, so a row's result does not depend on what it shared its batch with: ``max_pending``
+is scheduling only.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from channelsim.contracts.records import (
+    AttemptsDone,
+    Batch,
+    ImageSaved,
+    ImagesDropped,
+    LogEvent,
+    Outcome,
+)
+from channelsim.signal_path import SignalPath
+from channelsim.signal_path.fallback import LastAccepted
+from channelsim.simulation.image_retention import Keepsakes, Pictured
+
+SHARED_ROLES = {"source", "clean"}
+
+
+class Memo(Protocol):
+    """What remembers finished attempts: the ledger."""
+
+    def known(self, keys: Sequence[int]) -> dict[int, bool]:
+        """Of these attempt keys, those already recorded, with whether they were accepted."""
+
+    def pictured(self, column: str | None) -> Iterable[Pictured]:
+        """Attempts whose images are recorded."""
+
+
+class NoMemo:
+    """A run from the beginning."""
+
+    def known(self, keys: Sequence[int]) -> dict[int, bool]:  # noqa: ARG002
+        """Nothing is known."""
+        return {}
+
+    def pictured(self, column: str | None) -> Iterable[Pictured]:  # noqa: ARG002
+        """Nothing is recorded."""
+        return ()
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Attempts of one group that wait for their computation, as columns."""
+
+    arm: list[int] = field(default_factory=list)
+    message: list[int] = field(default_factory=list)
+    attempt: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    began_s: list[float] = field(default_factory=list)
+    arrived_s: list[float] = field(default_factory=list)
+    allowance: list[float] = field(default_factory=list)
+    replayed: list[int] = field(default_factory=list)
+    checked: int = 0  # how many of the first were looked up in the memo already
+
+    def columns(self) -> tuple[list[Any], ...]:
+        return (
+            *(self.arm, self.message, self.attempt, self.lost),
+            *(self.began_s, self.arrived_s, self.allowance, self.replayed),
+        )
+
+    def batch(self) -> Batch:
+        return Batch(
+            np.array(self.arm, dtype=np.int64),
+            np.array(self.message, dtype=np.int64),
+            np.array(self.attempt, dtype=np.int64),
+            np.array(self.lost, dtype=np.int64),
+            np.array(self.began_s, dtype=np.float64),
+            np.array(self.allowance, dtype=np.float64),
+            np.array(self.replayed, dtype=np.int64),
+        )
+
+    def keep(self, chosen: Sequence[int]) -> None:
+        for column in self.columns():
+            column[:] = [column[i] for i in chosen]
+
+
+class Batcher:
+    """Collects attempts per group and runs them in blocks of constant shape.
+
+    ``count`` and ``max_attempts`` make attempt keys: (arm·count + message)·max_attempts + number.
+    ``keepsakes`` says whose images are kept. ``emit`` receives what is done.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[SignalPath],
+        *,
+        count: int,
+        max_attempts: int,
+        max_pending: int,
+        keepsakes: Keepsakes,
+        memo: Memo,
+        emit: Callable[[LogEvent], None],
+    ) -> None:
+        self._paths = paths
+        self._count, self._max_attempts = count, max_attempts
+        self._max_pending = max_pending
+        self._keepsakes = keepsakes
+        keepsakes.recall(memo.pictured(keepsakes.column))
+        self._memo, self._emit = memo, emit
+        self._pending = [_Pending() for _ in paths]
+        self._answers: dict[int, bool] = {}
+        self._computing = 0  # rows of the group at work that are still to come
+        self._last = [_memory(path) for path in paths]
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts have been submitted and not yet computed."""
+        return self._computing + sum(len(group.arm) for group in self._pending)
+
+    def submit(
+        self,
+        group: int,
+        arm: int,
+        message: int,
+        attempt: int,
+        *,
+        lost: int,
+        began_s: float,
+        arrived_s: float,
+        allowance: float,
+        replayed: int,
+    ) -> None:
+        """Hand in one attempt (see `Batch`); its inputs are frozen from here on."""
+        pending = self._pending[group]
+        pending.arm.append(arm)
+        pending.message.append(message)
+        pending.attempt.append(attempt)
+        pending.lost.append(lost)
+        pending.began_s.append(began_s)
+        pending.arrived_s.append(arrived_s)
+        pending.allowance.append(allowance)
+        pending.replayed.append(replayed)
+        if len(pending.arm) >= self._max_pending:
+            self._drop_known(group)
+            if len(pending.arm) >= self._max_pending:
+                self._run(group)
+
+    def answer(self, group: int, arm: int, message: int, attempt: int) -> bool:
+        """Whether the receiver accepted this attempt; runs its group if that is still open."""
+        key = (arm * self._count + message) * self._max_attempts + attempt
+        if key not in self._answers:
+            self.flush(group)
+        return self._answers.pop(key)
+
+    def flush(self, group: int) -> None:
+        """Run everything pending in one group."""
+        self._drop_known(group)
+        self._run(group)
+
+    def drain(self) -> Iterator[None]:
+        """Run everything pending, and pause after every block."""
+        for group in range(len(self._paths)):
+            self._drop_known(group)
+            yield from self._blocks(group)
+
+    def _keys(self, pending: _Pending, start: int = 0) -> list[int]:
+        count, most = self._count, self._max_attempts
+        return [
+            (arm * count + message) * most + attempt
+            for arm, message, attempt in zip(
+                pending.arm[start:], pending.message[start:], pending.attempt[start:], strict=True
+            )
+        ]
+
+    def _drop_known(self, group: int) -> None:
+        """Answer from the memo what an earlier, interrupted run has already computed."""
+        pending = self._pending[group]
+        start = pending.checked
+        keys = self._keys(pending, start)
+        known = self._memo.known(keys) if keys else {}
+        if known:
+            self._remember(group, known)
+            self._recall(group, start, keys, known)
+            fresh = [start + i for i, key in enumerate(keys) if key not in known]
+            pending.keep([*range(start), *fresh])
+        pending.checked = len(pending.arm)
+
+    def _remember(self, group: int, accepted: dict[int, bool]) -> None:
+        """Keep answers that somebody will ask for; where nothing judges, nobody asks."""
+        if self._paths[group].defence.detector is not None:
+            self._answers.update(accepted)
+
+    def _recall(self, group: int, start: int, keys: Sequence[int], known: dict[int, bool]) -> None:
+        """Tell a receiver's memory what an earlier run accepted."""
+        memory = self._last[group]
+        if memory is None:
+            return
+        batch = self._pending[group].batch()
+        for row, key in enumerate(keys, start):
+            if known.get(key, False):
+                memory.known(key, batch[row : row + 1])
+
+    def _run(self, group: int) -> None:
+        for _ in self._blocks(group):
+            pass
+
+    def _blocks(self, group: int) -> Iterator[None]:
+        pending, self._pending[group] = self._pending[group], _Pending()
+        path, memory = self._paths[group], self._last[group]
+        keys = self._keys(pending)
+        batch = pending.batch()
+        self._computing = len(keys)
+        for start in range(0, len(keys), path.block_rows):
+            part = slice(start, start + path.block_rows)
+            self._computing = max(0, len(keys) - part.stop)
+            rows = batch[part]
+            stand_ins = None if memory is None else memory.of(rows, keys[part])
+            outcome, images, _ = path.look(rows, stand_ins)
+            accepted = outcome.accepted.tolist()
+            arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
+            self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
+            columns = {
+                "attempt": keys[part],
+                "transmission": [key // self._max_attempts for key in keys[part]],
+                "began_s": pending.began_s[part],
+                "arrived_s": pending.arrived_s[part],
+                "lost": pending.lost[part],
+                "allowance": pending.allowance[part],
+                "replayed": [None if one < 0 else one for one in pending.replayed[part]],
+                "accepted": [int(yes) for yes in accepted],
+                **{name: values.tolist() for name, values in outcome.columns.items()},
+            }
+            self._emit(AttemptsDone(columns))
+            # Images go last: a ledger commits before attempts, so never the one without the other.
+            self._picture(rows, keys[part], pending.arrived_s[part], outcome, images)
+            yield
+
+    def _picture(
+        self,
+        rows: Batch,
+        keys: Sequence[int],
+        arrived_s: Sequence[float],
+        outcome: Outcome,
+        images: Mapping[str, Tensor],
+    ) -> None:
+        kept, dropped = self._keepsakes.choose(rows, keys, arrived_s, outcome)
+        if kept:
+            message = rows.message[kept].tolist()
+            for role, pictures in images.items():
+                pixels = as_bytes(pictures[kept])
+                # Arms of one group share messages and encoder: one source, one clean decoding.
+                shared: dict[int, bytes] = {}
+                for row, number, picture in zip(kept, message, pixels, strict=True):
+                    coded = shared.get(number) or png(picture)
+                    if role in SHARED_ROLES:
+                        shared[number] = coded
+                    self._emit(ImageSaved(*divmod(keys[row], self._max_attempts), role, coded))
+        if dropped:
+            self._emit(ImagesDropped([divmod(key, self._max_attempts) for key in dropped]))
+
+
+def _memory(path: SignalPath) -> LastAccepted | None:
+    if not path.defence.last:
+        return None
+    return LastAccepted(path.defence.fallback, lambda row: path.look(row)[1]["received"][0])
+
+
+def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:
+    """Images [N, C, H, W] in [0, 1] as bytes [N, H, W, C]."""
+    pixels = pictures.clamp(0, 1).mul(255).round().byte().cpu().numpy()
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """An image [H, W, C] as PNG, grey for one channel."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,361 @@
+"""The event plane: when and whether; ids, times and floats only.
+
+One generator per message tells its story from arrival to decision. One simpy Environment serves
+all arms: each arm is a world of its own (its own transmitters, medium and receiver) in which the
+same messages arrive at the same times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import simpy
+
+from channelsim.contracts.own_code import told
+from channelsim.contracts.promises import Tried, weakened
+from channelsim.contracts.records import (
+    ARRIVED,
+    COLLIDED,
+    DELIVERED,
+    DROPPED,
+    LOST,
+    REJECTED,
+    ArmRecord,
+    Finished,
+    LogEvent,
+    Noted,
+    Preparing,
+    Started,
+    Ticked,
+    TransmissionsDone,
+)
+from channelsim.link.medium import Passage, media
+from channelsim.scenario import Arm, Scenario
+from channelsim.scenario.waiting import judged, waits
+from channelsim.signal_path.calibration import Paths, calibrate
+from channelsim.signal_path.reach import reach
+from channelsim.simulation import header as fingerprint
+from channelsim.simulation.adversary_state import UNTOUCHED, Crossing, Interference
+from channelsim.simulation.batcher import Batcher, Memo, NoMemo
+from channelsim.simulation.image_retention import Keepsakes
+from channelsim.simulation.self_test import self_test
+from channelsim.support import seeds
+
+_SLICE = 4096  # events between two looks at the outside world
+
+
+def simulate(
+    scenario: Scenario,
+    memo: Memo | None = None,
+    stop: Callable[[], bool] | None = None,
+    prepare: Callable[[Preparing], None] | None = None,
+    fitted: Mapping[str, Mapping[str, Any]] | None = None,
+    tried: Tried | None = None,
+) -> Iterator[LogEvent]:
+    """Run a scenario and yield what happens: `Started` first, `Finished` last.
+
+    ``memo`` knows attempts that need not be computed again. When ``stop()`` turns true the stream
+    ends early, without `Finished`. ``prepare`` hears what takes its time before `Started`.
+    ``fitted``: see `calibrate`. ``tried``: what a self-test of this scenario found, where it need
+    not be made again.
+    """
+    with told():
+        yield from _simulated(scenario, memo, stop, prepare, fitted, tried)
+
+
+def _simulated(
+    scenario: Scenario,
+    memo: Memo | None,
+    stop: Callable[[], bool] | None,
+    prepare: Callable[[Preparing], None] | None,
+    fitted: Mapping[str, Mapping[str, Any]] | None,
+    tried: Tried | None,
+) -> Iterator[LogEvent]:
+    def tell(doing: str, arm: int, arms: int) -> None:
+        if stop is not None and stop():
+            raise _StoppedError
+        if prepare is not None:
+            prepare(Preparing(f"{doing} (arm {arm + 1} of {arms})"))
+
+    def fits(who: str, arm: int, arms: int) -> None:
+        tell(f"fitting {who}", arm, arms)
+
+    try:
+        paths = calibrate(scenario, fitted, fits)
+        # A run that goes on has it in its header, and a further trial of block sizes needs none.
+        seeks = partial(tell, "how near a decoder comes to the target")
+        ways = reach(scenario, paths, seeks) if memo is None and tried is None else {}
+    except _StoppedError:
+        return
+    tried = tried or self_test(scenario, paths)
+    count = scenario.source.messages
+    total = count * len(scenario.arms)
+    header = fingerprint.header(scenario, paths.report, tried)
+    if ways:
+        header["reach"] = ways
+    yield Started(header, _arm_records(scenario), total)
+    for sentence in weakened(tried):
+        yield Noted("warning", sentence, 0.0)
+    for notice in scenario.notices:
+        yield Noted("info", notice, 0.0)
+
+    outbox: list[LogEvent] = []
+    attempts = [arm.link.max_attempts for arm in scenario.arms]
+    batcher = Batcher(
+        paths.paths,
+        count=count,
+        max_attempts=max(attempts),
+        max_pending=scenario.max_pending or scenario.block_rows,
+        keepsakes=Keepsakes(
+            first=scenario.images,
+            last=[most - 1 for most in attempts],
+            count=count,
+            most=max(attempts),
+            metrics=[metric.kind for metric in scenario.metrics],
+            scales=header["scales"],
+        ),
+        memo=memo or NoMemo(),
+        emit=outbox.append,
+    )
+    env = simpy.Environment()
+    settled = _Settled(count)
+    worlds = [_World(env, arm, scenario, paths, batcher, settled) for arm in scenario.arms]
+    env.process(arrivals(env, scenario.source.arrival_times(scenario.seed).tolist(), worlds))
+
+    step, events_left = env.step, True
+    while events_left:
+        try:
+            for _ in range(_SLICE):
+                step()
+                if outbox:
+                    break
+        except simpy.core.EmptySchedule:
+            events_left = False
+            for _ in batcher.drain():
+                yield from outbox
+                outbox.clear()
+                yield Ticked(env.now, settled.total - batcher.waiting, total)
+                if stop is not None and stop():
+                    return
+        computed = bool(outbox)
+        yield from outbox
+        outbox.clear()
+        if settled.pending() or computed or not events_left:
+            yield settled.take()
+        yield Ticked(env.now, settled.total - batcher.waiting, total)
+        if stop is not None and stop():
+            return
+    yield Finished(env.now)
+
+
+class _StoppedError(Exception):
+    """Somebody asked to stop before the first message."""
+
+
+def _arm_records(scenario: Scenario) -> list[ArmRecord]:
+    return [ArmRecord(arm.number, arm.receiver_name, arm.swept) for arm in scenario.arms]
+
+
+def arrivals(
+    env: simpy.Environment, times: Sequence[float], worlds: Sequence[_World]
+) -> Generator[simpy.Event, Any, None]:
+    """Start the life of every message in every arm at its arrival time."""
+    for message, time in enumerate(times):
+        if time > env.now:
+            yield env.timeout(time - env.now)
+        for world in worlds:
+            env.process(life(env, world, message, time))
+
+
+def life(
+    env: simpy.Environment, world: _World, message: int, arrival_s: float
+) -> Generator[simpy.Event, Any, None]:
+    """One message in one arm: wait for the medium, cross it, be judged, perhaps try again."""
+    medium = world.media.of(message)
+    last = world.max_attempts - 1
+    attempt = 0
+    while True:
+        passage = yield from medium.send(message, attempt)
+        crossing = UNTOUCHED
+        if world.watched:
+            # Asked as codewords arrive, all equally late: in the order in which they began.
+            crossing = world.crossing(message, passage.began_s)
+            if crossing.delay_s > 0:
+                yield env.timeout(crossing.delay_s)
+
+        lost = world.fate(passage, message, attempt)
+        world.submit(message, attempt, lost, passage.began_s, env.now, crossing)
+        if not world.waits:
+            verdict = LOST if lost else DELIVERED
+            done_s = env.now + world.receiver_latency_s
+            break
+        if lost:
+            done_s = env.now + world.receiver_latency_s
+            verdict = LOST
+            if attempt == last:
+                break
+            yield world.silence(passage, message, attempt)
+        else:
+            yield env.timeout(world.receiver_latency_s)
+            done_s = env.now
+            if not world.judged or world.accepts(message, attempt):
+                verdict = DELIVERED
+                break
+            verdict = REJECTED
+            if attempt == last:
+                break
+            request = yield from medium.answer(message, attempt)
+            if request.destroyed:
+                yield world.silence(passage, message, attempt)
+        attempt += 1
+    world.settled.add(world.number, message, arrival_s, done_s, attempt + 1, verdict)
+    if world.acknowledges and verdict == DELIVERED:
+        yield from acknowledge(world, passage, message, attempt)
+
+
+def acknowledge(
+    world: _World, passage: Passage, message: int, attempt: int
+) -> Generator[simpy.Event, Any, None]:
+    """What a delivered message still costs the medium: its answer, and repeats until it is heard.
+
+    The receiver has what it wanted: repeats are not decoded, and adversaries let them pass.
+    """
+    medium = world.media.of(message)
+    lost = ARRIVED
+    while attempt < world.max_attempts - 1:
+        if not lost and not (yield from medium.answer(message, attempt)).destroyed:
+            return
+        yield world.silence(passage, message, attempt)
+        attempt += 1
+        passage = yield from medium.send(message, attempt)
+        lost = world.fate(passage, message, attempt)
+        if not lost:
+            yield world.env.timeout(world.receiver_latency_s)
+
+
+class _World:
+    """One arm as the event plane sees it."""
+
+    __slots__ = (
+        "_batcher",
+        "_draws",
+        "_group",
+        "_interference",
+        "_key",
+        "_messages",
+        "acknowledges",
+        "env",
+        "judged",
+        "loss",
+        "max_attempts",
+        "media",
+        "number",
+        "receiver_latency_s",
+        "settled",
+        "silence_s",
+        "waits",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        arm: Arm,
+        scenario: Scenario,
+        paths: Paths,
+        batcher: Batcher,
+        settled: _Settled,
+    ) -> None:
+        link, receiver = arm.link, arm.receiver
+        self.env = env
+        self.number = arm.number
+        self.media = media(env, link, receiver.codec.latent_size, scenario.seed)
+        self.loss, self.max_attempts = link.loss, link.max_attempts
+        self.silence_s = link.silence_s(receiver.latency_s)
+        self.receiver_latency_s = receiver.latency_s
+        # Only where a decision depends on content, or a silence on the link, does anybody wait.
+        self.judged, self.waits = judged(arm), waits(arm)
+        self.acknowledges = link.answers
+        self.settled = settled
+        self._batcher = batcher
+        self._group = paths.of_arm[arm.number]
+        self._key = seeds.stream_key(scenario.seed, "link", "loss")
+        self._messages = scenario.source.messages
+        self._draws: dict[int, list[float]] = {}
+        path = paths.paths[self._group]
+        self._interference = Interference(arm, path.setting)
+        self.watched = self._interference.acts
+
+    def fate(self, passage: Passage, message: int, attempt: int) -> int:
+        """`ARRIVED`, or why not."""
+        if passage.destroyed:
+            return COLLIDED
+        return DROPPED if self.loss > 0.0 and self._loses(message, attempt) else ARRIVED
+
+    def silence(self, passage: Passage, message: int, attempt: int) -> simpy.Event:
+        """The time in which a transmitter hears no answer, up to its next attempt."""
+        until_s = passage.ended_s + self.silence_s
+        backoff_s = self.media.of(message).backoff_s(message, attempt)
+        return self.env.timeout(max(0.0, until_s - self.env.now) + backoff_s)
+
+    def _loses(self, message: int, attempt: int) -> bool:
+        """Whether the link drops this attempt; the same draw in every arm."""
+        if attempt not in self._draws:
+            import numpy as np
+
+            numbers = np.arange(self._messages)
+            draws = seeds.uniforms(self._key, numbers, attempt, 1)[:, 0]
+            self._draws[attempt] = draws.tolist()
+        return self._draws[attempt][message] < self.loss
+
+    def crossing(self, message: int, began_s: float) -> Crossing:
+        """What adversaries do to a codeword; called in the order in which codewords began."""
+        return self._interference.crossing(message, began_s)
+
+    def submit(
+        self,
+        message: int,
+        attempt: int,
+        lost: int,
+        began_s: float,
+        now_s: float,
+        crossing: Crossing,
+    ) -> None:
+        self._batcher.submit(
+            self._group,
+            self.number,
+            message,
+            attempt,
+            lost=lost,
+            began_s=began_s,
+            arrived_s=now_s,
+            allowance=crossing.allowance,
+            replayed=crossing.replayed,
+        )
+
+    def accepts(self, message: int, attempt: int) -> bool:
+        return self._batcher.answer(self._group, self.number, message, attempt)
+
+
+class _Settled:
+    """Transmissions whose story has ended, as columns."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._rows: list[tuple[Any, ...]] = []
+        self.total = 0
+
+    def add(self, arm: int, message: int, *rest: Any) -> None:
+        self._rows.append((arm * self._count + message, *rest))
+        self.total += 1
+
+    def pending(self) -> bool:
+        return len(self._rows) >= 1024
+
+    def take(self) -> TransmissionsDone:
+        rows, self._rows = self._rows, []
+        names = ("transmission", "sent_s", "done_s", "attempts", "delivered")
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+        return TransmissionsDone(dict(zip(names, values, strict=True)))

@@ -1,0 +1,159 @@
+"""Who computed this, with what: the header of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import channelsim
+from channelsim.adversaries.goals import loss_card
+from channelsim.channels import memories_s
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.own_code import is_foreign
+from channelsim.contracts.promises import Tried
+from channelsim.metrics.scales import own_scales
+from channelsim.scenario import Scenario
+from channelsim.scenario.path_rules import shared_paths
+from channelsim.scenario.waiting import judged
+from channelsim.simulation.part_prints import by_name, prints
+from channelsim.support import arithmetic
+
+
+def fingerprint(block_rows: int, *, threads_matter: bool) -> dict[str, Any]:
+    """What must be equal for a replay to be bit for bit.
+
+    ``threads_matter``: whether the self-test found that their number decides bits.
+    """
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    return {
+        "torch": torch.__version__,
+        "instruction_set": arithmetic.instruction_set(),
+        "arithmetic": arithmetic.signature(),
+        "mkl_cbwr": os.environ.get("MKL_CBWR"),
+        "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
+        "block_rows": block_rows,
+        "threads": torch.get_num_threads() if threads_matter else None,
+    }
+
+
+@contextmanager
+def threads_of(header: Mapping[str, Any]) -> Iterator[None]:
+    """Inside, as many threads as computed a run, where bits depend on it."""
+    there = (header.get("fingerprint") or {}).get("threads")
+    if there is None:
+        yield
+        return
+    with arithmetic.threads(there):
+        yield
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part."""
+    from importlib.metadata import version
+
+    names = ("torch", "numpy", "scipy", "simpy", "pydantic")
+    return {
+        "channelsim": channelsim.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout this package runs from, None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
+    """Name and budget of the stages that are not of this package, by their place in the path."""
+    found: dict[str, dict[str, Any]] = {}
+    for place, stage in enumerate(scenario.arms[0].path):
+        if is_foreign(type(stage)):
+            told: dict[str, Any] = {"name": stage.label}
+            if isinstance(stage, Adversary):
+                told["budget"] = {"norm": stage.budget.norm, "epsilon": stage.budget.epsilon}
+            found[str(place)] = told
+    return found
+
+
+def header(
+    scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
+) -> dict[str, Any]:
+    """Everything a reader of the ledger must know about the run, JSON-able.
+
+    ``tried``: what the self-test found; None promises nothing about bits.
+    """
+    weights = by_name(
+        (arm.receiver_name, arm.number, arm.receiver.codec.card.get("sha256"))
+        for arm in scenario.arms
+    )
+    threats = by_name(
+        (stage.label, arm.number, dict(stage.threat))
+        for arm in scenario.arms
+        for stage in arm.path
+        if isinstance(stage, Adversary)
+    )
+    losses = by_name(
+        (stage.label, arm.number, dict(card))
+        for arm in scenario.arms
+        for stage in arm.path
+        if isinstance(stage, Adversary) and (card := loss_card(stage))
+    )
+    return {
+        "title": scenario.title,
+        "seed": scenario.seed,
+        "scenario_written": scenario.written,
+        "scenario": scenario.resolved,
+        "scenario_hash": scenario.hash,
+        "count": scenario.source.messages,
+        "image_shape": list(scenario.source.image_shape),
+        "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
+        "metrics": [metric.kind for metric in scenario.metrics],
+        "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
+        "scales": own_scales(scenario.metrics),  # what metrics of the user's own declare
+        "loss_cards": losses,  # what the adversaries' losses look through
+        "control": scenario.control,
+        "judged": any(map(judged, scenario.arms)),
+        "passive_columns": True,
+        "swept_keys": list(scenario.swept_keys),
+        "receivers": list(scenario.receivers),
+        "block_rows": scenario.block_rows,
+        "fingerprint": fingerprint(
+            scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
+        ),
+        "promises": tried and tried.told,
+        "parts": prints(scenario),
+        "versions": versions(),
+        "git": git_revision(),
+        "weights": weights,
+        "calibration": dict(calibration),
+        # How long the channel remembers in any arm: what intervals resample follows from it.
+        "memory_s": list(
+            memories_s((arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in scenario.arms)
+        ),
+        "airtime_s": max(
+            arm.link.airtime_s(arm.receiver.codec.latent_size) for arm in scenario.arms
+        ),
+        "contended": any(arm.link.contended for arm in scenario.arms),
+        "threats": threats,
+        "own_stages": _own_stages(scenario),
+        "shared_paths": shared_paths(arm.path for arm in scenario.arms),
+    }

@@ -1,0 +1,165 @@
+"""Does a row's result depend on its place in a block, its neighbours, or the number of threads?
+
+Tried before the first message, on the run's own rows and at its own block shape: a block is
+computed as it comes; then two thirds of its rows, shuffled, among padding, with another number of
+threads. Equal bits show all three at once; otherwise the two causes are told apart.
+
+Adversaries attack with the least effort that uses the same arithmetic (`Adversary.brief`). Paths
+that differ only in weights run the same kernels, so one of them speaks for all, and for the rest
+of the process.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.promises import TOLERANCE, Comparison, Tried
+from channelsim.contracts.records import Batch
+from channelsim.scenario import Scenario
+from channelsim.signal_path import SignalPath
+from channelsim.signal_path.calibration import Paths
+from channelsim.signal_path.fitting import frozen
+from channelsim.support import arithmetic
+
+Columns = Mapping[str, np.ndarray]
+
+_APART_S = 0.01  # between the first symbols of two rows
+_MOST = 256  # kinds of paths remembered
+_REMEMBERED: OrderedDict[Any, tuple[Comparison, Comparison]] = OrderedDict()
+
+
+def self_test(scenario: Scenario, paths: Paths) -> Tried:
+    """Try every kind of path of a run."""
+    here = torch.get_num_threads()
+    other = 1 if here > 1 else 2
+    place, thread = Comparison(), Comparison()
+    tried: set[Any] = set()
+    # Where nobody attacks, nothing runs that does not run where somebody does: those come first.
+    for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
+        path, kernels = paths.paths[number], _kernels(paths.paths[number])
+        if kernels in tried:
+            continue
+        tried.add(kernels)
+        arms = [arm for arm, of in enumerate(paths.of_arm) if of == number]
+        found = _once((kernels, path.setting.active, here, other), path, arms, here, other)
+        place, thread = place + found[0], thread + found[1]
+    few, many = sorted((here, other))
+    return Tried(scenario.block_rows, (few, many), place, thread)
+
+
+def _once(
+    key: Any, path: SignalPath, arms: list[int], here: int, other: int
+) -> tuple[Comparison, Comparison]:
+    if key not in _REMEMBERED:
+        _REMEMBERED[key] = _tried(_briefly(path), _rows(path, arms), here, other)
+        if len(_REMEMBERED) > _MOST:
+            _REMEMBERED.popitem(last=False)
+    return _REMEMBERED[key]
+
+
+def _kernels(path: SignalPath) -> Any:
+    """Equal for paths that run the same kernels: all but weights, draws and columns."""
+    codec, setting = path.transmitter.codec, path.setting
+    shapes = tuple(
+        (name, tuple(tensor.shape), tensor.stride(), str(tensor.dtype))
+        for name, tensor in codec.network.state_dict().items()
+    )
+    return (
+        path.block_rows,
+        (type(codec.network), codec.image_shape, codec.latent_size, shapes),
+        (path.transmitter.transmit, frozen(path.transmitter.power, set())),
+        tuple((type(one), frozen(one, set(one.columns.values()))) for one in setting.stages),
+        (setting.control, path.latents and path.latents.name),
+        tuple((type(metric), frozen(metric, set())) for metric in path.metrics),
+        type(path.defence.detector),
+        path.images.device.type,
+    )
+
+
+def _briefly(path: SignalPath) -> SignalPath:
+    """The same path with adversaries that spare themselves."""
+    stages = tuple(
+        one.brief() if isinstance(one, Adversary) else one for one in path.setting.stages
+    )
+    return replace(path, setting=replace(path.setting, stages=stages))
+
+
+def _rows(path: SignalPath, arms: list[int]) -> Batch:
+    """A block of the run's own rows, from all arms of a path."""
+    numbers = np.arange(path.block_rows)
+    message = numbers // len(arms) % path.count
+    nothing = np.zeros_like(numbers)
+    return Batch(
+        arm=np.array(arms, dtype=np.int64)[numbers % len(arms)],
+        message=message,
+        attempt=nothing,
+        lost=nothing,
+        began_s=_APART_S * numbers.astype(np.float64),
+        allowance=np.full(len(numbers), np.nan),
+        replayed=np.maximum(message - 1, 0),
+    )
+
+
+def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> tuple[Comparison, Comparison]:
+    """Compare place and neighbours, and threads: two blocks where all is well, four elsewhere."""
+    shuffled = np.random.default_rng(0).permutation(len(rows))[: len(rows) - len(rows) // 3]
+    compute = functools.partial(_computed, path)
+    with arithmetic.threads(here):
+        whole = compute(rows)
+    some = {name: values[shuffled] for name, values in whole.items()}
+    with arithmetic.threads(other):
+        both = _compared(some, compute(rows[shuffled]))
+    if not both.differ:
+        return both, both
+    with arithmetic.threads(here):
+        place = _compared(some, compute(rows[shuffled]))
+    with arithmetic.threads(other):
+        thread = _compared(whole, compute(rows))
+    return place, thread
+
+
+def _computed(path: SignalPath, rows: Batch) -> Columns:
+    """All that a block's rows come out as, the pictures and latents included."""
+    outcome, images, latents = path.look(rows)
+    return {
+        **outcome.columns,
+        **{f"image {role}": image.cpu().numpy() for role, image in images.items()},
+        **{f"latent {role}": latent.cpu().numpy() for role, latent in latents.items()},
+    }
+
+
+def _compared(one: Columns, other: Columns) -> Comparison:
+    rows = len(next(iter(one.values())))
+    differ, flipped = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool)
+    largest, columns = 0.0, []
+    for name, left in one.items():
+        right = other[name]
+        apart: Callable[..., np.ndarray] = _apart if left.dtype != object else _unlike
+        size = apart(left, right).reshape(rows, -1).max(axis=1, initial=0.0)
+        if (size > 0).any():
+            columns.append(name)
+            differ |= size > 0
+            flipped |= size > TOLERANCE
+            largest = max(largest, float(size[size <= TOLERANCE].max(initial=0.0)))
+    return Comparison(rows, int(differ.sum()), int(flipped.sum()), largest, tuple(columns[:8]))
+
+
+def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """How far apart two numbers are, of the larger one or of 1; 0 for equal ones, NaN included."""
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        far = np.abs(a - b) / np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+    return np.where(same, 0.0, np.nan_to_num(far, nan=np.inf, posinf=np.inf))
+
+
+def _unlike(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.array([0.0 if a == b else np.inf for a, b in zip(left, right, strict=True)])

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, units, seeds, files, and how all of it is checked."""

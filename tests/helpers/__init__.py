@@ -1,0 +1,1 @@
+"""What several tests are written with; nothing here is a test."""

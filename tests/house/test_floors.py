@@ -1,0 +1,321 @@
+"""The house's plan: who may import whom, how long a module may be, what none of them does.
+
+The floors, read from the imports themselves (also those inside functions): a module imports
+only from lower floors and from its own room. A new module needs a place in the table below.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "channelsim"
+
+# Floors from the ground up, each with its rooms and the modules (or packages) of each room. Some
+# floors have a mezzanine: losses are metrics, and a run's folder holds what a display shows of it.
+FLOORS: list[tuple[str, dict[str, set[str]]]] = [
+    (
+        "0",
+        {
+            "errors": {"errors", "problems", "files"},
+            "units": {"units"},
+            "seeds": {"seeds"},
+            "row_product": {"row_product"},
+            "torchvision_shim": {"torchvision_shim"},
+            "arithmetic": {"arithmetic"},
+            "promises": {"promises"},
+        },
+    ),
+    (
+        "1",
+        {
+            "records": {"records", "rows", "words"},
+            "stretches": {"stretches"},
+            "scales": {"scales"},
+            "weight_files": {"weight_files"},
+            "consent": {"consent", "user_files"},
+            "own_code": {"own_code"},
+        },
+    ),
+    ("2", {"parts": {"parts", "fading"}}),
+    ("2, upper half", {"threat": {"threat", "access"}}),
+    (
+        "3",
+        {
+            "sources": {"sources"},
+            "link": {"link"},
+            "codecs": {"codecs", "zoo"},
+            "channels": {"channels"},
+            "defences": {"defences"},
+            "metrics": {"metrics"},
+        },
+    ),
+    ("3, upper half", {"adversaries": {"adversaries"}}),
+    ("4", {"catalog": {"catalog"}}),
+    (
+        "5",
+        {
+            "scenario": {"scenario"},
+            "ledger": {"ledger", "export"},
+        },
+    ),
+    (
+        "5, upper half",
+        {
+            "signal_path": {
+                "signal_path",
+                "batcher",
+                "calibration",
+                "fitting",
+                "reach",
+                "keepsakes",
+                "stand_ins",
+            }
+        },
+    ),
+    (
+        "6",
+        {
+            "event_plane": {
+                "event_plane",
+                "interference",
+                "medium",
+                "fingerprint",
+                "part_prints",
+                "self_test",
+                "recompute",
+            },
+            "train": {"train", "training"},
+        },
+    ),
+    ("7", {"robustness": {"robustness"}, "estimate": {"estimate"}}),
+    ("7, upper half", {"replay": {"replay", "population"}}),
+    ("8", {"report": {"report"}, "display": {"display"}}),
+    ("8, upper half", {"campaign": {"campaign"}}),
+    ("9", {"cli": {"cli"}}),
+]
+PLACE = {
+    module: (floor, room)
+    for floor, (_, rooms) in enumerate(FLOORS)
+    for room, modules in rooms.items()
+    for module in modules
+}
+DOORS = {"", "__main__"}  # the package itself and `python -m`: above all, imported for its version
+
+
+def name_of(path: Path) -> str:
+    """``channelsim/codecs/linear.py`` → ``codecs.linear``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def imports(module: str) -> Iterator[tuple[str, int]]:
+    """Modules of this package that a module imports, anywhere in its text, with the line."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "channelsim":
+                yield existing(name.removeprefix("channelsim").lstrip(".")), node.lineno
+
+
+def existing(name: str) -> str:
+    """The module that holds a dotted name: ``units.db`` → ``units``."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def place(module: str) -> tuple[int, str]:
+    top = module.split(".")[0]
+    assert top in PLACE, f"{module} has no place in the table of floors at the top of this file"
+    return PLACE[top]
+
+
+INSIDE = [module for module in MODULES if module not in DOORS]
+
+
+@pytest.mark.parametrize("module", INSIDE)
+def test_a_module_imports_only_from_lower_floors_or_its_own_room(module: str) -> None:
+    floor, room = place(module)
+    for other, line in imports(module):
+        if other in DOORS or other == module:
+            continue
+        their_floor, their_room = place(other)
+        assert their_floor < floor or their_room == room, (
+            f"{module}:{line} (floor {FLOORS[floor][0]}, {room}) imports {other}"
+            f" (floor {FLOORS[their_floor][0]}, {their_room})"
+        )
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    state: dict[str, str] = {}
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        if module in DOORS or state.get(module) == "done":
+            return
+        assert state.get(module) != "open", f"a circle: {' → '.join([*way, module])}"
+        state[module] = "open"
+        for other, _ in imports(module):
+            # A package's own table imports its modules; they may not import it back.
+            if other != module:
+                visit(other, (*way, module))
+        state[module] = "done"
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_the_floor_table_would_notice_an_upward_import() -> None:
+    assert place("errors")[0] < place("parts")[0] < place("event_plane")[0] < place("cli")[0]
+    assert place("codecs")[1] != place("adversaries")[1]
+    assert ("parts", 0) not in list(imports("errors"))
+    assert "rows" in {name for name, _ in imports("parts")}
+
+
+def test_modules_are_short() -> None:
+    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    too_long = {name: length for name, length in lengths.items() if length > 400}
+    assert not too_long
+    assert statistics.median(length for length in lengths.values() if length) < 200
+
+
+def calls(module: str) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("module", INSIDE)
+def test_only_the_display_and_the_command_line_print(module: str) -> None:
+    if place(module)[1] in {"display", "cli"}:
+        return
+    printed = [call.lineno for name, call in calls(module) if name == "print"]
+    assert not printed, f"{module}:{printed}"
+
+
+PICKLES = {"cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+YAML_LOADERS = {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"}
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_no_file_can_bring_code_along(module: str) -> None:
+    for node in ast.walk(tree(module)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+            # Of pickle itself only its errors may be known.
+            assert names != ["pickle"] or all(a.name.endswith("Error") for a in node.names), module
+        for name in names:
+            assert name.split(".")[0] not in PICKLES, f"{module} imports {name}"
+    for name, call in calls(module):
+        given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        if name.endswith("torch.load"):
+            assert given.get("weights_only") == "True", f"{module}:{call.lineno}"
+        if name.endswith(("np.load", "numpy.load")):
+            assert given.get("allow_pickle", "False") == "False", f"{module}:{call.lineno}"
+        assert not name.startswith("pickle."), f"{module}:{call.lineno}: {name}"
+        assert name not in YAML_LOADERS, f"{module}:{call.lineno}: {name}; use a safe loader"
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert not [name for name in MODULES if not ast.get_docstring(tree(name))]
+
+
+# --- the README ---------------------------------------------------------------------------------
+
+README = ROOT / "README.md"
+
+
+def test_links_in_the_readme_lead_somewhere() -> None:
+    text = README.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert targets
+    for target in targets:
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif "://" not in target:
+            assert (ROOT / target.split("#")[0]).exists(), target
+
+
+def test_commands_in_the_readme_exist() -> None:
+    from typer.main import get_command
+
+    from channelsim.cli.app import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    lines = re.findall(r"^(?:\$ )?((?:bin/)?channelsim .*)$", README.read_text(), re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines:
+        words = line.split("#")[0].split()
+        if words[1].startswith("-"):
+            continue
+        assert words[1] in commands, line
+        known = {option for parameter in commands[words[1]].params for option in parameter.opts}
+        for word in words[2:]:
+            if word.startswith("--"):
+                assert word.split("=")[0] in known | {"--help"}, line
+            if word.startswith("scenarios/"):
+                assert (ROOT / word).exists(), line
+
+
+def test_scripts_named_in_the_readme_are_there_and_executable() -> None:
+    named = set(re.findall(r"\bbin/\w+", README.read_text()))
+    assert {"bin/channelsim", "bin/test"} <= named
+    for script in named:
+        assert (ROOT / script).stat().st_mode & 0o111, script
+
+
+# --- the lock -----------------------------------------------------------------------------------
+
+
+def pins(lock: str) -> dict[str, str]:
+    found = {}
+    for line in (ROOT / lock).read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, equals, version = line.partition("==")
+            assert equals, f"{lock}: {line} is not pinned"
+            found[name.lower().replace("_", "-")] = version
+    return found
+
+
+def test_the_locks_pin_every_declared_dependency_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    run, dev = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert not set(run) & set(dev)
+
+    def names(declared: list[str]) -> set[str]:
+        return {re.split(r"[<>=!~\[; ]", item)[0].lower().replace("_", "-") for item in declared}
+
+    assert names(project["dependencies"]) <= set(run)
+    assert names(project["optional-dependencies"]["dev"]) <= set(dev)
+    # A torchvision of another release does not load beside this torch.
+    assert (run["torch"], run["torchvision"]) == ("2.13.0", "0.28.0")
