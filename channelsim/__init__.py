@@ -41,19 +41,37 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
-    from channelsim.contracts.parts import Codec
+    from channelsim.contracts.adversary import Adversary
+    from channelsim.contracts.parts import Codec, Detector, Metric, Stage, part
     from channelsim.runs.run import Run, run
     from channelsim.scenario import Scenario
     from channelsim.simulation.event_plane import simulate
 
 __version__ = "0.1.0"
 
-__all__ = ["Codec", "Run", "Scenario", "__version__", "run", "simulate"]
+__all__ = [
+    "Adversary",
+    "Codec",
+    "Detector",
+    "Metric",
+    "Run",
+    "Scenario",
+    "Stage",
+    "__version__",
+    "part",
+    "run",
+    "simulate",
+]
 
 _HOMES = {
+    "Adversary": "channelsim.contracts.adversary",
     "Codec": "channelsim.contracts.parts",
+    "Detector": "channelsim.contracts.parts",
+    "Metric": "channelsim.contracts.parts",
     "Run": "channelsim.runs.run",
     "Scenario": "channelsim.scenario",
+    "Stage": "channelsim.contracts.parts",
+    "part": "channelsim.contracts.parts",
     "run": "channelsim.runs.run",
     "simulate": "channelsim.simulation.event_plane",
 }

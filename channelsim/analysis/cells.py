@@ -20,8 +20,7 @@ from channelsim.analysis import intervals
 from channelsim.analysis.intervals import Floats, Interval, Means, Resampler
 from channelsim.analysis.resampling import Unit, by_image
 from channelsim.contracts import records
-from channelsim.contracts.scales import Scale
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.support import units
 
 if TYPE_CHECKING:

@@ -36,8 +36,7 @@ from channelsim.analysis.intervals import (
 from channelsim.analysis.names import epsilon_key_of
 from channelsim.analysis.ranking import Ranked, area_under_risk, area_under_roc, estimates, risk_at
 from channelsim.analysis.resampling import Unit, by_image
-from channelsim.contracts.scales import Scale
-from channelsim.metrics.scales import scale_of
+from channelsim.contracts.scales import Scale, scale_of
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord

@@ -23,8 +23,7 @@ from channelsim.analysis.points import Point
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import spread
 from channelsim.contracts import records
-from channelsim.contracts.scales import ROUNDING
-from channelsim.metrics.scales import scale_of
+from channelsim.contracts.scales import ROUNDING, scale_of
 from channelsim.support.time_blocks import FEW
 
 _ALARMING = (

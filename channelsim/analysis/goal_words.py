@@ -13,7 +13,7 @@ from channelsim.analysis.points import Point
 from channelsim.analysis.success import SideBySide, Success
 from channelsim.analysis.written import decimals, spread
 from channelsim.contracts import records
-from channelsim.metrics.scales import scale_of
+from channelsim.contracts.scales import scale_of
 
 NOT_TOLD = "the channel's part is not in this ledger"
 

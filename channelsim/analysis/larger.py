@@ -33,8 +33,7 @@ from channelsim.analysis.intervals import (
     p_values,
 )
 from channelsim.analysis.resampling import Unit
-from channelsim.contracts.scales import Scale
-from channelsim.metrics.scales import scale_of
+from channelsim.contracts.scales import Scale, scale_of
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord

@@ -89,3 +89,10 @@ def number(value: Any) -> str:
 def fixed(value: float, digits: int) -> str:
     """Return a number with fixed decimals, and never a negative zero."""
     return f"{value:z.{digits}f}"
+
+
+def acting_together(paths: Sequence[Sequence[str]]) -> str:
+    """Who acts on one path, in words, from the names of the adversaries of every such path."""
+    (*names, last), *others = paths
+    more = " (others in other arms)" if others else ""
+    return f"{', '.join(names)} and {last}{more} act on one path"

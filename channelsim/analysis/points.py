@@ -15,8 +15,7 @@ from channelsim.analysis.intervals import Interval, Means, Resampler, ends, inte
 from channelsim.analysis.success import Success
 from channelsim.analysis.verdicts import arm_verdict, lost_to_noise
 from channelsim.contracts import records
-from channelsim.contracts.scales import Scale
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.support import units
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from channelsim.analysis.findings import hardest, place
 from channelsim.analysis.names import fixed
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import damage_metric, scale_of
 
 
 def detection(summary: Summary, receiver: str) -> str | None:

@@ -25,9 +25,8 @@ from channelsim.analysis.aims import Aim
 from channelsim.analysis.intervals import Bools, Floats, Interval, binomial, clustered_share, ends
 from channelsim.analysis.resampling import Unit
 from channelsim.contracts.records import CONTROL_ACCEPTED, DELIVERED
-from channelsim.contracts.scales import Scale
+from channelsim.contracts.scales import Scale, scale_of
 from channelsim.ledger.tables import quoted
-from channelsim.metrics.scales import scale_of
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord

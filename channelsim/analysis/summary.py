@@ -23,7 +23,7 @@ from channelsim.analysis.resampling import Resampled, unit_of
 from channelsim.analysis.success import SideBySide, successes
 from channelsim.analysis.timeline import Timeline, timelines
 from channelsim.contracts.promises import of_header, weakened
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import damage_metric, scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

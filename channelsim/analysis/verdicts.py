@@ -10,7 +10,7 @@ from channelsim.analysis.cells import FIRST, GOAL, ArmCells, read_arm
 from channelsim.analysis.gain import beaten
 from channelsim.analysis.names import scenario_of
 from channelsim.contracts import records
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import damage_metric, scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger

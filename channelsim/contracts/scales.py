@@ -7,7 +7,7 @@ set of forms, and the header keeps its name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,8 @@ from channelsim.support.errors import InputError
 
 Floats = NDArray[np.float64]
 Form = Literal["as it is", "decibels lost", "decibels", "square", "root", "log", "exp", "inverse"]
+
+_NOTHING: Mapping[str, Mapping[str, Any]] = {}
 
 ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
 
@@ -137,6 +139,23 @@ class Scale:
         }
 
 
+# What the metrics of this package declare, known without loading them: they need torch, and whoever
+# reads a ledger does not. A test holds this table to the metrics themselves.
+_SHIPPED: Mapping[str, Scale] = {
+    scale.name: scale
+    for scale in (
+        Scale(name="mse", higher_is_better=False, perfect=0.0),
+        Scale(name="psnr", higher_is_better=True, limit=34.0, form="decibels lost"),
+        Scale(name="ssim", higher_is_better=True, perfect=1.0, limit=0.4),
+        Scale(name="ms_ssim", higher_is_better=True, perfect=1.0),
+        Scale(name="dfd", higher_is_better=False, perfect=0.0),
+        Scale(name="rfd", higher_is_better=False, perfect=0.0),
+        Scale(name="lpips", higher_is_better=False, perfect=0.0, limit=0.15),
+        Scale(name="label", higher_is_better=True, perfect=1.0),
+    )
+}
+
+
 def kept(name: str, scales: Mapping[str, Mapping[str, Any]]) -> Scale | None:
     """The scale of a metric as a run's header keeps it (``scales``); None where it says nothing."""
     told = scales.get(name) if isinstance(scales, Mapping) else None
@@ -234,6 +253,21 @@ def _recognised(called: str, metric: Any) -> tuple[Form, float]:
         f"{called}.to_additive is none that a ledger can keep, which is read without your code;"
         f" allowed are {_WRITTEN}, each times a positive constant"
     )
+
+
+def scale_of(name: str, scales: Mapping[str, Mapping[str, Any]] = _NOTHING) -> Scale:
+    """Return the scale of a metric by name; unknown names get a neutral one.
+
+    ``scales``: what the run's header says that metrics of the user's own declared.
+    """
+    return kept(name, scales) or _SHIPPED.get(name, Scale(name=name))
+
+
+def damage_metric(
+    metrics: Sequence[str], scales: Mapping[str, Mapping[str, Any]] = _NOTHING
+) -> str | None:
+    """Which of some metrics the adversarial gain is read from: see `gauge`."""
+    return gauge(scale_of(name, scales) for name in metrics)
 
 
 def gauge(scales: Iterable[Scale]) -> str | None:

@@ -11,9 +11,9 @@ from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import fixed
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals, spread
+from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.display.cells import NONE, places, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
-from channelsim.metrics.scales import damage_metric, scale_of
 
 
 def print_detectors(page: Page, summary: Summary) -> None:

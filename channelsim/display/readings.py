@@ -18,9 +18,9 @@ from channelsim.analysis.orders import Comparison
 from channelsim.analysis.serving import SECONDARY
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
+from channelsim.contracts.scales import scale_of
 from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
-from channelsim.metrics.scales import scale_of
 from channelsim.support import units
 
 _NEAR_DB = 2.0  # ours: so far below the weakest attack the straight line is as good as between two

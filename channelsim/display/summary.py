@@ -17,7 +17,7 @@ from channelsim.analysis.findings import (
 )
 from channelsim.analysis.foreign import whose_trunks
 from channelsim.analysis.intervals import Interval
-from channelsim.analysis.names import number
+from channelsim.analysis.names import acting_together, number
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.refusals import detection
 from channelsim.analysis.serving import SECONDARY, who_serves_best
@@ -37,7 +37,6 @@ from channelsim.display.detectors import print_detectors
 from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
 from channelsim.display.timeline import print_timelines
-from channelsim.scenario.path_rules import together
 
 _APART_DB = 0.05  # ours: PSRs closer than this are printed alike
 _VERDICT_STYLES = {
@@ -110,8 +109,8 @@ def _of_power(summary: Summary) -> list[str]:
         )
     if summary.shared_paths:
         found.append(
-            f"{together(summary.shared_paths)}: where more than one is on, PSR, gain and verdict"
-            " are of all together; of their verdicts the worst is told."
+            f"{acting_together(summary.shared_paths)}: where more than one is on, PSR, gain and"
+            " verdict are of all together; of their verdicts the worst is told."
         )
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from channelsim.analysis.coverage import GRID, Coverage
 from channelsim.analysis.findings import place
 from channelsim.analysis.summary import Summary
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.report.gallery import entitle, plain_text
 from channelsim.report.pictures import DPI, tidy
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from channelsim.analysis.names import epsilon_key_of, in_decibels, number, scenario_of, short_names
 from channelsim.contracts import records
+from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.ledger.pictures import image_shape, pixels
-from channelsim.metrics.scales import damage_metric, scale_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,8 +20,7 @@ from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import number
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.summary import Summary
-from channelsim.contracts.scales import Scale
-from channelsim.metrics.scales import scale_of
+from channelsim.contracts.scales import Scale, scale_of
 from channelsim.report.gallery import entitle, gallery, plain_text
 
 if TYPE_CHECKING:

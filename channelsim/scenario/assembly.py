@@ -264,7 +264,7 @@ class Workshop:
             )
         what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
         return _wrong(
-            f"{cls.__name__} must be {what}channelsim.contracts.parts.{contract.__name__}"
+            f"{cls.__name__} must be {what}channelsim.{contract.__name__}"
             if slot != "source"
             else "a source of your own is not possible yet; use kind: dataset",
             ("use",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from channelsim.analysis.names import acting_together
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Stage
 from channelsim.sources import ImageSource, Source
@@ -69,16 +70,9 @@ def company_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
     if not companies:
         return ()
     return (
-        f"{together(companies)}: what is recorded of δ, PSR, gain and verdict is of all together;"
-        " to see one alone, switch the others off by their budget.epsilon",
+        f"{acting_together(companies)}: what is recorded of δ, PSR, gain and verdict is of all"
+        " together; to see one alone, switch the others off by their budget.epsilon",
     )
-
-
-def together(companies: Sequence[Sequence[str]]) -> str:
-    """Say who acts on one path, of `shared_paths`."""
-    (*names, last), *others = companies
-    more = " (others in other arms)" if others else ""
-    return f"{', '.join(names)} and {last}{more} act on one path"
 
 
 def _check_classes(stage: Adversary, source: Source) -> None:

@@ -32,7 +32,8 @@ from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
-from channelsim.metrics.scales import damage_metric, own_scales
+from channelsim.contracts.scales import damage_metric
+from channelsim.metrics.scales import own_scales
 from channelsim.scenario import Arm, Scenario
 from channelsim.signal_path import SignalPath, Transmitter
 from channelsim.signal_path.calibration import Paths

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from channelsim.contracts.records import Batch, Outcome
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.contracts.scales import damage_metric, scale_of
 
 WORST = 2  # ours: as many of every arm, beside its newest
 

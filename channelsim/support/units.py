@@ -8,30 +8,31 @@ ratio is the same in the real and the complex reading. Nothing here looks at a b
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-Number = TypeVar("Number", float, np.ndarray, Tensor)
+if TYPE_CHECKING:  # whoever has no tensors needs no torch
+    from torch import Tensor
+
+Number = TypeVar("Number", float, np.ndarray, "Tensor")
 
 
 def db(ratio: Number) -> Number:
     """Power ratio → decibels, 10·log₁₀(ratio); 0 becomes −inf without a warning."""
-    if isinstance(ratio, Tensor):
-        return 10.0 * torch.log10(ratio)
+    given: Any = ratio
+    if _is_tensor(given):
+        return 10.0 * given.log10()
     with np.errstate(divide="ignore"):
-        value = 10.0 * np.log10(ratio)
-    return value if isinstance(ratio, np.ndarray) else float(value)
+        return _like(given, 10.0 * np.log10(given))
 
 
 def from_db(decibels: Number) -> Number:
     """Decibels → power ratio, 10^(dB/10)."""
-    if isinstance(decibels, Tensor):
-        return torch.pow(10.0, decibels / 10.0)
-    value = np.power(10.0, np.asarray(decibels) / 10.0)
-    return value if isinstance(decibels, np.ndarray) else float(value)
+    given: Any = decibels
+    if _is_tensor(given):
+        return 10.0 ** (given / 10.0)
+    return _like(given, np.power(10.0, np.asarray(given) / 10.0))
 
 
 def noise_variance(power: Number, snr_db: Number) -> Number:
@@ -41,7 +42,7 @@ def noise_variance(power: Number, snr_db: Number) -> Number:
 
 def psr_radius(power: float, latent_size: int, psr_db: Tensor) -> Tensor:
     """L2 radius of a perturbation at a perturbation-to-signal ratio: √(K·P·10^(PSR/10))."""
-    return torch.sqrt(from_db(psr_db) * (power * latent_size))
+    return (from_db(psr_db) * (power * latent_size)).sqrt()
 
 
 def psr(delta_energy: Number, power: float, latent_size: int) -> Number:
@@ -52,3 +53,11 @@ def psr(delta_energy: Number, power: float, latent_size: int) -> Number:
 def psnr_from_mse(mse: Number) -> Number:
     """PSNR in dB of images in [0, 1]: −10·log₁₀(MSE); +inf where MSE is 0."""
     return -db(mse)
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "log10")  # which neither a float nor an array has
+
+
+def _like(given: Any, value: Any) -> Any:
+    return value if isinstance(given, np.ndarray) else float(value)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from channelsim import runs as campaign
 from channelsim.analysis import coverage as module
 from channelsim.analysis import findings, intervals, ranking
 from channelsim.analysis.coverage import Coverage, stated_rate
@@ -30,6 +29,7 @@ from channelsim.display.summary import print_summary
 from channelsim.ledger import Ledger
 from channelsim.report.coverage import coverage as draw
 from channelsim.report.coverage import figure_of, thinned
+from channelsim.runs import run as campaign
 
 N = 60
 

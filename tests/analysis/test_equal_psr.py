@@ -21,7 +21,7 @@ from channelsim.analysis.findings import contradictions
 from channelsim.analysis.orders import Comparison
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.contracts.records import ArmRecord
-from channelsim.metrics.scales import scale_of
+from channelsim.contracts.scales import scale_of
 
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0]
 N = 60

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from channelsim import runs as campaign
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.cli.checking import check
 from channelsim.display.summary import print_summary
 from channelsim.ledger import Ledger
+from channelsim.runs import run as campaign
 from channelsim.scenario import Scenario
 from channelsim.simulation import header as fingerprint
 

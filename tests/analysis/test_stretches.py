@@ -17,7 +17,6 @@ from helpers.small_runs import LINEAR, scenario
 from rich.console import Console
 from scipy import stats
 
-from channelsim import runs as campaign
 from channelsim.analysis import intervals
 from channelsim.analysis.cells import ArmCells, read_arm
 from channelsim.analysis.findings import warnings
@@ -40,6 +39,7 @@ from channelsim.display.live.reader import Reader
 from channelsim.display.live.warning import live_warnings
 from channelsim.display.summary import print_summary
 from channelsim.ledger import Ledger
+from channelsim.runs import run as campaign
 from channelsim.simulation import header as fingerprint
 from channelsim.support import time_blocks as stretches
 from channelsim.support.errors import InputError

@@ -16,8 +16,8 @@ from channelsim.analysis.intervals import mean_interval
 from channelsim.analysis.summary import summarise
 from channelsim.analysis.verdicts import arm_verdicts
 from channelsim.contracts.records import ArmRecord
+from channelsim.contracts.scales import damage_metric
 from channelsim.ledger import Ledger
-from channelsim.metrics.scales import damage_metric
 
 SNR = "awgn.snr_db"
 

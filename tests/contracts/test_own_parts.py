@@ -28,12 +28,11 @@ from helpers.own_parts import (
     use,
 )
 
-from channelsim import runs as campaign
 from channelsim.analysis.findings import hardest
-from channelsim.display.live import scales as live_scales
+from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.display.live.info import RunInfo
 from channelsim.ledger import Ledger
-from channelsim.metrics.scales import damage_metric, scale_of
+from channelsim.runs import run as campaign
 from channelsim.runs.replay import replay
 from channelsim.scenario import Scenario
 from channelsim.support.errors import InputError
@@ -376,9 +375,9 @@ def test_the_direction_of_a_metric_is_believed_everywhere(tmp_path: Path, name: 
     kind = summary.metrics[0]
     assert summary.gain_metric == kind
     assert all(point.gain_db is not None for point in summary.points)
-    for one in (scale_of(kind, header["scales"]), live_scales.scale_of(kind, header["scales"])):
-        assert one.higher_is_better is (name != "MeanAbsoluteError")
-        assert one.damaging
+    scale = scale_of(kind, header["scales"])
+    assert scale.higher_is_better is (name != "MeanAbsoluteError")
+    assert scale.damaging
     # The worst images are kept by the metric that the gain is read from.
     with Ledger.open(run.folder / "ledger.sqlite") as ledger:
         shown = {key for (key,) in ledger.rows("SELECT DISTINCT transmission FROM image", ())}

@@ -63,14 +63,12 @@ from channelsim.display.live.playback import Playback
 from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.reader import WORDS, Reader
 from channelsim.display.live.remembered import Details, Recomputed
-from channelsim.display.live.scales import damage_metric, scale_of
 from channelsim.display.live.story import latent_lines
 from channelsim.display.live.style import Look, columns, fit
 from channelsim.display.live.timeline import BINS, Timeline
 from channelsim.display.live.top import Top
 from channelsim.ledger import Ledger, differences
 from channelsim.ledger.tables import packed, unpacked
-from channelsim.metrics import METRICS, scales
 from channelsim.support.errors import InputError
 
 
@@ -282,19 +280,6 @@ def test_a_view_of_a_run_does_not_load_torch(tmp_path: Path) -> None:
 
 
 # --- figures ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [*METRICS, "of_a_user"])
-def test_scales_are_those_of_the_summary(name: str) -> None:
-    ours, theirs = scale_of(name), scales.scale_of(name)
-    assert ours.higher_is_better == theirs.higher_is_better
-    assert ours.perfect == theirs.perfect
-    assert ours.damaging == theirs.damaging
-    values = np.array([0.01, 0.4, 0.9])
-    np.testing.assert_allclose(ours.to_additive(values), theirs.to_additive(values))
-    np.testing.assert_allclose(ours.from_additive(values), theirs.from_additive(values))
-    np.testing.assert_allclose(ours.damage(values), theirs.damage(values))
-    assert damage_metric(["ssim", name]) == scales.damage_metric(["ssim", name])
 
 
 def test_means_are_those_of_the_summary(tmp_path: Path) -> None:

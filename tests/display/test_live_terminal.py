@@ -268,8 +268,8 @@ def test_a_replay_brings_the_images_that_the_ledger_does_not_hold(tmp_path: Path
 
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
+    from channelsim.display.live.recomputer import Recomputer
     from channelsim.display.live.remembered import Details
-    from channelsim.runs.recomputer import Recomputer
 
     scenario = tmp_path / "linear.yaml"
     scenario.write_text(SCENARIO.format(count=40))

@@ -1,14 +1,15 @@
-"""The house's plan: who may import whom, how long a module may be, what none of them does.
+"""The house's plan: which room stands on which floor, who may import whom, what no module does.
 
 The floors, read from the imports themselves (also those inside functions): a module imports
-only from lower floors and from its own room. A new module needs a place in the table below.
+only from lower floors and from its own room. `docs/architecture.md` draws the same table.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import statistics
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -19,95 +20,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "channelsim"
 
-# Floors from the ground up, each with its rooms and the modules (or packages) of each room. Some
-# floors have a mezzanine: losses are metrics, and a run's folder holds what a display shows of it.
-FLOORS: list[tuple[str, dict[str, set[str]]]] = [
-    (
-        "0",
-        {
-            "errors": {"errors", "problems", "files"},
-            "units": {"units"},
-            "seeds": {"seeds"},
-            "row_product": {"row_product"},
-            "torchvision_shim": {"torchvision_shim"},
-            "arithmetic": {"arithmetic"},
-            "promises": {"promises"},
-        },
-    ),
-    (
-        "1",
-        {
-            "records": {"records", "rows", "words"},
-            "stretches": {"stretches"},
-            "scales": {"scales"},
-            "weight_files": {"weight_files"},
-            "consent": {"consent", "user_files"},
-            "own_code": {"own_code"},
-        },
-    ),
-    ("2", {"parts": {"parts", "fading"}}),
-    ("2, upper half", {"threat": {"threat", "access"}}),
-    (
-        "3",
-        {
-            "sources": {"sources"},
-            "link": {"link"},
-            "codecs": {"codecs", "zoo"},
-            "channels": {"channels"},
-            "defences": {"defences"},
-            "metrics": {"metrics"},
-        },
-    ),
-    ("3, upper half", {"adversaries": {"adversaries"}}),
-    ("4", {"catalog": {"catalog"}}),
-    (
-        "5",
-        {
-            "scenario": {"scenario"},
-            "ledger": {"ledger", "export"},
-        },
-    ),
-    (
-        "5, upper half",
-        {
-            "signal_path": {
-                "signal_path",
-                "batcher",
-                "calibration",
-                "fitting",
-                "reach",
-                "keepsakes",
-                "stand_ins",
-            }
-        },
-    ),
-    (
-        "6",
-        {
-            "event_plane": {
-                "event_plane",
-                "interference",
-                "medium",
-                "fingerprint",
-                "part_prints",
-                "self_test",
-                "recompute",
-            },
-            "train": {"train", "training"},
-        },
-    ),
-    ("7", {"robustness": {"robustness"}, "estimate": {"estimate"}}),
-    ("7, upper half", {"replay": {"replay", "population"}}),
-    ("8", {"report": {"report"}, "display": {"display"}}),
-    ("8, upper half", {"campaign": {"campaign"}}),
-    ("9", {"cli": {"cli"}}),
+# From the ground up: the rooms of each floor. A new module goes into one of them.
+FLOORS = [
+    {"support"},
+    {"contracts"},
+    {"sources", "codecs", "zoo", "channels", "metrics", "receivers", "link", "ledger"},
+    {"adversaries", "analysis"},
+    {"scenario", "training", "report", "display"},
+    {"signal_path"},
+    {"simulation"},
+    {"runs"},
+    {"cli"},
 ]
-PLACE = {
-    module: (floor, room)
-    for floor, (_, rooms) in enumerate(FLOORS)
-    for room, modules in rooms.items()
-    for module in modules
-}
+PLACE = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = {"", "__main__"}  # the package itself and `python -m`: above all, imported for its version
 
 
@@ -148,9 +73,9 @@ def existing(name: str) -> str:
 
 
 def place(module: str) -> tuple[int, str]:
-    top = module.split(".")[0]
-    assert top in PLACE, f"{module} has no place in the table of floors at the top of this file"
-    return PLACE[top]
+    room = module.split(".")[0]
+    assert room in PLACE, f"{module} has no place in the table of floors at the top of this file"
+    return PLACE[room], room
 
 
 INSIDE = [module for module in MODULES if module not in DOORS]
@@ -164,8 +89,8 @@ def test_a_module_imports_only_from_lower_floors_or_its_own_room(module: str) ->
             continue
         their_floor, their_room = place(other)
         assert their_floor < floor or their_room == room, (
-            f"{module}:{line} (floor {FLOORS[floor][0]}, {room}) imports {other}"
-            f" (floor {FLOORS[their_floor][0]}, {their_room})"
+            f"{module}:{line} (floor {floor + 1}, {room}) imports {other}"
+            f" (floor {their_floor + 1}, {their_room})"
         )
 
 
@@ -188,17 +113,25 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_floor_table_would_notice_an_upward_import() -> None:
-    assert place("errors")[0] < place("parts")[0] < place("event_plane")[0] < place("cli")[0]
+    assert place("support.errors")[0] < place("contracts.parts")[0] < place("cli")[0]
     assert place("codecs")[1] != place("adversaries")[1]
-    assert ("parts", 0) not in list(imports("errors"))
-    assert "rows" in {name for name, _ in imports("parts")}
+    assert ("contracts.parts", 0) not in list(imports("support.errors"))
+    assert "contracts.rows" in {name for name, _ in imports("contracts.parts")}
 
 
-def test_modules_are_short() -> None:
-    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
-    too_long = {name: length for name, length in lengths.items() if length > 400}
-    assert not too_long
-    assert statistics.median(length for length in lengths.values() if length) < 200
+def test_the_house_has_no_rooms_outside_the_plan() -> None:
+    inside = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert inside == set(PLACE)
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("room", ["analysis", "ledger", "display", "report"])
+def test_what_reads_a_ledger_needs_no_torch(room: str) -> None:
+    modules = [name for name in MODULES if name.split(".")[0] == room]
+    lines = [f"import channelsim.{name}" for name in modules]
+    code = "\n".join([*lines, "import sys", "assert 'torch' not in sys.modules"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def calls(module: str) -> Iterator[tuple[str, ast.Call]]:

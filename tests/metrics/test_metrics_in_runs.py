@@ -11,10 +11,10 @@ import torch
 import channelsim
 from channelsim.adversaries import goals
 from channelsim.contracts.records import Started
+from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.ledger import Ledger, differences
 from channelsim.metrics import DatasetFeatureDistance
 from channelsim.metrics.classifier import SmallConv, load_classifier, save_classifier
-from channelsim.metrics.scales import damage_metric, scale_of
 from channelsim.scenario import Scenario, listing
 from channelsim.simulation.header import header
 from channelsim.support.errors import InputError

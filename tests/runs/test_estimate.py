@@ -91,7 +91,7 @@ def test_a_trial_is_long_enough_for_every_receiver_to_fill_its_blocks(monkeypatc
 
 
 def test_an_estimate_of_the_ledger_is_about_right(tmp_path: Path) -> None:
-    from channelsim import runs as campaign
+    from channelsim.runs import run as campaign
 
     scenario = small(1000, images=2)
     made = campaign.run(scenario, out=tmp_path / "run")

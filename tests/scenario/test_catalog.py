@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from channelsim import scenario as catalog
-from channelsim.scenario import Scenario
+from channelsim.scenario import Scenario, catalog
+from channelsim.scenario.listing import listing as listed
 from channelsim.support.errors import InputError
 
 MINE = '''\
@@ -304,7 +304,7 @@ REFUSED = [
     ("Failing", "Failing(…) raised RuntimeError: the weights are at home (line "),
     (
         "Nothing",
-        "Nothing must be a torch module with encode and decode, or a channelsim.contracts.parts.Cod",
+        "Nothing must be a torch module with encode and decode, or a channelsim.Cod",
     ),
     ("Windw", "mine.py has no class Windw (it has Window, Variational,"),
 ]
@@ -364,16 +364,14 @@ def test_other_parts_must_keep_their_contract_too(folder: Path) -> None:
     assert "Relative.measure couples rows" in refusal(folder, metrics=[use("Relative")])
     assert "Unfinished does not define cross" in refusal(folder, path=[use("Unfinished")])
     assert "must be more than 0, was given -1" in refusal(folder, path=[use("Amplifier", gain=-1)])
-    assert "Window must be a channelsim.contracts.parts.Stage" in refusal(
-        folder, path=[use("Window")]
-    )
+    assert "Window must be a channelsim.Stage" in refusal(folder, path=[use("Window")])
 
 
 # --- the lists ----------------------------------------------------------------------------------
 
 
 def test_the_listing_names_every_part_with_its_keys() -> None:
-    listing = catalog.listing()
+    listing = listed()
     assert set(listing) >= {"sources", "codecs", "channels", "adversaries", "metrics", "zoo"}
     for slot, table in catalog.TABLES.items():
         lines = [line for shelf in listing.values() for line in shelf]

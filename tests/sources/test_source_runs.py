@@ -12,7 +12,6 @@ from helpers.small_runs import table
 from PIL import Image
 
 from channelsim import run
-from channelsim import scenario as catalog
 from channelsim.codecs.linear import Linear, LinearNetwork, cosine_basis
 from channelsim.contracts.parts import part
 from channelsim.contracts.records import AttemptsDone
@@ -200,7 +199,7 @@ def test_what_is_wrong_with_a_source_is_said_at_its_place(tmp_path, monkeypatch,
 
 def test_every_source_is_listed_and_has_a_schema():
     kinds = ("dataset", "images", "npz", "prior")
-    assert [line.split()[0] for line in catalog.listing()["sources"] if line[0] != " "] == [*kinds]
+    assert [line.split()[0] for line in listing()["sources"] if line[0] != " "] == [*kinds]
     described = schema()["$defs"]["source"]["anyOf"][: len(kinds)]
     assert [one["properties"]["kind"]["const"] for one in described] == [*kinds]
 

@@ -17,6 +17,7 @@ from textual.widget import Widget
 from channelsim.display.live import overview, tables
 from channelsim.display.live.frames import PANELS, Frames, arranged, narrow
 from channelsim.display.live.model import FINISHED, NEWEST, WORST, Filter, Model
+from channelsim.display.live.recomputer import Recomputer
 from channelsim.display.live.remembered import Recomputed
 from channelsim.display.live.screens import (
     ConsentScreen,
@@ -27,7 +28,6 @@ from channelsim.display.live.screens import (
 from channelsim.display.live.style import SHEET, Look
 from channelsim.display.live.widgets import Panel, TablePanel
 from channelsim.ledger.examination import examined
-from channelsim.runs.recomputer import Recomputer
 from channelsim.support.errors import ChannelsimError
 
 FRAME_S = 0.25  # 4 frames a second

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.contracts import records
-from channelsim.contracts.scales import Scale
+from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.reader import FATES, WORDS, Table
-from channelsim.display.live.scales import damage_metric, scale_of
 from channelsim.display.live.timeline import Timeline
 from channelsim.display.live.top import Top
 from channelsim.support.time_blocks import shared

@@ -11,7 +11,7 @@ from channelsim.analysis import names
 from channelsim.analysis.aims import Aim, aim_of
 from channelsim.analysis.names import number
 from channelsim.contracts.records import ArmRecord
-from channelsim.display.live.scales import damage_metric
+from channelsim.contracts.scales import damage_metric
 
 
 @dataclass(frozen=True)

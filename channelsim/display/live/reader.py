@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from channelsim.contracts import records
 from channelsim.contracts.records import ArmRecord
+from channelsim.contracts.scales import damage_metric
 from channelsim.display.live.info import RunInfo
-from channelsim.display.live.scales import damage_metric
 from channelsim.ledger.file import connected, explained, is_written
 from channelsim.ledger.genuine import damaged, read_json, shown_header, shown_swept
 from channelsim.ledger.tables import quoted, unpacked
