@@ -18,6 +18,7 @@ from channelsim.contracts.records import AttemptsDone
 from channelsim.runs.estimate import trial
 from channelsim.runs.replay import replay
 from channelsim.scenario import Scenario, schema
+from channelsim.scenario.listing import listing
 from channelsim.signal_path import Latents
 from channelsim.signal_path.calibration import calibrate
 from channelsim.simulation.event_plane import simulate
