@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.own_parts import AWGN, adversary, column, refused, study, use
 
-from channelsim import runs as campaign
+from channelsim.runs import run as campaign
 from channelsim.runs.replay import replay
 from channelsim.scenario import Scenario
 

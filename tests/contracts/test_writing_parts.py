@@ -26,8 +26,8 @@ from helpers.own_parts import (
     use,
 )
 
-from channelsim import runs as campaign
 from channelsim.cli.app import answer
+from channelsim.runs import run as campaign
 from channelsim.runs.replay import replay
 from channelsim.runs.run import Run
 from channelsim.scenario import Scenario

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from channelsim import runs as campaign
+from channelsim.runs import run as campaign
 from channelsim.runs.run import Run
 from channelsim.scenario import Scenario
 from channelsim.support.errors import InputError
