@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from channelsim.analysis.names import scenario_of
+from channelsim.contracts.run_header import RunHeader
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
@@ -65,12 +65,12 @@ def aim_of(scenario: Any, swept: Mapping[str, Any]) -> Aim:
     )
 
 
-def told_by_image(header: Mapping[str, Any], arm: ArmRecord) -> bool:
+def told_by_image(header: RunHeader, arm: ArmRecord) -> bool:
     """Whether an arm's perturbations are measured against images, not codewords, and no noise is.
 
     Then nothing in the ledger tells the power of a row on the wire.
     """
-    stages = stages_at(scenario_of(header), arm.swept)
+    stages = stages_at(header.described_scenario, arm.swept)
     places = [stage.get("access") for stage in stages]
     before = any(isinstance(a, Mapping) and a.get("place") == "before_encoder" for a in places)
     return before and not any("snr_db" in stage for stage in stages)

@@ -116,12 +116,6 @@ def approach(
     )
 
 
-def reach_of(header: Mapping[str, Any], arm: int) -> Mapping[str, Any]:
-    """What the header keeps of D*, the least distance to an arm's target; empty where nothing."""
-    found: Mapping[str, Any] = (header.get("reach") or {}).get(str(arm)) or {}
-    return found
-
-
 def _least(reached: Mapping[str, Any], metric: str) -> float | None:
     least = reached.get("least", {}).get(metric)
     return None if least is None else float(least)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from channelsim.analysis import intervals
 from channelsim.analysis.intervals import Floats, Interval, Means, Resampler
 from channelsim.analysis.resampling import Unit, by_image
 from channelsim.contracts import records
-from channelsim.contracts.scales import Scale, damage_metric, scale_of
+from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.scales import Scale, scale_of
 from channelsim.support import units
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def in_metric(mean: Interval, scale: Scale, few: bool) -> Interval:
 
 def read_arm(
     ledger: Ledger,
-    header: Mapping[str, Any],
+    header: RunHeader,
     arm: int,
     unit: Unit | None = None,
     towards: str | None = None,
@@ -126,11 +127,11 @@ def read_arm(
     ``towards``: the metric to read `GOAL` by; None where no image is wanted.
     """
     unit = by_image(header) if unit is None else unit
-    count, most = int(header["count"]), int(header["max_attempts"])
+    own = header.keys.transmissions(arm)
     names = metric_names(header)
-    told = header.get("scales", {})
-    scales = [scale_of(_metric_of(name, header["metrics"]), told) for name in names]
-    gauge = damage_metric(header["metrics"], told) if header["control"] else None
+    told = header.scales
+    scales = [scale_of(_metric_of(name, header.metrics), told) for name in names]
+    gauge = header.damage_metric if header.control else None
     first = () if gauge is None else FIRST
     size = unit.size()
     goal = () if towards is None else GOAL
@@ -168,14 +169,15 @@ def read_arm(
         " AND a.attempt < t.transmission * :most + t.attempts"
         " WHERE t.transmission >= :start AND t.transmission < :end"
     )
-    rows = ledger.rows(query, {"most": most, "start": arm * count, "end": (arm + 1) * count})
+    span = {"most": header.max_attempts, "start": own.start, "end": own.stop}
+    rows = ledger.rows(query, span)
     while chunk := list(islice(rows, _CHUNK)):
         number, fate, word, *numbers = zip(*chunk, strict=True)
         attempt, *values = _additive([np.array(one, dtype=np.float64) for one in numbers], scales)
         last = attempt == values[len(WIRE)] - 1
         delivered.update(entry for entry, ends in zip(fate, last, strict=True) if ends)
         verdicts.update(entry for entry in word if entry is not None)
-        message = np.array(number, dtype=np.int64) - arm * count
+        message = np.array(number, dtype=np.int64) - own.start
         cell = unit.cells(message)
         all_of_them = np.bincount(cell, minlength=size)
         members += np.bincount(cell[last], minlength=size)
@@ -192,17 +194,17 @@ def read_arm(
                 sums[:, place] += np.bincount(cell[known], weights=column[known], minlength=size)
                 counts[:, place] += np.bincount(cell[known], minlength=size)
     held = np.flatnonzero(members)
-    tally = Tally(dict(delivered), dict(verdicts), *_attempts(ledger, arm, count * most))
+    tally = Tally(dict(delivered), dict(verdicts), *_attempts(ledger, header.keys.attempts(arm)))
     messages = int(members.sum())
-    own = unit.starts is None and unit.images <= intervals.CELLS  # a cell for every image
-    carried = len(held) if own else min(messages, unit.images)
+    single = unit.starts is None and unit.images <= intervals.CELLS  # a cell for every image
+    carried = len(held) if single else min(messages, unit.images)
     return ArmCells(messages, carried, held, columns, sums[held], counts[held], tally)
 
 
-def metric_names(header: Mapping[str, Any]) -> list[str]:
+def metric_names(header: RunHeader) -> list[str]:
     """Names of the metric columns of a ledger, quality included."""
-    metrics, control = list(header["metrics"]), bool(header["control"])
-    passive = bool(header.get("passive_columns", False))
+    metrics, control = list(header.metrics), header.control
+    passive = header.passive_columns
     measured = records.metric_columns(metrics, control, passive=passive)
     return records.quality_columns(metrics) + measured
 
@@ -229,11 +231,11 @@ def _additive(numbers: list[Floats], scales: Sequence[Scale]) -> list[Floats]:
     return [attempt, *figures, *read]
 
 
-def _attempts(ledger: Ledger, arm: int, span: int) -> tuple[int, ...]:
+def _attempts(ledger: Ledger, own: range) -> tuple[int, ...]:
     benign = "lost = 0 AND COALESCE(delta_l2, 0) = 0"
     rows = ledger.rows(
         f"SELECT COUNT(*), TOTAL(lost = 0), TOTAL(lost = 0 AND accepted = 0), TOTAL({benign}),"
         f" TOTAL({benign} AND accepted = 0) FROM attempt WHERE attempt >= ? AND attempt < ?",
-        (arm * span, (arm + 1) * span),
+        (own.start, own.stop),
     )
     return tuple(int(entry) for entry in next(rows))

@@ -59,7 +59,7 @@ def ending(path: Path) -> Ending:
 
 
 def _told(ledger: Ledger) -> float | None:
-    told = ledger.header().get("finished")
+    told = ledger.header().values.get("finished")
     if told is not None and type(told) not in (int, float):
         raise damaged(ledger.path, f"finished is {told!r}")
     return None if told is None else float(told)

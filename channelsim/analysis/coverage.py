@@ -36,7 +36,8 @@ from channelsim.analysis.intervals import (
 from channelsim.analysis.names import epsilon_key_of
 from channelsim.analysis.ranking import Ranked, area_under_risk, area_under_roc, estimates, risk_at
 from channelsim.analysis.resampling import Unit, by_image
-from channelsim.contracts.scales import Scale, scale_of
+from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.scales import Scale
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
@@ -120,7 +121,7 @@ class Coverage:
 
 def coverages(
     ledger: Ledger,
-    header: Mapping[str, Any],
+    header: RunHeader,
     arms: Sequence[ArmRecord],
     resampler: Resamplers,
     unit: Unit | None = None,
@@ -130,8 +131,7 @@ def coverages(
     ``unit``: what is resampled; default: every image for itself. ``resampler``: by number of cells;
     should keep what it made, arms mostly share theirs.
     """
-    limits = header.get("calibration", {}).get("threshold", {})
-    judged = [arm for arm in arms if str(arm.arm) in limits]
+    judged = [arm for arm in arms if header.calibration.threshold(arm.arm) is not None]
     unit = by_image(header) if unit is None else unit
     rows = _Reader(ledger, header, unit)
     benign = {arm.arm: arm for arm in judged if rows.untouched(arm.arm)}
@@ -146,9 +146,9 @@ def coverages(
     return tuple(found)
 
 
-def stated_rate(header: Mapping[str, Any], arm: ArmRecord) -> float | None:
+def stated_rate(header: RunHeader, arm: ArmRecord) -> float | None:
     """The false-alarm rate asked of an arm's detector; None where the header does not tell."""
-    receiver = (header.get("scenario", {}).get("receivers") or {}).get(arm.receiver) or {}
+    receiver = header.receiver(arm.receiver)
     rate = (receiver.get("detector") or {}).get("false_alarm")
     for key, value in arm.swept.items():
         if key.removeprefix("receivers.") in (
@@ -176,11 +176,11 @@ class _Rows:
 class _Reader:
     """Reads arms of a ledger; remembers the last arm that others were compared with."""
 
-    def __init__(self, ledger: Ledger, header: Mapping[str, Any], unit: Unit) -> None:
+    def __init__(self, ledger: Ledger, header: RunHeader, unit: Unit) -> None:
         self._ledger, self._unit = ledger, unit
-        self._count, self._most = int(header["count"]), int(header["max_attempts"])
-        self._seed = int(header["seed"])
-        scales = (scale_of(name, header.get("scales", {})) for name in header["metrics"])
+        self._keys = header.keys
+        self._seed = header.seed
+        scales = (header.scale(name) for name in header.metrics)
         known = {scale.name: scale for scale in scales if scale.damaging}
         self._scales: dict[str, Scale] = {
             name: scale
@@ -191,8 +191,8 @@ class _Reader:
 
     def untouched(self, arm: int) -> bool:
         """Whether nothing was ever injected in this arm, of which something was recorded."""
-        span = self._count * self._most
-        bounds = (arm * span, (arm + 1) * span)
+        own = self._keys.attempts(arm)
+        bounds = (own.start, own.stop)
         query = "SELECT 1 FROM attempt WHERE attempt >= ? AND attempt < ?"
         touched = self._ledger.rows(f"{query} AND delta_l2 > 0 LIMIT 1", bounds)
         recorded = self._ledger.rows(f"{query} LIMIT 1", bounds)
@@ -207,18 +207,18 @@ class _Reader:
     def read(self, arm: int) -> _Rows:
         """The rows of one arm, or a random sample of about `MOST_ROWS` of them."""
         names = [f'"decoded_{name}_source"' for name in self._scales]
-        span = self._count * self._most
-        step = math.ceil(self._count / MOST_ROWS)
+        own = self._keys.attempts(arm)
+        step = math.ceil(self._keys.messages / MOST_ROWS)
         rows = self._ledger.rows(
             "SELECT transmission - :first, score, accepted, COALESCE(delta_l2, 0) > 0"
             f"{''.join(', ' + name for name in names)} FROM attempt"
             " WHERE attempt >= :start AND attempt < :end AND attempt % :most = 0"
             " AND lost = 0 AND score IS NOT NULL",
             {
-                "first": arm * self._count,
-                "start": arm * span,
-                "end": (arm + 1) * span,
-                "most": self._most,
+                "first": self._keys.transmission(arm, 0),
+                "start": own.start,
+                "end": own.stop,
+                "most": self._keys.max_attempts,
             },
         )
         parts = [np.empty((0, 4 + len(names)))]
@@ -240,12 +240,10 @@ class _Reader:
         )
 
 
-def _mate(
-    arm: ArmRecord, untouched: Sequence[ArmRecord], header: Mapping[str, Any]
-) -> ArmRecord | None:
+def _mate(arm: ArmRecord, untouched: Sequence[ArmRecord], header: RunHeader) -> ArmRecord | None:
     """The arm that differs from this one in nothing but that its adversaries do nothing."""
-    adversaries = set(header.get("threats", {}))
-    budget = epsilon_key_of(header["swept_keys"])
+    adversaries = set(header.threats)
+    budget = epsilon_key_of(header.swept_keys)
 
     def rest(one: ArmRecord) -> dict[str, Any]:
         return {
@@ -266,12 +264,12 @@ def _judge(
     own: _Rows,
     mate: ArmRecord | None,
     reference: _Rows | None,
-    header: Mapping[str, Any],
+    header: RunHeader,
     resampler: Resamplers,
     in_time: bool,
 ) -> Coverage:
     stated = stated_rate(header, arm)
-    limit = header.get("calibration", {}).get("threshold", {}).get(str(arm.arm))
+    limit = header.calibration.threshold(arm.arm)
     injected, refused = own.injected > 0, own.accepted == 0
     compared = mate is not None and reference is not None and len(reference.score) > 0
     auroc = at_stated = None

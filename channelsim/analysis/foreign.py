@@ -8,11 +8,11 @@ trained on some data set; of images of another kind it says less.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from channelsim.analysis.names import fixed
+from channelsim.contracts.run_header import RunHeader
 from channelsim.support import units
 
 NOTICEABLE_DB = 0.5  # ours: splits of one data set differ by a tenth of that
@@ -58,16 +58,16 @@ class Sent:
     psr_db: float | None = None
 
 
-def trunks(header: Mapping[str, Any]) -> tuple[Trunk, ...]:
+def trunks(header: RunHeader) -> tuple[Trunk, ...]:
     """Whose trunk each metric of a run looks through, and each loss of an adversary."""
-    measured, losses = header.get("metric_cards") or {}, header.get("loss_cards") or {}
+    measured, losses = header.metric_cards, header.loss_cards
     cards = [(metric, measured[metric], "") for metric in _LOOK_THROUGH if metric in measured]
     cards += [
         (str(card["loss"]), card, str(adversary))
         for adversary, card in losses.items()
         if card.get("loss") in _LOOK_THROUGH
     ]
-    sent = ((header.get("calibration") or {}).get("source") or {}).get("name")
+    sent = header.calibration.source
     return tuple(
         Trunk(
             metric=metric,

@@ -33,6 +33,7 @@ from channelsim.analysis.intervals import (
     p_values,
 )
 from channelsim.analysis.resampling import Unit
+from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import Scale, scale_of
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def objectives(metrics: Sequence[str]) -> list[str]:
 
 def reversals(
     arms: Curves,
-    header: Mapping[str, Any],
+    header: RunHeader,
     epsilon_key: str | None,
     resampler: Callable[[int], Resampler],
 ) -> tuple[Reversal, ...]:
@@ -151,7 +152,7 @@ def reversals(
 def envelopes(
     ledger: Ledger,
     arms: Curves,
-    header: Mapping[str, Any],
+    header: RunHeader,
     epsilon_key: str | None,
     unit: Unit,
     resampler: Callable[[int], Resampler],
@@ -169,12 +170,12 @@ def envelopes(
 # --- which arms, and what they are after --------------------------------------------------------
 
 
-def _curves(arms: Curves, header: Mapping[str, Any], epsilon_key: str | None) -> list[_Curve]:
-    if epsilon_key is None or int(header["max_attempts"]) > 1 or header.get("judged"):
+def _curves(arms: Curves, header: RunHeader, epsilon_key: str | None) -> list[_Curve]:
+    if epsilon_key is None or header.max_attempts > 1 or header.judged:
         return []
     groups: dict[str, list[tuple[ArmRecord, ArmCells, Aim]]] = {}
     for arm, cells, aim in arms:
-        if cells.messages == int(header["count"]):
+        if cells.messages == header.count:
             fixed = {k: v for k, v in arm.swept.items() if k != epsilon_key}
             groups.setdefault(_key(arm.receiver, fixed), []).append((arm, cells, aim))
     found = []
@@ -183,7 +184,7 @@ def _curves(arms: Curves, header: Mapping[str, Any], epsilon_key: str | None) ->
         aims = [aim for _, _, aim in group if aim.kind != "none"]
         if not aims or any(aim.kind == "noise" or aim.loss != aims[0].loss for aim in aims):
             continue
-        metric = _metric(aims[0].loss, header["metrics"])
+        metric = _metric(aims[0].loss, header.metrics)
         if metric is None:
             continue
         image = aims[0].kind == "image"
@@ -194,7 +195,7 @@ def _curves(arms: Curves, header: Mapping[str, Any], epsilon_key: str | None) ->
                 fixed={k: v for k, v in first.swept.items() if k != epsilon_key},
                 arms=tuple(arm.arm for arm, _, _ in group),
                 epsilons=tuple(float(arm.swept[epsilon_key]) for arm, _, _ in group),
-                scale=scale_of(metric, header.get("scales", {})),
+                scale=header.scale(metric),
                 column=f"{metric}_{'target' if image else aims[0].reference}",
                 sign=-1.0 if image else 1.0,
             )
@@ -252,18 +253,23 @@ def _three(found: Means) -> tuple[Floats, Floats, Floats]:
 def _envelope(
     ledger: Ledger,
     curve: _Curve,
-    header: Mapping[str, Any],
+    header: RunHeader,
     unit: Unit,
     resampler: Callable[[int], Resampler],
 ) -> list[Envelope]:
-    told, count = header.get("scales", {}), int(header["count"])
-    scales = [scale_of(name, told) for name in header["metrics"]]
+    told, count = header.scales, header.count
+    scales = [scale_of(name, told) for name in header.metrics]
     width, size = len(scales), unit.size()
     sums, counts = (np.zeros((size, len(curve.arms) * width)) for _ in range(2))
     smaller = np.zeros(len(curve.arms))
     for start in range(0, count, _CHUNK):
         numbers = np.arange(start, min(start + _CHUNK, count))
-        read = np.stack([_read(ledger, curve, scales, arm * count + numbers) for arm in curve.arms])
+        read = np.stack(
+            [
+                _read(ledger, curve, scales, header.keys.transmission(arm, numbers))
+                for arm in curve.arms
+            ]
+        )
         damage = curve.scale.damage(read[:, :, 0])
         served = np.nan_to_num(curve.sign * damage, nan=-np.inf)
         best = np.zeros(len(numbers), dtype=np.int64)

@@ -5,37 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from channelsim.support.errors import InputError
-
-
-def scenario_of(header: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The resolved scenario; stages of the user's own with the name and budget they declare.
-
-    A file that names a class by ``use:`` need not say either.
-    """
-    scenario = header.get("scenario")
-    if not isinstance(scenario, Mapping):
-        return {}
-    own, path = header.get("own_stages"), scenario.get("path")
-    if not own or not isinstance(path, list):
-        return scenario
-    told = [
-        {**stage, **own.get(str(place), {})} if isinstance(stage, Mapping) else stage
-        for place, stage in enumerate(path)
-    ]
-    return {**scenario, "path": told}
-
-
-def primary_metric(header: Mapping[str, Any]) -> str:
-    """Which metric receivers are compared by: ``primary`` of the scenario, else the first."""
-    named, metrics = scenario_of(header).get("primary"), list(header["metrics"])
-    if named and named not in metrics:
-        raise InputError(
-            f"the header names {named!r:.40} as its primary metric, which was not measured: it is"
-            " damaged"
-        )
-    return str(named or next(iter(metrics), ""))
-
 
 def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
     """Return the one swept key that is a budget's epsilon; None where there are none or several."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from channelsim.analysis.aims import Aim, told_by_image
-from channelsim.analysis.approach import Approach, approach, reach_of
+from channelsim.analysis.approach import Approach, approach
 from channelsim.analysis.cells import FIRST, ArmCells, in_metric
 from channelsim.analysis.gain import adversarial_gain
 from channelsim.analysis.intervals import Interval, Means, Resampler, ends, intervals
 from channelsim.analysis.success import Success
 from channelsim.analysis.verdicts import arm_verdict, lost_to_noise
 from channelsim.contracts import records
+from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.support import units
 
@@ -109,36 +110,35 @@ class Point:
 def read_point(
     arm: ArmRecord,
     cells: ArmCells,
-    header: Mapping[str, Any],
+    header: RunHeader,
     resampler: Callable[[int], Resampler],
     aim: Aim,
     towards: str | None,
 ) -> Point:
     """The point of one arm; ``towards``: the metric that its `cells.GOAL` was read by."""
-    metrics = list(header["metrics"])
+    metrics = list(header.metrics)
     found = cells.means(resampler(len(cells.cells))) if cells.messages else None
     tally = cells.tally
     gain = near = None
-    power = header.get("calibration", {}).get("power", {}).get(str(arm.arm))
     spared = sum(tally.verdicts.get(word, 0) for word in records.SPARED)
     attacked = sum(tally.verdicts.values()) - spared
-    scales = header.get("scales", {})
-    gauge = damage_metric(metrics, scales) if header["control"] else None
+    scales = header.scales
+    gauge = damage_metric(metrics, scales) if header.control else None
     if found is not None and gauge is not None and attacked > 0:
         attack, control = (found.take([cells.names.index(name)]) for name in FIRST)
         gain = adversarial_gain(attack, control, scale_of(gauge, scales))
     if found is not None and towards is not None and attacked > 0:
-        near = approach(found, cells, aim, scale_of(towards, scales), reach_of(header, arm.arm))
+        near = approach(found, cells, aim, scale_of(towards, scales), header.reach(arm.arm))
     return Point(
         arm=arm.arm,
         receiver=arm.receiver,
         swept=dict(arm.swept),
         n=cells.messages,
-        expected=int(header["count"]),
+        expected=header.count,
         images=cells.images,
         cells=len(cells.cells),
-        power=None if power is None else float(power["wire"]),
-        latent_size=None if power is None else int(power["latent_size"]),
+        power=header.calibration.power(arm.arm),
+        latent_size=header.calibration.latent_size(arm.arm),
         metrics=_readings([scale_of(name, scales) for name in metrics], cells, found),
         gain_db=gain,
         verdict=arm_verdict(tally.verdicts, lost_to_noise(cells, aim, gauge, towards, scales)),

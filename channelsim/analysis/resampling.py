@@ -20,14 +20,15 @@ All three are neighbours in the order of messages, the same in all arms, so ever
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from channelsim.analysis import intervals
 from channelsim.contracts.records import Ints
+from channelsim.contracts.run_header import RunHeader
 from channelsim.support import time_blocks as stretches
 
 if TYPE_CHECKING:
@@ -98,18 +99,18 @@ class Unit:
         return found
 
 
-def by_image(header: Mapping[str, Any]) -> Unit:
+def by_image(header: RunHeader) -> Unit:
     """Every image for itself: right where the channel forgets, and for plain means anywhere."""
-    count = int(header["count"])
-    images = min(count, int(header.get("calibration", {}).get("images", count)))
-    return Unit(images=images, seed=int(header["seed"]))
+    count = header.count
+    images = min(count, header.calibration.images or count)
+    return Unit(images=images, seed=header.seed)
 
 
-def unit_of(ledger: Ledger, header: Mapping[str, Any], arms: Sequence[ArmRecord]) -> Unit:
+def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Unit:
     """The unit for all arms of a run, as far as it has come."""
-    alone, count = by_image(header), int(header["count"])
-    memory_s = [float(one) for one in header.get("memory_s", ())]
-    contended, airtime_s = bool(header.get("contended")), float(header.get("airtime_s", 0.0))
+    alone, count = by_image(header), header.count
+    memory_s = header.memory_s
+    contended, airtime_s = header.contended, header.airtime_s
     pace = _pace(ledger, count, arms) if memory_s or contended else None
     if pace is None:
         return alone

@@ -25,6 +25,7 @@ from channelsim.analysis.aims import Aim
 from channelsim.analysis.intervals import Bools, Floats, Interval, binomial, clustered_share, ends
 from channelsim.analysis.resampling import Unit
 from channelsim.contracts.records import CONTROL_ACCEPTED, DELIVERED
+from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import Scale, scale_of
 from channelsim.ledger.tables import quoted
 
@@ -80,7 +81,7 @@ Arms = Sequence[tuple["ArmRecord", Aim]]
 
 
 def successes(
-    ledger: Ledger, header: Mapping[str, Any], arms: Arms, unit: Unit
+    ledger: Ledger, header: RunHeader, arms: Arms, unit: Unit
 ) -> tuple[dict[int, Success], tuple[SideBySide, ...]]:
     """Of every arm whose goal states a criterion that the ledger tells; and receivers compared."""
     told = [(arm, aim) for arm, aim in arms if _columns(ledger, aim) is not None]
@@ -101,7 +102,7 @@ def successes(
             left_out += int((settled & ~miss).sum())
             for number, rows in read.items():
                 common[number].add(rows, miss)
-        criterion = criterion_of(group[0][1], header.get("scales", {}))
+        criterion = criterion_of(group[0][1], header.scales)
         found |= {number: count.success(criterion) for number, count in counts.items()}
         if len(group) > 1:
             compared.append(
@@ -211,34 +212,32 @@ def _columns(ledger: Ledger, aim: Aim) -> tuple[str, str, str | None] | None:
     return names[0], names[1], names[2] if names[2] in ledger.attempt_columns else None
 
 
-def _together(ledger: Ledger, header: Mapping[str, Any], group: Arms) -> Iterator[dict[int, _Rows]]:
+def _together(ledger: Ledger, header: RunHeader, group: Arms) -> Iterator[dict[int, _Rows]]:
     """Stretches of messages, of all arms of a group at once."""
-    for start in range(0, int(header["count"]), _CHUNK):
-        end = min(start + _CHUNK, int(header["count"]))
+    for start in range(0, header.count, _CHUNK):
+        end = min(start + _CHUNK, header.count)
         yield {arm.arm: _read(ledger, header, arm.arm, aim, start, end) for arm, aim in group}
 
 
-def _read(
-    ledger: Ledger, header: Mapping[str, Any], arm: int, aim: Aim, start: int, end: int
-) -> _Rows:
+def _read(ledger: Ledger, header: RunHeader, arm: int, aim: Aim, start: int, end: int) -> _Rows:
     columns = _columns(ledger, aim)
     assert columns is not None
     passive, attack, control = columns
     judged = CONTROL_ACCEPTED in ledger.attempt_columns
-    count, most = int(header["count"]), int(header["max_attempts"])
+    own = header.keys.transmissions(arm, start, end)
     rows = ledger.rows(
         f"SELECT t.transmission - ?, t.delivered = '{DELIVERED}', a.lost,"
         f" {'a.control_accepted' if judged else '1'}, {quoted(passive)}, {quoted(attack)},"
         f" {'NULL' if control is None else quoted(control)}"
         " FROM transmission t CROSS JOIN attempt a"
-        " ON a.attempt = t.transmission * ? + t.attempts - 1"
+        f" ON a.attempt = {header.keys.last_attempt('t.transmission', 't.attempts')}"
         " WHERE t.transmission >= ? AND t.transmission < ?",
-        (arm * count, most, arm * count + start, arm * count + end),
+        (own.start - start, own.start, own.stop),
     )
     table = np.full((end - start, 7), np.nan)
     read = np.array(list(rows), dtype=np.float64).reshape(-1, 7)
     table[read[:, 0].astype(np.int64) - start] = read
-    scale = scale_of(aim.loss, header.get("scales", {}))
+    scale = header.scale(aim.loss)
     _, delivered, lost, allowed, alone, attacked, controlled = table.T
     settled = ~np.isnan(attacked)
     arrived = lost == 0

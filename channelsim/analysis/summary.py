@@ -15,7 +15,7 @@ from channelsim.analysis.family import PrimaryFamily
 from channelsim.analysis.foreign import Sent, Trunk, powers, trunks
 from channelsim.analysis.intervals import Resampler, ends
 from channelsim.analysis.larger import Envelope, Reversal, envelopes, objectives, reversals
-from channelsim.analysis.names import epsilon_key_of, in_decibels, primary_metric, scenario_of
+from channelsim.analysis.names import epsilon_key_of, in_decibels
 from channelsim.analysis.orders import Comparison, compare
 from channelsim.analysis.points import Point, flat, read_point
 from channelsim.analysis.primary import SourceCells, primary_family
@@ -23,7 +23,8 @@ from channelsim.analysis.resampling import Resampled, unit_of
 from channelsim.analysis.success import SideBySide, successes
 from channelsim.analysis.timeline import Timeline, timelines
 from channelsim.contracts.promises import of_header, weakened
-from channelsim.contracts.scales import damage_metric, scale_of
+from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.scales import scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -121,25 +122,25 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     header, arms = ledger.header(), ledger.arms()
     tried = of_header(header)
     unit = unit_of(ledger, header, arms)
-    resampler = _resamplers(int(header["seed"]), unit.what.in_time)
-    epsilon_key = epsilon_key_of(header["swept_keys"])
-    told = header.get("scales", {})
-    scales = [scale_of(name, told) for name in header["metrics"]]
+    resampler = _resamplers(header.seed, unit.what.in_time)
+    epsilon_key = epsilon_key_of(header.swept_keys)
+    told = header.scales
+    scales = [scale_of(name, told) for name in header.metrics]
     points, curves, columns, judged = [], {}, [], []
-    metric, mean_image = primary_metric(header), _mean_image(header)
+    metric, mean_image = header.primary, _mean_image(header)
     for arm in arms:
-        aim = aim_of(scenario_of(header), arm.swept)
-        towards = aim.metric(header["metrics"], damage_metric(header["metrics"], told))
+        aim = aim_of(header.described_scenario, arm.swept)
+        towards = aim.metric(header.metrics, header.damage_metric)
         cells = read_arm(ledger, header, arm.arm, unit, towards)
         points.append(read_point(arm, cells, header, resampler, aim, towards))
-        judged.append((arm, cells.only(objectives(header["metrics"])), aim))
+        judged.append((arm, cells.only(objectives(header.metrics)), aim))
         if cells.messages:
             columns.append(SourceCells(arm, cells, metric))
         if epsilon_key is not None and cells.messages:
             curves[arm.arm] = CurveCells(arm, cells, scales)
     met, beside = successes(ledger, header, [(arm, aim) for arm, _, aim in judged], unit)
     points = [replace(point, success=met.get(point.arm)) for point in points]
-    in_db = epsilon_key is not None and in_decibels(scenario_of(header), epsilon_key)
+    in_db = epsilon_key is not None and in_decibels(header.described_scenario, epsilon_key)
     measured = list(curves.values())
     groups = across_receivers(measured, epsilon_key or "", resampler)
     family = primary_family(
@@ -153,28 +154,28 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     )
     turned = reversals(judged, header, epsilon_key, resampler)
     return Summary(
-        title=str(header["title"]),
+        title=header.title,
         constant_image=mean_image,
-        seed=int(header["seed"]),
-        count=int(header["count"]),
-        metrics=tuple(header["metrics"]),
+        seed=header.seed,
+        count=header.count,
+        metrics=header.metrics,
         receivers=tuple(dict.fromkeys(arm.receiver for arm in arms)),
-        swept_keys=tuple(header["swept_keys"]),
+        swept_keys=header.swept_keys,
         epsilon_key=epsilon_key,
         epsilon_in_db=in_db,
-        control=bool(header["control"]),
-        gain_metric=damage_metric(header["metrics"], told) if header["control"] else None,
+        control=header.control,
+        gain_metric=header.damage_metric if header.control else None,
         scales=told,
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
         comparisons=compare(groups, scales, in_db, clip, family),
         coverages=coverages(
-            ledger, header, arms, _resamplers(int(header["seed"]), unit.what.in_time), unit
+            ledger, header, arms, _resamplers(header.seed, unit.what.in_time), unit
         ),
         timelines=timelines(ledger, header, arms),
-        in_bits=counts_bits(scenario_of(header)),
+        in_bits=counts_bits(header.described_scenario),
         resampled=unit.what,
-        shared_paths=tuple(map(tuple, header.get("shared_paths", []))),
+        shared_paths=header.shared_paths,
         weakened=() if tried is None else tuple(weakened(tried)),
         successes=beside,
         trunks=trunks(header),
@@ -186,8 +187,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     )
 
 
-def _mean_image(header: Mapping[str, Any]) -> dict[str, float]:
-    return dict(header.get("calibration", {}).get("constant_image", {}))
+def _mean_image(header: RunHeader) -> dict[str, float]:
+    return dict(header.calibration.constant_image)
 
 
 def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from channelsim.analysis.intervals import Floats
 from channelsim.contracts import records
+from channelsim.contracts.run_header import RunHeader
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
@@ -101,21 +102,19 @@ class Timeline:
 
 
 def timelines(
-    ledger: Ledger, header: Mapping[str, Any], arms: Sequence[ArmRecord], bins: int = BINS
+    ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord], bins: int = BINS
 ) -> tuple[Timeline, ...]:
     """Follow every arm of which something is settled, in at most ``bins`` bins."""
-    count = int(header["count"])
+    count = header.count
     end = next(ledger.rows("SELECT MAX(done_s) FROM transmission"))[0]
     if end is None:
         return ()
     most = max(_settled(ledger, arm.arm, count) for arm in arms)
     edges = np.linspace(0.0, float(end), max(1, min(bins, most // PER_BIN)) + 1)
-    power = header.get("calibration", {}).get("power", {})
     found = []
     for arm in arms:
-        size = power.get(str(arm.arm), {}).get("latent_size")
-        story = _Story(edges, None if size is None else int(size))
-        story.hear(ledger, arm.arm, count, int(header["max_attempts"]))
+        story = _Story(edges, header.calibration.latent_size(arm.arm))
+        story.hear(ledger, arm.arm, count, header.max_attempts)
         if story.settled.any():
             found.append(story.told(arm))
     return tuple(found)

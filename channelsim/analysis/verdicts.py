@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from channelsim.analysis.aims import Aim, aim_of
 from channelsim.analysis.cells import FIRST, GOAL, ArmCells, read_arm
 from channelsim.analysis.gain import beaten
-from channelsim.analysis.names import scenario_of
 from channelsim.contracts import records
-from channelsim.contracts.scales import damage_metric, scale_of
+from channelsim.contracts.scales import scale_of
 
 if TYPE_CHECKING:
     from channelsim.ledger import Ledger
@@ -22,13 +21,13 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
     The same question as in the summary, at the point estimate and without its bootstrap.
     """
     header = ledger.header()
-    scales, scenario = header.get("scales", {}), scenario_of(header)
-    gauge = damage_metric(header["metrics"], scales)
+    scales, scenario = header.scales, header.described_scenario
+    gauge = header.damage_metric
     for arm in ledger.arms():
         aim = aim_of(scenario, arm.swept)
-        towards = aim.metric(header["metrics"], gauge)
+        towards = aim.metric(header.metrics, gauge)
         cells = read_arm(ledger, header, arm.arm, towards=towards)
-        lost = lost_to_noise(cells, aim, gauge if header["control"] else None, towards, scales)
+        lost = lost_to_noise(cells, aim, gauge if header.control else None, towards, scales)
         yield arm.arm, arm_verdict(cells.tally.verdicts, lost) or records.OK
 
 

@@ -51,7 +51,7 @@ def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
     yield "columns", ", ".join(tried.columns)
-    for name, threat in tried.header["threats"].items():
+    for name, threat in tried.header.threats.items():
         yield "threat", f"{name}: {_words(threat)}"
     from channelsim.contracts.promises import kept, of_header
 

@@ -10,9 +10,10 @@ promise does not hold, everything that rests on it says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from channelsim.contracts.run_header import RunHeader
 
 # What two computations of a row may differ by where bits are not promised: relative, or absolute
 # for values below 1. Where a gradient's sign flips, more comes of it: a flip.
@@ -62,9 +63,9 @@ class Tried:
         return asdict(self)
 
 
-def of_header(header: Mapping[str, Any]) -> Tried | None:
+def of_header(header: RunHeader) -> Tried | None:
     """What a run's header says was tried; None of one that tried nothing."""
-    told = header.get("promises")
+    told = header.promises
     if not told:
         return None
     place, thread = (
@@ -75,7 +76,7 @@ def of_header(header: Mapping[str, Any]) -> Tried | None:
     return Tried(int(told["block_rows"]), (int(few), int(many)), place, thread)
 
 
-def keeps_bits(header: Mapping[str, Any]) -> bool:
+def keeps_bits(header: RunHeader) -> bool:
     """Whether a row's bits were found to depend on the row alone, at an equal number of threads."""
     tried = of_header(header)
     return tried is not None and tried.place.differ == 0

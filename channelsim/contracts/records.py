@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.contracts.run_header import RunHeader
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -207,9 +209,9 @@ class ArmRecord:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """First event: the run's header (key → JSON-able value) and its arms."""
+    """First event: the run's header and its arms."""
 
-    header: Mapping[str, Any]
+    header: RunHeader
     arms: Sequence[ArmRecord]
     total: int  # transmissions to come, over all arms
 

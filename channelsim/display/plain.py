@@ -99,9 +99,9 @@ class PlainDisplay:
 
     def _start(self, event: Started) -> None:
         header, arms = event.header, len(event.arms)
-        count = int(header.get("count", event.total // max(arms, 1)))
-        size = f"{_many(count, 'message')} × {_many(arms, 'arm')}, seed {header.get('seed')}"
-        _say(self._console, Text(printable(str(header.get("title") or "Run")), style="bold"))
+        count = header.count
+        size = f"{_many(count, 'message')} × {_many(arms, 'arm')}, seed {header.seed}"
+        _say(self._console, Text(printable(header.title), style="bold"))
         _say(self._console, Text(size, style="dim"))
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._view = _Line(self._console, event.total, self._clock)

@@ -30,7 +30,7 @@ def differences(a: Ledger, b: Ledger, at_most: int = 20) -> list[str]:
     and schedule (`SAME_HEADER` lists what is compared).
     """
     found = []
-    left, right = a.header(), b.header()
+    left, right = a.header().values, b.header().values
     for key in SAME_HEADER:
         if dumps(left.get(key)) != dumps(right.get(key)):  # NaN is not equal to itself
             found.append(f"header {key}: {left.get(key)!r} and {right.get(key)!r}")

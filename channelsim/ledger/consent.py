@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from channelsim.contracts.run_header import RunHeader
 from channelsim.support.errors import InputError
 from channelsim.support.files import sha256_of
 from channelsim.support.user_files import of_the_user
@@ -33,19 +34,19 @@ class CodeFile:
 Consent = bool | Callable[[Sequence[CodeFile]], bool]
 
 
-def needs_consent(header: Mapping[str, Any]) -> bool:
+def needs_consent(header: RunHeader) -> bool:
     """Whether computing some of a run again would run code that does not ship."""
-    return next(_named(header.get("scenario")), None) is not None
+    return next(_named(header.scenario), None) is not None
 
 
-def code_files(header: Mapping[str, Any], run: Path) -> list[CodeFile]:
+def code_files(header: RunHeader, run: Path) -> list[CodeFile]:
     """Every file that the parts of a run were made from, as the header lists them.
 
     Files that are gone, or are not those of the header, are refused; so is code that it names
     without listing it.
     """
     listed = dict(_listed(header))
-    named = list(dict.fromkeys(_named(header.get("scenario"))))
+    named = list(dict.fromkeys(_named(header.scenario)))
     if "parts" not in header:  # as it was before files were listed: what they import is code too
         named += [Path(name) for path in named for name in of_the_user((), path)]
     changed, found = [], []
@@ -67,7 +68,7 @@ def code_files(header: Mapping[str, Any], run: Path) -> list[CodeFile]:
     return found
 
 
-def agreed(header: Mapping[str, Any], run: Path, consent: Consent) -> list[Path]:
+def agreed(header: RunHeader, run: Path, consent: Consent) -> list[Path]:
     """The files whose code may be run to compute some of a run again; an `InputError` otherwise."""
     if not needs_consent(header):
         return []
@@ -93,9 +94,9 @@ def _named(value: Any, key: str = "") -> Iterator[Path]:
         yield Path(value.rpartition(":")[0]).absolute()
 
 
-def _listed(header: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+def _listed(header: RunHeader) -> Iterator[tuple[Path, str]]:
     """Files of all parts with the SHA-256 that the header gives them."""
-    parts = header.get("parts") or {}
+    parts = header.parts
     try:
         for part in parts.values():
             for name, sha256 in (part.get("files") or {}).items():

@@ -55,9 +55,9 @@ def _fault(path: Path) -> str | None:
 
 
 def _faults(ledger: Ledger) -> Iterator[str]:
-    header = ledger.raw_header()
+    values = ledger.raw_header().values
     for key, kind in _KINDS.items():
-        if key not in header or not isinstance(header[key], kind):
+        if key not in values or not isinstance(values[key], kind):
             yield f"its header has no {key} as one is written"
     arms = ledger.arms()
     if [arm.arm for arm in arms] != list(range(len(arms))) or not arms:

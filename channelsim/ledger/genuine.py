@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger.tables import (
     HEADER_TABLE,
     LEDGER_VERSION,
@@ -42,9 +43,10 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
     }
     if found.get("header") != ("table", HEADER_TABLE):
         raise InputError(f"{path}: not a channelsim ledger")
-    header = _header(path, connection)
-    _check_version(path, header)
-    wanted = statements(_checked(path, header))
+    values = _header(path, connection)
+    _check_version(path, values)
+    header = RunHeader(_checked(path, values))
+    wanted = statements(header)
     for name, (kind, sql) in found.items():
         if name.startswith("sqlite_autoindex_") and sql is None:
             continue  # SQLite's own, of a primary key
@@ -79,9 +81,10 @@ def read_json(path: Path, text: Any) -> Any:
         raise damaged(path, error) from None
 
 
-def shown_header(header: Mapping[str, Any]) -> dict[str, Any]:
+def shown_header(values: Mapping[str, Any]) -> RunHeader:
     """A header that may be shown: its texts printable, but for names of columns and of files."""
-    return {key: value if key in _NAMES else printable_all(value) for key, value in header.items()}
+    shown = {key: v if key in _NAMES else printable_all(v) for key, v in values.items()}
+    return RunHeader(shown)
 
 
 def shown_swept(path: Path, text: Any) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def _checked(path: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
     return header
 
 
-def _is_attempts(sql: str, header: Mapping[str, Any]) -> bool:
+def _is_attempts(sql: str, header: RunHeader) -> bool:
     """Whether a table of attempts has known columns only: earlier ledgers have fewer."""
     begin = f"CREATE TABLE {_TABLE} ("
     if not (sql.startswith(begin) and sql.endswith(")")):
@@ -140,7 +143,7 @@ def _is_attempts(sql: str, header: Mapping[str, Any]) -> bool:
     return set(given) <= known and len(set(given)) == len(given)
 
 
-def _is_flat_view(sql: str, header: Mapping[str, Any]) -> bool:
+def _is_flat_view(sql: str, header: RunHeader) -> bool:
     """Whether a flat view shows known columns only: which ones has changed, and nothing asks it."""
     begin, end = flat_ends(header)
     if not (sql.startswith(begin) and sql.endswith(end)):

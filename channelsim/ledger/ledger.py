@@ -26,6 +26,7 @@ from typing import Any
 
 from channelsim.contracts import records
 from channelsim.contracts.records import ArmRecord, LogEvent, Started
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger.file import connected, explained, locked
 from channelsim.ledger.genuine import read_json, shown_header, shown_swept
 from channelsim.ledger.tables import (
@@ -66,12 +67,12 @@ class Ledger:
         self._committed_at = -math.inf  # the first block is committed at once
         self._unsaved = False  # whether attempts or transmissions wait for a commit
         header = self.header()
-        self.count: int = header["count"]
-        self.max_attempts: int = header["max_attempts"]
-        self.swept_keys: tuple[str, ...] = tuple(header["swept_keys"])
+        self.count: int = header.count
+        self.max_attempts: int = header.max_attempts
+        self.swept_keys: tuple[str, ...] = header.swept_keys
         self.attempt_columns = attempt_columns(header)
         # A run that an older version began goes on without what its ledger has no place for.
-        newer = {*records.passive_columns(header["metrics"]), records.CONTROL_ACCEPTED}
+        newer = {*records.passive_columns(header.metrics), records.CONTROL_ACCEPTED}
         self._no_place = newer - {*self.attempt_columns}
         self.flat_columns = flat_columns(header)
         self._add_attempts = insert("attempt", self.attempt_columns)
@@ -238,8 +239,8 @@ class Ledger:
                 self.set_header({"finished": float(event.sim_s), "finished_at": now()})
                 self.commit()
             case records.Started():
-                given = event.header.get("scenario_hash")
-                if given != self.header().get("scenario_hash"):
+                given = event.header.scenario_hash
+                if given != self.header().scenario_hash:
                     raise InputError(f"{self.path}: this ledger is of another scenario")
 
     def set_header(self, values: Mapping[str, Any]) -> None:
@@ -312,14 +313,14 @@ class Ledger:
             (self.max_attempts,),
         )
 
-    def raw_header(self) -> dict[str, Any]:
+    def raw_header(self) -> RunHeader:
         """The header word for word, for comparing and computing; never to be shown."""
         rows = self.rows("SELECT * FROM header")
-        return {key: read_json(self.path, value) for key, value in rows}
+        return RunHeader({key: read_json(self.path, value) for key, value in rows})
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> RunHeader:
         """The header as it is now, fit to be shown; `finished` is in it of a complete run."""
-        return shown_header(self.raw_header())
+        return shown_header(self.raw_header().values)
 
     @property
     def notices(self) -> tuple[str, ...]:

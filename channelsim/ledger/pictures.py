@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from channelsim.contracts.run_header import RunHeader
 
 _GREY = 217  # ours: nearly white, as a picture never is
 _LARGEST_SIDE = 1024  # of images that a source gives, where a header does not tell theirs
@@ -20,9 +21,9 @@ _BEGIN = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _COLOURS = {0: 1, 2: 3}  # PNG's colour type → channels
 
 
-def image_shape(header: Mapping[str, Any]) -> tuple[int, int, int] | None:
+def image_shape(header: RunHeader) -> tuple[int, int, int] | None:
     """(C, H, W) of a run's images; None where its header does not tell."""
-    given = header.get("image_shape")
+    given = header.values.get("image_shape")
     if not isinstance(given, list) or len(given) != 3:
         return None
     channels, height, width = given

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from channelsim.contracts import records
 from channelsim.contracts.records import Started
+from channelsim.contracts.run_header import RunHeader
 from channelsim.support.errors import InputError
 
 LEDGER_VERSION = 3  # 3: attempts tell when they began and what the channel did to them
@@ -29,28 +30,28 @@ _MOST_KEYS = 2**20  # ours: of a block; a run's own have a few thousand
 _PLAIN_TYPES = {int, float, str, bool, type(None)}
 
 
-def attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
+def attempt_columns(header: RunHeader) -> tuple[str, ...]:
     """Columns of the attempt table for a run's header."""
-    metrics, control = header["metrics"], header["control"]
+    metrics, control = header.metrics, header.control
     quality = records.quality_columns(metrics)
-    passive = bool(header.get("passive_columns", False))
-    measured = records.metric_columns(metrics, control, header.get("judged", False), passive)
+    measured = records.metric_columns(metrics, control, header.judged, header.passive_columns)
     return (*records.ATTEMPT_COLUMNS, *quality, *measured)
 
 
-def flat_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
+def flat_columns(header: RunHeader) -> tuple[str, ...]:
     """Columns of the flat view, in order, under the names a user wrote."""
-    passive = bool(header.get("passive_columns", False))
-    measured = records.metric_columns(header["metrics"], header["control"], passive=passive)
-    return (*records.FLAT_HEAD, *header["swept_keys"], *records.FLAT_TAIL, *measured)
+    measured = records.metric_columns(
+        header.metrics, header.control, passive=header.passive_columns
+    )
+    return (*records.FLAT_HEAD, *header.swept_keys, *records.FLAT_TAIL, *measured)
 
 
 HEADER_TABLE = "CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT)"
 
 
-def statements(header: Mapping[str, Any]) -> dict[str, str]:
+def statements(header: RunHeader) -> dict[str, str]:
     """Statements that make the tables, the index and the flat view, by name."""
-    count, swept = int(header["count"]), _swept_columns(header)
+    count, swept = header.count, _swept_columns(header)
     arm = ["arm INTEGER PRIMARY KEY", "receiver TEXT", "swept TEXT", "status TEXT", "verdict TEXT"]
     attempt = [column_definition(name) for name in attempt_columns(header)]
     begin, end = flat_ends(header)
@@ -85,12 +86,12 @@ def statements(header: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def flat_query(header: Mapping[str, Any]) -> str:
+def flat_query(header: RunHeader) -> str:
     """The flat view as a query of our own, in order of transmission."""
     return statements(header)["transmissions"].partition(" AS ")[2] + " ORDER BY 1"
 
 
-def flat_ends(header: Mapping[str, Any]) -> tuple[str, str]:
+def flat_ends(header: RunHeader) -> tuple[str, str]:
     """The flat view's statement up to the columns of attempts, and after them."""
     origin = {"receiver": "arm.receiver"}
     origin |= {name: f"transmission.{name}" for name in records.FLAT_HEAD if name != "receiver"}
@@ -100,7 +101,8 @@ def flat_ends(header: Mapping[str, Any]) -> tuple[str, str]:
         f"{source} AS {quoted(name)}"
         for source, name in zip(sources, flat_columns(header), strict=False)
     )
-    last = f"transmission.transmission * {int(header['max_attempts'])} + transmission.attempts - 1"
+    # Word for word as in every ledger since the first: what a file says is compared with it.
+    last = f"transmission.transmission * {header.max_attempts} + transmission.attempts - 1"
     # CROSS JOIN fixes the order of the loops: answers stream in order of transmission.
     return (
         f"CREATE VIEW transmissions AS SELECT {chosen}",
@@ -109,9 +111,9 @@ def flat_ends(header: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def readable_attempt_columns(header: Mapping[str, Any]) -> tuple[str, ...]:
+def readable_attempt_columns(header: RunHeader) -> tuple[str, ...]:
     """Columns that an attempt of such a run may have, a detector's among them."""
-    return attempt_columns({**header, "judged": True, "passive_columns": True})
+    return attempt_columns(header.with_values(judged=True, passive_columns=True))
 
 
 def column_definition(name: str) -> str:
@@ -119,16 +121,16 @@ def column_definition(name: str) -> str:
     return f"{quoted(name)} {_sql_type(name)}"
 
 
-def _swept_columns(header: Mapping[str, Any]) -> list[str]:
-    return [f"swept_{i}" for i in range(len(header["swept_keys"]))]
+def _swept_columns(header: RunHeader) -> list[str]:
+    return [f"swept_{i}" for i in range(len(header.swept_keys))]
 
 
 def fill(connection: sqlite3.Connection, started: Started) -> None:
     """Write header and arms."""
     added = {"ledger_version": LEDGER_VERSION, "total": started.total, "created_at": now()}
-    header = dict(started.header) | added
-    connection.executemany("INSERT INTO header VALUES (?, ?)", json_items(header))
-    keys = header["swept_keys"]
+    header = started.header.with_values(**added)
+    connection.executemany("INSERT INTO header VALUES (?, ?)", json_items(header.values))
+    keys = header.swept_keys
     marks = ", ".join("?" * (5 + len(keys)))
     for arm in started.arms:
         swept = [_cell(arm.swept.get(key)) for key in keys]

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.analysis.names import epsilon_key_of, in_decibels, number, scenario_of, short_names
+from channelsim.analysis.names import epsilon_key_of, in_decibels, number, short_names
 from channelsim.contracts import records
-from channelsim.contracts.scales import damage_metric, scale_of
+from channelsim.contracts.keys import Keys
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger.pictures import image_shape, pixels
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def gallery(ledger: Ledger, path: Path) -> bool:
         panel.tick_params(length=0)
         panel.set_ylabel(plain_text(block.receiver), fontsize=9)
         panel.spines[:].set_visible(False)
-    entitle(figure, str(ledger.header()["title"]), fontsize=10)
+    entitle(figure, ledger.header().title, fontsize=10)
     figure.savefig(path, dpi=_DPI, format="png")
     return True
 
@@ -120,12 +121,12 @@ def _letters() -> frozenset[int]:
 
 def _blocks(ledger: Ledger) -> list[_Block]:
     header, arms = ledger.header(), ledger.arms()
-    count = int(header["count"])
-    key = epsilon_key_of(header["swept_keys"])
-    in_db = key is not None and in_decibels(scenario_of(header), key)
-    short = short_names(header["swept_keys"], key, in_db)
+    count = header.count
+    key = epsilon_key_of(header.swept_keys)
+    in_db = key is not None and in_decibels(header.described_scenario, key)
+    short = short_names(header.swept_keys, key, in_db)
     # Of other messages only the arms to which they are the worst, or the newest, have pictures.
-    sample = (header.get("scenario") or {}).get("images", count)
+    sample = header.scenario.get("images", count)
     query = (
         "SELECT DISTINCT transmission % :count AS message FROM image"
         " WHERE message < :sample ORDER BY 1 LIMIT :most"
@@ -137,10 +138,10 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     found = []
     for receiver in dict.fromkeys(arm.receiver for arm in arms):
         own = _thinned([arm for arm in arms if arm.receiver == receiver])
-        rows = [_row(ledger, own, message, count) for message in messages]
+        rows = [_row(ledger, own, message, header.keys) for message in messages]
         if any(picture is not None for row in rows for picture in row):
             heads = ["source", "clean", *(_head(arm.swept, short) for arm in own)]
-            marks = [["", "", *_marks(ledger, own, message, count)] for message in messages]
+            marks = [["", "", *_marks(ledger, own, message, header.keys)] for message in messages]
             names = [f"message {message}" for message in messages]
             if any(arm.arm in worst for arm in own):
                 fates = [_fate(ledger, worst.get(arm.arm)) for arm in own]
@@ -156,20 +157,20 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     return found
 
 
-def _worst(ledger: Ledger, header: Mapping[str, Any]) -> dict[int, int]:
+def _worst(ledger: Ledger, header: RunHeader) -> dict[int, int]:
     """Of every arm, the transmission that suffered most among those that have pictures."""
-    gauge = damage_metric(header["metrics"], header.get("scales", {}))
+    gauge = header.damage_metric
     if gauge is None:
         return {}
     query = (
         f'SELECT t.transmission, a."{gauge}_source" FROM transmission t CROSS JOIN attempt a'
-        " ON a.attempt = t.transmission * ? + t.attempts - 1"
+        f" ON a.attempt = {header.keys.last_attempt('t.transmission', 't.attempts')}"
         " WHERE t.transmission IN (SELECT transmission FROM image) ORDER BY 1"
     )
-    sign = -1.0 if scale_of(gauge, header.get("scales", {})).higher_is_better else 1.0
+    sign = -1.0 if header.scale(gauge).higher_is_better else 1.0
     found: dict[int, tuple[float, int]] = {}
-    for transmission, value in ledger.rows(query, (int(header["max_attempts"]),)):
-        arm = transmission // int(header["count"])
+    for transmission, value in ledger.rows(query):
+        arm = header.keys.of_transmission(transmission)[0]
         if value is not None and (arm not in found or sign * value > found[arm][0]):
             found[arm] = (sign * value, transmission)
     return {arm: transmission for arm, (_, transmission) in found.items()}
@@ -203,13 +204,13 @@ def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
 
 
 def _row(
-    ledger: Ledger, arms: Sequence[ArmRecord], message: int, count: int
+    ledger: Ledger, arms: Sequence[ArmRecord], message: int, keys: Keys
 ) -> list[Picture | None]:
     """Source, clean, and what every arm received of one message."""
     stored: dict[tuple[int, str], bytes] = {}
     query = "SELECT role, png FROM image WHERE transmission = ? ORDER BY attempt"
     for arm in arms:
-        for role, png in ledger.rows(query, (arm.arm * count + message,)):
+        for role, png in ledger.rows(query, (keys.transmission(arm.arm, message),)):
             stored[arm.arm, role] = png  # the last attempt stays
     # Source and clean image are the same in all arms that have them.
     anywhere = {role: png for (_, role), png in reversed(list(stored.items()))}
@@ -218,9 +219,9 @@ def _row(
     return [_picture(ledger, png) for png in [*shared, *received]]
 
 
-def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, count: int) -> list[str]:
+def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, keys: Keys) -> list[str]:
     """Of every arm, a word where this message was not delivered."""
-    return [_fate(ledger, arm.arm * count + message) for arm in arms]
+    return [_fate(ledger, keys.transmission(arm.arm, message)) for arm in arms]
 
 
 def _fate(ledger: Ledger, transmission: int | None) -> str:

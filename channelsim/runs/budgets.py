@@ -10,12 +10,12 @@ account of energy E: √Σ‖δ‖² ≤ √(E·K·P) + √attempts·Σ R of the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.run_header import Calibration
 from channelsim.scenario import Arm
 from channelsim.support.errors import MachineError
 
@@ -25,24 +25,26 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-5  # norms are sums of float32 values
 
 
-def assert_budgets(ledger: Ledger, arms: tuple[Arm, ...], calibration: Mapping[str, Any]) -> None:
+def assert_budgets(ledger: Ledger, arms: tuple[Arm, ...], calibration: Calibration) -> None:
     """Raise `MachineError` if any recorded perturbation is larger than its arm allowed."""
-    span = ledger.count * ledger.max_attempts
+    keys = ledger.header().keys
     for arm in arms:
         adversaries = [stage for stage in arm.path if isinstance(stage, Adversary)]
         if not adversaries:
             continue
-        power = calibration["power"][str(arm.number)]["wire"]
+        power = calibration.power(arm.number)
+        assert power is not None
         size = arm.receiver.codec.latent_size
         query = (
             "SELECT MAX(delta_linf), MAX(delta_l2), MAX(flipped_bits), COUNT(*),"
             " TOTAL(delta_l2 * delta_l2) FROM attempt WHERE attempt >= ? AND attempt < ?"
         )
-        bounds = (arm.number * span, (arm.number + 1) * span)
+        span = keys.attempts(arm.number)
+        bounds = (span.start, span.stop)
         found = (float(value or 0.0) for value in next(ledger.rows(query, bounds)))
         linf, l2, flipped, attempts, spent = found
         if adversaries[0].access.place == "before_encoder":
-            power, size = calibration["pixel_power"], math.prod(arm.receiver.codec.image_shape)
+            power, size = calibration.pixel_power, math.prod(arm.receiver.codec.image_shape)
         digital = [stage for stage in adversaries if stage.budget.norm == "bits"]
         bits = sum(stage.budget.epsilon for stage in digital)
         if flipped > bits:

@@ -18,6 +18,7 @@ from channelsim.contracts.records import (
     Started,
     TransmissionsDone,
 )
+from channelsim.contracts.run_header import RunHeader
 from channelsim.scenario import Scenario
 from channelsim.scenario.waiting import JUDGED_BLOCK, judged
 from channelsim.simulation.event_plane import simulate
@@ -41,7 +42,7 @@ class Trial:
     ``transmissions``, ``image_bytes``, ``row_bytes``: of this trial.
     """
 
-    header: Mapping[str, Any]
+    header: RunHeader
     arms: Sequence[ArmRecord]
     columns: Mapping[str, Sequence[Any]]
     set_up_s: float
@@ -84,7 +85,7 @@ def trial(
         max_pending=None,
     )
     began = started_at = time.perf_counter()
-    header: Mapping[str, Any] = {}
+    header = RunHeader({})
     arms: Sequence[ArmRecord] = ()
     columns: dict[str, list[Any]] = {}
     settled = pictures = size = 0
@@ -131,7 +132,7 @@ def estimate(
     trial, so that what adversaries fitted in it need not be fitted again.
     """
     began = time.perf_counter()
-    fitted = None if first is None else first.header["calibration"].get("fitted")
+    fitted = None if first is None else first.header.calibration.fitted
     tried = None if first is None else of_header(first.header)
     set_up_s = None if first is None or fitted is None else first.set_up_s
     messages, arms = scenario.source.messages, len(scenario.arms)

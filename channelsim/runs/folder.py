@@ -79,7 +79,7 @@ def _latest(scenario: Scenario) -> Path | None:
         newest = newest or folder
         try:
             with Ledger.open(folder / LEDGER) as ledger:
-                if ledger.header().get("scenario_hash") == scenario.hash:
+                if ledger.header().scenario_hash == scenario.hash:
                     return folder
         except ChannelsimError:
             continue

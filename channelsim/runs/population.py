@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from channelsim.analysis.closing import ending
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 from channelsim.ledger.consent import Consent
 from channelsim.ledger.examination import examined
@@ -96,14 +97,14 @@ def _measured(
     return found
 
 
-def _last_attempts(ledger: Ledger, header: Mapping[str, Any], arm: int) -> list[int]:
+def _last_attempts(ledger: Ledger, header: RunHeader, arm: int) -> list[int]:
     """Keys of the last attempts of an arm's transmissions."""
-    count, most = header["count"], header["max_attempts"]
+    own = header.keys.transmissions(arm)
     query = (
-        "SELECT transmission * ? + attempts - 1 FROM transmission"
-        " WHERE transmission BETWEEN ? AND ? ORDER BY transmission"
+        f"SELECT {header.keys.last_attempt()} FROM transmission"
+        " WHERE transmission >= ? AND transmission < ? ORDER BY transmission"
     )
-    return [key for (key,) in ledger.rows(query, (most, arm * count, (arm + 1) * count - 1))]
+    return [key for (key,) in ledger.rows(query, (own.start, own.stop))]
 
 
 def _features(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -44,21 +43,21 @@ class Recomputation:
         folder = Path(folder)
         self._ledger = folder / "ledger.sqlite"
         with Ledger.open(self._ledger) as ledger:
-            self.header: Mapping[str, Any] = ledger.raw_header()
-        if not isinstance(self.header.get("scenario"), Mapping):
+            self.header = ledger.raw_header()
+        if not self.header.scenario:
             raise damaged(self._ledger, "its header has no scenario")
         self._allowed = agreed(self.header, folder, allow_code)
         with self.allowed():
-            self.scenario = Scenario.load(self.header["scenario"], data_root=data_root)
+            self.scenario = Scenario.load(self.header.scenario, data_root=data_root)
             remedy = "Put that back to compute it again"
             if "parts" in self.header:
                 part_prints.same_as(self.header, self.scenario, folder, remedy)
-            if self.scenario.hash != self.header["scenario_hash"]:
+            if self.scenario.hash != self.header.scenario_hash:
                 raise InputError(
                     f"{folder}: the files this scenario refers to (weights, code, targets) are not"
                     " those of the run any more; put them back to compute it again"
                 )
-            fitted = self.header.get("calibration", {}).get("fitted")
+            fitted = self.header.calibration.fitted
             self.paths: Paths = calibrate(self.scenario, fitted)
 
     def allowed(self) -> AbstractContextManager[None]:
@@ -95,7 +94,8 @@ class Recomputation:
         query = f"SELECT {columns} FROM attempt WHERE attempt = ?"
         with Ledger.open(self._ledger) as ledger:
             rows = [next(ledger.rows(query, (int(key),))) for key in attempts]
-        count, most = int(self.header["count"]), int(self.header["max_attempts"])
-        keys = np.array(attempts, dtype=np.int64)
-        batch = Batch.recorded(arm, [row[:-1] for row in rows], keys // most % count, keys % most)
+        keys = self.header.keys
+        transmission, number = keys.of_attempt(np.array(attempts, dtype=np.int64))
+        message = keys.of_transmission(transmission)[1]
+        batch = Batch.recorded(arm, [row[:-1] for row in rows], message, number)
         return batch, [row[-1] for row in rows]

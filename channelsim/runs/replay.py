@@ -18,6 +18,7 @@ from torch import Tensor
 
 from channelsim.analysis.closing import ending
 from channelsim.contracts.promises import TOLERANCE, keeps_bits
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 from channelsim.ledger.consent import Consent
 from channelsim.ledger.examination import examined
@@ -114,12 +115,12 @@ def _replayed(
         arms = {arm.arm: arm for arm in ledger.arms()}
         notices = ledger.notices
         stored = _stored(ledger, header, transmission, attempt)
-    number, message = divmod(transmission, header["count"])
-    tried = stored["attempt"] - transmission * header["max_attempts"]
+    number, message = header.keys.of_transmission(transmission)
+    tried = header.keys.of_attempt(stored["attempt"])[1]
     with threads_of(header):
         again = Recomputation(path.parent, data_root, allow_code)
         outcome, images, latents = again.look(number, [stored["attempt"]])
-        there = header["fingerprint"]
+        there = header.fingerprint
         matter = there.get("threads") is not None
         here = fingerprint(again.scenario.block_rows, threads_matter=matter)
     unlike = [name for name in here if here[name] != there.get(name)]
@@ -150,12 +151,12 @@ def _replayed(
 
 
 def _stored(
-    ledger: Ledger, header: Mapping[str, Any], transmission: int, attempt: int | None
+    ledger: Ledger, header: RunHeader, transmission: int, attempt: int | None
 ) -> dict[str, Any]:
     names = ledger.attempt_columns
     columns = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
     query = f"SELECT {columns} FROM attempt WHERE transmission = ? ORDER BY attempt"
-    total = len(ledger.arms()) * header["count"]
+    total = len(ledger.arms()) * header.count
     rows = list(ledger.rows(query, (transmission,))) if 0 <= transmission < total else []
     if not rows:
         raise InputError(

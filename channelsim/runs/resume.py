@@ -27,12 +27,12 @@ _SHOWN = 8
 def check_same_scenario(ledger: Ledger, scenario: Scenario) -> None:
     """Refuse to go on with a run of another scenario, naming what changed."""
     header = ledger.raw_header()
-    if header["scenario_hash"] == scenario.hash:
+    if header.scenario_hash == scenario.hash:
         return
-    before, now = header["scenario"], json.loads(dumps(scenario.resolved))
+    before, now = header.scenario, json.loads(dumps(scenario.resolved))
     changed = _listed(line for key, line in _changes(before, now) if key not in _SCHEDULING)
     if not changed and "parts" in header:
-        changed = _listed(iter(part_prints.changes(header["parts"], part_prints.prints(scenario))))
+        changed = _listed(iter(part_prints.changes(header.parts, part_prints.prints(scenario))))
     changed = changed or "a file it refers to (weights, image or code)"
     raise InputError(
         f"{ledger.path.parent}: this run is of another scenario, so it cannot go on; changed since"
@@ -55,7 +55,8 @@ def check_same_parts(ledger: Ledger, scenario: Scenario) -> None:
 
 def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:
     """Refuse to mix rows of two kinds of machine or version, unless asked for; then record it."""
-    before, now = ledger.raw_header(), json.loads(dumps(dict(started.header)))
+    before = ledger.raw_header().values
+    now = json.loads(dumps(dict(started.header.values)))
     old, new = ({key: header.get(key) for key in _MACHINE} for header in (before, now))
     changed = {key: line for key, line in _changes(old, new) if key not in _HARMLESS}
     if not changed:

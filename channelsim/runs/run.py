@@ -80,7 +80,7 @@ class Run:
     def header(self) -> dict[str, Any]:
         """What the ledger says about the run as a whole."""
         with self._read() as ledger:
-            return ledger.header()
+            return dict(ledger.header().values)
 
     def frame(self) -> pd.DataFrame:
         """One row per transmission, as a pandas table: the flat view `transmissions`."""
@@ -131,7 +131,7 @@ def run(
     if path.exists():
         with Ledger.open(path) as ledger:
             check_same_scenario(ledger, loaded)
-            finished = ledger.header().get("finished")
+            finished = ledger.header().finished_s
             if finished is None:
                 check_same_parts(ledger, loaded)
         if finished is not None:
@@ -200,7 +200,7 @@ def _record(
             finished = isinstance(event, Finished)
         if ledger is not None:
             ledger.commit()
-            total = ledger.header()["total"]
+            total = ledger.header().total
             state = f"; {ledger.settled()} of {total} transmissions are recorded"
             state += f", {ledger.computed()} attempts are computed"
     if not finished:
@@ -215,7 +215,7 @@ def _close_arms(ledger: Ledger, scenario: Scenario, on_event: Callable[[LogEvent
     from channelsim.runs.budgets import assert_budgets
 
     ledger.commit()
-    assert_budgets(ledger, scenario.arms, ledger.header()["calibration"])
+    assert_budgets(ledger, scenario.arms, ledger.header().calibration)
     for arm, verdict in list(arm_verdicts(ledger)):
         done = ArmDone(arm, verdict)
         ledger.write(done)

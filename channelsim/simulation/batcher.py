@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import (
     AttemptsDone,
     Batch,
@@ -94,7 +95,7 @@ class _Pending:
 class Batcher:
     """Collects attempts per group and runs them in blocks of constant shape.
 
-    ``count`` and ``max_attempts`` make attempt keys: (arm·count + message)·max_attempts + number.
+    ``keys``: how the run numbers its attempts.
     ``keepsakes`` says whose images are kept. ``emit`` receives what is done.
     """
 
@@ -102,15 +103,14 @@ class Batcher:
         self,
         paths: Sequence[SignalPath],
         *,
-        count: int,
-        max_attempts: int,
+        keys: Keys,
         max_pending: int,
         keepsakes: Keepsakes,
         memo: Memo,
         emit: Callable[[LogEvent], None],
     ) -> None:
         self._paths = paths
-        self._count, self._max_attempts = count, max_attempts
+        self._numbers = keys
         self._max_pending = max_pending
         self._keepsakes = keepsakes
         keepsakes.recall(memo.pictured(keepsakes.column))
@@ -155,7 +155,7 @@ class Batcher:
 
     def answer(self, group: int, arm: int, message: int, attempt: int) -> bool:
         """Whether the receiver accepted this attempt; runs its group if that is still open."""
-        key = (arm * self._count + message) * self._max_attempts + attempt
+        key = self._numbers.attempt(self._numbers.transmission(arm, message), attempt)
         if key not in self._answers:
             self.flush(group)
         return self._answers.pop(key)
@@ -172,9 +172,9 @@ class Batcher:
             yield from self._blocks(group)
 
     def _keys(self, pending: _Pending, start: int = 0) -> list[int]:
-        count, most = self._count, self._max_attempts
+        numbers = self._numbers
         return [
-            (arm * count + message) * most + attempt
+            numbers.attempt(numbers.transmission(arm, message), attempt)
             for arm, message, attempt in zip(
                 pending.arm[start:], pending.message[start:], pending.attempt[start:], strict=True
             )
@@ -229,7 +229,7 @@ class Batcher:
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
             columns = {
                 "attempt": keys[part],
-                "transmission": [key // self._max_attempts for key in keys[part]],
+                "transmission": [self._numbers.of_attempt(key)[0] for key in keys[part]],
                 "began_s": pending.began_s[part],
                 "arrived_s": pending.arrived_s[part],
                 "lost": pending.lost[part],
@@ -262,9 +262,9 @@ class Batcher:
                     coded = shared.get(number) or png(picture)
                     if role in SHARED_ROLES:
                         shared[number] = coded
-                    self._emit(ImageSaved(*divmod(keys[row], self._max_attempts), role, coded))
+                    self._emit(ImageSaved(*self._numbers.of_attempt(keys[row]), role, coded))
         if dropped:
-            self._emit(ImagesDropped([divmod(key, self._max_attempts) for key in dropped]))
+            self._emit(ImagesDropped(list(map(self._numbers.of_attempt, dropped))))
 
 
 def _memory(path: SignalPath) -> LastAccepted | None:

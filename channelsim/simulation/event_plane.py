@@ -94,7 +94,7 @@ def _simulated(
     total = count * len(scenario.arms)
     header = fingerprint.header(scenario, paths.report, tried)
     if ways:
-        header["reach"] = ways
+        header = header.with_values(reach=ways)
     yield Started(header, _arm_records(scenario), total)
     for sentence in weakened(tried):
         yield Noted("warning", sentence, 0.0)
@@ -105,16 +105,14 @@ def _simulated(
     attempts = [arm.link.max_attempts for arm in scenario.arms]
     batcher = Batcher(
         paths.paths,
-        count=count,
-        max_attempts=max(attempts),
+        keys=header.keys,
         max_pending=scenario.max_pending or scenario.block_rows,
         keepsakes=Keepsakes(
             first=scenario.images,
             last=[most - 1 for most in attempts],
-            count=count,
-            most=max(attempts),
+            keys=header.keys,
             metrics=[metric.kind for metric in scenario.metrics],
-            scales=header["scales"],
+            scales=header.scales,
         ),
         memo=memo or NoMemo(),
         emit=outbox.append,

@@ -16,6 +16,7 @@ from channelsim.channels import memories_s
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.promises import Tried
+from channelsim.contracts.run_header import RunHeader
 from channelsim.metrics.scales import own_scales
 from channelsim.scenario import Scenario
 from channelsim.scenario.path_rules import shared_paths
@@ -44,9 +45,9 @@ def fingerprint(block_rows: int, *, threads_matter: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def threads_of(header: Mapping[str, Any]) -> Iterator[None]:
+def threads_of(header: RunHeader) -> Iterator[None]:
     """Inside, as many threads as computed a run, where bits depend on it."""
-    there = (header.get("fingerprint") or {}).get("threads")
+    there = header.fingerprint.get("threads")
     if there is None:
         yield
         return
@@ -96,7 +97,7 @@ def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
 
 def header(
     scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
-) -> dict[str, Any]:
+) -> RunHeader:
     """Everything a reader of the ledger must know about the run, JSON-able.
 
     ``tried``: what the self-test found; None promises nothing about bits.
@@ -117,43 +118,45 @@ def header(
         for stage in arm.path
         if isinstance(stage, Adversary) and (card := loss_card(stage))
     )
-    return {
-        "title": scenario.title,
-        "seed": scenario.seed,
-        "scenario_written": scenario.written,
-        "scenario": scenario.resolved,
-        "scenario_hash": scenario.hash,
-        "count": scenario.source.messages,
-        "image_shape": list(scenario.source.image_shape),
-        "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
-        "metrics": [metric.kind for metric in scenario.metrics],
-        "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
-        "scales": own_scales(scenario.metrics),  # what metrics of the user's own declare
-        "loss_cards": losses,  # what the adversaries' losses look through
-        "control": scenario.control,
-        "judged": any(map(judged, scenario.arms)),
-        "passive_columns": True,
-        "swept_keys": list(scenario.swept_keys),
-        "receivers": list(scenario.receivers),
-        "block_rows": scenario.block_rows,
-        "fingerprint": fingerprint(
-            scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
-        ),
-        "promises": tried and tried.told,
-        "parts": prints(scenario),
-        "versions": versions(),
-        "git": git_revision(),
-        "weights": weights,
-        "calibration": dict(calibration),
-        # How long the channel remembers in any arm: what intervals resample follows from it.
-        "memory_s": list(
-            memories_s((arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in scenario.arms)
-        ),
-        "airtime_s": max(
-            arm.link.airtime_s(arm.receiver.codec.latent_size) for arm in scenario.arms
-        ),
-        "contended": any(arm.link.contended for arm in scenario.arms),
-        "threats": threats,
-        "own_stages": _own_stages(scenario),
-        "shared_paths": shared_paths(arm.path for arm in scenario.arms),
-    }
+    return RunHeader(
+        {
+            "title": scenario.title,
+            "seed": scenario.seed,
+            "scenario_written": scenario.written,
+            "scenario": scenario.resolved,
+            "scenario_hash": scenario.hash,
+            "count": scenario.source.messages,
+            "image_shape": list(scenario.source.image_shape),
+            "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
+            "metrics": [metric.kind for metric in scenario.metrics],
+            "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
+            "scales": own_scales(scenario.metrics),  # what metrics of the user's own declare
+            "loss_cards": losses,  # what the adversaries' losses look through
+            "control": scenario.control,
+            "judged": any(map(judged, scenario.arms)),
+            "passive_columns": True,
+            "swept_keys": list(scenario.swept_keys),
+            "receivers": list(scenario.receivers),
+            "block_rows": scenario.block_rows,
+            "fingerprint": fingerprint(
+                scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
+            ),
+            "promises": tried and tried.told,
+            "parts": prints(scenario),
+            "versions": versions(),
+            "git": git_revision(),
+            "weights": weights,
+            "calibration": dict(calibration),
+            # How long the channel remembers in any arm: what intervals resample follows from it.
+            "memory_s": list(
+                memories_s((arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in scenario.arms)
+            ),
+            "airtime_s": max(
+                arm.link.airtime_s(arm.receiver.codec.latent_size) for arm in scenario.arms
+            ),
+            "contended": any(arm.link.contended for arm in scenario.arms),
+            "threats": threats,
+            "own_stages": _own_stages(scenario),
+            "shared_paths": shared_paths(arm.path for arm in scenario.arms),
+        }
+    )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import Batch, Outcome
 from channelsim.contracts.scales import damage_metric, scale_of
 
@@ -48,8 +49,8 @@ class Keepsakes:
     """Chooses block by block.
 
     ``first``: of how many messages per arm every attempt is kept; 0: nothing at all is. ``last``:
-    number of the last attempt that each arm allows. An attempt's key is
-    (arm · ``count`` + message) · ``most`` + number. ``scales``: as the header keeps them.
+    number of the last attempt that each arm allows. ``keys``: how the run numbers its attempts.
+    ``scales``: as the header keeps them.
 
     Newest and worst count transmissions, at the attempt that ends them: that which was accepted, or
     the last one allowed. Newest is what arrived last in simulated time. Worst is by the metric from
@@ -61,12 +62,11 @@ class Keepsakes:
         *,
         first: int,
         last: Sequence[int],
-        count: int,
-        most: int,
+        keys: Keys,
         metrics: Sequence[str],
         scales: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
-        self._first, self._count, self._most = first, count, most
+        self._first, self._keys = first, keys
         gauge = damage_metric(metrics, scales)
         self.column = None if gauge is None else f"{gauge}_source"
         better = gauge is not None and scale_of(gauge, scales).higher_is_better
@@ -79,8 +79,9 @@ class Keepsakes:
     def recall(self, pictured: Iterable[Pictured]) -> None:
         """Take up where an interrupted run stopped, from the attempts whose images it recorded."""
         for key, accepted, arrived_s, value in pictured:
-            arm = key // self._most // self._count
-            if accepted or key % self._most == self._last[arm]:
+            transmission, number = self._keys.of_attempt(key)
+            arm = self._keys.of_transmission(transmission)[0]
+            if accepted or number == self._last[arm]:
                 damage = math.nan if value is None else self._sign * value
                 self._enter(arm, key, arrived_s, damage)
 
@@ -111,7 +112,8 @@ class Keepsakes:
         )
 
     def _sampled(self, key: int) -> bool:
-        return key // self._most % self._count < self._first
+        transmission = self._keys.of_attempt(key)[0]
+        return bool(self._keys.of_transmission(transmission)[1] < self._first)
 
     def _enter(self, arm: int, key: int, arrived_s: float, damage: float) -> None:
         state = self._arms[arm]

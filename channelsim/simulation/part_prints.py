@@ -29,6 +29,7 @@ from channelsim.contracts.own_code import asked
 from channelsim.contracts.parts import Codec, Detector, Metric, Stage
 from channelsim.contracts.promises import TOLERANCE
 from channelsim.contracts.rows import Rows
+from channelsim.contracts.run_header import RunHeader
 from channelsim.scenario import Scenario
 from channelsim.scenario.path_admission import Stand
 from channelsim.scenario.trials import on_the_cpu
@@ -331,9 +332,9 @@ def _apart(one: Any, other: Any, half: bool = False) -> float:
     return float(np.sort(far.max(axis=1, initial=0.0))[(len(far) - 1) // 2])
 
 
-def same_as(header: Mapping[str, Any], scenario: Scenario, place: Path, remedy: str) -> None:
+def same_as(header: RunHeader, scenario: Scenario, place: Path, remedy: str) -> None:
     """Refuse parts that compute something else than those of a run, naming what changed."""
-    if changed := changes(header["parts"], prints(scenario)):
+    if changed := changes(header.parts, prints(scenario)):
         more = f" and {len(changed) - 8} more" if len(changed) > 8 else ""
         raise InputError(
             f"{place}: its parts are not those of the run any more; changed since it began:"

@@ -466,7 +466,7 @@ def test_the_account_is_spent_alike_whatever_waits_for_what(tmp_path: Path):
     assert_waiting_changes_nothing(STUDY, tmp_path)
     with Ledger.open(tmp_path / "1" / "ledger.sqlite") as ledger:
         header = ledger.header()
-        limit = 6.5 * 9 * header["calibration"]["power"]["0"]["wire"]
+        limit = 6.5 * 9 * header.calibration.power(0)
         spent = ledger.rows(
             "SELECT TOTAL(a.delta_l2 * a.delta_l2), TOTAL(a.allowance) FROM attempt a"
             " GROUP BY a.transmission / 60"

@@ -207,7 +207,9 @@ FEW = {"kind": "dataset", "split": "train", "count": 100, "arrivals": {"kind": "
 
 
 def header_of(**changes: Any) -> dict[str, Any]:
-    return dict(next(e for e in simulate(scenario(**changes)) if isinstance(e, Started)).header)
+    return dict(
+        next(e for e in simulate(scenario(**changes)) if isinstance(e, Started)).header.values
+    )
 
 
 PATH = [

@@ -142,7 +142,7 @@ def test_the_share_of_the_way_ends_where_the_decoder_does(tmp_path: Path):
     assert 0.8 < found.share.value < 1.05
     again = channelsim.run(study(stage()), out=tmp_path / "again").header()
     with Ledger.open(tmp_path / "run" / "ledger.sqlite") as ledger:
-        assert ledger.header()["reach"] == again["reach"]  # it has no budget
+        assert ledger.header().values["reach"] == again["reach"]  # it has no budget
 
 
 def test_approach_is_ten_logarithms_of_ratios_of_mean_distances(tmp_path: Path):

@@ -151,7 +151,7 @@ def test_companies_are_those_of_any_arm_of_a_sweep_each_once() -> None:
         "second.budget.epsilon": [float("-inf"), -10.0],
     }
     swept = Scenario.load(told([JAMMER, SECOND, NOISE], sweep=sweep))
-    companies = fingerprint.header(swept, {})["shared_paths"]
+    companies = fingerprint.header(swept, {}).values["shared_paths"]
     assert companies == [["jammer", "second"], ["other", "second"]]
     (notice,) = (text for text in swept.notices if "act on one path" in text)
     assert notice.startswith("jammer and second (others in other arms) act on one path")

@@ -515,10 +515,10 @@ def test_the_header_tells_airtime_and_contention() -> None:
     shared = {"symbol_rate_hz": 100.0, "transmitters": 2}
     for access, contended in (("queue", False), ("aloha", True)):
         study = scenario(link=shared | {"access": access})
-        told = fingerprint.header(study, {})
+        header = fingerprint.header(study, {})
         size = study.arms[0].receiver.codec.latent_size
-        assert told["airtime_s"] == math.ceil(size / 2) / 100
-        assert told["contended"] is contended
+        assert header.airtime_s == math.ceil(size / 2) / 100
+        assert header.contended is contended
 
 
 # --- what is said -------------------------------------------------------------------------------
@@ -631,7 +631,7 @@ def test_over_a_slow_fade_the_interval_is_several_times_wider(faded: Path) -> No
     with Ledger.open(faded) as ledger:
         header, summary = ledger.header(), summarise(ledger)
         message = read_arm(ledger, header, 0)
-    assert header["memory_s"] == [10.0]
+    assert header.memory_s == (10.0,)
     point = summary.points[0]
     assert point.cells == pytest.approx(40, abs=3)
     assert summary.resampled == Resampled(kind="stretch", length_s=10.0)

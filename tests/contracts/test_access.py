@@ -693,7 +693,7 @@ def test_the_header_says_in_words_where_it_stands_what_it_knows_and_when():
         },
         "activity": {"duty_cycle": 0.2, "period_s": 5, "classes": [3]},
     }
-    threat = fingerprint.header(scenario(path=[attack]), {})["threats"]["pgd"]
+    threat = fingerprint.header(scenario(path=[attack]), {}).values["threats"]["pgd"]
     assert threat == {
         "place": "on the wire, over the air",
         "own path": "-3 dB, Rayleigh fading, coherence 0.1 s",
@@ -704,9 +704,9 @@ def test_the_header_says_in_words_where_it_stands_what_it_knows_and_when():
         "effort": {"steps": 10, "restarts": 1, "gradients": 80, "imagined draws": 8},
     }
     plain = scenario(path=[{key: attack[key] for key in ("kind", "goal", "budget")}])
-    threat = fingerprint.header(plain, {})["threats"]["pgd"]
+    threat = fingerprint.header(plain, {}).values["threats"]["pgd"]
     assert set(threat) == {"place", "knowledge", "channel", "causality", "effort"}
     assert threat["channel"] == "fading known exactly"
     noise = scenario(path=[{"kind": "noise", "budget": {"norm": "l2", "epsilon": 0.5}}])
-    threat = fingerprint.header(noise, {})["threats"]["noise"]
+    threat = fingerprint.header(noise, {}).values["threats"]["noise"]
     assert "channel" not in threat  # who plans nothing needs to know nothing

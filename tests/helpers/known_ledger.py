@@ -11,6 +11,7 @@ import numpy as np
 import channelsim
 from channelsim.contracts import records
 from channelsim.contracts.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, differences
 
 EPSILON = "mallory.budget.epsilon"
@@ -49,7 +50,7 @@ def started(
         "parts": {},
         "threats": {},
     } | more
-    return Started(header, list(arms), count * len(arms))
+    return Started(RunHeader(header), list(arms), count * len(arms))
 
 
 def add_arm(
@@ -60,9 +61,9 @@ def add_arm(
     A column is one value for all rows, or an array [N].
     """
     header = ledger.header()
-    numbers = np.arange(header["count"]) if messages is None else np.asarray(messages)
+    numbers = np.arange(header.count) if messages is None else np.asarray(messages)
     names = _measured(header)
-    transmission = arm * header["count"] + numbers
+    transmission = arm * header.count + numbers
     attempts = np.broadcast_to(columns.pop("attempts", 1), numbers.shape)
     delivered = np.broadcast_to(columns.pop("delivered", "yes"), numbers.shape)
     settled = {
@@ -76,7 +77,7 @@ def add_arm(
     }
     values: dict[str, Any] = {
         **dict.fromkeys(records.ATTEMPT_COLUMNS),
-        "attempt": transmission * header["max_attempts"] + attempts - 1,
+        "attempt": transmission * header.max_attempts + attempts - 1,
         "transmission": transmission,
         "arrived_s": 0.01 * numbers + 0.03,
         "lost": delivered == "lost",
@@ -104,15 +105,15 @@ def add_attempts(ledger: Ledger, attempts: Sequence[int], **columns: Any) -> Non
     names = _measured(header)
     keys = np.asarray(attempts)
     values: dict[str, Any] = dict.fromkeys((*records.ATTEMPT_COLUMNS, *names))
-    values |= {"attempt": keys, "transmission": keys // header["max_attempts"]}
+    values |= {"attempt": keys, "transmission": keys // header.max_attempts}
     values |= {"arrived_s": 0.0, "lost": 0, "accepted": 0, "delta_l2": 1.0} | columns
     ledger.write(AttemptsDone(_spread(values, len(keys))))
 
 
 def _measured(header: Mapping[str, Any]) -> list[str]:
-    metrics = header["metrics"]
+    metrics = header.metrics
     measured = records.metric_columns(
-        metrics, header["control"], header["judged"], header.get("passive_columns", False)
+        metrics, header.control, header.judged, header.passive_columns
     )
     return records.quality_columns(metrics) + measured
 

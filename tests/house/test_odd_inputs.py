@@ -167,7 +167,7 @@ def test_a_run_over_all_of_an_archive_can_be_resumed_and_replayed(tmp_path: Path
     assert len(run.frame()) == 40
     with run.ledger() as ledger:
         assert isinstance(ledger, Ledger)
-        assert ledger.header()["scenario"]["source"]["split"] == "all"
+        assert ledger.header().values["scenario"]["source"]["split"] == "all"
     from channelsim.runs.replay import replay
 
     assert not replay(run.folder, 39).flips

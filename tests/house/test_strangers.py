@@ -181,7 +181,7 @@ def test_code_that_a_listed_file_reaches_unlisted_is_refused(
 def test_code_in_a_sweep_is_code_too(foreign: Path) -> None:
     (foreign.parent / "other.py").write_text(CODE)
     with Ledger.open(foreign / "ledger.sqlite", write=True) as ledger:
-        scenario = ledger.raw_header()["scenario"]
+        scenario = ledger.raw_header().values["scenario"]
         uses = [f"{foreign.parent}/code.py:Mine", f"{foreign.parent}/other.py:Mine"]
         scenario["sweep"] = {"receivers.mine.codec.use": uses}
         ledger.set_header({"scenario": scenario})

@@ -34,6 +34,7 @@ from channelsim.contracts.records import (
     metric_columns,
     quality_columns,
 )
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, differences
 from channelsim.ledger import ledger as ledger_module
 from channelsim.ledger import tables as ledger_tables
@@ -60,7 +61,7 @@ def started(swept: Sequence[str] = ("mallory.epsilon",), **more: Any) -> Started
         "receivers": ["plain", "hardened"],
         "versions": {"channelsim": "9.8.7"},
     }
-    return Started(header | more, arms, COUNT * len(arms))
+    return Started(RunHeader(header | more), arms, COUNT * len(arms))
 
 
 def measured() -> list[str]:
@@ -186,7 +187,7 @@ def test_swept_values_keep_their_kind(tmp_path: Path) -> None:
 def test_the_header_comes_back_as_it_was(tmp_path: Path) -> None:
     calibration = {"power": 0.1 + 0.2, "state": np.array([1.5, np.inf]), "path": Path("a/b")}
     with new(tmp_path, started(calibration=calibration)) as ledger:
-        header = ledger.header()
+        header = ledger.header().values
         assert header["calibration"] == {
             "power": 0.1 + 0.2,
             "state": [1.5, math.inf],
@@ -457,7 +458,7 @@ def test_finished_is_committed_at_once(tmp_path: Path) -> None:
         ledger.write(Finished(2.5))
         with Ledger.open(ledger.path) as reader:
             assert reader.finished
-            assert reader.header()["finished"] == 2.5
+            assert reader.header().values["finished"] == 2.5
             assert reader.known([0]) == {0: True}
 
 

@@ -38,7 +38,7 @@ def a_classifier(folder: Path, seed: int) -> Path:
 
 
 def test_the_header_says_which_weights_the_metrics_looked_through():
-    cards = header(load("mse", "dfd", "rfd", "label"), {})["metric_cards"]
+    cards = header(load("mse", "dfd", "rfd", "label"), {}).metric_cards
     assert list(cards) == ["dfd", "rfd", "label"]
     assert cards["dfd"]["sha256"] == cards["label"]["sha256"] == load_classifier().sha256
     assert cards["rfd"]["seeds"] == [0, 1, 2, 3, 4]
@@ -70,10 +70,10 @@ def attacked(loss: str) -> Scenario:
 
 
 def test_the_header_says_which_weights_an_adversarys_loss_looked_through():
-    card = header(attacked("dfd"), {})["loss_cards"]["mallory"]
+    card = header(attacked("dfd"), {}).loss_cards["mallory"]
     assert (card["loss"], card["sha256"]) == ("dfd", load_classifier().sha256)
-    assert header(attacked("rfd"), {})["loss_cards"]["mallory"]["seeds"] == [0, 1, 2, 3, 4]
-    assert header(attacked("mse"), {})["loss_cards"] == {}
+    assert header(attacked("rfd"), {}).loss_cards["mallory"]["seeds"] == [0, 1, 2, 3, 4]
+    assert header(attacked("mse"), {}).loss_cards == {}
 
 
 def test_another_trunk_behind_an_adversarys_loss_is_another_scenario(tmp_path, monkeypatch):

@@ -118,7 +118,7 @@ def test_until_something_was_accepted_the_mean_image_stands_in(run: channelsim.R
     nothing = channelsim.run(first, out=run.folder.parent / "nothing")
     with nothing.ledger() as ledger:
         assert set(ledger.rows("SELECT stand_in, lost FROM attempt")) == {(None, 1)}
-        constant = ledger.header()["calibration"]["constant_image"]["mse"]
+        constant = ledger.header().values["calibration"]["constant_image"]["mse"]
     values = nothing.frame()["mse_source"]
     assert np.mean(values) == pytest.approx(constant, rel=1e-5)
 

@@ -30,7 +30,7 @@ def test_a_perturbation_over_its_budget_is_found_in_the_ledger(
     )
     run = channelsim.run(loaded, out=tmp_path / "run")  # asserts the budgets when it ends
     with Ledger.open(run.folder / "ledger.sqlite", write=True) as ledger:
-        calibration = ledger.header()["calibration"]
+        calibration = ledger.header().calibration
         assert_budgets(ledger, loaded.arms, calibration)
         largest = next(ledger.rows(f"SELECT MAX({column}) FROM attempt"))[0]
         assert largest > 0

@@ -129,7 +129,7 @@ def test_whoever_opens_it_next_closes_it_without_computing_a_row(
         # The end is that of the last decision: no row tells how long the simulation went on.
         unlike = [text for text in differences(mine, other) if not text.startswith("header finish")]
         assert unlike == []
-        header = mine.header()
+        header = mine.header().values
         assert header["closed_later"] is True
         assert header["finished"] == mine.last_decision_s() > 0
         assert "finished_at" in header

@@ -59,7 +59,7 @@ def test_another_block_size_is_proposed_only_where_it_is_clearly_faster() -> Non
 def test_a_trial_runs_the_real_thing_in_memory() -> None:
     tried = trial(small(50), messages=3)
     assert tried.transmissions == 3
-    assert tried.header["count"] == 3
+    assert tried.header.values["count"] == 3
     assert len(tried.columns["mse_source"]) == 3
     assert all(0 < value < 1 for value in tried.columns["mse_source"])
     assert tried.run_s > 0

@@ -68,7 +68,7 @@ def test_blocks_are_small_by_default_only_where_a_receiver_judges(
     found = scenario(**changes)
     assert found.block_rows == found.resolved["block_rows"] == rows
     assert any(map(waits, found.arms)) == waiting
-    assert fingerprint.header(found, {})["block_rows"] == rows
+    assert fingerprint.header(found, {}).values["block_rows"] == rows
 
 
 @pytest.mark.parametrize("receivers", [PLAIN, WARY])

@@ -27,11 +27,11 @@ def test_the_header_tells_the_threats_of_all_arms_of_a_sweep() -> None:
     goal, budget = {"kind": "damage"}, {"epsilon": 0.5}
     path = [{"kind": "pgd", "name": "mallory", "goal": goal, "budget": budget}]
     swept = scenario(path=path, sweep={"mallory.steps": [1, 20], "mallory.budget.epsilon": [1, 2]})
-    threats = fingerprint.header(swept, {})["threats"]
+    threats = fingerprint.header(swept, {}).values["threats"]
     steps = {name: threat["effort"]["steps"] for name, threat in threats.items()}
     assert steps == {"mallory (arms 0, 1)": 1, "mallory (arms 2, 3)": 20}
     alike = scenario(path=path, sweep={"mallory.budget.epsilon": [1, 2]})
-    assert list(fingerprint.header(alike, {})["threats"]) == ["mallory"]
+    assert list(fingerprint.header(alike, {}).values["threats"]) == ["mallory"]
 
 
 def test_messages_that_come_at_once_leave_one_airtime_after_another() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import channelsim
+from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import Batch, Outcome, Ticked
 from channelsim.ledger import Ledger
 from channelsim.ledger import ledger as ledger_module
@@ -25,7 +26,7 @@ COUNT, MOST, ARMS = 12, 2, 2
 
 
 def keepsakes(first: int, *, metrics=("mse",), last=(MOST - 1, MOST - 1)) -> Keepsakes:
-    return Keepsakes(first=first, last=last, count=COUNT, most=MOST, metrics=metrics)
+    return Keepsakes(first=first, last=last, keys=Keys(COUNT, MOST), metrics=metrics)
 
 
 Block = tuple[Batch, list[int], list[float], Outcome]

@@ -21,6 +21,7 @@ from channelsim.cli.reading import _comparison
 from channelsim.contracts import promises
 from channelsim.contracts.promises import Comparison
 from channelsim.contracts.records import AttemptsDone, LogEvent, Noted
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 from channelsim.runs.replay import replay
 from channelsim.support import arithmetic
@@ -143,7 +144,7 @@ class Shove(Stage):
         encoding="utf-8",
     )
     (warning,) = noted(study, tmp_path / "run")
-    tried = promises.of_header(channelsim.Run.open(tmp_path / "run").header())
+    tried = promises.of_header(RunHeader(channelsim.Run.open(tmp_path / "run").header()))
     assert tried is not None
     assert 0 < tried.place.flipped <= tried.place.differ
     assert f"{tried.place.flipped} of them flipped" in warning
@@ -167,8 +168,8 @@ def test_where_threads_decide_bits_whoever_goes_on_or_replays_takes_those_of_the
         again = replay(run, 3, allow_code=True)
     with Ledger.open(run / "ledger.sqlite") as ledger:
         header = ledger.header()
-    assert header["fingerprint"]["threads"] == 2
-    assert header["promises"]["thread"]["differ"] > 0
+    assert header.fingerprint["threads"] == 2
+    assert header.promises["thread"]["differ"] > 0
     assert promises.keeps_bits(header)  # at an equal number of threads
     assert again.exact
     assert again.flips == ()

@@ -46,7 +46,7 @@ def detail_title(model: Model) -> str:
     """What the panel shows."""
     if model.selected is None:
         return "Transmission"
-    arm, message = divmod(model.selected, model.info.count)
+    arm, message = model.info.keys.of_transmission(model.selected)
     place = model.info.place(arm)
     receiver = fit(model.info.arms[arm].receiver, 20)
     said = f"Transmission {model.selected} · message {message} · {receiver}"
@@ -62,7 +62,7 @@ def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
     if selected is None:
         return []
     images = details.images(selected)
-    own = model.info.arms[selected // model.info.count].receiver
+    own = model.info.arms[model.info.keys.of_transmission(selected)[0]].receiver
     places = {name: place for place, name in enumerate(model.info.receivers)}
     found = []
     for role in ("source", "tampered", "clean", "received"):
@@ -73,7 +73,7 @@ def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
     for other in details.siblings(selected) if found else ():
         seen = details.images(other) if other != selected else {}
         if "received" in seen:
-            name = model.info.arms[other // model.info.count].receiver
+            name = model.info.arms[model.info.keys.of_transmission(other)[0]].receiver
             label = _seen(details, other, name)
             found.append(Picture(label, seen["received"], look.receiver(places[name])))
     if "passive" in images:

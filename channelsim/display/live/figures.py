@@ -47,7 +47,7 @@ class Figures:
     def __init__(self, info: RunInfo) -> None:
         self.info = info
         arms, metrics = len(info.arms), info.metrics
-        told = info.header.get("scales", {})
+        told = info.header.scales
         self.scales = [scale_of(name, told) for name in metrics]
         self.gauge = damage_metric(metrics, told)
         self.columns = [f"{name}_source" for name in metrics]
@@ -101,11 +101,11 @@ class Figures:
     def tied(self) -> str:
         """What messages in a row share, so that they are not independent; empty where nothing."""
         header = self.info.header
-        longest = max(header.get("memory_s", ()), default=0.0)
+        longest = max(header.memory_s, default=0.0)
         gap_s = self.clock_s / self.last_message if self.last_message > 0 else np.inf
         if shared(longest, gap_s):
             return f"the {longest:g} s the channel remembers"
-        return "collisions and backlogs" if header.get("contended") else ""
+        return "collisions and backlogs" if header.contended else ""
 
     def has(self, transmission: int) -> bool:
         """Whether a transmission is settled and folded."""
@@ -123,8 +123,8 @@ class Figures:
         if not len(table):
             return 0
         keys = table.keys
-        transmission, number = np.divmod(keys, self.info.max_attempts)
-        arm, message = np.divmod(transmission, self.info.count)
+        transmission, number = self.info.keys.of_attempt(keys)
+        arm, message = self.info.keys.of_transmission(transmission)
         self.last_message = max(self.last_message, int(message.max()))
         fresh = ~self._seen[keys]
         self._seen[keys[fresh]] = True

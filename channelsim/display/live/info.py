@@ -10,7 +10,9 @@ from typing import Any
 from channelsim.analysis import names
 from channelsim.analysis.aims import Aim, aim_of
 from channelsim.analysis.names import number
+from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import ArmRecord
+from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import damage_metric
 
 
@@ -18,23 +20,28 @@ from channelsim.contracts.scales import damage_metric
 class RunInfo:
     """The header and the arms of a run; neither changes while the run goes on."""
 
-    header: Mapping[str, Any]
+    header: RunHeader
     arms: tuple[ArmRecord, ...]
 
     @property
     def title(self) -> str:
         """The scenario's title."""
-        return str(self.header.get("title") or "Run")
+        return self.header.title
 
     @property
     def count(self) -> int:
         """Messages per arm."""
-        return int(self.header["count"])
+        return self.header.count
 
     @property
     def max_attempts(self) -> int:
         """How often a message may be tried."""
-        return int(self.header["max_attempts"])
+        return self.header.max_attempts
+
+    @cached_property
+    def keys(self) -> Keys:
+        """How the run numbers transmissions and attempts."""
+        return self.header.keys
 
     @property
     def total(self) -> int:
@@ -44,24 +51,22 @@ class RunInfo:
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Metrics, in the scenario's order."""
-        return tuple(self.header["metrics"])
+        return self.header.metrics
 
     @cached_property
     def primary_metric(self) -> str:
         """The metric that receivers are compared by; what is shown first."""
-        return names.primary_metric(self.header)
+        return self.header.primary
 
     def mean_image(self, metric: str) -> float | None:
         """What a receiver scores that always shows the data set's mean image; None if unknown."""
-        calibration = self.header.get("calibration")
-        scores = calibration.get("constant_image") if isinstance(calibration, Mapping) else None
-        score = scores.get(metric) if isinstance(scores, Mapping) else None
+        score = self.header.calibration.constant_image.get(metric)
         return score if is_number(score) else None
 
     @property
     def control(self) -> bool:
         """Whether matched noise runs beside every attack."""
-        return bool(self.header["control"])
+        return self.header.control
 
     @cached_property
     def receivers(self) -> tuple[str, ...]:
@@ -71,12 +76,12 @@ class RunInfo:
     @cached_property
     def swept_keys(self) -> tuple[str, ...]:
         """Dotted keys of the sweep."""
-        return tuple(self.header["swept_keys"])
+        return self.header.swept_keys
 
     @cached_property
     def scenario(self) -> Mapping[str, Any]:
         """The resolved scenario."""
-        return names.scenario_of(self.header)
+        return self.header.described_scenario
 
     @cached_property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
@@ -103,7 +108,7 @@ class RunInfo:
 
     def gauge_of(self, arm: int) -> str | None:
         """The metric by which an arm's attack is judged: of damage, or of the way to its target."""
-        usual = damage_metric(self.metrics, self.header.get("scales", {}))
+        usual = damage_metric(self.metrics, self.header.scales)
         return self.aims[arm].metric(self.metrics, usual) or usual
 
     def adversary_on(self, arm: int) -> bool:
@@ -159,7 +164,7 @@ class RunInfo:
 
     def before_encoder(self, stage: Mapping[str, Any]) -> bool:
         """Whether an adversary touches images instead of the wire, by the threat it declares."""
-        threat = (self.header.get("threats") or {}).get(name_of(stage)) or {}
+        threat = self.header.threats.get(name_of(stage)) or {}
         return threat.get("place") == "before the encoder"
 
     def false_alarm(self, arm: int) -> float | None:

@@ -199,7 +199,7 @@ class Model:
     @property
     def wall_s(self) -> float | None:
         """Wall seconds from the beginning of the run to its end, or to now while it runs."""
-        begun = _time(self.info.header.get("created_at"))
+        begun = _time(self.info.header.created_at)
         if begun is None or self.state == INTERRUPTED:
             return None
         ended = _time(self.finished_at) if self.state == FINISHED else datetime.now(UTC)

@@ -247,8 +247,8 @@ def _fan(node: Node, names: int) -> Text:
 
 
 def _latent(info: RunInfo) -> str:
-    power = (info.header.get("calibration") or {}).get("power") or {}
-    sizes = sorted({int(p["latent_size"]) for p in power.values() if "latent_size" in p})
+    found = {info.header.calibration.latent_size(arm.arm) for arm in info.arms}
+    sizes = sorted(size for size in found if size is not None)
     if not sizes:
         return str(info.scenario.get("transmit") or "")
     return f"K = {sizes[0]}" if len(sizes) == 1 else f"K = {sizes[0]} to {sizes[-1]}"

@@ -45,7 +45,7 @@ def watch_plainly(
     if len(rows):
         say(f"worst by {model.figures.gauge}:")
     for row in rows:
-        arm, message = divmod(int(row[0]), model.info.count)
+        arm, message = model.info.keys.of_transmission(int(row[0]))
         place = model.info.place(arm)
         at = f" at {place}" if place else ""
         receiver = model.info.arms[arm].receiver

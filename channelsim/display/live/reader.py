@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from channelsim.contracts import records
 from channelsim.contracts.records import ArmRecord
+from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import damage_metric
 from channelsim.display.live.info import RunInfo
 from channelsim.ledger.file import connected, explained, is_written
@@ -113,7 +114,7 @@ class Reader:
         metrics = self.info.metrics
         names = [f"{metric}_source" for metric in metrics]
         names += [f"quality_{metric}" for metric in metrics]
-        gauge = damage_metric(metrics, self.info.header.get("scales", {}))
+        gauge = damage_metric(metrics, self.info.header.scales)
         if gauge is not None:
             names += [f"{gauge}_passive", f"control_{gauge}_passive"]
         aimed = (arm for arm, aim in enumerate(self.info.aims) if aim.kind == "image")
@@ -135,8 +136,8 @@ class Reader:
         return f"a.{quoted(name)}" if name in self.columns else "NULL"
 
 
-def _identity(header: Mapping[str, Any]) -> tuple[Any, Any]:
-    return header.get("scenario_hash"), header.get("created_at")
+def _identity(header: RunHeader) -> tuple[Any, Any]:
+    return header.scenario_hash, header.created_at
 
 
 class Look:
@@ -150,10 +151,10 @@ class Look:
 
     # --- the run as a whole ---------------------------------------------------------------------
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> RunHeader:
         """The header as it is now."""
         rows = self._connection.execute("SELECT key, value FROM header")
-        return {key: self._json(value) for key, value in rows}
+        return shown_header({key: self._json(value) for key, value in rows})
 
     def info(self) -> RunInfo:
         """Header and arms."""
@@ -162,7 +163,7 @@ class Look:
             ArmRecord(arm, printable(str(receiver)), shown_swept(self._reader.path, swept))
             for arm, receiver, swept in rows
         )
-        return RunInfo(shown_header(self.header()), arms)
+        return RunInfo(self.header(), arms)
 
     def finished(self) -> tuple[float | None, str | None]:
         """Return the simulated end [s] and the wall time of it; None while there is none.
@@ -174,7 +175,7 @@ class Look:
             " WHERE key IN ('finished', 'finished_at', 'scenario_hash', 'created_at')"
         )
         found = {key: self._json(value) for key, value in self._connection.execute(query)}
-        if _identity(found) != self._reader.identity:
+        if _identity(RunHeader(found)) != self._reader.identity:
             raise InputError(
                 f"{self._reader.path}: another run has taken the place of the one that was watched;"
                 " start watch again"
@@ -237,10 +238,10 @@ class Look:
 
     def settled(self, transmissions: Ints) -> Table:
         """The last attempts of these transmissions, as far as they are computed."""
-        most = self._reader.info.max_attempts
+        last = self._reader.info.keys.last_attempt("t.transmission", "t.attempts")
         query = (
             " FROM json_each(?) CROSS JOIN transmission t ON t.transmission = json_each.value"
-            f" CROSS JOIN attempt a ON a.attempt = t.transmission * {most} + t.attempts - 1"
+            f" CROSS JOIN attempt a ON a.attempt = {last}"
         )
         return self._table(query, (json.dumps(np.unique(transmissions).tolist()),))
 
@@ -268,13 +269,15 @@ class Look:
 
     def transmission(self, number: int) -> dict[str, Any] | None:
         """All columns of a transmission and of its last attempt by name; None if there is none."""
-        most = self._reader.info.max_attempts
+        keys = self._reader.info.keys
         query = (
             "SELECT * FROM attempt a LEFT JOIN (SELECT transmission, sent_s, done_s, attempts,"
             " delivered FROM transmission) t ON t.transmission = a.transmission"
             " WHERE a.attempt >= ? AND a.attempt < ? ORDER BY a.attempt DESC LIMIT 1"
         )
-        found = self._connection.execute(query, (number * most, (number + 1) * most))
+        found = self._connection.execute(
+            query, (keys.attempt(number, 0), keys.attempt(number + 1, 0))
+        )
         names = [column[0] for column in found.description]
         row = found.fetchone()
         if row is None:

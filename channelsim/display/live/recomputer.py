@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from channelsim.contracts.run_header import RunHeader
 from channelsim.display.live.remembered import Recomputed
 from channelsim.ledger.consent import CodeFile, code_files, needs_consent
 from channelsim.support.errors import ChannelsimError
@@ -62,7 +63,7 @@ class Recomputer:
         except OSError:
             self._answers.put((transmission, Recomputed(error="the replay did not start")))
 
-    def unasked(self, header: Mapping[str, Any]) -> list[CodeFile]:
+    def unasked(self, header: RunHeader) -> list[CodeFile]:
         """Files of code that a replay would run, and that nobody has agreed to yet."""
         if self.allow_code or not needs_consent(header):
             return []

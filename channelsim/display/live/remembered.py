@@ -52,7 +52,7 @@ class Details:
 
     def _final(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is that of the attempt with which its transmission ended."""
-        tries = row["attempt"] % self._model.info.max_attempts + 1
+        tries = self._model.info.keys.of_attempt(row["attempt"])[1] + 1
         return row.get("done_s") is not None and bool(tries == row["attempts"])
 
     def images(self, transmission: int) -> Mapping[str, Pixels]:
@@ -79,10 +79,10 @@ class Details:
     def siblings(self, transmission: int) -> list[int]:
         """The same message at the same point of the sweep, at every receiver."""
         info = self._model.info
-        arm, message = divmod(transmission, info.count)
+        arm, message = info.keys.of_transmission(transmission)
         swept = info.arms[arm].swept
         same = [other.arm for other in info.arms if other.swept == swept]
-        return [other * info.count + message for other in same]
+        return [info.keys.transmission(other, message) for other in same]
 
     def remember(self, transmission: int, replay: Recomputed) -> None:
         """Keep what a replay brought."""

@@ -32,7 +32,7 @@ _BAR = "▏▎▍▌▋▊▉█"
 
 def story(model: Model, details: Details, row: Mapping[str, Any], width: int) -> list[Text]:
     """Everything about a row, in lines of this width: verdict, blame, budgets, powers, metrics."""
-    arm = model.selected // model.info.count if model.selected is not None else 0
+    arm = model.info.keys.of_transmission(model.selected)[0] if model.selected is not None else 0
     lines = _verdict_lines(row, width)
     lines += _blame(model, arm, row, width)
     lines += _budgets(model, arm, row, width)

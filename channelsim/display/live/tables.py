@@ -193,7 +193,7 @@ def transmissions_table(model: Model, width: int, look: Look) -> Rows:
     rows = model.listed()
     info = model.info
     keys = [int(key) for key in rows[:, 0]]
-    arms = [key // info.count for key in keys]
+    arms = [info.keys.of_transmission(key)[0] for key in keys]
     places = {name: place for place, name in enumerate(info.receivers)}
     names = [info.arms[arm].receiver for arm in arms]
     columns = [
@@ -214,7 +214,9 @@ def transmissions_table(model: Model, width: int, look: Look) -> Rows:
         values = rows[:, 7 + info.metrics.index(metric)]
         digits = 1 if metric == "psnr" else 3
         optional.append(_Column(metric, [Text(figure(value, digits)) for value in values]))
-    optional.append(_Column("message", [Text(str(key % info.count)) for key in keys]))
+    optional.append(
+        _Column("message", [Text(str(info.keys.of_transmission(key)[1])) for key in keys])
+    )
     optional.append(_Column("done", [Text(clock(time), style=DIM) for time in rows[:, 2]]))
     if info.max_attempts > 1:
         tried = [Text(f"{tries:.0f}") for tries in rows[:, 5]]
@@ -230,7 +232,7 @@ def list_width(model: Model) -> int:
         max(len(info.short[k]), *(min(14, len(number(v))) for v in info.values(k)))
         for k in info.swept_keys
     ]
-    judged = bool(info.header.get("judged"))
+    judged = info.header.judged
     verdict = len(f"{records.REJECTED}, {records.OK}" if judged else "no attack")
     first = max(6, len(str(info.total))) + 2 + names + sum(w + 2 for w in swept)
     return first + 2 + 5 + 2 + verdict
