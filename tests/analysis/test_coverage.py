@@ -25,6 +25,7 @@ from channelsim.analysis.ranking import Ranked, area_under_risk, area_under_roc,
 from channelsim.analysis.refusals import detection
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.contracts.records import ArmRecord
+from channelsim.contracts.run_header import RunHeader
 from channelsim.display.summary import print_summary
 from channelsim.ledger import Ledger
 from channelsim.report.coverage import coverage as draw
@@ -367,8 +368,8 @@ def test_a_swept_rate_of_an_adversary_has_its_idle_arm_for_reference(tmp_path: P
 )
 def test_the_stated_false_alarm_rate_follows_the_sweep(swept: Mapping[str, Any], expected: float):
     header = {"scenario": {"receivers": {"watchful": {"detector": {"false_alarm": 0.05}}}}}
-    assert stated_rate(header, ArmRecord(0, "watchful", swept)) == expected
-    assert stated_rate({}, ArmRecord(0, "watchful", {})) is None
+    assert stated_rate(RunHeader(header), ArmRecord(0, "watchful", swept)) == expected
+    assert stated_rate(RunHeader({}), ArmRecord(0, "watchful", {})) is None
 
 
 def test_of_a_very_large_arm_a_random_sample_is_judged(

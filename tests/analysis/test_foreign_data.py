@@ -13,6 +13,7 @@ import channelsim
 from channelsim.analysis.findings import warnings
 from channelsim.analysis.foreign import trunks
 from channelsim.analysis.summary import summarise
+from channelsim.contracts.run_header import RunHeader
 
 POWER = "another mean power than the P"
 TRUNK = "look through"
@@ -162,5 +163,5 @@ def test_a_trunk_is_foreign_by_the_name_of_its_data(data: str, sent: str, foreig
         "metric_cards": {"dfd": {"weights": "some.safetensors", "data": data}},
         "calibration": {"source": {"name": sent}},
     }
-    (trunk,) = trunks(header)
+    (trunk,) = trunks(RunHeader(header))
     assert trunk.foreign is foreign

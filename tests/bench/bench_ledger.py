@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from channelsim.contracts.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 
 ROWS, BLOCK = 200_000, 256
@@ -21,7 +22,7 @@ HEADER: dict[str, Any] = {
 
 
 def new(folder: Path) -> Ledger:
-    started = Started(HEADER, [ArmRecord(0, "plain", {})], ROWS)
+    started = Started(RunHeader(HEADER), [ArmRecord(0, "plain", {})], ROWS)
     return Ledger.create(folder / "ledger.sqlite", started)
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from channelsim.contracts.records import ArmRecord, AttemptsDone, Started, TransmissionsDone
+from channelsim.contracts.run_header import RunHeader
 from channelsim.display.live.model import Model
 from channelsim.display.live.reader import Reader
 from channelsim.ledger import Ledger
@@ -167,7 +168,7 @@ def bench_a_view_of_a_million_rows(tmp_path: Path) -> None:
     keys = order % ARMS * (ROWS // ARMS) + order // ARMS  # message by message, as they arrive
     there, coming = np.split(keys, [ROWS - COMING])
     path = tmp_path / "ledger.sqlite"
-    with Ledger.create(path, Started(HEADER, arms, ROWS)) as ledger:
+    with Ledger.create(path, Started(RunHeader(HEADER), arms, ROWS)) as ledger:
         for start in range(0, len(there), BLOCK):
             rows(ledger, there[start : start + BLOCK])
         ledger.commit()

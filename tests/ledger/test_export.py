@@ -25,6 +25,7 @@ from channelsim.contracts.records import (
     metric_columns,
     quality_columns,
 )
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 from channelsim.ledger import export as export_module
 from channelsim.ledger.export import export, frame
@@ -44,7 +45,7 @@ def ledger_in(folder: Path, rows: int = 2 * COUNT) -> Ledger:
         "count": COUNT, "max_attempts": 2, "metrics": ["mse", "psnr"], "control": False,
         "swept_keys": list(SWEPT), "scenario_hash": "abc",
     }  # fmt: skip
-    ledger = Ledger.create(folder / "ledger.sqlite", Started(header, arms, 2 * COUNT))
+    ledger = Ledger.create(folder / "ledger.sqlite", Started(RunHeader(header), arms, 2 * COUNT))
     names = [
         *ATTEMPT_COLUMNS,
         *quality_columns(["mse", "psnr"]),

@@ -40,6 +40,7 @@ from channelsim.contracts.records import (
     metric_columns,
     quality_columns,
 )
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, differences, ledger
 from channelsim.runs import folder as run_folder
 from channelsim.runs import run as campaign
@@ -108,7 +109,7 @@ class Play:
             "calibration": {"latent_mean": 0.1, "offset": float("nan")}, "parts": {},
         }  # fmt: skip
         arms = [ArmRecord(arm, "plain", {"epsilon": 0.1 * arm}) for arm in range(ARMS)]
-        yield Started(header | self.more, arms, TOTAL)
+        yield Started(RunHeader(header | self.more), arms, TOTAL)
         yield Noted("info", "once upon a time", 0.0)
         for block in range(TOTAL // BLOCK):
             self.before_block(block)
