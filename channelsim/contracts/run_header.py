@@ -2,7 +2,8 @@
 
 A header is stored as JSON, one value per key, and comes from anybody: what decides about tables is
 checked when a ledger is opened, and everything else is read here, nowhere by its key. A key that an
-older channelsim did not write has the value here that such a run had.
+older channelsim did not write has the value here that such a run had; a section of another kind
+raises a `TypeError`, which whoever reads a ledger tells as damage.
 """
 
 from __future__ import annotations
@@ -289,4 +290,9 @@ class Calibration:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    """A section of a header; empty where there is none. Anything else no run writes."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a section of the header is {value!r:.40}")
+    return value

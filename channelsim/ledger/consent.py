@@ -36,7 +36,7 @@ Consent = bool | Callable[[Sequence[CodeFile]], bool]
 
 def needs_consent(header: RunHeader) -> bool:
     """Whether computing some of a run again would run code that does not ship."""
-    return next(_named(header.scenario), None) is not None
+    return next(_named(header.values.get("scenario")), None) is not None
 
 
 def code_files(header: RunHeader, run: Path) -> list[CodeFile]:
@@ -46,7 +46,7 @@ def code_files(header: RunHeader, run: Path) -> list[CodeFile]:
     without listing it.
     """
     listed = dict(_listed(header))
-    named = list(dict.fromkeys(_named(header.scenario)))
+    named = list(dict.fromkeys(_named(header.values.get("scenario"))))
     if "parts" not in header:  # as it was before files were listed: what they import is code too
         named += [Path(name) for path in named for name in of_the_user((), path)]
     changed, found = [], []
@@ -96,8 +96,8 @@ def _named(value: Any, key: str = "") -> Iterator[Path]:
 
 def _listed(header: RunHeader) -> Iterator[tuple[Path, str]]:
     """Files of all parts with the SHA-256 that the header gives them."""
-    parts = header.parts
     try:
+        parts = header.parts
         for part in parts.values():
             for name, sha256 in (part.get("files") or {}).items():
                 yield Path(os.path.normpath(Path(part["folder"]) / name)), str(sha256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Recomputation:
         self._ledger = folder / "ledger.sqlite"
         with Ledger.open(self._ledger) as ledger:
             self.header = ledger.raw_header()
-        if not self.header.scenario:
+        if not isinstance(self.header.values.get("scenario"), Mapping):
             raise damaged(self._ledger, "its header has no scenario")
         self._allowed = agreed(self.header, folder, allow_code)
         with self.allowed():
