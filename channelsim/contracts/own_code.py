@@ -29,7 +29,7 @@ from channelsim.support.errors import ChannelsimError, InputError
 _WATCHED: ContextVar[Writes | None] = ContextVar("_WATCHED", default=None)
 USER_MARK = "__channelsim_user__"  # among the builtins of what `use:` loads, and from beside it
 _DEEPEST = 4  # levels of an argument that are looked into
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 class RowsError(InputError):

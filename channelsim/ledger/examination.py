@@ -29,6 +29,8 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "versions": dict,
     "total": int,
 }
+# Sections that not every run has.
+_SECTIONS = ("parts", "scales", "own_stages", "threats", "reach", "metric_cards", "loss_cards")
 _FATES = (records.DELIVERED, records.LOST, records.REJECTED)
 
 
@@ -58,6 +60,9 @@ def _faults(ledger: Ledger) -> Iterator[str]:
     values = ledger.raw_header().values
     for key, kind in _KINDS.items():
         if key not in values or not isinstance(values[key], kind):
+            yield f"its header has no {key} as one is written"
+    for key in _SECTIONS:
+        if not isinstance(values.get(key, {}), dict):
             yield f"its header has no {key} as one is written"
     arms = ledger.arms()
     if [arm.arm for arm in arms] != list(range(len(arms))) or not arms:

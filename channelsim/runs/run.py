@@ -129,7 +129,7 @@ def run(
         on_folder(folder)
     path = folder / LEDGER
     if path.exists():
-        with Ledger.open(path) as ledger:
+        with examined(path), Ledger.open(path) as ledger:
             check_same_scenario(ledger, loaded)
             finished = ledger.header().finished_s
             if finished is None:

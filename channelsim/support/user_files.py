@@ -173,7 +173,7 @@ def _elsewhere() -> tuple[str, ...]:
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     installed = {sysconfig.get_path(kind) for kind in kinds}
     installed |= {str(Path(place).resolve()) for place in installed}
-    return (*installed, str(Path(__file__).parent), *_SYSTEM)
+    return (*installed, str(Path(__file__).parents[1]), *_SYSTEM)
 
 
 def _imports(file: Path) -> set[str]:
