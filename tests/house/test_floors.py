@@ -183,20 +183,40 @@ def test_every_module_says_what_it_is() -> None:
 README = ROOT / "README.md"
 
 
-def test_links_in_the_readme_lead_somewhere() -> None:
-    text = README.read_text(encoding="utf-8")
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_in_the_pages_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     headings = {
         re.sub(r"[^\w -]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
         for line in text.splitlines()
         if line.startswith("#")
     }
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
-    assert targets
     for target in targets:
         if target.startswith("#"):
             assert target[1:] in headings, target
         elif "://" not in target:
-            assert (ROOT / target.split("#")[0]).exists(), target
+            assert (page.parent / target.split("#")[0]).exists(), target
+    # Files of the package that a page names are there.
+    rooms = "|".join(sorted(PLACE))
+    for name in re.findall(rf"`(?:channelsim/)?((?:{rooms})/\w+\.py)", text):
+        assert (PACKAGE / name).exists(), name
+
+
+def test_the_picture_of_the_house_has_the_floors_that_hold() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = text.split("```")[1]
+    drawn: dict[str, int] = {}
+    floor = 0
+    for line in picture.strip().splitlines():
+        number = re.match(r"(\d)", line)
+        floor = int(number[1]) if number else floor
+        words = line[1:].split()
+        drawn |= {word: floor - 1 for word in words if word in PLACE and word not in drawn}
+    assert drawn == PLACE
 
 
 def test_commands_in_the_readme_exist() -> None:
