@@ -202,7 +202,7 @@ def test_links_in_the_pages_lead_somewhere(page: Path) -> None:
             assert (page.parent / target.split("#")[0]).exists(), target
     # Files of the package that a page names are there.
     rooms = "|".join(sorted(PLACE))
-    for name in re.findall(rf"`(?:channelsim/)?((?:{rooms})/\w+\.py)", text):
+    for name in re.findall(rf"`(?:channelsim/)?((?:{rooms})/[a-z_]+\.py)", text):
         assert (PACKAGE / name).exists(), name
 
 
