@@ -18,7 +18,7 @@ def summary(*, folder: Path, metric: str | None, against: str, full: bool) -> No
     from channelsim.display.plain import print_summary
     from channelsim.display.tables import Page
     from channelsim.runs.run import Run
-    from channelsim.runs.summing_up import write_summary
+    from channelsim.runs.summary_files import write_summary
 
     run = Run.open(existing_run(folder).parent)
     warn(run.notices)

@@ -25,7 +25,7 @@ from channelsim.runs.resume import (
     resume_command,
 )
 from channelsim.runs.stop import until_asked_to_stop
-from channelsim.runs.summing_up import write_summary
+from channelsim.runs.summary_files import write_summary
 from channelsim.scenario import Scenario
 from channelsim.simulation.event_plane import simulate
 from channelsim.simulation.header import threads_of

@@ -491,7 +491,7 @@ def test_flipped_bits_over_the_budget_are_found_in_the_ledger(tmp_path: Path):
     loaded = scenario(path=[QUANTISER, FLIPS])
     run = channelsim.run(loaded, out=tmp_path / "run")  # asserts the budgets when it ends
     with Ledger.open(run.folder / "ledger.sqlite", write=True) as ledger:
-        calibration = ledger.header().values["calibration"]
+        calibration = ledger.header().calibration
         assert_budgets(ledger, loaded.arms, calibration)
         ledger.connection.execute("UPDATE attempt SET flipped_bits = flipped_bits + 1")
         with pytest.raises(MachineError, match=r"flipped bits 3, over its budget of 2: a bug"):
