@@ -3,7 +3,7 @@
 A header is stored as JSON, one value per key, and comes from anybody: what decides about tables is
 checked when a ledger is opened, and everything else is read here, nowhere by its key. A key that an
 older channelsim did not write has the value here that such a run had; a section of another kind
-raises a `TypeError`, which whoever reads a ledger tells as damage.
+raises a `HeaderError`, which whoever reads a ledger tells as damage.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from typing import Any
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.support.errors import InputError
+
+
+class HeaderError(TypeError):
+    """A section of a header is of a kind that no run writes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,5 +298,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise TypeError(f"a section of the header is {value!r:.40}")
+        raise HeaderError(f"a section of its header is {value!r:.40}")
     return value

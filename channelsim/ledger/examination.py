@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.contracts import records
+from channelsim.contracts.run_header import HeaderError
 from channelsim.ledger.genuine import damaged
 from channelsim.ledger.ledger import Ledger
 from channelsim.ledger.tables import DONE, RUNNING, quoted, unpacked
@@ -41,6 +42,8 @@ def examined(path: Path) -> Iterator[None]:
         yield
     except ChannelsimError:
         raise
+    except HeaderError as error:
+        raise damaged(path, error) from None
     except Exception:
         if fault := _fault(path):
             raise damaged(path, fault) from None

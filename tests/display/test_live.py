@@ -68,8 +68,9 @@ from channelsim.display.live.style import Look, columns, fit
 from channelsim.display.live.timeline import BINS, Timeline
 from channelsim.display.live.top import Top
 from channelsim.ledger import Ledger, differences
+from channelsim.ledger.examination import examined
 from channelsim.ledger.tables import packed, unpacked
-from channelsim.support.errors import InputError
+from channelsim.support.errors import InputError, MachineError
 
 
 def read_all(path: Path) -> Figures:
@@ -538,13 +539,20 @@ def test_while_it_runs_that_is_said_only_of_what_the_interval_bears_out(tmp_path
     assert [text.partition(" ")[0] for text in found] == ["sure"]
 
 
-@pytest.mark.parametrize(
-    "kept", [None, [], {"constant_image": 3}, {"constant_image": {"mse": "x"}}]
-)
+@pytest.mark.parametrize("kept", [None, {}, {"constant_image": {"mse": "x"}}])
 def test_a_header_without_the_mean_image_warns_of_nothing(tmp_path: Path, kept: Any) -> None:
     with created(tmp_path, sweep(["r"], [1.0]), 40, calibration=kept) as ledger:
         add_arm(ledger, 0, mse_source=9.0)
     assert not [text for text in warned(tmp_path / "ledger.sqlite") if "mean image" in text]
+
+
+@pytest.mark.parametrize("kept", [[], "text", {"constant_image": 3}])
+def test_a_header_of_another_kind_is_damage(tmp_path: Path, kept: Any) -> None:
+    with created(tmp_path, sweep(["r"], [1.0]), 40, calibration=kept) as ledger:
+        add_arm(ledger, 0, mse_source=9.0)
+    path = tmp_path / "ledger.sqlite"
+    with pytest.raises(MachineError, match="the ledger is damaged"), examined(path):
+        warned(path)
 
 
 # --- frames -------------------------------------------------------------------------------------
