@@ -35,7 +35,7 @@ def test_what_an_older_ledger_does_not_say_has_the_value_that_it_had() -> None:
 def test_a_section_of_another_kind_is_no_section(odd: object) -> None:
     header = RunHeader(LEAST | dict.fromkeys(("scenario", "calibration", "reach"), odd))
     for read in ("calibration", "scenario", "primary"):
-        with pytest.raises(TypeError, match="a section of the header is"):
+        with pytest.raises(TypeError, match="a section of its header is"):
             getattr(header, read)
     with pytest.raises(TypeError):
         header.reach(0)
