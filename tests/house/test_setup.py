@@ -238,11 +238,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_the_public_names_are_what_they_say_whatever_was_imported_before() -> None:
     answer = child(
-        "import channelsim.simulation.event_plane, channelsim.runs, channelsim\n"
+        "import channelsim.simulation.event_plane, channelsim.runs.run, channelsim\n"
         "from channelsim.simulation.event_plane import simulate\n"
         "from channelsim import Codec, Run, Scenario, run\n"
         "assert channelsim.simulate is simulate and callable(simulate)\n"
-        "assert channelsim.run is channelsim.runs.run is run\n"
+        "assert channelsim.run is channelsim.runs.run.run is run\n"
         "assert set(channelsim.__all__) <= set(dir(channelsim))\n"
         "try:\n    channelsim.smulate\n"
         "except AttributeError as error:\n    print(error)\n"

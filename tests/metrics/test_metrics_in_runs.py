@@ -15,7 +15,8 @@ from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.ledger import Ledger, differences
 from channelsim.metrics import DatasetFeatureDistance
 from channelsim.metrics.classifier import SmallConv, load_classifier, save_classifier
-from channelsim.scenario import Scenario, listing
+from channelsim.scenario import Scenario
+from channelsim.scenario.listing import listing
 from channelsim.simulation.header import header
 from channelsim.support.errors import InputError
 
