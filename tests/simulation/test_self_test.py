@@ -95,12 +95,12 @@ def test_shipped_scenarios_keep_their_bits_here_whatever_the_place_and_the_threa
     path: Path, tmp_path: Path
 ) -> None:
     run = channelsim.run(path, set=SMALL, out=tmp_path / "run")
-    tried = promises.of_header(run.header())
+    tried = promises.of_header(RunHeader(run.header()))
     assert tried is not None
     assert (tried.block_rows, tried.place.differ, tried.thread.differ) == (8, 0, 0)
     assert tried.place.rows >= 6
     assert run.header()["fingerprint"]["threads"] is None
-    assert promises.keeps_bits(run.header())
+    assert promises.keeps_bits(RunHeader(run.header()))
     assert run.summary().weakened == ()
 
 
@@ -111,7 +111,7 @@ def test_a_codec_whose_rows_depend_on_their_place_is_told_wherever_bits_would_be
     for words in ("place in a block", "--resume", "replay", "max_pending", "within 0.0001"):
         assert words in warning
     run = channelsim.Run.open(tmp_path / "run")
-    tried = promises.of_header(run.header())
+    tried = promises.of_header(RunHeader(run.header()))
     assert tried is not None
     assert 0 < tried.place.differ <= tried.place.rows
     assert tried.place.flipped == tried.thread.differ == 0
