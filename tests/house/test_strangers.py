@@ -91,7 +91,10 @@ def change(run: Path, *statements: str, values: tuple[Any, ...] = ()) -> None:
     connection = sqlite3.connect(run / "ledger.sqlite")
     with connection:
         for statement in statements:
-            connection.execute(statement, values)
+            # One value may stand in several places: from Python 3.14 on only by a name.
+            named = ":value" in statement
+            given = {"value": values[0]} if named else values
+            connection.execute(statement, given)
     connection.close()
 
 
@@ -475,8 +478,12 @@ def evil_run(folder: Path) -> Path:
         for arm in arms:
             add_arm(ledger, arm.arm)
         ledger.write(Noted("warning", f"beware {EVIL}", 0.0))
-    change(folder, "UPDATE arm SET receiver = ?1, verdict = ?1, status = 'done'", values=(EVIL,))
-    change(folder, "UPDATE attempt SET verdict = ?1", values=(EVIL,))
+    change(
+        folder,
+        "UPDATE arm SET receiver = :value, verdict = :value, status = 'done'",
+        values=(EVIL,),
+    )
+    change(folder, "UPDATE attempt SET verdict = :value", values=(EVIL,))
     return folder
 
 
@@ -516,8 +523,8 @@ def test_no_text_of_a_ledger_steers_anything(how: str, tmp_path: Path) -> None:
 def test_a_table_holds_no_formulas(text: str, shown: str, tmp_path: Path) -> None:
     with created(tmp_path, sweep(["a"], [0.0]), 3) as ledger:
         add_arm(ledger, 0)
-    change(tmp_path, "UPDATE arm SET receiver = ?1", values=(text,))
-    change(tmp_path, "UPDATE attempt SET verdict = ?1", values=(text,))
+    change(tmp_path, "UPDATE arm SET receiver = :value", values=(text,))
+    change(tmp_path, "UPDATE attempt SET verdict = :value", values=(text,))
     assert answer(["export", str(tmp_path), "--out", str(tmp_path / "t.csv")]) == 0
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         head, *rows = list(csv.reader(file))
