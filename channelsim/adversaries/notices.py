@@ -20,8 +20,8 @@ def adversary_notices(
     message arrive.
     """
     # What makes sense in one arm of a sweep is there for a reason.
-    told = [_told(path, span_s) for path in paths]
-    found = [text for text in told[0] if all(text in other for other in told)]
+    facts = [_facts(path, span_s) for path in paths]
+    found = [text for text in facts[0] if all(text in other for other in facts)]
     meant = [stage for path in paths for stage in path if isinstance(stage, Adversary)]
     found += dict.fromkeys(text for stage in meant for text in _frames(stage))
     if control and meant and all(_is_its_own_control(stage) for stage in meant):
@@ -49,7 +49,7 @@ def _is_its_own_control(stage: Adversary) -> bool:
     return plain and stage.budget.norm != "linf" and stage.access.place != "before_encoder"
 
 
-def _told(path: Sequence[Stage], span_s: tuple[float, float]) -> list[str]:
+def _facts(path: Sequence[Stage], span_s: tuple[float, float]) -> list[str]:
     found = []
     disturbed = any(not isinstance(stage, Adversary) for stage in path)
     fades = any(stage.fades for stage in path)

@@ -1,8 +1,8 @@
 """One arm of a ledger as sums per cell of messages: what the bootstrap needs, in bounded memory.
 
 Which messages share a cell is said by `resampling`: those that carry one image, or those that meet
-the same stretch of a channel that remembers. Rows stream out of SQLite in chunks; what stays is at
-most `intervals.CELLS` cells × columns, for five messages or fifty million.
+the same time block of a channel that remembers. Rows stream out of SQLite in chunks; what stays is
+at most `intervals.CELLS` cells × columns, for five messages or fifty million.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class ArmCells:
 def in_metric(mean: Interval, scale: Scale, few: bool) -> Interval:
     """A mean on the additive scale with its interval, in the metric itself.
 
-    ``few``: see `Means`; an interval of few stretches may reach beyond what is possible (an MSE
+    ``few``: see `Means`; an interval of few time blocks may reach beyond what is possible (an MSE
     below 0), and ends there.
     """
     if not few:
@@ -129,8 +129,8 @@ def read_arm(
     unit = by_image(header) if unit is None else unit
     own = header.keys.transmissions(arm)
     names = metric_names(header)
-    told = header.scales
-    scales = [scale_of(_metric_of(name, header.metrics), told) for name in names]
+    forms = header.scales
+    scales = [scale_of(_metric_of(name, header.metrics), forms) for name in names]
     gauge = header.damage_metric if header.control else None
     first = () if gauge is None else FIRST
     size = unit.size()
@@ -143,13 +143,13 @@ def read_arm(
 
     chosen = [f'a."{name}"' for name in names]
     if gauge is not None:
-        scales += [scale_of(gauge, told)] * 2
+        scales += [scale_of(gauge, forms)] * 2
         chosen += [
             f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{damage}_passive" END'
             for damage in (gauge, f"control_{gauge}")
         ]
     if towards is not None:
-        scales += [scale_of(towards, told)] * 3
+        scales += [scale_of(towards, forms)] * 3
         chosen += [
             f'CASE WHEN a.lost = 0 AND a.delta_l2 > 0 THEN a."{distance}" END'
             if distance in ledger.attempt_columns

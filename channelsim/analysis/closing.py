@@ -45,24 +45,24 @@ def ending(path: Path) -> Ending:
     """
     with examined(path):
         with Ledger.open(path) as ledger:
-            found = _told(ledger)
+            found = _recorded_end(ledger)
             if found is not None or not ledger.complete:
                 return Ending(found)
             last_s = ledger.last_decision_s()
         try:
             with Ledger.open(path, write=True) as ledger:
-                return Ending(_told(ledger) if ledger.finished else _close(ledger))
+                return Ending(_recorded_end(ledger) if ledger.finished else _close(ledger))
         except ChannelsimError:  # what else is wrong with it, whoever reads on will find
             if is_written(path):
                 return Ending()
             return Ending(last_s, (NOT_CLOSED,))
 
 
-def _told(ledger: Ledger) -> float | None:
-    told = ledger.header().values.get("finished")
-    if told is not None and type(told) not in (int, float):
-        raise damaged(ledger.path, f"finished is {told!r}")
-    return None if told is None else float(told)
+def _recorded_end(ledger: Ledger) -> float | None:
+    finished = ledger.header().values.get("finished")
+    if finished is not None and type(finished) not in (int, float):
+        raise damaged(ledger.path, f"finished is {finished!r}")
+    return None if finished is None else float(finished)
 
 
 def _close(ledger: Ledger) -> float:

@@ -103,11 +103,11 @@ def sentence(summary: Summary, receiver: str) -> str:
 def towards_target(summary: Summary, receiver: str) -> str | None:
     """Say how near the receiver came to showing what the adversary wants; None without a target."""
     point = hardest(summary, receiver)
-    told = None if point is None else approach_in_words(point, summary.in_bits, summary.scales)
-    if point is None or told is None:
+    text = None if point is None else approach_in_words(point, summary.in_bits, summary.scales)
+    if point is None or text is None:
         return None
     where = f", at {place(summary, point.swept)}" if point.swept else ""
-    return f"{receiver}{where}: {told}"
+    return f"{receiver}{where}: {text}"
 
 
 def successes_compared(summary: Summary) -> list[str]:
@@ -140,7 +140,7 @@ def contradictions(summary: Summary) -> list[str]:
 def _contradictions(one: Comparison) -> list[str]:
     turned: dict[str, list[str]] = {}
     alone: dict[str, dict[str, list[str]]] = {"ε": {}, "PSR": {}}
-    both = told = 0
+    both = apart = 0
     for metric in dict.fromkeys(order.metric for order in one.orders):
         epsilon, psr = one.order(metric, "epsilon"), one.order(metric, "psr")
         if epsilon is None or psr is None:
@@ -148,7 +148,7 @@ def _contradictions(one: Comparison) -> list[str]:
         both += 1
         by = f"{metric} {'nAADDC' if psr.normalised else 'AADDC'}"
         for a, b in permutations(one.receivers, 2):
-            told += epsilon.beats(a, b) or psr.beats(a, b)
+            apart += epsilon.beats(a, b) or psr.beats(a, b)
             if epsilon.beats(a, b) and psr.beats(b, a):
                 text = f"at equal ε {a} beats {b}, at equal PSR {b} beats {a}"
                 turned.setdefault(text, []).append(by)
@@ -163,7 +163,7 @@ def _contradictions(one: Comparison) -> list[str]:
         if pairs:
             listed = "; ".join(f"{', '.join(texts)} ({by})" for by, texts in pairs.items())
             found.append(f"told apart at equal {at} only: {listed}.")
-    if not found and told:
+    if not found and apart:
         return ["both readings tell the same receivers apart, the same way round."]
     return found or ["neither reading tells any two receivers apart."]
 
@@ -237,7 +237,7 @@ def _about_resampling(summary: Summary) -> list[str]:
         return [f"With only {few} the intervals are too narrow to lean on; use {FEW} or more."]
     found = []
     if max(short, default=0) == 1:
-        time = f"the {unit.length_s:g} s" if unit.kind == "stretch" else "the time"
+        time = f"the {unit.length_s:g} s" if unit.kind == "time block" else "the time"
         found.append(
             f"All messages met the channel within {time} that it remembers, which is a single"
             " observation: there are no intervals. Send for longer, or let it change faster."

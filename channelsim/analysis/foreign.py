@@ -100,8 +100,8 @@ def powers(
 
 def _kind_of(name: str) -> str:
     """``mnist5k (test)`` → ``mnist``: the data set without size and split."""
-    told = re.search(r"calibrated on (.*)\)", name)
-    bare = (told.group(1) if told else name).partition(" (")[0].strip().lower()
+    described = re.search(r"calibrated on (.*)\)", name)
+    bare = (described.group(1) if described else name).partition(" (")[0].strip().lower()
     return re.sub(r"[-_]?\d+k?$", "", bare)
 
 
@@ -112,7 +112,7 @@ def about_powers(found: Sequence[Sent]) -> list[str]:
     """One sentence about all receivers, with both figures."""
     if not found:
         return []
-    told = []
+    described = []
     for one in found:
         ways = []
         if one.snr_db is not None:
@@ -121,12 +121,12 @@ def about_powers(found: Sequence[Sent]) -> list[str]:
         if one.psr_db is not None:
             by_sent = fixed(one.psr_db - one.ratio_db, 1)
             ways.append(f"a PSR of {fixed(one.psr_db, 1)} dB is {by_sent} dB")
-        told.append(
+        described.append(
             f"{one.receiver} {one.ratio_db:+.1f} dB" + (f" ({', '.join(ways)})" if ways else "")
         )
     return [
         "What was sent has another mean power than the P of the codecs' cards, by which SNR and PSR"
-        f" are told: {'; '.join(told)}."
+        f" are told: {'; '.join(described)}."
     ]
 
 
@@ -162,5 +162,5 @@ def _listed(words: Sequence[str]) -> str:
 
 def whose_trunks(found: Sequence[Trunk]) -> str | None:
     """Say whose trunk every metric uses, and every loss; None where none uses one."""
-    told = [f"{one.user} by {one.weights} (trained on {one.data})" for one in found]
-    return f"classifiers: {', '.join(told)}" if told else None
+    described = [f"{one.user} by {one.weights} (trained on {one.data})" for one in found]
+    return f"classifiers: {', '.join(described)}" if described else None

@@ -82,14 +82,14 @@ def approach_in_words(
         return None
     digits = decimals([found.attack, found.passive, found.noise])
     name = scale_of(found.metric, scales).damage_name.upper()
-    told = []
+    phrases = []
     if found.passive is not None:
-        told.append(f"{spread(found.passive, digits)} after the channel alone")
+        phrases.append(f"{spread(found.passive, digits)} after the channel alone")
     if found.noise is not None:
         same = "as many random bit flips" if in_bits else "equal noise"
-        told.append(f"{spread(found.noise, digits)} with {same}")
-    told.append(f"{spread(found.attack, digits)} with the attack")
-    text = f"{point.aim.who} wants {found.target}: mean {name} to it {', '.join(told)}"
+        phrases.append(f"{spread(found.noise, digits)} with {same}")
+    phrases.append(f"{spread(found.attack, digits)} with the attack")
+    text = f"{point.aim.who} wants {found.target}: mean {name} to it {', '.join(phrases)}"
     text += f"; {_judged(found)}.{_way(found)}"
     if point.rejected_share:
         text += (
@@ -161,10 +161,10 @@ def success_side_by_side(found: SideBySide, where: str) -> str:
     shares = {name: one for name, one in found.shares.items() if one is not None}
     if not shares:
         return f"{text}nothing to compare."
-    told = [
+    phrases = [
         f"{name} {spread(one.map(lambda value: 100 * value), 1)} %" for name, one in shares.items()
     ]
-    return f"{text}{', '.join(told)}."
+    return f"{text}{', '.join(phrases)}."
 
 
 # --- doubts -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """95 % intervals by resampling messages: the bootstrap, for whole tables of means at once.
 
 The unit of resampling is a cell of messages (`resampling`): those that carry the same image, or
-repeats would shrink every interval; where the channel remembers, those of one stretch of time, or
+repeats would shrink every interval; where the channel remembers, those of one time block, or
 every fade would be counted as often as messages met it. Everything a summary states
 (a mean, a gain in dB, an area under a curve) is a smooth function of column means, and all columns
 of a resample use the *same* messages, so differences and ratios are paired without further ado.
@@ -15,10 +15,10 @@ BCa needs costs nothing here, since leaving a message out only subtracts it from
 summary needs hundreds from one set of draws, so the draws are made once and applied to all columns
 by a matrix product. The tests hold the two to each other.
 
-Of few stretches of time even the largest and the smallest are not far enough apart: the mean of k
+Of few time blocks even the largest and the smallest are not far enough apart: the mean of k
 lies beyond all of them with probability 2^(1 − k). With fewer than `FEW` of them intervals are the
 jackknife's (Tukey 1958), value ± t·SE with Student's t of k − 1 degrees of freedom, which for equal
-stretches is the t-interval of their means.
+time blocks is the t-interval of their means.
 
 A bootstrap over messages speaks about *one* trained checkpoint, not about the method that made it.
 """
@@ -94,7 +94,7 @@ class Resampler:
     """Draws with replacement among n cells, made once: ``weights`` [resamples, n], counts.
 
     Equal (n, seed, resamples) give equal draws, so two arms over the same messages are paired.
-    ``in_time``: whether cells are stretches of time, of which few may be `few`.
+    ``in_time``: whether cells are time blocks, of which few may be `few`.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ def means(sums: Floats, counts: Floats, resampler: Resampler) -> Means:
 def intervals(found: Means, statistic: Statistic | None = None) -> list[Interval]:
     """Intervals of ``statistic``: means [..., C] → [..., S]; of the means where it is None.
 
-    BCa, or of few stretches of time the jackknife's.
+    BCa, or of few time blocks the jackknife's.
     """
     of = found if statistic is None else found.map(statistic)
     return (jackknife if of.few else bca)(of.value, of.resampled, of.left_out)
@@ -195,7 +195,7 @@ def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL
 
 
 def jackknife(value: Floats, resampled: Floats, left_out: Floats) -> list[Interval]:
-    """Return value ± t·SE of S statistics, the arguments as of `bca`: for few stretches of time.
+    """Return value ± t·SE of S statistics, the arguments as of `bca`: for few time blocks.
 
     SE² = (n − 1)/n · Σ (left out − their mean)² over the n cells, t the quantile of Student's law
     with n − 1 degrees of freedom. Intervals are missing where `bca` has none.
@@ -239,13 +239,13 @@ def p_values(value: Floats, resampled: Floats, left_out: Floats, few: bool = Fal
             p: Floats = 2 * ndtr(-np.abs(at_zero / np.maximum(1 + skew * at_zero, 1e-3) - bias))
             return p
 
-        told = shifted(ndtri(_below(draws, np.zeros(draws.shape[1]))))
+        below = shifted(ndtri(_below(draws, np.zeros(draws.shape[1]))))
         ratio = np.abs(draws.mean(axis=0)) / draws.std(axis=0)
         tail = np.maximum(stdtr(n - 1, -ratio * np.sqrt((n - 1) / n)), 1e-300)
         side = (draws.min(axis=0) > 0).astype(float) - (draws.max(axis=0) < 0)
-        level = np.where(side != 0, np.minimum(told, shifted(side * ndtri(tail))), told)
+        level = np.where(side != 0, np.minimum(below, shifted(side * ndtri(tail))), below)
         small = np.minimum(np.maximum(level, 2 * tail), (1 - LEVEL) * (1 - 1e-9))
-        found[spread] = np.where(told < 1 - LEVEL, small, told)
+        found[spread] = np.where(below < 1 - LEVEL, small, below)
     return found
 
 

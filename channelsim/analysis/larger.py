@@ -129,12 +129,12 @@ def reversals(
             for less, (_, _, both) in zip(tested, found, strict=True)
         ]
     )
-    told = []
+    significant = []
     for less, adjusted, (curve, place, both) in zip(tested, holm(p), found, strict=True):
         gone = intervals(both, less)[0]
         rounding = _ROUNDING * float(np.abs(curve.scale.damage(both.value)).max())
         if adjusted < 1 - LEVEL and gone.value > rounding:
-            told.append(
+            significant.append(
                 Reversal(
                     receiver=curve.receiver,
                     fixed=curve.fixed,
@@ -146,7 +146,7 @@ def reversals(
                     p=float(adjusted),
                 )
             )
-    return tuple(told)
+    return tuple(significant)
 
 
 def envelopes(
@@ -257,8 +257,8 @@ def _envelope(
     unit: Unit,
     resampler: Callable[[int], Resampler],
 ) -> list[Envelope]:
-    told, count = header.scales, header.count
-    scales = [scale_of(name, told) for name in header.metrics]
+    forms, count = header.scales, header.count
+    scales = [scale_of(name, forms) for name in header.metrics]
     width, size = len(scales), unit.size()
     sums, counts = (np.zeros((size, len(curve.arms) * width)) for _ in range(2))
     smaller = np.zeros(len(curve.arms))

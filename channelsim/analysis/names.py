@@ -50,8 +50,8 @@ def number(value: Any) -> str:
         if name := value.get("name"):
             return str(name)
         keys = [f"{key}: {number(inner)}" for key, inner in value.items() if key != "kind"]
-        kind, told = value.get("kind", ""), ", ".join(keys)
-        return f"{kind} ({told})" if kind and told else str(kind or f"{{{told}}}")
+        kind, given = value.get("kind", ""), ", ".join(keys)
+        return f"{kind} ({given})" if kind and given else str(kind or f"{{{given}}}")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -4,7 +4,7 @@ A message is an observation of its image and of the channel. Where the channel f
 messages, those that carry one image are resampled together, and no others. Where it does not, the
 unit is one of three:
 
-* a **stretch** of simulated time: all messages that arrived in it. Its length is the longest memory
+* a **time block**: all messages that arrived in it. Its length is the longest memory
   in the run's header (``memory_s``), or a few times that where messages wait.
 * a **run of messages**, where they wait for so long that the time of arrival does not tell which
   fade they met: they still cross the channel in order, or nearly. And where transmitters contend:
@@ -29,7 +29,7 @@ import numpy as np
 from channelsim.analysis import intervals
 from channelsim.contracts.records import Ints
 from channelsim.contracts.run_header import RunHeader
-from channelsim.support import time_blocks as stretches
+from channelsim.support import time_blocks
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
@@ -42,12 +42,12 @@ _LOOKED_AT = 2**17  # ours: the pace of an arm is read from so many messages
 class Resampled:
     """The unit of resampling in words.
 
-    ``kind``: ``image``, ``stretch`` (of ``length_s`` [s]) or ``run`` (of ``run`` consecutive
+    ``kind``: ``image``, ``time block`` (of ``length_s`` [s]) or ``run`` (of ``run`` consecutive
     messages, or images). ``given_images``: whether images are sent repeatedly and nevertheless not
     resampled, so that intervals speak of these alone.
     """
 
-    kind: Literal["image", "stretch", "run"] = "image"
+    kind: Literal["image", "time block", "run"] = "image"
     length_s: float = 0.0
     run: int = 1
     of_images: bool = False
@@ -59,9 +59,9 @@ class Resampled:
         return self.kind != "image"
 
     def named(self, number: int) -> str:
-        """So many of them: ``12 stretches of 3 s``."""
-        if self.kind == "stretch":
-            return f"{number:,} stretch{'' if number == 1 else 'es'} of {self.length_s:g} s"
+        """So many of them: ``12 time blocks of 3 s``."""
+        if self.kind == "time block":
+            return f"{number:,} time block{'' if number == 1 else 's'} of {self.length_s:g} s"
         many = "" if number == 1 else "s"
         if self.kind == "run":
             return (
@@ -75,7 +75,7 @@ class Unit:
     """Which cell every message of a run is in.
 
     ``images``: how many different ones the messages carry (message i: image i mod that number).
-    ``starts``: the first message (or image) of every stretch or run, ascending; None where the
+    ``starts``: the first message (or image) of every time block or run, ascending; None where the
     unit is the image.
     """
 
@@ -114,7 +114,7 @@ def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Uni
     pace = _pace(ledger, count, arms) if memory_s or contended else None
     if pace is None:
         return alone
-    chosen = stretches.plan(
+    chosen = time_blocks.plan(
         memory_s,
         gap_s=pace.gap_s,
         # A symbol crosses half an airtime after its codeword began, on average.
@@ -126,8 +126,8 @@ def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Uni
     )
     if chosen is None:
         return alone
-    if chosen.kind == "stretch":
-        return _in_stretches(alone, ledger, count, arms, max(memory_s), chosen.many)
+    if chosen.kind == "time block":
+        return _in_time_blocks(alone, ledger, count, arms, max(memory_s), chosen.many)
     of_images = chosen.kind == "images"
     total = alone.images if of_images else count
     run = max(chosen.many, math.ceil(total / intervals.CELLS))
@@ -168,7 +168,7 @@ def _pace(ledger: Ledger, count: int, arms: Sequence[ArmRecord]) -> _Pace | None
     return _Pace(min(gaps), max(waits), max(reaches))
 
 
-def _in_stretches(
+def _in_time_blocks(
     alone: Unit,
     ledger: Ledger,
     count: int,
@@ -176,27 +176,27 @@ def _in_stretches(
     memory_s: float,
     many: int,
 ) -> Unit:
-    """Stretches of ``many`` memories, or more where that would be more than `intervals.CELLS`."""
+    """Time blocks of ``many`` memories, or more where that would be more than `intervals.CELLS`."""
     last_s = next(ledger.rows("SELECT MAX(sent_s) FROM transmission"))[0]
-    number = int(stretches.numbered(np.array([last_s]), memory_s)[0]) + 1
+    number = int(time_blocks.numbered(np.array([last_s]), memory_s)[0]) + 1
     many = max(many, math.ceil(number / intervals.CELLS))
     # Messages arrive in the order of their numbers, at the same times in all arms.
     firsts: dict[int, int] = {}
     for arm in arms:
         rows = ledger.rows(
-            f"SELECT {stretches.numbered_in_sql('sent_s', memory_s)} / :many,"
+            f"SELECT {time_blocks.numbered_in_sql('sent_s', memory_s)} / :many,"
             " MIN(transmission) - :first, COUNT(*) FROM transmission"
             " WHERE transmission >= :first AND transmission < :first + :count GROUP BY 1",
             {"many": many, "first": arm.arm * count, "count": count},
         )
         settled = 0
-        for stretch, first, messages in rows:
-            firsts[stretch] = min(first, firsts.get(stretch, first))
+        for block, first, messages in rows:
+            firsts[block] = min(first, firsts.get(block, first))
             settled += messages
         if settled == count:  # no other arm knows more
             break
     if len(firsts) == count:
         return alone
-    what = Resampled(kind="stretch", length_s=many * memory_s, given_images=alone.images < count)
+    what = Resampled(kind="time block", length_s=many * memory_s, given_images=alone.images < count)
     starts = np.array(sorted(firsts.values()), dtype=np.int64)
     return replace(alone, what=what, starts=starts)

@@ -96,7 +96,7 @@ def _at_points(
     if len(found) == 1 and (name := found[0].best) is not None:
         every = "" if len(family.points) == 1 else " at every point"
         return [f"{name} serves the user best{every}: its {_margin(summary, family, found[0])}."]
-    told = [
+    phrases = [
         f"{one.best}{_where(summary, one.points)}, its {_margin(summary, family, one)}"
         for one in found
         if one.best is not None
@@ -108,9 +108,9 @@ def _at_points(
         reasons.append(f"{where} {_why_nobody(one)}")
     if more := sum(len(one.points) for one in open_points[_MOST:]):
         reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
-    listed = [f"By {metric}, best for the user: {'; '.join(told)}."] if told else []
+    listed = [f"By {metric}, best for the user: {'; '.join(phrases)}."] if phrases else []
     if reasons:
-        start = "Nobody is best" if told else f"By {metric} nobody is best for the user"
+        start = "Nobody is best" if phrases else f"By {metric} nobody is best for the user"
         listed.append(f"{start}{';'.join(reasons)}.")
     return listed
 
@@ -134,10 +134,10 @@ def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
         text += ", who come next" if len(nexts) > 1 else ", who comes next"
     amounts = [low] if low is high else [low, high]
     several = len(one.closest) > 1
-    told = [
+    phrases = [
         _amount(family, d) + (f" ({place(summary, d.swept)})" if several else "") for d in amounts
     ]
-    return f"{text}, by {' to '.join(told)}"
+    return f"{text}, by {' to '.join(phrases)}"
 
 
 def _side(family: PrimaryFamily) -> str:
@@ -191,7 +191,7 @@ def _of_readings(
     own = {over: [one for one in areas if one.over == over] for over in readings}
     (name, *others) = dict.fromkeys(readings.values())
     if others or name is None:
-        told = []
+        phrases = []
         for reading, ahead in readings.items():
             tied = family.unbeaten(own[reading])
             result = "nobody is ahead of all others"
@@ -199,8 +199,8 @@ def _of_readings(
                 result = f"{ahead} is ahead of all others"
             elif len(tied) > 1:
                 result = f"{_listed(tied)} are not told apart"
-            told.append(f"at {_OVER[reading]} {result}")
-        text = ", ".join(told)
+            phrases.append(f"at {_OVER[reading]} {result}")
+        text = ", ".join(phrases)
         return f"{text}: the readings differ, so nobody is called best" if others else text
     over = " and ".join(f"at {_OVER[one]}" for one in readings)
     amounts = " and ".join(_amount(family, _closest(own[one], name)) for one in readings)

@@ -84,9 +84,9 @@ def successes(
     ledger: Ledger, header: RunHeader, arms: Arms, unit: Unit
 ) -> tuple[dict[int, Success], tuple[SideBySide, ...]]:
     """Of every arm whose goal states a criterion that the ledger tells; and receivers compared."""
-    told = [(arm, aim) for arm, aim in arms if _columns(ledger, aim) is not None]
+    recorded = [(arm, aim) for arm, aim in arms if _columns(ledger, aim) is not None]
     groups: dict[str, list[tuple[ArmRecord, Aim]]] = {}
-    for arm, aim in told:
+    for arm, aim in recorded:
         same = json.dumps([dict(arm.swept), dict(aim.success)], sort_keys=True, default=str)
         groups.setdefault(same, []).append((arm, aim))
     found: dict[int, Success] = {}
@@ -213,7 +213,7 @@ def _columns(ledger: Ledger, aim: Aim) -> tuple[str, str, str | None] | None:
 
 
 def _together(ledger: Ledger, header: RunHeader, group: Arms) -> Iterator[dict[int, _Rows]]:
-    """Stretches of messages, of all arms of a group at once."""
+    """Time blocks of messages, of all arms of a group at once."""
     for start in range(0, header.count, _CHUNK):
         end = min(start + _CHUNK, header.count)
         yield {arm.arm: _read(ledger, header, arm.arm, aim, start, end) for arm, aim in group}

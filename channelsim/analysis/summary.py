@@ -43,7 +43,7 @@ class Summary:
     always shows the data set's mean image, per metric against the source; the sanity row of every
     table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
     and not noise of the same power. ``resampled``: the unit that intervals resample. They are BCa
-    bootstrap intervals (of few stretches of time, the jackknife's), seeded by the run's seed: the
+    bootstrap intervals (of few time blocks, the jackknife's), seeded by the run's seed: the
     same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
     one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
     promise about bits does not hold where the run was computed, in sentences. ``successes``:
@@ -124,8 +124,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     unit = unit_of(ledger, header, arms)
     resampler = _resamplers(header.seed, unit.what.in_time)
     epsilon_key = epsilon_key_of(header.swept_keys)
-    told = header.scales
-    scales = [scale_of(name, told) for name in header.metrics]
+    forms = header.scales
+    scales = [scale_of(name, forms) for name in header.metrics]
     points, curves, columns, judged = [], {}, [], []
     metric, mean_image = header.primary, _mean_image(header)
     for arm in arms:
@@ -146,7 +146,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     family = primary_family(
         columns,
         groups,
-        scale_of(metric, told),
+        scale_of(metric, forms),
         epsilon_key=epsilon_key,
         in_db=in_db,
         mean_image=mean_image.get(metric),
@@ -165,7 +165,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         epsilon_in_db=in_db,
         control=header.control,
         gain_metric=header.damage_metric if header.control else None,
-        scales=told,
+        scales=forms,
         points=tuple(points),
         areas=areas_of(measured, epsilon_key, in_db, resampler, clip),
         comparisons=compare(groups, scales, in_db, clip, family),

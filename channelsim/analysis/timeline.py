@@ -116,7 +116,7 @@ def timelines(
         story = _Story(edges, header.calibration.latent_size(arm.arm))
         story.hear(ledger, arm.arm, count, header.max_attempts)
         if story.settled.any():
-            found.append(story.told(arm))
+            found.append(story.timeline(arm))
     return tuple(found)
 
 
@@ -187,7 +187,7 @@ class _Story:
         for tally, values in zip(self.attempts, counted, strict=True):
             tally += np.bincount(place, weights=values, minlength=self.bins)
 
-    def told(self, arm: ArmRecord) -> Timeline:
+    def timeline(self, arm: ArmRecord) -> Timeline:
         """The counts as shares, rates and latencies."""
         each = [slice(place, place + 1) for place in range(self.bins)]
         first, last = self.sent_s

@@ -103,7 +103,7 @@ class GilbertElliott(Stage):
         """Ten times (our choice) the time τ in which its autocorrelation falls to 1/e, or less.
 
         With the autocorrelation e^{−t/τ}, the mean over a time L has variance
-        2σ²·τ/L·(1 − τ/L·(1 − e^{−L/τ})). Were stretches of length L independent, so would be the
+        2σ²·τ/L·(1 − τ/L·(1 − e^{−L/τ})). Were time blocks of length L independent, so would be the
         long-run 2σ²·τ/L: they miss the share τ/L, a tenth of the variance at L = 10·τ. Here it is
         (1 − p − q)^k after k symbols, so that τ is at most 1/(1 − |1 − p − q|) of them.
         """

@@ -18,8 +18,8 @@ from channelsim.support.time_blocks import FEW, numbered, plan
 def notices(paths: Sequence[Sequence[Stage]]) -> tuple[str, ...]:
     """Stages of the paths of all arms that do less, or more, than one may think."""
     # What makes sense in one arm of a sweep is there for a reason.
-    told = [_told(path) for path in paths]
-    return tuple(text for text in told[0] if all(text in other for other in told))
+    facts = [_facts(path) for path in paths]
+    return tuple(text for text in facts[0] if all(text in other for other in facts))
 
 
 def memories_s(paths: Iterable[tuple[Sequence[Stage], float]]) -> tuple[float, ...]:
@@ -64,9 +64,9 @@ def memory_notices(
     label, longest = max(remembering, key=lambda one: one[1])
     if chosen is None:
         return ()
-    if chosen.kind == "stretch":
+    if chosen.kind == "time block":
         number = len(np.unique(numbered(times_s, longest) // chosen.many))
-        units = f"stretches of {chosen.many * longest:g} s"
+        units = f"time blocks of {chosen.many * longest:g} s"
     else:
         of_images = chosen.kind == "images"
         number = math.ceil((images if of_images else count) / chosen.many)
@@ -107,7 +107,7 @@ def _begun(times_s: Floats, airtime_s: float) -> Floats:
     return found
 
 
-def _told(path: Sequence[Stage]) -> list[str]:
+def _facts(path: Sequence[Stage]) -> list[str]:
     found = []
     open_since: int | None = None  # the last fading that nobody has undone
     own: list[str] = []  # adversaries with a path of their own, met so far

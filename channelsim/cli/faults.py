@@ -107,8 +107,8 @@ def say(sentence: str, code: int) -> int:
     Neither a full disk nor a reader that left keeps the sentence or the code back. What it quotes
     is anybody's: names and texts are spelt out, only its own lines stay.
     """
-    told = "".join(printable(line) + "\n" for line in sentence.rstrip("\n").split("\n"))
-    for stream, text in ((sys.stdout, ""), (sys.stderr, told)):
+    shown = "".join(printable(line) + "\n" for line in sentence.rstrip("\n").split("\n"))
+    for stream, text in ((sys.stdout, ""), (sys.stderr, shown)):
         try:
             stream.write(text)
             stream.flush()

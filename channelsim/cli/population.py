@@ -58,17 +58,17 @@ def population(
             Column("images", [f"{arm.received.images}" for arm in found]),
         ],
     )
-    told = found[0].received
+    received = found[0].received
     text = (
-        f"{figure}: squared Fréchet distance to the source images on {told.feature}"
-        f" ({told.normalisation}; weights {told.weights}, SHA-256 {told.sha256[:12]}…)."
+        f"{figure}: squared Fréchet distance to the source images on {received.feature}"
+        f" ({received.normalisation}; weights {received.weights}, SHA-256 {received.sha256[:12]}…)."
     )
     page.line(Text(text), 2)
     features = {"fdd": 128, "fid": 2048}[chosen]
-    if told.images < 2 * features:
+    if received.images < 2 * features:
         page.line(
             Text(
-                f"warning: {told.images} images say little about a distribution of {features}"
+                f"warning: {received.images} images say little about a distribution of {features}"
                 " features; the figures are biased upwards and serve to compare arms alone."
             ),
             2,

@@ -66,7 +66,7 @@ def watch(
     app = _app(lambda: model)
     app.run()
     _raise_failure(app)
-    sys.stdout.write(f"{_told(model, folder)}\n")
+    sys.stdout.write(f"{_parting(model, folder)}\n")
 
 
 def on_a_terminal() -> bool:
@@ -92,7 +92,7 @@ def _raise_failure(app: LiveApp) -> None:
         raise app.failure
 
 
-def _told(model: Model, folder: Path) -> str:
+def _parting(model: Model, folder: Path) -> str:
     """One sentence for the shell: how the run stands now that nobody looks."""
     from channelsim.display.live.plain import progress
 

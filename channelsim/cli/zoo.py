@@ -42,10 +42,10 @@ def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Pat
         for number, done in enumerate(
             making.remake(out, data_root, jobs=jobs, only=only, install=install), 1
         ):
-            told = "the zoo's bits" if done.same else "not the zoo's bits"
+            verdict = "the zoo's bits" if done.same else "not the zoo's bits"
             left = duration((time.monotonic() - begun) / number * (total - number))
             bar.update(task, advance=1, description=f"about {left} left")
-            console.print(f"{done.name}: {told}  {done.weights}", markup=False, soft_wrap=True)
+            console.print(f"{done.name}: {verdict}  {done.weights}", markup=False, soft_wrap=True)
 
 
 def _table() -> None:

@@ -36,7 +36,7 @@ class OwnPath:
     coherence_s: CoherenceTime = 0.1
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The way in words."""
         if self.k_factor is None:
             return f"{self.gain_db:g} dB"
@@ -111,7 +111,7 @@ class Access:
         return self
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What it knows of the fading, in words."""
         if self.channel == "stale":
             return f"fading known as it was {self.stale_s:g} s ago"
@@ -183,7 +183,7 @@ class Activity:
         return self
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """When it acts and on what, in words; empty for always, and on everything."""
         when = [f"{begin:g}-{end:g} s" for begin, end in self.windows]
         said = ["in " + ", ".join(when)] if when else []

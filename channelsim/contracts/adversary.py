@@ -129,11 +129,11 @@ class Adversary(Stage, ABC):
         draws = {"imagined draws": access.expectation} if access.expectation else {}
         return {
             "place": places.get(access.place, "before the encoder"),
-            **({"own path": own.told} if own is not None else {}),
+            **({"own path": own.description} if own is not None else {}),
             "knowledge": [*self._knowledge, *(["class"] if self.activity.classes else [])],
             **({"channel": self._channel} if self.knows else {}),
             "causality": self._causality,
-            **({"activity": self.activity.told} if self.activity.told else {}),
+            **({"activity": self.activity.description} if self.activity.description else {}),
             "effort": dict(self.effort) | draws,
         }
 
@@ -149,7 +149,7 @@ class Adversary(Stage, ABC):
     def _channel(self) -> str:
         if self.fits and self.access.channel != "none":
             return "the law of the fading, fitted to other realisations"
-        return self.access.told
+        return self.access.description
 
     @property
     def _causality(self) -> str:

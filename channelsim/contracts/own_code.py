@@ -163,7 +163,7 @@ def raised(error: BaseException) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def naming_own_code() -> Iterator[None]:
     """Inside, an error that passes through code which `use:` loaded is told as that code's."""
     try:
         yield

@@ -225,10 +225,10 @@ class Stage(Part, ABC):
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
         """How long it remembers [s]; 0 (default): what happens to a codeword is its own affair.
 
-        Simulated time is cut into stretches of this length, beginning at 0, and what happens in one
+        Simulated time is cut into blocks of this length, beginning at 0, and what happens in one
         must be independent of what happens in the next, or so nearly that at most a tenth of the
-        variance of a mean over time is due to neighbours (`stretches`). Intervals then resample
-        stretches and not messages. ``symbol_s`` [s]: how long a symbol takes.
+        variance of a mean over time is due to neighbours (`time_blocks`). Intervals then resample
+        time blocks and not messages. ``symbol_s`` [s]: how long a symbol takes.
         """
         return 0.0
 

@@ -58,22 +58,22 @@ class Tried:
     thread: Comparison
 
     @property
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What the header keeps."""
         return asdict(self)
 
 
 def of_header(header: RunHeader) -> Tried | None:
     """What a run's header says was tried; None of one that tried nothing."""
-    told = header.promises
-    if not told:
+    stored = header.promises
+    if not stored:
         return None
     place, thread = (
-        Comparison(**(told[name] | {"columns": tuple(told[name]["columns"])}))
+        Comparison(**(stored[name] | {"columns": tuple(stored[name]["columns"])}))
         for name in ("place", "thread")
     )
-    few, many = told["threads"]
-    return Tried(int(told["block_rows"]), (int(few), int(many)), place, thread)
+    few, many = stored["threads"]
+    return Tried(int(stored["block_rows"]), (int(few), int(many)), place, thread)
 
 
 def keeps_bits(header: RunHeader) -> bool:

@@ -128,7 +128,7 @@ class Scale:
         return self.name
 
     @property
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What the header keeps of a metric of the user's own."""
         return {
             "higher_is_better": self.higher_is_better,
@@ -158,27 +158,27 @@ _SHIPPED: Mapping[str, Scale] = {
 
 def kept(name: str, scales: Mapping[str, Mapping[str, Any]]) -> Scale | None:
     """The scale of a metric as a run's header keeps it (``scales``); None where it says nothing."""
-    told = scales.get(name) if isinstance(scales, Mapping) else None
-    if not isinstance(told, Mapping):
+    stored = scales.get(name) if isinstance(scales, Mapping) else None
+    if not isinstance(stored, Mapping):
         return None
-    if told.get("averaged_as") not in _FORMS:
+    if stored.get("averaged_as") not in _FORMS:
         raise InputError(
-            f"the header says that {name} is averaged as {told.get('averaged_as')!r:.40}, which"
+            f"the header says that {name} is averaged as {stored.get('averaged_as')!r:.40}, which"
             f" this version does not know (known: {', '.join(_FORMS)})"
         )
-    better, factor = told.get("higher_is_better"), told.get("factor")
+    better, factor = stored.get("higher_is_better"), stored.get("factor")
     numbers = [
         factor,
-        *(one for one in (told.get("perfect"), told.get("limit")) if one is not None),
+        *(one for one in (stored.get("perfect"), stored.get("limit")) if one is not None),
     ]
     if not isinstance(better, bool) or not all(map(_is_number, numbers)) or not factor:
         raise InputError(f"the header does not say how {name} is to be read: it is damaged")
     return Scale(
         name=name,
         higher_is_better=better,
-        perfect=told.get("perfect"),
-        limit=told.get("limit"),
-        form=told["averaged_as"],
+        perfect=stored.get("perfect"),
+        limit=stored.get("limit"),
+        form=stored["averaged_as"],
         factor=factor,
     )
 

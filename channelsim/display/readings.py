@@ -155,14 +155,14 @@ def _orders(page: Page, summary: Summary, one: Comparison) -> None:
         return
     twice = False
     for metric in dict.fromkeys(order.metric for order in one.orders):
-        told = [order for order in one.orders if order.metric == metric]
-        by = f"{metric} {'nAADDC' if told[-1].normalised else 'AADDC'}{where}: "
-        if len(told) == 1:
-            page.line(Text(by + str(told[0])), indent=2)
+        orders = [order for order in one.orders if order.metric == metric]
+        by = f"{metric} {'nAADDC' if orders[-1].normalised else 'AADDC'}{where}: "
+        if len(orders) == 1:
+            page.line(Text(by + str(orders[0])), indent=2)
         else:
             twice = True
             names = {"epsilon": "at equal ε ", "psr": "at equal PSR "}
-            page.line(Text(by + "; ".join(names[o.at] + str(o) for o in told)), indent=2)
+            page.line(Text(by + "; ".join(names[o.at] + str(o) for o in orders)), indent=2)
     legend = "> is told apart, ≈ is not: paired 95 % intervals, Holm's correction over the pairs"
     legend += "; at equal PSR also by more than interpolation may miss." if twice else "."
     if any(order.unranked for order in one.orders):

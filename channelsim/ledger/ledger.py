@@ -1,7 +1,7 @@
 """The ledger: the append-only record of a run, from which every table, plot and replay is made.
 
 One SQLite file in WAL mode: one writer, readable while it grows. Nothing is ever removed from it
-but images that newer or worse ones displace (`keepsakes`). Rows are keyed by numbers computed
+but images that newer or worse ones displace (`retention`). Rows are keyed by numbers computed
 from arm, message and attempt, so writing a row twice changes nothing, and the ledger serves as its
 own memo when a run is resumed. Nothing here keeps rows in memory. The table `block` says which keys
 came with which event, so that a view can follow a run at the cost of what is new; it tells of

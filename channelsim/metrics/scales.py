@@ -13,4 +13,4 @@ from channelsim.contracts.scales import declared
 def own_scales(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
     """What metrics of the user's own declare, by name; a ledger is read without their code."""
     own = [metric for metric in metrics if is_foreign(type(metric))]
-    return {metric.kind: declared(metric.kind, metric).told for metric in own}
+    return {metric.kind: declared(metric.kind, metric).as_dict for metric in own}

@@ -113,7 +113,7 @@ def _features(
     found: dict[str, list[torch.Tensor]] = {role: [] for role in _ROLES}
     rows = again.path(arm).block_rows
     for start in range(0, len(attempts), rows):
-        _, images, _ = again.look(arm, attempts[start : start + rows])
+        _, images, _ = again.transmit(arm, attempts[start : start + rows])
         for role in _ROLES:
             found[role].append(extractor.features(images[role]))
     return {role: torch.cat(parts) for role, parts in found.items()}

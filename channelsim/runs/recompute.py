@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from channelsim.contracts.own_code import told
+from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.records import Batch, Outcome
 from channelsim.ledger import Ledger
 from channelsim.ledger.consent import Consent, agreed
@@ -33,7 +33,7 @@ class Recomputation:
     names may run, or whom to ask, see `consent`.
     """
 
-    @told()
+    @naming_own_code()
     def __init__(
         self,
         folder: Path | str,
@@ -68,25 +68,25 @@ class Recomputation:
         """The signal path of an arm."""
         return self.paths.paths[self.paths.of_arm[arm]]
 
-    @told()
-    def look(
+    @naming_own_code()
+    def transmit(
         self, arm: int, attempts: Sequence[int]
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
-        """At most ``block_rows`` attempts of one arm, by key: see `SignalPath.look`."""
+        """At most ``block_rows`` attempts of one arm, by key: see `SignalPath.transmit`."""
         with self.allowed():
             batch, stand_in = self._recorded(arm, attempts)
             path = self.path(arm)
             if not path.defence.last:
-                return path.look(batch)
+                return path.transmit(batch)
             images = path.defence.fallback.expand(len(batch), *path.defence.fallback.shape).clone()
             wanted = sorted({key for key in stand_in if key is not None})
             for start in range(0, len(wanted), path.block_rows):
                 keys = wanted[start : start + path.block_rows]
-                shown = path.look(self._recorded(arm, keys)[0])[1]["received"]
+                shown = path.transmit(self._recorded(arm, keys)[0])[1]["received"]
                 for row, key in enumerate(stand_in):
                     if key in keys:
                         images[row] = shown[keys.index(key)]
-            return path.look(batch, Recorded(stand_in, images))
+            return path.transmit(batch, Recorded(stand_in, images))
 
     def _recorded(self, arm: int, attempts: Sequence[int]) -> tuple[Batch, list[int | None]]:
         """What the ledger knows of some attempts that no computation can tell."""

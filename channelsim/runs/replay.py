@@ -119,7 +119,7 @@ def _replayed(
     tried = header.keys.of_attempt(stored["attempt"])[1]
     with threads_of(header):
         again = Recomputation(path.parent, data_root, allow_code)
-        outcome, images, latents = again.look(number, [stored["attempt"]])
+        outcome, images, latents = again.transmit(number, [stored["attempt"]])
         there = header.fingerprint
         matter = there.get("threads") is not None
         here = fingerprint(again.scenario.block_rows, threads_matter=matter)

@@ -34,7 +34,7 @@ def serve(
         transmission = int(json.loads(line))
         try:
             again = replay(folder, transmission, data_root=data_root, allow_code=allow_code)
-            answer = _told(again)
+            answer = _answer(again)
         except ChannelsimError as error:
             answer = {"error": error.message}
         except Exception as error:
@@ -43,7 +43,7 @@ def serve(
         answers.flush()
 
 
-def _told(again: Replay) -> dict[str, Any]:
+def _answer(again: Replay) -> dict[str, Any]:
     images = {}
     for role, image in again.images.items():
         pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

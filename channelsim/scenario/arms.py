@@ -18,7 +18,7 @@ from channelsim.link.link import Link
 from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.assembly import Built, Workshop, validated
 from channelsim.scenario.keys import Keys, name_fault, put
-from channelsim.scenario.path_rules import check_company
+from channelsim.scenario.path_rules import check_shared_path
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.scenario.trying import aim, own_parts
 from channelsim.support.errors import InputError
@@ -159,7 +159,8 @@ class ArmBuilder:
             number=number,
             receiver_name=name,
             swept={
-                one.key: _told(one, i, stages) for one, i in zip(self.sweep, choice, strict=True)
+                one.key: _value_at(one, i, stages)
+                for one, i in zip(self.sweep, choice, strict=True)
             },
             path=tuple(stages),
             receiver=receiver,
@@ -290,7 +291,7 @@ class ArmBuilder:
                     stage.check_causality(symbols, 1.0 / link.symbol_rate_hz)
             if new:
                 with self._reporting(("path", index), (), choice):
-                    check_company(stage, stages[:index], self.workshop.source)
+                    check_shared_path(stage, stages[:index], self.workshop.source)
 
     def _first(self, question: tuple[Any, ...]) -> bool:
         """Whether a question was not asked before."""
@@ -310,7 +311,7 @@ class ArmBuilder:
             self._report(Fault(inside, error.message), at, swept)
 
 
-def _told(one: Swept, i: int, stages: list[Stage]) -> Any:
+def _value_at(one: Swept, i: int, stages: list[Stage]) -> Any:
     """A swept value as tables shall tell it: a whole stage never without its name."""
     value, target = one.values[i], one.targets[0]
     if target[0] != "path" or len(target) != 2 or not isinstance(value, Mapping | Stage):

@@ -17,7 +17,7 @@ from channelsim.link.link import notices
 from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
 from channelsim.scenario.assembly import Workshop
 from channelsim.scenario.keys import Keys, labels_of, name_fault
-from channelsim.scenario.path_rules import company_notices
+from channelsim.scenario.path_rules import shared_path_notices
 from channelsim.scenario.resolved import Resolver, digest, loadable
 from channelsim.scenario.settings import Settings
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
@@ -103,7 +103,7 @@ def load(
             *workshop.notices,
             *_link_notices(numbered),
             *_path_notices(numbered),
-            *company_notices(arm.path for arm in numbered),
+            *shared_path_notices(arm.path for arm in numbered),
             *_timed_notices(numbered, source, skeleton),
         ),
     }

@@ -11,7 +11,7 @@ from channelsim.sources import ImageSource, Source
 from channelsim.support.errors import InputError
 
 
-def check_company(stage: Adversary, earlier: Sequence[Stage], source: Source | None) -> None:
+def check_shared_path(stage: Adversary, earlier: Sequence[Stage], source: Source | None) -> None:
     """Raise an `InputError` where an adversary cannot stand behind ``earlier`` stages."""
     others = [one for one in earlier if isinstance(one, Adversary)]
     before = stage.access.place == "before_encoder"
@@ -52,7 +52,7 @@ def check_company(stage: Adversary, earlier: Sequence[Stage], source: Source | N
 
 
 def shared_paths(paths: Iterable[Sequence[Stage]]) -> list[list[str]]:
-    """Names of the adversaries that act on one path, of every such company in any arm once.
+    """Names of the adversaries that act on one path, of every such group in any arm once.
 
     What the ledger says of δ, PSR and verdict is of all of them together.
     """
@@ -64,13 +64,13 @@ def shared_paths(paths: Iterable[Sequence[Stage]]) -> list[list[str]]:
     return found
 
 
-def company_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
+def shared_path_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
     """A sentence about adversaries that act together, where any do."""
-    companies = shared_paths(paths)
-    if not companies:
+    shared = shared_paths(paths)
+    if not shared:
         return ()
     return (
-        f"{acting_together(companies)}: what is recorded of δ, PSR, gain and verdict is of all"
+        f"{acting_together(shared)}: what is recorded of δ, PSR, gain and verdict is of all"
         " together; to see one alone, switch the others off by their budget.epsilon",
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from channelsim.contracts.own_code import told
+from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.parts import Metric
 from channelsim.scenario.arms import Arm
 from channelsim.scenario.loading import load
@@ -55,7 +55,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Try parts of the user's own that came in from Python, past `load`."""
-        with told():
+        with naming_own_code():
             own = admit_unseen(self.source, self.arms, self.metrics, self.files)
         if own.foreign:
             object.__setattr__(self, "notices", (*self.notices, *own.notices))
@@ -87,7 +87,7 @@ class Scenario:
                 return given
             root = root or given.source.root
             given = given.resolved
-        with told():
+        with naming_own_code():
             return cls(**load(given, dict(set or {}), seed, root))
 
 

@@ -52,7 +52,7 @@ class Skeleton(BaseModel):
         " large block.",
     )
     max_pending: Count | None = Field(
-        None, description="Rows that may wait for company; scheduling only."
+        None, description="Rows that may wait until a block is full; scheduling only."
     )
     images: Whole = Field(
         4,

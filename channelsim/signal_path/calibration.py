@@ -93,7 +93,7 @@ def _calibrated(
                         fitted=fitting.fitted,  # shared, and complete when the loop ends
                         power=transmitter.wire_power,
                         mean=transmitter.mean_codeword,
-                        pixel_power=fitting.pixel_power if _tampers(arm) else 1.0,
+                        pixel_power=fitting.pixel_power if _attacks_input(arm) else 1.0,
                         labels=labels,
                         active=not _all_off(arm),
                         control=scenario.control,
@@ -143,7 +143,7 @@ def _all_off(arm: Arm) -> bool:
     return all(stage.budget.off for stage in adversaries_of(arm))
 
 
-def _tampers(arm: Arm) -> bool:
+def _attacks_input(arm: Arm) -> bool:
     return any(stage.access.place == "before_encoder" for stage in adversaries_of(arm))
 
 

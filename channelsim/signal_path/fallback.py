@@ -1,4 +1,4 @@
-"""What stands in for a message that was lost or rejected: the last image its receiver accepted.
+"""The fallback for a message that was lost or rejected: the last image its receiver accepted.
 
 A receiver's memory, kept beside the batches so that the signal plane stays a pure function: rows of
 a group run in the order in which they arrive, block by block, so what an arm accepted last does not
@@ -22,7 +22,7 @@ Bools = NDArray[np.bool_]
 Chosen = tuple[NDArray[np.object_], Tensor]
 
 
-class StandIns(Protocol):
+class FallbackChoice(Protocol):
     """Chooses what is shown for rows that were not accepted."""
 
     def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:
@@ -55,7 +55,7 @@ class LastAccepted:
         self._keys[arm], self._rows[arm] = key, row
         self._images.pop(arm, None)
 
-    def of(self, batch: Batch, keys: Sequence[int]) -> StandIns:
+    def of(self, batch: Batch, keys: Sequence[int]) -> FallbackChoice:
         """The choice for one batch; its rows are remembered when they were chosen from."""
         return _InBatch(self, batch, keys)
 
@@ -97,7 +97,7 @@ class _InBatch:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Stand-ins that the ledger names: keys [n] (None: the fallback) and images [n, C, H, W]."""
+    """Fallbacks that the ledger names: keys [n] (None: the fallback) and images [n, C, H, W]."""
 
     keys: Sequence[Any]
     images: Tensor

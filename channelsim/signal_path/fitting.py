@@ -48,7 +48,7 @@ def benign_key(arm: Arm) -> tuple[Any, ...]:
     return (arm.link.symbol_rate_hz, *stages)
 
 
-def _tampers(stage: Adversary) -> bool:
+def _attacks_input(stage: Adversary) -> bool:
     return stage.access.place == "before_encoder"
 
 
@@ -163,12 +163,12 @@ class Fitting:
                     place=place,
                     encoded=self._encoded[id(transmitter)],
                     symbol_s=1.0 / arm.link.symbol_rate_hz,
-                    pixel_power=self.pixel_power if _tampers(stage) else 1.0,
+                    pixel_power=self.pixel_power if _attacks_input(stage) else 1.0,
                 ).fit()
             found = self._fitted[key]
             self.fitted.setdefault(stage.label, {})[arm.number] = found
-            told = self.report.setdefault("fitted", {}).setdefault(stage.label, {})
-            told[str(arm.number)] = found.cpu().tolist()
+            fitted = self.report.setdefault("fitted", {}).setdefault(stage.label, {})
+            fitted[str(arm.number)] = found.cpu().tolist()
 
     def latents(self, arm: Arm) -> Latents:
         """What the arm's codewords are drawn from."""

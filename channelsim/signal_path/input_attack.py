@@ -26,7 +26,7 @@ from channelsim.signal_path.setting import Setting
 _ROUNDS = 32  # of making up for the length that clipping takes; ours
 
 
-def tamper(
+def attack_input(
     setting: Setting,
     images: Tensor,
     batch: Batch,
@@ -42,7 +42,7 @@ def tamper(
     attacked = control = flat
     delta = torch.zeros_like(flat)
     verdict: Column | None = None
-    for stage in setting.tampering:
+    for stage in setting.input_attacks:
         if not setting.active or stage.budget.off:
             verdict = worse(verdict, np.full(len(flat), records.OFF, dtype=object))
             continue

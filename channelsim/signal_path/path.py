@@ -26,9 +26,9 @@ from channelsim.contracts.parts import Detector, Metric
 from channelsim.contracts.records import CONTROL_ACCEPTED, Batch, Ints, Outcome
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics.memory import remembering
-from channelsim.signal_path.fallback import StandIns
+from channelsim.signal_path.fallback import FallbackChoice
 from channelsim.signal_path.injection import Column, column_of
-from channelsim.signal_path.input_attack import tamper
+from channelsim.signal_path.input_attack import attack_input
 from channelsim.signal_path.setting import Setting
 from channelsim.signal_path.transmitter import Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
@@ -74,19 +74,19 @@ class SignalPath:
     receivers: Sequence[str] = ()
 
     @torch.no_grad()
-    def look(
-        self, batch: Batch, stand_ins: StandIns | None = None
+    def transmit(
+        self, batch: Batch, fallbacks: FallbackChoice | None = None
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
         """Send at most ``block_rows`` attempts through the path, padded to that many.
 
-        ``stand_ins``: what is shown for rows that are not accepted (default: the fallback). Returns
+        ``fallbacks``: what is shown for rows that are not accepted (default: the fallback). Returns
         what was measured, and all images [N, C, H, W] and latents [N, K] by role. Latents are what
         the receiver's decoder is given: ``sent`` (undisturbed), ``passive``, ``received``.
         """
         n = len(batch)
         full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row
         with remembering(), self._located(full.message):
-            columns, accepted, images, latents = self._cross(full, stand_ins)
+            columns, accepted, images, latents = self._cross(full, fallbacks)
         outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
         return (
             outcome,
@@ -95,15 +95,15 @@ class SignalPath:
         )
 
     def _cross(
-        self, batch: Batch, stand_ins: StandIns | None
+        self, batch: Batch, fallbacks: FallbackChoice | None
     ) -> tuple[dict[str, Column], Column, dict[str, Tensor], dict[str, Tensor]]:
         codec = self.transmitter.codec
         source, scaled, clean = self._sent(batch.message)
         sent, tampered = dict.fromkeys(ROLES, scaled), {}
         knowledge = self._knowledge(source, clean)
         before = None
-        if self.setting.tampering and self.latents is None:
-            images, before = tamper(
+        if self.setting.input_attacks and self.latents is None:
+            images, before = attack_input(
                 self.setting,
                 source,
                 batch,
@@ -145,8 +145,8 @@ class SignalPath:
             passed = self._judge(received["passive"], batch.arm)[0] & ~lost
         fallback = self.defence.fallback
         log["stand_in"] = np.full(len(batch), None, dtype=object)
-        if stand_ins is not None:
-            log["stand_in"], fallback = stand_ins.choose(
+        if fallbacks is not None:
+            log["stand_in"], fallback = fallbacks.choose(
                 arrived.cpu().numpy(),
                 (~(arrived & allowed & passed)).cpu().numpy(),
                 decoded["attacked"],
@@ -196,7 +196,7 @@ class SignalPath:
     def wanted(self, arm: int, message: Ints) -> Tensor | None:
         """The images that an adversary of an arm wants to be seen of some messages, [n, C, H, W].
 
-        As `look` measures them; None where nobody wants one, or it is known only as the run goes.
+        As `transmit` measures them; None where nobody wants one, or it is known only in the run.
         """
         nothing = np.zeros((len(message), len(Batch.RECORDED)))
         nothing[:, Batch.RECORDED.index("replayed")] = -1

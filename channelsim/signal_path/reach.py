@@ -132,7 +132,7 @@ def _of_one(
     with torch.no_grad():
         clean = codec.decode(_starts(rows, transmitter))
     target = goal.image(rows, _of_no_message(codec.decode, clean))
-    return _told(metric, _least(seed, transmitter, metric, target[:1]))
+    return _report(metric, _least(seed, transmitter, metric, target[:1]))
 
 
 def _sampled(seed: int, path: SignalPath, arm: int, metric: Metric) -> dict[str, Any]:
@@ -147,14 +147,14 @@ def _sampled(seed: int, path: SignalPath, arm: int, metric: Metric) -> dict[str,
         if isinstance(some, str):
             return {"why": some}
         least += some
-    return _told(metric, least) | {"messages": len(messages), "of": path.count}
+    return _report(metric, least) | {"messages": len(messages), "of": path.count}
 
 
 def _shown(path: SignalPath, metric: Metric) -> dict[str, Any]:
     """D* to images that this decoder shows of some codeword: what the metric calls equal."""
     with torch.no_grad():
         clean = path.clean(sample(path.index))
-        return _told(metric, _distance(metric, clean, clean.clone()).tolist())
+        return _report(metric, _distance(metric, clean, clean.clone()).tolist())
 
 
 def sample(index: Ints) -> Ints:
@@ -165,7 +165,7 @@ def sample(index: Ints) -> Ints:
     return chosen
 
 
-def _told(metric: Metric, least: list[float] | str) -> dict[str, Any]:
+def _report(metric: Metric, least: list[float] | str) -> dict[str, Any]:
     if isinstance(least, str):
         return {"why": least}
     mean = math.fsum(least) / len(least)

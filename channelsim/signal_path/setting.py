@@ -92,7 +92,7 @@ class Setting:
         return found[torch.from_numpy(place).to(found.device)]
 
     @property
-    def tampering(self) -> list[Adversary]:
+    def input_attacks(self) -> list[Adversary]:
         """The adversaries before the encoder."""
         return [
             stage

@@ -29,7 +29,7 @@ from channelsim.contracts.records import (
 )
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.fallback import LastAccepted
-from channelsim.simulation.image_retention import Keepsakes, Pictured
+from channelsim.simulation.image_retention import ImageRetention, Pictured
 
 SHARED_ROLES = {"source", "clean"}
 
@@ -96,7 +96,7 @@ class Batcher:
     """Collects attempts per group and runs them in blocks of constant shape.
 
     ``keys``: how the run numbers its attempts.
-    ``keepsakes`` says whose images are kept. ``emit`` receives what is done.
+    ``retention`` says whose images are kept. ``emit`` receives what is done.
     """
 
     def __init__(
@@ -105,15 +105,15 @@ class Batcher:
         *,
         keys: Keys,
         max_pending: int,
-        keepsakes: Keepsakes,
+        retention: ImageRetention,
         memo: Memo,
         emit: Callable[[LogEvent], None],
     ) -> None:
         self._paths = paths
         self._numbers = keys
         self._max_pending = max_pending
-        self._keepsakes = keepsakes
-        keepsakes.recall(memo.pictured(keepsakes.column))
+        self._retention = retention
+        retention.recall(memo.pictured(retention.column))
         self._memo, self._emit = memo, emit
         self._pending = [_Pending() for _ in paths]
         self._answers: dict[int, bool] = {}
@@ -222,8 +222,8 @@ class Batcher:
             part = slice(start, start + path.block_rows)
             self._computing = max(0, len(keys) - part.stop)
             rows = batch[part]
-            stand_ins = None if memory is None else memory.of(rows, keys[part])
-            outcome, images, _ = path.look(rows, stand_ins)
+            fallbacks = None if memory is None else memory.of(rows, keys[part])
+            outcome, images, _ = path.transmit(rows, fallbacks)
             accepted = outcome.accepted.tolist()
             arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
@@ -251,7 +251,7 @@ class Batcher:
         outcome: Outcome,
         images: Mapping[str, Tensor],
     ) -> None:
-        kept, dropped = self._keepsakes.choose(rows, keys, arrived_s, outcome)
+        kept, dropped = self._retention.choose(rows, keys, arrived_s, outcome)
         if kept:
             message = rows.message[kept].tolist()
             for role, pictures in images.items():
@@ -270,7 +270,7 @@ class Batcher:
 def _memory(path: SignalPath) -> LastAccepted | None:
     if not path.defence.last:
         return None
-    return LastAccepted(path.defence.fallback, lambda row: path.look(row)[1]["received"][0])
+    return LastAccepted(path.defence.fallback, lambda row: path.transmit(row)[1]["received"][0])
 
 
 def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:

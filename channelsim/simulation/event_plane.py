@@ -13,7 +13,7 @@ from typing import Any
 
 import simpy
 
-from channelsim.contracts.own_code import told
+from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.promises import Tried, weakened
 from channelsim.contracts.records import (
     ARRIVED,
@@ -39,7 +39,7 @@ from channelsim.signal_path.reach import reach
 from channelsim.simulation import header as fingerprint
 from channelsim.simulation.adversary_state import UNTOUCHED, Crossing, Interference
 from channelsim.simulation.batcher import Batcher, Memo, NoMemo
-from channelsim.simulation.image_retention import Keepsakes
+from channelsim.simulation.image_retention import ImageRetention
 from channelsim.simulation.self_test import self_test
 from channelsim.support import seeds
 
@@ -61,7 +61,7 @@ def simulate(
     ``fitted``: see `calibrate`. ``tried``: what a self-test of this scenario found, where it need
     not be made again.
     """
-    with told():
+    with naming_own_code():
         yield from _simulated(scenario, memo, stop, prepare, fitted, tried)
 
 
@@ -107,7 +107,7 @@ def _simulated(
         paths.paths,
         keys=header.keys,
         max_pending=scenario.max_pending or scenario.block_rows,
-        keepsakes=Keepsakes(
+        retention=ImageRetention(
             first=scenario.images,
             last=[most - 1 for most in attempts],
             keys=header.keys,

@@ -88,10 +88,10 @@ def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for place, stage in enumerate(scenario.arms[0].path):
         if is_foreign(type(stage)):
-            told: dict[str, Any] = {"name": stage.label}
+            facts: dict[str, Any] = {"name": stage.label}
             if isinstance(stage, Adversary):
-                told["budget"] = {"norm": stage.budget.norm, "epsilon": stage.budget.epsilon}
-            found[str(place)] = told
+                facts["budget"] = {"norm": stage.budget.norm, "epsilon": stage.budget.epsilon}
+            found[str(place)] = facts
     return found
 
 
@@ -141,7 +141,7 @@ def header(
             "fingerprint": fingerprint(
                 scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
             ),
-            "promises": tried and tried.told,
+            "promises": tried and tried.as_dict,
             "parts": prints(scenario),
             "versions": versions(),
             "git": git_revision(),

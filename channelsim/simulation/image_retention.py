@@ -45,7 +45,7 @@ class _Arm:
         return {self.newest[1], *(key for _, key in self.worst)} - {-1}
 
 
-class Keepsakes:
+class ImageRetention:
     """Chooses block by block.
 
     ``first``: of how many messages per arm every attempt is kept; 0: nothing at all is. ``last``:

@@ -175,7 +175,7 @@ class _Printer:
         # CPU: what a device rounds is no change of the part.
         with torch.no_grad(), arithmetic.threads(1), on_the_cpu(codec):
             asking = self._questions(part, codec)
-            found["answers"] = {verb: _told(ask) for verb, ask in asking.items()}
+            found["answers"] = {verb: _figures(ask) for verb, ask in asking.items()}
         if id(part) in self._scenario.origins:
             folder = self._scenario.origins[id(part)].parent
             files = self._scenario.files[id(part)]
@@ -264,7 +264,7 @@ def _cross(stage: Stage, signal: Tensor, rows: Rows) -> Tensor:
     return found
 
 
-def _told(ask: Callable[[], Tensor]) -> list[list[float]]:
+def _figures(ask: Callable[[], Tensor]) -> list[list[float]]:
     """An answer [N, …] as a few figures per row; of one that fails, nothing.
 
     Whether a part may fail is not asked here: admission and the run say so.

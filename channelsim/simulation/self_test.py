@@ -128,7 +128,7 @@ def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> tuple[Compar
 
 def _computed(path: SignalPath, rows: Batch) -> Columns:
     """All that a block's rows come out as, the pictures and latents included."""
-    outcome, images, latents = path.look(rows)
+    outcome, images, latents = path.transmit(rows)
     return {
         **outcome.columns,
         **{f"image {role}": image.cpu().numpy() for role, image in images.items()},

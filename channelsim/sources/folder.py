@@ -75,11 +75,11 @@ def image_folder(
         disjoint=True,
         whole=chosen(np.arange(len(files))),
         test_share=test_share,
-        notices=_told(several),
+        notices=_notices(several),
     )
 
 
-def _told(several: list[Path]) -> tuple[str, ...]:
+def _notices(several: list[Path]) -> tuple[str, ...]:
     if not several:
         return ()
     first = f"{several[0]} holds {frames(several[0])} frames"

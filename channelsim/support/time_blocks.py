@@ -1,7 +1,7 @@
 """How much of a run must be resampled together where the channel remembers: the arithmetic of it.
 
 Messages in a row that meet the same fade, or the same burst, are no independent observations. What
-is (almost) independent are stretches of simulated time, counted from time 0, as long as the channel
+is (almost) independent are blocks of simulated time, counted from time 0, as long as the channel
 remembers (`Stage.memory_s`). Everywhere the same error is let pass, our choice: a tenth of the
 variance of a mean, which makes its interval 5 % too narrow.
 """
@@ -21,9 +21,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FEW = 30  # ours: fewer units than this are little to rest an interval on
-MOST_MEMORIES = 5  # with arrivals shifted by any constant, a stretch of so many misses no more
+MOST_MEMORIES = 5  # with arrivals shifted by any constant, a time block of so many misses no more
 LEAST_RUNS = 10  # ours: with fewer runs of images, these images are taken as given instead
-_ROUNDING = 1e-6  # of a stretch: who comes so little too early comes on time, as in `fading`
+_ROUNDING = 1e-6  # of a time block: who comes so little too early comes on time, as in `fading`
 
 
 def shared(memory_s: float, gap_s: float) -> bool:
@@ -36,14 +36,14 @@ def shared(memory_s: float, gap_s: float) -> bool:
 
 
 def memories(memory_s: Sequence[float], wait_s: float = 0.0) -> int | None:
-    """How many times the longest of some memories [s] make a stretch for all of them.
+    """How many times the longest of some memories [s] make a time block for all of them.
 
     ``wait_s``: how long messages wait before they cross the channel, on average [s]. Without
-    waiting it is one: no fade reaches from one stretch into the next. Who waits beyond the end of
-    his stretch meets the fade of the next, and of the variance between stretches of length L that
-    hides up to 2·wait/L; shorter fades that do not fill the longest evenly hide a third of their
-    length over L. None where more than `MOST_MEMORIES` would be needed: then the time of arrival
-    hardly tells which fade a message met.
+    waiting it is one: no fade reaches from one time block into the next. A message that waits
+    beyond the end of its time block meets the fade of the next; of the variance between time blocks
+    of length L that hides up to 2·wait/L; shorter fades that do not fill the longest evenly hide a
+    third of their length over L. None where more than `MOST_MEMORIES` would be needed: then the
+    time of arrival hardly tells which fade a message met.
     """
     longest = max(memory_s)
     straddling = [short for short in memory_s if abs(math.remainder(longest, short)) > 1e-6 * short]
@@ -66,11 +66,11 @@ def run_length(memory_s: float, reach_s: float, gap_s: float) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is resampled together: stretches of ``many`` times the longest memory, or runs of so
+    """What is resampled together: time blocks of ``many`` times the longest memory, or runs of so
     many consecutive messages, or images.
     """
 
-    kind: Literal["stretch", "messages", "images"]
+    kind: Literal["time block", "messages", "images"]
     many: int
 
 
@@ -107,13 +107,13 @@ def plan(
         return Plan("images", run) if run > 1 else None
     many = memories(memory_s, wait_s)
     if many is not None:
-        return Plan("stretch", many)
+        return Plan("time block", many)
     run = count if run is None else min(run, count)
     return Plan("messages", run) if run > 1 else None
 
 
 def numbered(times_s: Floats, memory_s: float) -> Ints:
-    """In which stretch of ``memory_s`` [s] each time [s] lies, counted from time 0."""
+    """In which time block of ``memory_s`` [s] each time [s] lies, counted from time 0."""
     return np.floor(np.asarray(times_s) / memory_s + _ROUNDING).astype(np.int64)
 
 

@@ -90,9 +90,9 @@ def add_remarks(path: Path, remarks: Mapping[str, Any]) -> None:
     _write_card(path, {**_card(path, read(path).sha256), **remarks})
 
 
-def _write_card(path: Path, told: Mapping[str, Any]) -> None:
+def _write_card(path: Path, facts: Mapping[str, Any]) -> None:
     text = yaml.safe_dump(
-        dict(told), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+        dict(facts), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
     )
     _replace(card_path(path), text.encode())
 
@@ -126,10 +126,10 @@ def read(path: Path, wanted_format: str | None = None) -> WeightFile:
             f" {wanted_format!r}; this file holds something else, so check its name"
         )
     sha256 = hashlib.sha256(data).hexdigest()
-    told = facts.pop("card", {})
-    if not isinstance(told, dict):
+    own = facts.pop("card", {})
+    if not isinstance(own, dict):
         raise InputError(f"weights {path}: damaged header (card is no mapping); train it again")
-    card = {**_card(path, sha256), **told, "sha256": sha256}
+    card = {**_card(path, sha256), **own, "sha256": sha256}
     return WeightFile(path, facts, tensors, card, sha256)
 
 

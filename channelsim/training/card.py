@@ -95,14 +95,14 @@ def write_codec(
         "recipe_hash": reading.hash,
     }
     card = _rounded(card)
-    told = {
+    facts = {
         "versions": measure.versions(),
         "arithmetic": measure.arithmetic_here(),
         "command": command(reading),
         **remarks,
     }
     return save_weights(
-        weights, stored, blueprint, card, told, half=dtype == "float16", exact=exact
+        weights, stored, blueprint, card, facts, half=dtype == "float16", exact=exact
     )
 
 

@@ -23,16 +23,16 @@ def spread_of(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ``within``: the prediction interval of one more seed's figure at `SHARE`, Student's t on
     logarithms: mean ± t·s·√(1 + 1/n).
     """
-    told: dict[str, Any] = {"seeds": [int(card["seed"]) for card in cards], "share": SHARE}
+    spread: dict[str, Any] = {"seeds": [int(card["seed"]) for card in cards], "share": SHARE}
     for name in FIGURES:
         values = [float(card[name]) for card in cards if card.get(name, 0.0) > 0.0]
         if len(values) == len(cards):
-            told[name] = {
+            spread[name] = {
                 "mean": _digits(statistics.fmean(values)),
                 "sd": _digits(statistics.stdev(values)),
                 "within": [_digits(limit) for limit in _limits(values)],
             }
-    return told
+    return spread
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:

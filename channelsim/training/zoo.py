@@ -229,6 +229,6 @@ def _train(file: Path, out: Path, data_root: Path | None, stop: threading.Event)
         ).returncode
     if code == 0:
         return weights
-    told = Path(log.name).read_text(encoding="utf-8").strip().splitlines()
+    lines = Path(log.name).read_text(encoding="utf-8").strip().splitlines()
     sort: Callable[[str], Exception] = InputError if code == 2 else MachineError
-    raise sort(f"zoo: training {file.stem} ended with code {code}: {told[-1] if told else ''}")
+    raise sort(f"zoo: training {file.stem} ended with code {code}: {lines[-1] if lines else ''}")

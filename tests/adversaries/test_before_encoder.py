@@ -59,7 +59,7 @@ def grey(tmp_path: Path) -> dict[str, Any]:
 
 def path_of(**changes: Any) -> SignalPath:
     path = calibrate(scenario(**({"receivers": PLAIN, "block_rows": 8} | changes))).paths[0]
-    Given.told.clear()  # by its trial, as of any part that is not the package's
+    Given.knew.clear()  # by its trial, as of any part that is not the package's
     return path
 
 
@@ -91,7 +91,7 @@ class Given(Adversary):
 
     kind: ClassVar[str] = "given"
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
-    told: ClassVar[list[Knowledge]] = []
+    knew: ClassVar[list[Knowledge]] = []
 
     name: str = "given"
     budget: Budget = Budget(norm="l2", epsilon=1e6)
@@ -102,16 +102,16 @@ class Given(Adversary):
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, np.ndarray]:
-        self.told.append(knowledge)
+        self.knew.append(knowledge)
         delta = torch.as_tensor(self.delta)
         return delta.expand_as(signal), np.full(len(signal), records.OK, dtype=object)
 
 
 @pytest.fixture(autouse=True)
 def _nobody_told_anything() -> Iterator[None]:
-    Given.told.clear()
+    Given.knew.clear()
     yield
-    Given.told.clear()
+    Given.knew.clear()
 
 
 def pixels(seed: int = 0, size: float = 0.05) -> Tensor:
@@ -126,16 +126,16 @@ def test_a_change_of_the_image_is_its_codeword_added_on_the_wire(grey):
     encode = path.transmitter.codec.encode
     delta = pixels()
     here = encode(delta.view(1, 1, 32, 32))[0]
-    before, seen, latent = path_of(source=grey, path=[Given(delta=delta), NOISE]).look(batch())
+    before, seen, latent = path_of(source=grey, path=[Given(delta=delta), NOISE]).transmit(batch())
     wire = Given(delta=here, access=Access())
-    after, shown, received = path_of(source=grey, path=[wire, NOISE]).look(batch())
+    after, shown, received = path_of(source=grey, path=[wire, NOISE]).transmit(batch())
     assert torch.allclose(latent["received"], received["received"], atol=2e-5)
     assert torch.allclose(seen["received"], shown["received"], atol=2e-5)
     one, other = before.columns, after.columns
     for name in ("mse_passive", "mse_source", "psr_received_db"):
         assert one[name] == pytest.approx(other[name], rel=1e-3)
     # ‖W·diag(g)·E·δ‖² = ‖Wᵀδ‖²: the gains cancel, and what no codeword can say does nothing.
-    lossless, _, _ = path_of(source=grey, path=[Given(delta=delta)]).look(batch())
+    lossless, _, _ = path_of(source=grey, path=[Given(delta=delta)]).transmit(batch())
     gains = torch.tensor(GAINS)
     closed = float((here * gains).double().square().sum()) / PIXELS
     assert lossless.columns["mse_passive"] == pytest.approx(closed, rel=1e-3)
@@ -153,8 +153,8 @@ def test_a_change_of_the_image_is_its_codeword_added_on_the_wire(grey):
 @pytest.mark.parametrize("transmit", ["mean", "sample"])
 def test_the_adversary_foresees_exactly_what_the_receiver_will_show(power, transmit):
     changes = {"receivers": TRAINED, "power": {"mode": power}, "transmit": transmit}
-    _, images, latent = path_of(path=[Given(delta=pixels())], **changes).look(batch(8))
-    (known,) = Given.told
+    _, images, latent = path_of(path=[Given(delta=pixels())], **changes).transmit(batch(8))
+    (known,) = Given.knew
     flat = images["source"].flatten(1)
     assert torch.equal(known.decode(flat), images["passive"])
     changed = (flat + known.inside(pixels().expand_as(flat))).clamp(0, 1)
@@ -181,8 +181,8 @@ def test_the_adversary_foresees_exactly_what_the_receiver_will_show(power, trans
     ids=["average", "sample, side information", "lost amplitude"],
 )
 def test_the_gradient_of_the_whole_chain_is_its_finite_difference(grey, changes):
-    path_of(path=[Given(delta=0.0)], source=grey, receivers=TRAINED, **changes).look(batch(8))
-    (known,) = Given.told
+    path_of(path=[Given(delta=0.0)], source=grey, receivers=TRAINED, **changes).transmit(batch(8))
+    (known,) = Given.knew
     x = known.source.flatten(1).clone()
     goal = known.source_of(np.arange(8) + 1)
 
@@ -260,7 +260,7 @@ def test_an_ascent_that_stays_in_the_box_beats_one_that_is_cut_to_it(norm, epsil
 )  # fmt: skip
 def test_nothing_outside_the_box_is_ever_encoded(sent, adversary):
     path = path_of(path=[adversary, NOISE], receivers=TRAINED, control=True)
-    outcome, _, _ = path.look(batch(8))
+    outcome, _, _ = path.transmit(batch(8))
     assert len(sent) >= 3
     for images in sent:
         assert float(images.min()) >= 0
@@ -280,7 +280,7 @@ def test_nothing_outside_the_box_is_ever_encoded(sent, adversary):
 @pytest.mark.parametrize("norm", ["linf", "l2", "psr_db"])
 def test_the_control_is_as_long_as_the_attack_although_the_box_cuts_it(sent, norm):
     epsilon = {"linf": 0.1, "l2": 3.0, "psr_db": -10.0}[norm]
-    path_of(path=[attack(epsilon, norm)], receivers=TRAINED, control=True).look(batch(8))
+    path_of(path=[attack(epsilon, norm)], receivers=TRAINED, control=True).transmit(batch(8))
     source, attacked, control = sent[0], sent[-2], sent[-1]
     long, matched = ((one - source).flatten(1).norm(dim=1) for one in (attacked, control))
     assert matched.numpy() == pytest.approx(long.numpy(), rel=1e-3)
@@ -288,10 +288,10 @@ def test_the_control_is_as_long_as_the_attack_although_the_box_cuts_it(sent, nor
 
 
 def test_the_passive_signal_does_not_know_that_anybody_is_there():
-    clean, images, latent = path_of(path=[NOISE], receivers=TRAINED).look(batch())
+    clean, images, latent = path_of(path=[NOISE], receivers=TRAINED).transmit(batch())
     for adversary in (attack(0.3), jam(0.3), attack(0.0), jam(-np.inf, "psr_db")):
         changes = {"receivers": TRAINED, "transmit": "mean", "control": True}
-        found, seen, received = path_of(path=[adversary, NOISE], **changes).look(batch())
+        found, seen, received = path_of(path=[adversary, NOISE], **changes).transmit(batch())
         assert torch.equal(seen["passive"], images["passive"])
         assert torch.equal(seen["clean"], images["clean"])
         assert torch.equal(received["passive"], latent["passive"])
@@ -338,7 +338,7 @@ def test_the_ledger_holds_every_budget_to_its_last_digit(norm, epsilon, tmp_path
 
 def test_of_two_on_the_image_both_are_felt_and_both_stay_inside(sent):
     path = [attack(0.2, name="one"), jam(0.1, name="two")]
-    outcome, _, _ = path_of(path=path, receivers=TRAINED, control=True).look(batch(8))
+    outcome, _, _ = path_of(path=path, receivers=TRAINED, control=True).transmit(batch(8))
     delta = (sent[-2] - sent[0])[:8].flatten(1)
     assert float(delta.abs().max()) <= 0.3 + 1e-6
     assert float(delta.abs().max()) > 0.2 + 1e-6
@@ -352,7 +352,7 @@ def test_of_two_on_the_image_both_are_felt_and_both_stay_inside(sent):
 def test_who_is_let_pass_is_untouched_to_the_bit(grey):
     chosen = {"every": 3, "first": 1}
     path = path_of(source=grey, path=[attack(0.1, activity=chosen), NOISE], control=True)
-    outcome, images, _ = path.look(batch())
+    outcome, images, _ = path.transmit(batch())
     passed = [0, 2, 3, 5]
     assert torch.equal(images["received"][passed], images["passive"][passed])
     assert outcome.columns["verdict"].tolist() == ["idle", "ok", "idle", "idle", "ok", "idle"]
@@ -389,8 +389,8 @@ def test_an_account_is_kept_in_units_of_a_mean_image(grey):
 def test_who_imagines_noise_never_imagines_the_real_one():
     access = Access(place="before_encoder", expectation=3)
     adversary = Given(delta=0.0, access=access)
-    _, images, _ = path_of(path=[adversary, NOISE], receivers=TRAINED).look(batch(8))
-    (known,) = Given.told
+    _, images, _ = path_of(path=[adversary, NOISE], receivers=TRAINED).transmit(batch(8))
+    (known,) = Given.knew
     views = known.views()
     assert len(views) == 3
     flat = images["source"].flatten(1)

@@ -508,7 +508,9 @@ def test_the_summary_speaks_of_flips_and_not_of_noise_of_equal_power(tmp_path: P
     assert "matched noise" not in said
 
 
-def test_rows_of_all_budgets_codes_and_widths_give_the_same_bits_in_any_company(tmp_path: Path):
+def test_rows_of_all_budgets_codes_and_widths_give_the_same_bits_beside_any_neighbours(
+    tmp_path: Path,
+):
     study = {
         "seed": 5,
         "source": {"kind": "dataset", "count": 8},

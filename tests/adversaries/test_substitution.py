@@ -34,7 +34,9 @@ OWN = {"kind": "substitute", "name": "mallory", "goal": BLACK, "budget": AMPLE}
 NOISE = {"kind": "awgn", "snr_db": 10.0}
 
 
-def look(messages: list[int], replayed: list[int], **changes: Any) -> tuple[dict, dict, dict]:
+def transmitted(
+    messages: list[int], replayed: list[int], **changes: Any
+) -> tuple[dict, dict, dict]:
     """Columns, images and latents of some messages, with these recordings at hand."""
     paths = calibrate(scenario(**changes))
     count = len(messages)
@@ -47,7 +49,7 @@ def look(messages: list[int], replayed: list[int], **changes: Any) -> tuple[dict
         np.full(count, np.nan),
         np.array(replayed),
     )
-    outcome, images, seen = paths.paths[0].look(batch)
+    outcome, images, seen = paths.paths[0].transmit(batch)
     return outcome.columns, images, seen
 
 
@@ -58,10 +60,12 @@ def look(messages: list[int], replayed: list[int], **changes: Any) -> tuple[dict
 @pytest.mark.parametrize("transmit", ["mean", "sample"])
 def test_the_receiver_shows_to_the_bit_what_the_old_message_would_have_shown(codec, transmit):
     receivers = {"plain": {"codec": codec}}
-    columns, images, _ = look(
+    columns, images, _ = transmitted(
         [5, 6, 7, 8], [2, 0, 1, 5], path=[OLD], receivers=receivers, transmit=transmit
     )
-    _, honest, _ = look([2, 0, 1, 5], [-1] * 4, path=[], receivers=receivers, transmit=transmit)
+    _, honest, _ = transmitted(
+        [2, 0, 1, 5], [-1] * 4, path=[], receivers=receivers, transmit=transmit
+    )
     assert torch.equal(images["received"], honest["clean"])
     assert not torch.equal(images["passive"], honest["clean"])
     assert (columns["mse_target"] == 0).all()
@@ -69,8 +73,8 @@ def test_the_receiver_shows_to_the_bit_what_the_old_message_would_have_shown(cod
 
 
 def test_behind_noise_the_receiver_shows_the_old_message_in_the_noise_of_now():
-    _, _, latent = look([5, 6], [1, 2], path=[OLD, NOISE])
-    _, _, honest = look([1, 2], [-1, -1], path=[])
+    _, _, latent = transmitted([5, 6], [1, 2], path=[OLD, NOISE])
+    _, _, honest = transmitted([1, 2], [-1, -1], path=[])
     shift = (latent["received"] - honest["sent"]).double()
     own = (latent["passive"] - latent["sent"]).double()
     assert shift.numpy() == pytest.approx(own.numpy(), abs=1e-5)
@@ -78,8 +82,8 @@ def test_behind_noise_the_receiver_shows_the_old_message_in_the_noise_of_now():
 
 
 def test_noise_in_front_of_the_recorder_is_not_recorded():
-    columns, images, _ = look([5, 6], [1, 2], path=[NOISE, OLD])
-    _, honest, _ = look([1, 2], [-1, -1], path=[])
+    columns, images, _ = transmitted([5, 6], [1, 2], path=[NOISE, OLD])
+    _, honest, _ = transmitted([1, 2], [-1, -1], path=[])
     assert torch.equal(images["received"], honest["clean"])
     assert set(columns["verdict"]) == {"ok"}
 
@@ -103,8 +107,8 @@ class Turned(Stage):
 def test_an_old_codeword_crosses_the_fading_of_today():
     fade, equaliser = Turned(name="fade", by=-0.25), Turned(name="equaliser", by=-4.0)
     for adversary in (OLD, OWN):
-        columns, _, _ = look([5, 6], [1, 2], path=[fade, adversary, equaliser])
-        other, _, _ = look([5, 6], [1, 2], path=[adversary])
+        columns, _, _ = transmitted([5, 6], [1, 2], path=[fade, adversary, equaliser])
+        other, _, _ = transmitted([5, 6], [1, 2], path=[adversary])
         assert set(columns["verdict"]) == {"ok"}
         for name in ("mse_source", "mse_target"):
             assert (columns[name] == other[name]).all()
@@ -120,8 +124,8 @@ def test_an_old_codeword_crosses_the_fading_of_today():
     ],
 )
 def test_side_information_stays_that_of_the_message_it_was_meant_for(power, exact):
-    _, images, latent = look([5, 6, 7], [0, 1, 2], path=[OLD], power=power)
-    _, honest, others = look([0, 1, 2], [-1] * 3, path=[], power=power)
+    _, images, latent = transmitted([5, 6, 7], [0, 1, 2], path=[OLD], power=power)
+    _, honest, others = transmitted([0, 1, 2], [-1] * 3, path=[], power=power)
     assert torch.equal(images["received"], honest["passive"]) == exact
     if not exact:  # the old shape at the amplitude of the message that was held
         own, old = latent["received"].double(), others["sent"].double()
@@ -151,8 +155,8 @@ def test_six_decibels_are_enough_where_every_codeword_has_the_same_power(epsilon
 def test_too_small_a_budget_cuts_the_length_and_leaves_the_direction(norm):
     epsilon = -20.0 if norm == "psr_db" else 0.1
     budget = {"norm": norm, "epsilon": epsilon}
-    _, _, seen = look([5, 6, 7], [0, 1, 2], path=[OLD | {"budget": budget}])
-    _, _, old = look([0, 1, 2], [-1] * 3, path=[])
+    _, _, seen = transmitted([5, 6, 7], [0, 1, 2], path=[OLD | {"budget": budget}])
+    _, _, old = transmitted([0, 1, 2], [-1] * 3, path=[])
     delta = (seen["received"] - seen["sent"]).double()
     wanted = (old["sent"] - seen["sent"]).double()
     if norm == "linf":
@@ -293,7 +297,7 @@ def test_arms_that_go_back_differently_share_a_batch_and_not_a_recording():
 def test_the_receiver_shows_what_the_codec_makes_of_the_chosen_image():
     for target in ("black", "white", "random", "inverse", "message"):
         goal = {"kind": "image", "target": target}
-        columns, images, _ = look([3, 4], [-1, -1], path=[OWN | {"goal": goal}])
+        columns, images, _ = transmitted([3, 4], [-1, -1], path=[OWN | {"goal": goal}])
         path = calibrate(scenario(path=[])).paths[0]
         codec = path.transmitter.codec
         # What was wanted lies in the image space; what is shown is its projection onto the codec's.
@@ -307,7 +311,7 @@ def test_the_receiver_shows_what_the_codec_makes_of_the_chosen_image():
         if target == "inverse":
             shown = codec.decode(codec.encode((1 - images["clean"]).clamp(0, 1)))
             assert torch.allclose(images["received"], shown, atol=1e-5)
-        off, _, _ = look(
+        off, _, _ = transmitted(
             [3, 4], [-1, -1], path=[OWN | {"goal": goal, "budget": {"norm": "l2", "epsilon": 0.0}}]
         )
         assert (columns["mse_target"] < off["mse_target"]).all()
@@ -319,7 +323,7 @@ def test_a_codeword_of_a_picture_from_a_file(tmp_path: Path):
     pixels[8:24, 8:24] = 0.75
     np.save(tmp_path / "square.npy", pixels)
     goal = {"kind": "image", "target": "file", "file": str(tmp_path / "square.npy")}
-    columns, images, _ = look([3], [-1], path=[OWN | {"goal": goal}])
+    columns, images, _ = transmitted([3], [-1], path=[OWN | {"goal": goal}])
     codec = calibrate(scenario(path=[])).paths[0].transmitter.codec
     honest = codec.decode(codec.encode(torch.from_numpy(pixels)[None, None]))
     assert torch.allclose(images["received"], honest, atol=1e-5)

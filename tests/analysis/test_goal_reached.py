@@ -64,8 +64,8 @@ def live(folder: Path) -> Figures:
     """What a view has summed up of a run."""
     reader = Reader(folder / "ledger.sqlite")
     figures = Figures(reader.info)
-    with reader.look() as look:
-        figures.fold(look.after(-1))
+    with reader.snapshot() as snapshot:
+        figures.fold(snapshot.after(-1))
     return figures
 
 

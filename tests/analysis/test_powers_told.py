@@ -144,15 +144,15 @@ def test_of_one_alone_nothing_of_the_kind_is_said(
     assert not any("act on one path" in notice for notice in Scenario.load(told(path)).notices)
 
 
-def test_companies_are_those_of_any_arm_of_a_sweep_each_once() -> None:
-    """An arm in which one of them is off has no company; a stage that is swept makes others."""
+def test_groups_are_those_of_any_arm_of_a_sweep_each_once() -> None:
+    """An arm in which one of them is off acts alone; a stage that is swept makes others."""
     sweep = {
         "path.0": [JAMMER, JAMMER | {"name": "other"}],
         "second.budget.epsilon": [float("-inf"), -10.0],
     }
     swept = Scenario.load(told([JAMMER, SECOND, NOISE], sweep=sweep))
-    companies = fingerprint.header(swept, {}).values["shared_paths"]
-    assert companies == [["jammer", "second"], ["other", "second"]]
+    shared = fingerprint.header(swept, {}).values["shared_paths"]
+    assert shared == [["jammer", "second"], ["other", "second"]]
     (notice,) = (text for text in swept.notices if "act on one path" in text)
     assert notice.startswith("jammer and second (others in other arms) act on one path")
 
@@ -170,7 +170,7 @@ def test_check_says_it_before_it_lists_the_threats(
     assert any(RECORDED in line for line in lines)
 
 
-def test_a_ledger_from_before_companies_were_recorded_is_summarised(tmp_path: Path) -> None:
+def test_a_ledger_from_before_shared_paths_were_recorded_is_summarised(tmp_path: Path) -> None:
     made = campaign.run(told([JAMMER, SECOND, NOISE]), out=tmp_path / "run")
     with sqlite3.connect(made.folder / "ledger.sqlite") as connection:
         connection.execute("DELETE FROM header WHERE key = 'shared_paths'")

@@ -365,7 +365,7 @@ def test_the_unit_is_the_image_where_images_are_sent_repeatedly(tmp_path: Path):
     assert family_of(summary).units == 40
 
 
-def test_the_unit_is_the_stretch_where_the_channel_remembers(tmp_path: Path):
+def test_the_unit_is_the_time_block_where_the_channel_remembers(tmp_path: Path):
     # Errors that last as long as the channel's memory: a hundred messages are few observations.
     fades = np.random.default_rng(1).normal(0.0, 0.01, 20)
 

@@ -361,7 +361,7 @@ def test_messages_that_share_a_fade_are_no_independent_observations() -> None:
         (
             {"kind": "periodic", "rate_hz": 2.0},
             "fading: about 6 messages in a row meet the same 3 s of it, so intervals resample about"
-            " 4 stretches of 3 s; that is few",
+            " 4 time blocks of 3 s; that is few",
         ),
         ({"kind": "once"}, "fading: all messages meet the same 3 s of it, which is a single"),
         ({"kind": "periodic", "rate_hz": 0.5}, None),

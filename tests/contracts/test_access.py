@@ -211,7 +211,7 @@ def test_over_the_air_nobody_is_told_the_amplitude_that_the_receiver_is_told():
         loaded = scenario(path=[attack], receivers=receivers, power={"mode": "codeword"})
         (path,) = calibrate(loaded).paths
         changed = dataclasses.replace(path, images=brightness * as_float(path.images))
-        _, _, latent = changed.look(batch(4))
+        _, _, latent = changed.transmit(batch(4))
         gain = latent["sent"].norm(dim=1)  # of equal power on the wire
         delta = (latent["received"] - latent["passive"]) / gain[:, None]
         return float(delta[0, 4]), float(delta[0, 5])

@@ -64,7 +64,7 @@ from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.reader import WORDS, Reader
 from channelsim.display.live.remembered import Details, Recomputed
 from channelsim.display.live.story import latent_lines
-from channelsim.display.live.style import Look, columns, fit
+from channelsim.display.live.style import Theme, columns, fit
 from channelsim.display.live.timeline import BINS, Timeline
 from channelsim.display.live.top import Top
 from channelsim.ledger import Ledger, differences
@@ -255,8 +255,11 @@ def test_what_is_no_run_any_more_is_said_in_one_sentence(tmp_path: Path) -> None
     with Ledger.open(other, write=True) as ledger:
         ledger.set_header({"created_at": "2001-01-01T00:00:00+00:00"})
     shutil.copy(other, path)
-    with pytest.raises(InputError, match="another run has taken the place"), reader.look() as look:
-        look.finished()
+    with (
+        pytest.raises(InputError, match="another run has taken the place"),
+        reader.snapshot() as snapshot,
+    ):
+        snapshot.finished()
     path.unlink()
     with pytest.raises(InputError, match=r"the ledger is gone; was the run's folder deleted"):
         Model(reader)
@@ -521,7 +524,7 @@ def test_a_receiver_worse_than_the_mean_image_is_warned_of_as_in_the_summary(
     lines = io.StringIO()
     watch_plainly(Model(Reader(tmp_path / "ledger.sqlite")), Console(file=lines, width=200))
     assert f"warning: {found[0]}" in lines.getvalue()
-    frames = Frames(Look())
+    frames = Frames(Theme())
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     model.tick(1.0)
     frames.show(model)
@@ -566,14 +569,14 @@ def plain(lines: list[Text]) -> str:
 
 def test_the_frame_of_a_known_run(tmp_path: Path) -> None:
     model = known(tmp_path)
-    assert plain(overview.path_lines(model, 110, 5, Look())) == (
+    assert plain(overview.path_lines(model, 110, 5, Theme())) == (
         "○ source ─▶ ○ encoder ─▶ ○ link        ─▶ ○ ⚔ mallory       ─▶ ○ awgn    ┬▶ ○ plain"
         "     150\n"
         "digits      K = 10       20 ms, 20 kHz    pgd linf ε 0 to 1    snr_db 20 └▶ ○ hardened"
         "  150\n"
         "50 of 50    300 sent     0 lost           200 hit              SNR 20 dB"
     )
-    assert plain(overview.path_lines(model, 60, 9, Look())) == (
+    assert plain(overview.path_lines(model, 60, 9, Theme())) == (
         "  ○ source     50 of 50   digits\n"
         "↓ ○ encoder    300 sent   K = 10\n"
         "↓ ○ link       0 lost     20 ms, 20 kHz\n"
@@ -582,7 +585,7 @@ def test_the_frame_of_a_known_run(tmp_path: Path) -> None:
         "├▶○ plain      150\n"
         "└▶○ hardened   150"
     )
-    table = tables.arms_table(model, 78, Look())
+    table = tables.arms_table(model, 78, Theme())
     assert plain([table.head, *table.rows]) == (
         " receiver    ε   n             mse             ssim   psr [dB]  verdict\n"
         " plain       0  50  0.0100 ±0.0002   0.9000 ±0.0002          –  off\n"
@@ -592,7 +595,7 @@ def test_the_frame_of_a_known_run(tmp_path: Path) -> None:
         " hardened  0.5  50  0.0150 ±0.0002   0.8500 ±0.0002       -6.0  ok\n"
         " hardened    1  50  0.0300 ±0.0002   0.7000 ±0.0002       -6.0  ok"
     )
-    worst = tables.transmissions_table(model, 48, Look())
+    worst = tables.transmissions_table(model, 48, Theme())
     assert plain([worst.head, *worst.rows[:2]]) == (
         "number  receiver    ε    mse   ssim  verdict\n"
         "   149  plain       1  0.051  0.601  ok\n"
@@ -604,7 +607,7 @@ def test_why_it_was_the_worst_can_be_read_at_a_glance(tmp_path: Path) -> None:
     model = known(tmp_path)
     model.select_first()
     assert model.selected == 149
-    text = plain(detail_lines(model, Details(model), 76, 30, Look()))
+    text = plain(detail_lines(model, Details(model), 76, 30, Theme()))
     assert text.startswith(
         "ok · delivered after 1 try · sent 0.490 s, took 50 ms\n"
         "mse 0.051, 1.0× the mean here (0.05)\n"
@@ -633,7 +636,7 @@ def test_nobody_is_blamed_for_what_an_adversary_did_not_do(tmp_path: Path) -> No
         pass
     told = []
     for model.selected in range(3):
-        told.append(plain(detail_lines(model, Details(model), 76, 30, Look())))
+        told.append(plain(detail_lines(model, Details(model), 76, 30, Theme())))
         assert "adversary" not in told[-1]
         assert "attack " not in told[-1].replace("no attack", "")
     assert re.search(r"codec alone +0\.020 .*\n +channel alone +0\.250", told[0])
@@ -644,7 +647,7 @@ def test_nobody_is_blamed_for_what_an_adversary_did_not_do(tmp_path: Path) -> No
     details = Details(model)
     details.remember(0, Recomputed({}, latents, "equals the ledger"))
     model.selected = 0
-    text = plain(detail_lines(model, details, 76, 30, Look()))
+    text = plain(detail_lines(model, details, 76, 30, Theme()))
     assert "change in the latent by the channel, K = 2: |δ| 2.00 beside |z| 1.41" in text
 
 
@@ -662,10 +665,10 @@ def test_stages_that_take_turns_are_called_by_their_names(tmp_path: Path) -> Non
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    table = tables.arms_table(model, 78, Look())
+    table = tables.arms_table(model, 78, Theme())
     assert "path.0" in table.head.plain
     assert [row.plain.split()[1] for row in table.rows] == ["relay", "late", "blind"]
-    text = plain(overview.path_lines(model, 110, 5, Look()))
+    text = plain(overview.path_lines(model, 110, 5, Theme()))
     assert "⚔ path.0" in text
     assert "relay or late or 1 more" in text
     assert model.info.place(1) == "path.0 late"
@@ -679,7 +682,7 @@ def test_what_is_too_wide_is_cut_and_says_so(tmp_path: Path) -> None:
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    rows = tables.transmissions_table(model, tables.list_width(model), Look())
+    rows = tables.transmissions_table(model, tables.list_width(model), Theme())
     assert rows.head.plain.endswith("verdict     ")
     assert rows.rows[0].plain.endswith("  rejected, z…")
 
@@ -698,12 +701,12 @@ def test_images_come_from_the_ledger_or_from_a_replay_and_from_nowhere_else(
     latents = {"sent": np.ones(3), "passive": np.ones(3), "received": np.array([1.0, 3.0, 0.5])}
     details.remember(58, Recomputed({"received": replayed}, latents, "equals the ledger"))
     assert details.images(58)["received"] is replayed
-    text = plain(detail_lines(model, details, 76, 40, Look(colour=False)))
+    text = plain(detail_lines(model, details, 76, 40, Theme(colour=False)))
     assert "change in the latent, K = 3: |δ| 2.06 beside |z| 1.73" in text
     assert "z1 +2.00, z2 -0.50, z0 +0.00" in text
     details.remember(58, Recomputed(error="weights are gone"))
     assert "cannot be recomputed: weights are gone" in plain(
-        detail_lines(model, details, 76, 40, Look())
+        detail_lines(model, details, 76, 40, Theme())
     )
 
 
@@ -745,7 +748,7 @@ def test_the_fallback_of_another_receiver_is_not_taken_for_its_decoding(tmp_path
                 ledger.write(ImageSaved(transmission, 0, role, png_of(np.full((16, 16), 9))))
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     model.selected = 0
-    text = plain(detail_lines(model, Details(model), 76, 60, Look()))
+    text = plain(detail_lines(model, Details(model), 76, 60, Theme()))
     assert re.search(r"\bb \(fallback\)", text)
     assert not re.search(r"\ba \(fallback\)", text)
 
@@ -759,7 +762,7 @@ def test_what_was_not_delivered_has_its_column_and_an_estimate_its_place(tmp_pat
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    wide, narrow = (tables.arms_table(model, width, Look()) for width in (90, 32))
+    wide, narrow = (tables.arms_table(model, width, Theme()) for width in (90, 32))
     assert wide.head.plain.split()[:5] == ["receiver", "ε", "n", "mse", "delivered"]
     assert re.search(r"◀ +75\.0 %", wide.rows[1].plain)
     assert re.search(r" 100\.0 %", wide.rows[0].plain)
@@ -773,7 +776,7 @@ def test_where_nobody_attacks_there_is_no_verdict(tmp_path: Path) -> None:
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    heads = [tables.arms_table(model, width, Look()).head.plain.split() for width in (60, 12)]
+    heads = [tables.arms_table(model, width, Theme()).head.plain.split() for width in (60, 12)]
     assert heads == [["receiver", "ε", "n", "mse"], ["receiver", "ε"]]
 
 
@@ -782,7 +785,7 @@ def test_where_nobody_attacks_there_is_no_verdict(tmp_path: Path) -> None:
 def test_nothing_is_wider_than_its_panel(
     tmp_path: Path, width: int, height: int, colour: bool
 ) -> None:
-    frames = Frames(Look(colour))
+    frames = Frames(Theme(colour))
     frames.show(known(tmp_path))
     assert frames.model is not None
     for selected in (7, 149):
@@ -797,7 +800,7 @@ def test_nothing_is_wider_than_its_panel(
 
 def test_without_colours_nothing_is_said_by_colour_alone(tmp_path: Path) -> None:
     """Shades stand for pixels, letters for curves, marks for attacks; text has no colours."""
-    frames = Frames(Look(colour=False))
+    frames = Frames(Theme(colour=False))
     frames.show(known(tmp_path))
     assert frames.model is not None
     frames.model.selected = 7
@@ -815,7 +818,7 @@ def test_without_colours_there_is_room_for_every_receiver(tmp_path: Path) -> Non
     with created(tmp_path, sweep(names, [1.0]), 20, ["mse"]) as ledger:
         for arm in range(5):
             add_arm(ledger, arm)
-    frames = Frames(Look(colour=False))
+    frames = Frames(Theme(colour=False))
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass

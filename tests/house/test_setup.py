@@ -151,7 +151,7 @@ def test_the_development_tools_come_with_bin_test_only(checkout: Checkout) -> No
         "stand-in: -m ruff check .",
         "stand-in: -m ruff format --check .",
         "stand-in: -m mypy",
-        "stand-in: -m pytest --slow -k name",
+        "stand-in: -m pytest -n auto --maxprocesses 4 --dist worksteal --slow -k name",
     ]
 
 

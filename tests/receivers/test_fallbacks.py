@@ -80,8 +80,8 @@ def test_what_is_measured_is_the_image_that_stands_in(run: channelsim.Run) -> No
     again = Recomputation(run.folder)
     rows = [row for row in attempts(run) if row[5] is not None and row[1] < 30 and not row[4]]
     rejected = rows[0]
-    _, images, _ = again.look(0, [rejected[0]])
-    _, shown, _ = again.look(0, [int(rejected[5] or 0)])
+    _, images, _ = again.transmit(0, [rejected[0]])
+    _, shown, _ = again.transmit(0, [int(rejected[5] or 0)])
     assert torch.equal(images["received"], shown["received"])
     expected = (shown["received"] - images["source"]).square().mean()
     with run.ledger() as ledger:
@@ -106,8 +106,8 @@ def test_where_only_the_control_is_rejected_it_shows_the_last_image_too(tmp_path
         )
     assert len(parted) > 3
     for key, stand_in, measured in parted:
-        _, images, _ = again.look(0, [key])
-        _, shown, _ = again.look(0, [stand_in])
+        _, images, _ = again.transmit(0, [key])
+        _, shown, _ = again.transmit(0, [stand_in])
         expected = (shown["received"] - images["source"]).square().mean()
         assert measured == pytest.approx(float(expected), rel=1e-6)
         assert replay(run.folder, key // 2, key % 2).flips == ()

@@ -25,7 +25,7 @@ from channelsim.display.live.screens import (
     command_screen,
     help_screen,
 )
-from channelsim.display.live.style import SHEET, Look
+from channelsim.display.live.style import SHEET, Theme
 from channelsim.display.live.widgets import Panel, TablePanel
 from channelsim.ledger.examination import examined
 from channelsim.support.errors import ChannelsimError
@@ -76,7 +76,7 @@ class LiveApp(App[str]):
         colour: bool = True,
     ) -> None:
         super().__init__(ansi_color=not colour)
-        self.frames = Frames(Look(colour), owned)
+        self.frames = Frames(Theme(colour), owned)
         self.recomputer: Recomputer | None = None
         self.failure: ChannelsimError | None = None
         self._opened, self._ended, self._owned = opened, ended, owned
@@ -147,7 +147,7 @@ class LiveApp(App[str]):
         needed = tables.list_width(model) + 4 if model else 40
         self.query_one("#list").styles.width = min(needed, width // 2) if both else "1fr"
         receivers = len(model.info.receivers) if model else 1
-        each = receivers if frames.look.colour else 2 * receivers
+        each = receivers if frames.theme.colour else 2 * receivers
         self.query_one("#times").styles.height = min(each + 3, height // 2 if frames.small else 8)
         self.call_after_refresh(self._draw)
 

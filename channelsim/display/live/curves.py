@@ -13,19 +13,19 @@ from rich.text import Text
 from channelsim.analysis.names import number
 from channelsim.display.live.model import Model
 from channelsim.display.live.plot import Series, plot
-from channelsim.display.live.style import ATTACKED, DIM, Look, clock, figure, fit, letter
+from channelsim.display.live.style import ATTACKED, DIM, Theme, clock, figure, fit, letter
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SHADES = " ░▒▓█"
 _ATTACKED = "attacked"
 
 
-def curve_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
+def curve_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text]:
     """Mean of a metric along the sweep, one curve per receiver (and per other swept values)."""
     key = model.info.curve_key
     if key is None:
         return [Text("nothing numeric is swept, so there is no curve to draw", style=DIM)]
-    series = list(_series(model, key, look))
+    series = list(_series(model, key, theme))
     legend = _legend(series, width)
     return legend + plot(series, width, height - len(legend), model.info.short[key])
 
@@ -42,7 +42,7 @@ def _decibels(model: Model) -> bool:
     return model.figures.scales[model.info.metrics.index(model.metric)].decibels
 
 
-def _series(model: Model, key: str, look: Look) -> Iterator[Series]:
+def _series(model: Model, key: str, theme: Theme) -> Iterator[Series]:
     info = model.info
     value = model.figures.estimates(f"{model.metric}_source").value
     # The curve's own key stays unfiltered: a curve of one point says nothing.
@@ -70,7 +70,7 @@ def _series(model: Model, key: str, look: Look) -> Iterator[Series]:
         yield Series(
             label,
             letter(place),
-            look.receiver(place),
+            theme.receiver(place),
             [float(info.arms[arm].swept[key]) for arm in arms],
             [float(value[arm]) for arm in arms],
         )
@@ -94,7 +94,7 @@ def _legend(series: list[Series], width: int) -> list[Text]:
     return rows
 
 
-def time_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
+def time_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text]:
     """One line per receiver: fidelity over simulated time; red behind it where it was attacked.
 
     Without colours the attacked share stands in a line of its own, from blank to full.
@@ -109,13 +109,13 @@ def time_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
         if any(shown[arm.arm] for arm in info.arms if arm.receiver == name)
     ]
     names = min(14, max((len(name) for _, name in receivers), default=0))
-    names = names if look.colour else max(names, len(_ATTACKED))
+    names = names if theme.colour else max(names, len(_ATTACKED))
     room = width - names - 14
     if room < 8 or not receivers:
         return [Text("no row yet", style=DIM)]
     # Without colours each has its own share below, one for all where there is no room for that.
-    shared = not look.colour and 2 * len(receivers) + 1 > height
-    fitting = max(1, height - 1 - shared) if look.colour or shared else len(receivers)
+    shared = not theme.colour and 2 * len(receivers) + 1 > height
+    fitting = max(1, height - 1 - shared) if theme.colour or shared else len(receivers)
     rows: list[Text] = []
     for place, name in receivers[:fitting]:
         arms = shown & np.array([arm.receiver == name for arm in info.arms])
@@ -123,9 +123,9 @@ def time_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
         values = scale.from_additive(additive)
         # High is good, whatever the metric.
         tall = -values if scale.higher_is_better is False else values
-        label = Text(f"{fit(name, names):<{names}}", style=look.receiver(place))
-        rows.append(_line(label, values, tall, attacked, look))
-        if not look.colour and not shared:
+        label = Text(f"{fit(name, names):<{names}}", style=theme.receiver(place))
+        rows.append(_line(label, values, tall, attacked, theme))
+        if not theme.colour and not shared:
             rows.append(_share(attacked, names))
     _, attacked = timeline.shown(metric, shown, room)
     used = len(attacked)
@@ -146,7 +146,7 @@ def time_title(model: Model) -> str:
 
 
 def _line(
-    label: Text, values: np.ndarray, tall: np.ndarray, attacked: np.ndarray, look: Look
+    label: Text, values: np.ndarray, tall: np.ndarray, attacked: np.ndarray, theme: Theme
 ) -> Text:
     """Blocks as high as ``tall`` and their range; with colours the attacked share behind them."""
     known, heights = values[np.isfinite(values)], tall[np.isfinite(values)]
@@ -156,7 +156,7 @@ def _line(
         part = (value - low) / span if span > 0 else 0.5
         here = _BLOCKS[int(part * 7.999)] if np.isfinite(value) else " "
         behind = None
-        if look.colour and share > 0:
+        if theme.colour and share > 0:
             behind = Color.from_rgb(*(20 + (light - 20) * share for light in ATTACKED))
         row.append(here, Style.parse(str(label.style)) + Style(bgcolor=behind))
     if len(known):

@@ -12,34 +12,36 @@ from channelsim.display.live.style import (
     ACCENT,
     BAD,
     DIM,
-    Look,
+    Theme,
     columns,
     fit,
     wrapped,
 )
 
 
-def detail_lines(model: Model, details: Details, width: int, height: int, look: Look) -> list[Text]:
+def detail_lines(
+    model: Model, details: Details, width: int, height: int, theme: Theme
+) -> list[Text]:
     """Everything about the selected transmission, arranged for a panel of this size."""
     if model.selected is None:
         return [Text("Select a transmission: arrows, then enter.", style=DIM)]
     row = details.row(model.selected)
     if row is None:
         return [Text(f"transmission {model.selected} has no row yet", style=DIM)]
-    pictures = _pictures(model, details, look)
+    pictures = _pictures(model, details, theme)
     wide = width >= 96
     story_width = (40 if width < 130 else 54) if wide else width
-    told = story(model, details, row, story_width)
+    text = story(model, details, row, story_width)
     if wide:
         # A whole screen scrolls, so that pictures are large.
         tall = None if width >= 130 and height >= 36 else height
-        shown = strip(pictures, width - story_width - 2, tall, look.colour)
+        shown = strip(pictures, width - story_width - 2, tall, theme.colour)
         shown = shown or _no_pictures(model, details, width - story_width - 2)
-        return columns(told, shown, story_width)
+        return columns(text, shown, story_width)
     # Narrow: the reasons, then pictures at full size, then the rest; the panel scrolls.
-    head = next((n for n, line in enumerate(told) if line.plain.startswith("against")), 8)
-    shown = strip(pictures, width, None, look.colour) or _no_pictures(model, details, width)
-    return [*told[:head], *shown, *told[head:]]
+    head = next((n for n, line in enumerate(text) if line.plain.startswith("against")), 8)
+    shown = strip(pictures, width, None, theme.colour) or _no_pictures(model, details, width)
+    return [*text[:head], *shown, *text[head:]]
 
 
 def detail_title(model: Model) -> str:
@@ -56,7 +58,7 @@ def detail_title(model: Model) -> str:
 # --- the pictures -------------------------------------------------------------------------------
 
 
-def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
+def _pictures(model: Model, details: Details, theme: Theme) -> list[Picture]:
     """Source to received of the selected one, then what the other receivers saw."""
     selected = model.selected
     if selected is None:
@@ -68,14 +70,14 @@ def _pictures(model: Model, details: Details, look: Look) -> list[Picture]:
     for role in ("source", "tampered", "clean", "received"):
         if role in images:
             label = _seen(details, selected, own) if role == "received" else role
-            style = look.receiver(places[own]) if role == "received" else ""
+            style = theme.receiver(places[own]) if role == "received" else ""
             found.append(Picture(label, images[role], f"bold {style}".strip()))
     for other in details.siblings(selected) if found else ():
         seen = details.images(other) if other != selected else {}
         if "received" in seen:
             name = model.info.arms[model.info.keys.of_transmission(other)[0]].receiver
             label = _seen(details, other, name)
-            found.append(Picture(label, seen["received"], look.receiver(places[name])))
+            found.append(Picture(label, seen["received"], theme.receiver(places[name])))
     if "passive" in images:
         found.append(Picture("passive", images["passive"]))
     return found

@@ -47,9 +47,9 @@ class Figures:
     def __init__(self, info: RunInfo) -> None:
         self.info = info
         arms, metrics = len(info.arms), info.metrics
-        told = info.header.scales
-        self.scales = [scale_of(name, told) for name in metrics]
-        self.gauge = damage_metric(metrics, told)
+        scales = info.header.scales
+        self.scales = [scale_of(name, scales) for name in metrics]
+        self.gauge = damage_metric(metrics, scales)
         self.columns = [f"{name}_source" for name in metrics]
         self.columns += [f"quality_{name}" for name in metrics]
         self._seen = np.zeros(info.total * info.max_attempts, dtype=np.bool_)

@@ -6,7 +6,7 @@ import time
 from typing import Protocol
 
 from channelsim.display.live.figures import Figures
-from channelsim.display.live.reader import Look, Reader
+from channelsim.display.live.reader import Reader, Snapshot
 
 _BLOCKS = 16  # blocks read at a time; ours
 
@@ -36,9 +36,9 @@ class Following:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._cursor = -1
-        with reader.look() as look:
-            self._block = look.last_block()
-            self._last = look.last_key()
+        with reader.snapshot() as snapshot:
+            self._block = snapshot.last_block()
+            self._last = snapshot.last_key()
 
     @property
     def progress(self) -> float | None:
@@ -50,26 +50,26 @@ class Following:
     def read(self, figures: Figures, budget_s: float) -> bool:
         """Fold rows for about so long; at least one chunk, if there is one."""
         end = time.perf_counter() + budget_s
-        with self._reader.look() as look:
-            while self._fold(look, figures, _BLOCKS):
+        with self._reader.snapshot() as snapshot:
+            while self._fold(snapshot, figures, _BLOCKS):
                 if time.perf_counter() >= end:
                     return True
         return False
 
     def step(self, figures: Figures) -> None:
         """Fold the next block (or chunk)."""
-        with self._reader.look() as look:
-            self._fold(look, figures, 1)
+        with self._reader.snapshot() as snapshot:
+            self._fold(snapshot, figures, 1)
 
-    def _fold(self, look: Look, figures: Figures, most: int) -> bool:
+    def _fold(self, snapshot: Snapshot, figures: Figures, most: int) -> bool:
         """Fold a chunk of what was there, or the next blocks; return whether there were any."""
         if self._cursor < self._last:
-            table = look.after(self._cursor)
+            table = snapshot.after(self._cursor)
             self._cursor = int(table.keys[-1]) if len(table) else self._last
             figures.fold(table)
             return True
-        blocks = look.blocks(self._block, most)
+        blocks = snapshot.blocks(self._block, most)
         for number, kind, keys in blocks:
-            figures.fold(look.attempts(keys) if kind == "attempt" else look.settled(keys))
+            figures.fold(snapshot.attempts(keys) if kind == "attempt" else snapshot.settled(keys))
             self._block = number
         return bool(blocks)

@@ -11,7 +11,7 @@ from rich.text import Text
 from channelsim.display.live import curves, detail, overview, tables
 from channelsim.display.live.model import RUNNING, Model
 from channelsim.display.live.remembered import Details
-from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Look
+from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Theme
 
 WIDE = (120, 36)  # from this size on all panels stand side by side; ours
 BESIDE = 150  # columns from which the lines over time stand beside the path; ours
@@ -70,8 +70,8 @@ class Frames:
     Without a model (a run that is only just starting) there is little to draw.
     """
 
-    def __init__(self, look: Look, owned: bool = False) -> None:
-        self.look, self.owned = look, owned
+    def __init__(self, theme: Theme, owned: bool = False) -> None:
+        self.theme, self.owned = theme, owned
         self.model: Model | None = None
         self.details: Details | None = None
         self.tab, self.only = 0, -1
@@ -143,7 +143,7 @@ class Frames:
         return self._once(
             "path",
             (width, height),
-            lambda: overview.path_lines(model, width, height, self.look),
+            lambda: overview.path_lines(model, width, height, self.theme),
         )
 
     def arms(self, width: int) -> tables.Rows:
@@ -155,12 +155,12 @@ class Frames:
         return self._rows("list", tables.transmissions_table, width)
 
     def _rows(
-        self, name: str, draw: Callable[[Model, int, Look], tables.Rows], width: int
+        self, name: str, draw: Callable[[Model, int, Theme], tables.Rows], width: int
     ) -> tables.Rows:
         model = self.model
         if model is None:
             return tables.Rows(Text(), [], [])
-        return self._once(name, (width,), lambda: draw(model, width, self.look))
+        return self._once(name, (width,), lambda: draw(model, width, self.theme))
 
     def curves(self, width: int, height: int) -> list[Text]:
         """Curves along the sweep."""
@@ -168,7 +168,7 @@ class Frames:
         if model is None:
             return []
         return self._once(
-            "curves", (width, height), lambda: curves.curve_lines(model, width, height, self.look)
+            "curves", (width, height), lambda: curves.curve_lines(model, width, height, self.theme)
         )
 
     def times(self, width: int, height: int) -> list[Text]:
@@ -177,7 +177,7 @@ class Frames:
         if model is None:
             return []
         return self._once(
-            "times", (width, height), lambda: curves.time_lines(model, width, height, self.look)
+            "times", (width, height), lambda: curves.time_lines(model, width, height, self.theme)
         )
 
     def detail(self, width: int, height: int) -> list[Text]:
@@ -188,7 +188,7 @@ class Frames:
         found = self._once(
             "detail",
             (width, height),
-            lambda: detail.detail_lines(model, details, width, height, self.look),
+            lambda: detail.detail_lines(model, details, width, height, self.theme),
         )
         said = detail.replay_note(details, model.selected)
         return [*found, Text(f"replay: {said}", style=DIM)] if said else found

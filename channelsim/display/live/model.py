@@ -148,11 +148,11 @@ class Model:
         self._active, self._attacking = self.figures.active.copy(), self.figures.active_attack
 
     def _look_around(self, now: float) -> None:
-        with self.reader.look() as look:
+        with self.reader.snapshot() as snapshot:
             if self.finished_s is None:
-                self.finished_s, self.finished_at = look.finished()
-            self.notes += look.notes(self.notes[-1].number if self.notes else 0)
-            self.verdicts = look.arm_verdicts()
+                self.finished_s, self.finished_at = snapshot.finished()
+            self.notes += snapshot.notes(self.notes[-1].number if self.notes else 0)
+            self.verdicts = snapshot.arm_verdicts()
         # Rows tell that a run goes on, but not that one goes on again which was interrupted.
         sure_at = max(self._heard_at, self._asked_at) if self._writing else self._asked_at
         if self.finished_s is None and (self._writing is None or now - sure_at > _QUIET_S):

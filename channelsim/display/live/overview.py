@@ -18,7 +18,7 @@ from channelsim.display.live.style import (
     CAUTION,
     DIM,
     GOOD,
-    Look,
+    Theme,
     clock,
     columns,
     duration,
@@ -98,16 +98,16 @@ class Node:
     style: str = ""
 
 
-def path_lines(model: Model, width: int, height: int, look: Look) -> list[Text]:
+def path_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text]:
     """The path from the source to the receivers: boxes in a row, or one under the other."""
-    nodes, receivers = _nodes(model), _receivers(model, look)
+    nodes, receivers = _nodes(model), _receivers(model, theme)
     row = _in_a_row(nodes, receivers, width, height)
     return row or _stacked(nodes, receivers, width, height)
 
 
 def path_height(model: Model, width: int, aside: bool) -> int:
     """Lines that the path takes in a panel of this width, and what stands ``aside`` of it."""
-    lines = len(path_lines(model, width, 10, Look()))
+    lines = len(path_lines(model, width, 10, Theme()))
     beside = min(9, len(model.info.receivers) + 1) if aside else 0  # and an axis
     return max(4, min(10, lines), beside)
 
@@ -154,7 +154,7 @@ def _nodes(model: Model) -> list[Node]:
     return [nodes[0], *before, *nodes[1:]]
 
 
-def _receivers(model: Model, look: Look) -> list[Node]:
+def _receivers(model: Model, theme: Theme) -> list[Node]:
     info, figures = model.info, model.figures
     found = []
     for place, receiver in enumerate(info.receivers):
@@ -163,7 +163,7 @@ def _receivers(model: Model, look: Look) -> list[Node]:
         refused = int(figures.tally["rejected"][arms].sum())
         count = f"{settled:,}" + (f", {refused:,} refused" if refused else "")
         active = any(model.active(arm) for arm in arms)
-        found.append(Node(receiver, "", count, active, look.receiver(place)))
+        found.append(Node(receiver, "", count, active, theme.receiver(place)))
     return found
 
 

@@ -85,8 +85,8 @@ class Playback:
     def _read_ahead(self) -> None:
         info = self._reader.info
         until = min(info.count, self._next + max(1, min(_AHEAD, 4096 // len(info.arms))))
-        with self._reader.look() as look:
-            table = look.messages(self._next, until)
+        with self._reader.snapshot() as snapshot:
+            table = snapshot.messages(self._next, until)
         self._next = until
         sent = table["sent_s"]
         if len(table) and not np.isnan(sent).all():

@@ -1,7 +1,7 @@
 """Asking a ledger that another process may be writing, and never holding it up.
 
-Every look opens a read-only connection, reads within one snapshot and closes it again: a connection
-held open would keep the writer from turning its ledger into one plain file at the end.
+Every snapshot opens a read-only connection, reads within one transaction and closes it again: a
+connection held open would keep the writer from turning its ledger into one plain file at the end.
 """
 
 from __future__ import annotations
@@ -78,20 +78,20 @@ class Note:
 
 
 class Reader:
-    """A run's ledger, for looking at: ``with reader.look() as look: look.after(…)``."""
+    """A run's ledger, for looking at: ``with reader.snapshot() as snapshot: snapshot.after(…)``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self.look() as look:
-            self.info = look.info()
-            self.columns = look.columns()
+        with self.snapshot() as snapshot:
+            self.info = snapshot.info()
+            self.columns = snapshot.columns()
         self.names = (*FIXED, *self._measured())
         self.identity = _identity(self.info.header)
         selected = ", ".join(self._term(name) for name in self.names)
         self.select = f"SELECT {selected}"
 
     @contextmanager
-    def look(self) -> Iterator[Look]:
+    def snapshot(self) -> Iterator[Snapshot]:
         """One snapshot of the ledger."""
         if not self.path.is_file():
             raise InputError(
@@ -101,7 +101,7 @@ class Reader:
         try:
             with explained(self.path):
                 connection.execute("BEGIN")
-                yield Look(self, connection)
+                yield Snapshot(self, connection)
         finally:
             connection.close()
 
@@ -140,7 +140,7 @@ def _identity(header: RunHeader) -> tuple[Any, Any]:
     return header.scenario_hash, header.created_at
 
 
-class Look:
+class Snapshot:
     """Queries within one snapshot."""
 
     def __init__(self, reader: Reader, connection: sqlite3.Connection) -> None:

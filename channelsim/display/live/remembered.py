@@ -43,8 +43,8 @@ class Details:
         """All columns of a transmission; None where it has no row yet."""
         known = self._rows.get(transmission)
         if known is None or not self._final(known):
-            with self._model.reader.look() as look:
-                known = look.transmission(transmission)
+            with self._model.reader.snapshot() as snapshot:
+                known = snapshot.transmission(transmission)
             if known is not None:
                 self._rows[transmission] = known
                 _forget(self._rows, self._KEPT)
@@ -64,8 +64,8 @@ class Details:
         if known is None:
             # What a run under way has not got yet may come: an image, or one of a later attempt.
             row = self.row(transmission)
-            with self._model.reader.look() as look:
-                found = look.images(transmission)
+            with self._model.reader.snapshot() as snapshot:
+                found = snapshot.images(transmission)
             shape = image_shape(self._model.info.header)
             known = {}
             for role, png in found.items():

@@ -43,7 +43,7 @@ HELP = """\
 [b]What is shown[/b]
 Estimates are means against the source image, ± half of a 95 % t-interval
 over messages (the summary of a finished run resamples images instead, or
-stretches of time: a channel that remembers makes ± too narrow, shown as ±>);
+time blocks: a channel that remembers makes ± too narrow, shown as ±>);
 PSNR is averaged as MSE. ◀ marks the worst cell of a column. Of a
 transmission: what the codec did without any wire, channel and adversary
 together, the adversary alone, and what noise of the same size would have
@@ -172,15 +172,15 @@ class FilterScreen(Window):
             self._filter.receiver = None if value is _ALL else value
         else:
             self._filter.word = None if value is _ALL else value
-        self._told()
+        self._describe()
 
     def action_clear(self) -> None:
         """Let everything through."""
         self._filter.receiver = self._filter.word = None
         self._filter.swept.clear()
-        self._told()
+        self._describe()
 
-    def _told(self) -> None:
+    def _describe(self) -> None:
         self._changed()
         self.query_one("#lines", Static).update(self._text())
 

@@ -215,11 +215,11 @@ def latent_lines(change: np.ndarray, sent: np.ndarray, width: int, by: str = "")
             below.append(" " * bar)
         below.append(gap)
     order = np.argsort(-np.abs(change))[: 3 if width < 50 else 4]
-    told = ", ".join(f"z{place} {change[place]:+.2f}" for place in order)
+    largest = ", ".join(f"z{place} {change[place]:+.2f}" for place in order)
     norm = float(np.linalg.norm(change)), float(np.linalg.norm(sent))
     head = f"change in the latent{by}, K = {len(change)}: "
     head += f"|δ| {norm[0]:.2f} beside |z| {norm[1]:.2f}"
-    return [*wrapped(head, width), above, below, *wrapped(f"  most: {told}", width, DIM, "  ")]
+    return [*wrapped(head, width), above, below, *wrapped(f"  most: {largest}", width, DIM, "  ")]
 
 
 def _metrics(model: Model, row: Mapping[str, Any], width: int) -> list[Text]:

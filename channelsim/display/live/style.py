@@ -34,7 +34,7 @@ _STYLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Theme:
     """How to draw: with colours or without."""
 
     colour: bool = True

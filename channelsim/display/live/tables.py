@@ -18,7 +18,7 @@ from channelsim.display.live.style import (
     BOLD,
     CAUTION,
     DIM,
-    Look,
+    Theme,
     clock,
     digits_of,
     figure,
@@ -54,10 +54,10 @@ class _Column:
             cell.truncate(width, overflow="ellipsis")
 
 
-def arms_table(model: Model, width: int, look: Look) -> Rows:
+def arms_table(model: Model, width: int, theme: Theme) -> Rows:
     """Estimates with intervals, one row per arm; the worst cell of a metric is marked."""
     arms = model.ordered_arms()
-    columns, settled = [_receivers(model, arms, look), *_swept(model, arms)], _settled(model, arms)
+    columns, settled = [_receivers(model, arms, theme), *_swept(model, arms)], _settled(model, arms)
     threat = any(model.info.adversary_on(arm) for arm in arms)
     tail = [_verdicts(model, arms)] if threat else []
     psr = [_decibels("psr [dB]", model.figures.psr_db()[arms])] if threat else []
@@ -105,13 +105,13 @@ def _assembled(
     return Rows(head, rows, keys)
 
 
-def _receivers(model: Model, arms: Sequence[int], look: Look) -> _Column:
+def _receivers(model: Model, arms: Sequence[int], theme: Theme) -> _Column:
     places = {name: place for place, name in enumerate(model.info.receivers)}
     cells = []
     for arm in arms:
         name = model.info.arms[arm].receiver
         mark = "●" if model.active(arm) else " "
-        style = look.receiver(places[name])
+        style = theme.receiver(places[name])
         cells.append(Text.assemble((mark, style), (fit(name, 20), style)))
     return _Column(" receiver", cells, left=True)
 
@@ -188,7 +188,7 @@ def _verdicts(model: Model, arms: Sequence[int]) -> _Column:
     return _Column("verdict", cells, left=True)
 
 
-def transmissions_table(model: Model, width: int, look: Look) -> Rows:
+def transmissions_table(model: Model, width: int, theme: Theme) -> Rows:
     """The worst or the newest transmissions that pass the filter."""
     rows = model.listed()
     info = model.info
@@ -200,7 +200,7 @@ def transmissions_table(model: Model, width: int, look: Look) -> Rows:
         _Column("number", [Text(str(key)) for key in keys]),
         _Column(
             "receiver",
-            [Text(fit(name, 16), style=look.receiver(places[name])) for name in names],
+            [Text(fit(name, 16), style=theme.receiver(places[name])) for name in names],
             left=True,
         ),
     ]

@@ -20,13 +20,13 @@ from channelsim.ledger import ledger as ledger_module
 from channelsim.runs.replay import replay
 from channelsim.runs.run import Run
 from channelsim.simulation.batcher import as_bytes
-from channelsim.simulation.image_retention import WORST, Keepsakes
+from channelsim.simulation.image_retention import WORST, ImageRetention
 
 COUNT, MOST, ARMS = 12, 2, 2
 
 
-def keepsakes(first: int, *, metrics=("mse",), last=(MOST - 1, MOST - 1)) -> Keepsakes:
-    return Keepsakes(first=first, last=last, keys=Keys(COUNT, MOST), metrics=metrics)
+def retention(first: int, *, metrics=("mse",), last=(MOST - 1, MOST - 1)) -> ImageRetention:
+    return ImageRetention(first=first, last=last, keys=Keys(COUNT, MOST), metrics=metrics)
 
 
 Block = tuple[Batch, list[int], list[float], Outcome]
@@ -41,7 +41,7 @@ def block(keys, accepted, arrived_s, values, column="mse_source") -> Block:
     return rows, list(keys), list(arrived_s), outcome
 
 
-def held_after(chooser: Keepsakes, blocks) -> set[int]:
+def held_after(chooser: ImageRetention, blocks) -> set[int]:
     held: set[int] = set()
     for rows, keys, arrived_s, outcome in blocks:
         kept, dropped = chooser.choose(rows, keys, arrived_s, outcome)
@@ -96,12 +96,12 @@ def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interrupt
     attempts = [one for part in parts for one in part]
     expected = by_definition(attempts, first, MOST - 1)
     blocks = [block(*zip(*part, strict=True)) for part in parts]
-    assert held_after(keepsakes(first), blocks) == expected
+    assert held_after(retention(first), blocks) == expected
 
     # A run that was interrupted knows only what is recorded of the images it kept.
     before, after = blocks[:interrupted], blocks[interrupted:]
-    kept = held_after(keepsakes(first), before)
-    again = keepsakes(first)
+    kept = held_after(retention(first), before)
+    again = retention(first)
     again.recall(
         (key, accepted, arrived, None if np.isnan(value) else value)
         for part in parts[:interrupted]
@@ -115,7 +115,7 @@ def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interrupt
 
 
 def test_a_similarity_is_worst_where_it_is_smallest():
-    chooser = keepsakes(1, metrics=("ssim",))
+    chooser = retention(1, metrics=("ssim",))
     keys = [MOST * message for message in range(1, 6)]
     rows = block(keys, [True] * 5, range(5), [0.9, 0.2, 0.7, 0.1, 0.8], "ssim_source")
     newest = keys[-1]
@@ -123,7 +123,7 @@ def test_a_similarity_is_worst_where_it_is_smallest():
 
 
 def test_an_attempt_that_was_repeated_is_no_transmission_and_so_not_the_worst():
-    chooser = keepsakes(1)
+    chooser = retention(1)
     refused, then_accepted = MOST * 5, MOST * 5 + 1
     first = block([refused, MOST * 6], [False, True], [1.0, 2.0], [9.0, 0.2])
     second = block([then_accepted], [True], [3.0], [0.1])
@@ -131,7 +131,7 @@ def test_an_attempt_that_was_repeated_is_no_transmission_and_so_not_the_worst():
 
 
 def test_the_newest_is_what_arrived_last_not_what_was_sent_last():
-    chooser = keepsakes(1)
+    chooser = retention(1)
     late, other, bad, worse = (MOST * message for message in (3, 9, 5, 6))
     rows = block([late, other, bad, worse], [True] * 4, [8.0, 2.0, 1.0, 1.0], [0.1, 0.2, 0.8, 0.9])
     assert held_after(chooser, [rows]) == {late, bad, worse}

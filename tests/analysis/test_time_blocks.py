@@ -41,7 +41,7 @@ from channelsim.display.summary import print_summary
 from channelsim.ledger import Ledger
 from channelsim.runs import run as campaign
 from channelsim.simulation import header as fingerprint
-from channelsim.support import time_blocks as stretches
+from channelsim.support import time_blocks
 from channelsim.support.errors import InputError
 
 Grouping = Callable[[np.ndarray], np.ndarray]
@@ -73,7 +73,7 @@ def each_message(count: int) -> Unit:
     return Unit(images=count, seed=1)
 
 
-def in_groups(count: int, length: int, kind: str = "stretch", images: int | None = None) -> Unit:
+def in_groups(count: int, length: int, kind: str = "time block", images: int | None = None) -> Unit:
     what = Resampled(kind=kind, of_images=images is not None)  # type: ignore[arg-type]
     starts = np.arange(0, images or count, length)
     return Unit(images=images or count, seed=1, what=what, starts=starts)
@@ -90,7 +90,7 @@ RUNS = 600
 ERROR = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # three standard errors of a coverage of 95 %
 
 
-def test_an_interval_over_stretches_covers_where_one_over_messages_does_not() -> None:
+def test_an_interval_over_time_blocks_covers_where_one_over_messages_does_not() -> None:
     random = np.random.default_rng(1)
     values = 5.0 + fades(random, 80, 10, RUNS) + random.normal(size=(800, RUNS))
     assert covered(resampled(values, in_groups(800, 10)), 5.0) == pytest.approx(0.95, abs=ERROR)
@@ -102,7 +102,7 @@ def test_an_interval_over_stretches_covers_where_one_over_messages_does_not() ->
 
 
 @pytest.mark.parametrize("number", [3, 8, 20])
-def test_few_stretches_have_intervals_that_cover_too(number: int) -> None:
+def test_few_time_blocks_have_intervals_that_cover_too(number: int) -> None:
     random = np.random.default_rng(number)
     values = 5.0 + fades(random, number, 10, RUNS) + random.normal(size=(10 * number, RUNS))
     found = summed(values, in_groups(10 * number, 10))
@@ -113,7 +113,7 @@ def test_few_stretches_have_intervals_that_cover_too(number: int) -> None:
     assert plain < 0.95 - ERROR / 2
 
 
-def test_the_bootstraps_error_is_that_of_the_stretches_means() -> None:
+def test_the_bootstraps_error_is_that_of_the_time_blocks_means() -> None:
     random = np.random.default_rng(3)
     values = fades(random, 50, 4, 1) + random.normal(size=(200, 1))
     each = values.reshape(50, 4).mean(axis=1)
@@ -123,7 +123,7 @@ def test_the_bootstraps_error_is_that_of_the_stretches_means() -> None:
     assert found.resampled.std() == pytest.approx(each.std() / math.sqrt(50), rel=0.05)
 
 
-def test_of_few_stretches_the_interval_is_students_of_their_means() -> None:
+def test_of_few_time_blocks_the_interval_is_students_of_their_means() -> None:
     random = np.random.default_rng(4)
     values = fades(random, 12, 5, 2) + random.normal(size=(60, 2))
     for column, found in enumerate(resampled(values, in_groups(60, 5))):
@@ -132,7 +132,7 @@ def test_of_few_stretches_the_interval_is_students_of_their_means() -> None:
         assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
 
 
-def test_of_few_stretches_p_is_students_and_agrees_with_the_interval() -> None:
+def test_of_few_time_blocks_p_is_students_and_agrees_with_the_interval() -> None:
     random = np.random.default_rng(5)
     values = random.normal(0.4, 1.0, size=(10, 200))
     found = summed(values, in_groups(10, 1))
@@ -143,7 +143,7 @@ def test_of_few_stretches_p_is_students_and_agrees_with_the_interval() -> None:
     assert 0 < (p < 0.05).sum() < 200
 
 
-def test_one_stretch_has_no_interval_and_no_p_value() -> None:
+def test_one_time_block_has_no_interval_and_no_p_value() -> None:
     found = summed(np.random.default_rng(6).normal(size=(30, 1)), in_groups(30, 30))
     only = intervals.intervals(found)[0]
     assert np.isnan([only.low, only.high]).all()
@@ -170,23 +170,23 @@ def test_runs_of_images_allow_for_fades_and_for_repeats_at_once() -> None:
 # --- shares -------------------------------------------------------------------------------------
 
 
-def test_a_share_over_stretches_covers_where_the_binomial_one_does_not() -> None:
+def test_a_share_over_time_blocks_covers_where_the_binomial_one_does_not() -> None:
     random = np.random.default_rng(8)
-    inside = {"stretches": 0, "rows": 0}
+    inside = {"time blocks": 0, "rows": 0}
     for _ in range(400):
         rate = random.beta(0.2, 1.8, size=60)  # 10 % on average, mostly 0 or much
         hits = random.binomial(20, rate).astype(float)
         for name, found in (
-            ("stretches", clustered_share(hits, np.full(60, 20.0))),
+            ("time blocks", clustered_share(hits, np.full(60, 20.0))),
             ("rows", binomial(int(hits.sum()), 1200)),
         ):
             assert found is not None
             inside[name] += found.low <= 0.1 <= found.high
-    assert 0.92 < inside["stretches"] / 400 < 0.99
+    assert 0.92 < inside["time blocks"] / 400 < 0.99
     assert inside["rows"] / 400 < 0.7
 
 
-def test_where_no_stretch_has_a_hit_each_is_one_trial() -> None:
+def test_where_no_time_block_has_a_hit_each_is_one_trial() -> None:
     found = clustered_share(np.zeros(12), np.full(12, 50.0))
     assert found == binomial(0, 12)
     only = clustered_share(np.array([3.0]), np.array([9.0]))
@@ -196,7 +196,7 @@ def test_where_no_stretch_has_a_hit_each_is_one_trial() -> None:
     assert clustered_share(np.zeros(3), np.zeros(3)) is None
 
 
-def test_a_share_of_few_stretches_has_students_tails() -> None:
+def test_a_share_of_few_time_blocks_has_students_tails() -> None:
     random = np.random.default_rng(15)
     inside = 0
     for _ in range(1000):
@@ -215,10 +215,10 @@ def test_independent_trials_have_nearly_the_exact_interval() -> None:
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-4)
 
 
-# --- how long a stretch must be -----------------------------------------------------------------
+# --- how long a time block must be --------------------------------------------------------------
 
 
-def test_a_stretch_holds_whole_fades_and_shares_none() -> None:
+def test_a_time_block_holds_whole_fades_and_shares_none() -> None:
     coherence_s = 0.7  # that float32 rounds
     beats = coherence_s * np.arange(200)
     began = np.sort(np.concatenate([np.random.default_rng(1).uniform(0, 140, 400), beats]))
@@ -226,14 +226,14 @@ def test_a_stretch_holds_whole_fades_and_shares_none() -> None:
     exact = {"coherence_s": np.full(len(began), coherence_s)}
     rows = dataclasses.replace(rows_of(stage, began, 1e-9, 2), exact=exact)
     gains = stage.gains(rows, 1)[:, 0].numpy()
-    number = stretches.numbered(began, stage.memory_s(1e-9))
+    number = time_blocks.numbered(began, stage.memory_s(1e-9))
     assert len(np.unique(number)) == 200
     assert (gains[1:] == gains[:-1]).tolist() == (number[1:] == number[:-1]).tolist()
 
 
 @pytest.mark.parametrize("p", [1e-4, 0.01, 0.2, 0.7])
 @pytest.mark.parametrize("q", [1e-4, 0.02, 0.3, 0.95])
-def test_stretches_of_bursts_miss_at_most_a_tenth_of_the_variance(p: float, q: float) -> None:
+def test_time_blocks_of_bursts_miss_at_most_a_tenth_of_the_variance(p: float, q: float) -> None:
     length = round(GilbertElliott(p=p, q=q).memory_s(1.0))
     rho = 1 - p - q
     lag = np.arange(1, length)
@@ -245,32 +245,32 @@ def test_stretches_of_bursts_miss_at_most_a_tenth_of_the_variance(p: float, q: f
 
 
 @pytest.mark.parametrize("late", [0.02, 0.1, 0.2, 0.5])
-def test_who_waits_gets_stretches_long_enough(late: float) -> None:
+def test_who_waits_gets_time_blocks_long_enough(late: float) -> None:
     # Fades of 40 messages, met by messages that began `late` fades after they were sent.
     length, number = 40, 30_000
     met = np.roll(fades(np.random.default_rng(2), number, length, 1)[:, 0], -round(late * length))
-    many = stretches.memories([1.0], late) or stretches.MOST_MEMORIES
+    many = time_blocks.memories([1.0], late) or time_blocks.MOST_MEMORIES
     each = met.reshape(-1, many * length).mean(axis=1)
     # The mean's variance is 1/number; nine tenths of it, and the error of so many draws.
     assert each.var() / len(each) > 0.88 / number
     assert many == min(5, max(1, math.ceil(20 * late - 1e-9)))
 
 
-def test_fades_that_do_not_fill_the_longest_evenly_get_longer_stretches() -> None:
-    assert stretches.memories([0.01, 0.1, 0.5, 3.0]) == 1
-    assert stretches.memories([0.1, 0.3, 3.0]) == 1
-    assert stretches.memories([2.0, 3.0]) == 3
+def test_fades_that_do_not_fill_the_longest_evenly_get_longer_time_blocks() -> None:
+    assert time_blocks.memories([0.01, 0.1, 0.5, 3.0]) == 1
+    assert time_blocks.memories([0.1, 0.3, 3.0]) == 1
+    assert time_blocks.memories([2.0, 3.0]) == 3
     gain = fades(np.random.default_rng(3), 63_000, 2, 1)[:, 0]  # of 2 s, ten messages a second
     each = gain.repeat(10).reshape(-1, 90).mean(axis=1)
     assert each.var() / len(each) > 0.88 / 63_000
 
 
 def test_who_waits_too_long_is_resampled_in_order_and_not_by_time() -> None:
-    assert stretches.memories([1.0], 0.25) == 5
-    assert stretches.memories([1.0], 0.3) is None
-    assert stretches.run_length(1.0, 0.0, 0.1) == 50
-    assert stretches.run_length(1.0, 1.0, 0.1) == 100
-    assert stretches.run_length(1.0, 0.0, 0.0) is None
+    assert time_blocks.memories([1.0], 0.25) == 5
+    assert time_blocks.memories([1.0], 0.3) is None
+    assert time_blocks.run_length(1.0, 0.0, 0.1) == 50
+    assert time_blocks.run_length(1.0, 1.0, 0.1) == 100
+    assert time_blocks.run_length(1.0, 0.0, 0.0) is None
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
@@ -282,23 +282,23 @@ def test_messages_that_arrive_at_random_share_a_fade_that_is_shorter_than_their_
     met = random.normal(size=number[-1] + 1)[number]
     each = np.bincount(number, weights=met)
     assert (each**2).sum() / len(number) == pytest.approx(1 + share, rel=0.03)
-    assert stretches.shared(share, 1.0)
-    assert not stretches.shared(0.09, 1.0)
+    assert time_blocks.shared(share, 1.0)
+    assert not time_blocks.shared(0.09, 1.0)
 
 
 @pytest.mark.parametrize("airtime", [0.1, 0.5, 1.0])
-def test_codewords_that_take_long_get_stretches_long_enough(airtime: float) -> None:
+def test_codewords_that_take_long_get_time_blocks_long_enough(airtime: float) -> None:
     # Fades of 40 messages; a codeword is the mean of what it meets in `airtime` fades.
     length, number = 40, 30_000
     gain = fades(np.random.default_rng(17), number, length, 1)[:, 0]
     total = np.concatenate([[0.0], np.cumsum(np.concatenate([gain, gain[: 2 * length]]))])
     took = round(airtime * length)
     met = (total[took:] - total[:-took])[: length * number] / took
-    chosen = stretches.plan(
+    chosen = time_blocks.plan(
         [1.0], gap_s=1 / length, wait_s=airtime / 2, reach_s=airtime, count=10**6, images=10**6
     )
     assert chosen is not None
-    group = chosen.many * (length if chosen.kind == "stretch" else 1)
+    group = chosen.many * (length if chosen.kind == "time block" else 1)
     each = met[: len(met) // group * group].reshape(-1, group).mean(axis=1)
     assert each.var() / len(each) > 0.88 / number
     if airtime > 0.1:
@@ -314,17 +314,17 @@ def test_collisions_come_together_and_are_resampled_together(load: float) -> Non
     hit[1:] += near
     hit[:-1] += near
     lost = np.minimum(hit, 1.0)
-    chosen = stretches.plan(
+    chosen = time_blocks.plan(
         [], gap_s=1 / load, wait_s=0.0, reach_s=0.0, count=600, images=600, contended=True
     )
-    assert chosen == stretches.Plan("messages", 20)
+    assert chosen == time_blocks.Plan("messages", 20)
     truth = 1 - math.exp(-2 * load)
     assert covered(resampled(lost, in_groups(600, 20, "run")), truth) > 0.95 - ERROR - 0.01
     assert covered(resampled(lost, each_message(600)), truth) < 0.88
-    both = stretches.plan(
+    both = time_blocks.plan(
         [9.0], gap_s=1.0, wait_s=0.0, reach_s=0.0, count=600, images=600, contended=True
     )
-    assert both == stretches.Plan("messages", 45)
+    assert both == time_blocks.Plan("messages", 45)
 
 
 def test_who_has_a_path_of_his_own_has_its_memory_too() -> None:
@@ -397,12 +397,12 @@ def test_a_channel_that_forgets_between_messages_changes_no_bit(
     assert before.points[0].cells == 400
 
 
-def test_where_no_stretch_has_two_messages_nothing_changes_either(tmp_path: Path) -> None:
+def test_where_no_time_block_has_two_messages_nothing_changes_either(tmp_path: Path) -> None:
     before = summary_of(tmp_path / "before", VALUES, memory_s=None)
     assert summary_of(tmp_path / "now", VALUES, memory_s=(0.05,)) == before
 
 
-def test_all_that_arrived_in_one_stretch_is_one_cell(tmp_path: Path) -> None:
+def test_all_that_arrived_in_one_time_block_is_one_cell(tmp_path: Path) -> None:
     random = np.random.default_rng(11)
     sent_s = np.cumsum(random.exponential(0.1, 400))
     sent_s[[0, 50, 51]] = 0.0, sent_s[49], np.ceil(sent_s[49])  # at one time; on an edge
@@ -412,7 +412,7 @@ def test_all_that_arrived_in_one_stretch_is_one_cell(tmp_path: Path) -> None:
         point = summarise(ledger).points[0]
     expected = np.unique(np.floor(sent_s + 1e-6), return_inverse=True)[1]
     assert found.cells(np.arange(400)).tolist() == expected.tolist()
-    assert found.what.named(found.size()) == f"{expected[-1] + 1} stretches of 1 s"
+    assert found.what.named(found.size()) == f"{expected[-1] + 1} time blocks of 1 s"
     assert (point.n, point.images, point.cells) == (400, 400, expected[-1] + 1)
     totals = np.bincount(expected, weights=VALUES)[:, None]
     numbers = np.bincount(expected).astype(float)[:, None]
@@ -468,7 +468,7 @@ def test_images_sent_again_go_in_runs_of_neighbours(tmp_path: Path) -> None:
     assert (summary.points[0].images, summary.points[0].cells) == (100, 10)
     # Where hardly any run would be left, these images are taken as given, and that is said.
     again = summary_of(tmp_path / "b", VALUES, memory_s=(1.0,), **images)
-    assert again.resampled == Resampled(kind="stretch", length_s=1.0, given_images=True)
+    assert again.resampled == Resampled(kind="time block", length_s=1.0, given_images=True)
     assert any("intervals speak of these images" in text for text in warnings(again))
     assert not any("these images" in text for text in warnings(summary))
 
@@ -479,7 +479,7 @@ def test_a_queue_is_resampled_in_its_order(tmp_path: Path) -> None:
     with ledger_of(tmp_path / "a", VALUES, (0.2,), sent_s=zero, done_s=served) as ledger:
         found = unit(ledger)
     assert found.what.named(found.size()) == "40 runs of 10 messages"
-    # Who waits a little: fades of whole stretches, but more of them.
+    # Who waits a little: fades of whole time blocks, but more of them.
     waits = 0.05 + 0.3 * (np.arange(400) % 2)
     with ledger_of(tmp_path / "b", VALUES, (1.0,), done_s=0.1 * np.arange(400) + waits) as ledger:
         assert unit(ledger).what.length_s == 3.0
@@ -533,11 +533,11 @@ def printed(summary: Summary) -> str:
 
 def test_the_summary_names_its_unit_and_says_when_there_are_few(tmp_path: Path) -> None:
     many = summary_of(tmp_path / "many", VALUES, control=False)
-    assert "400 messages × 1 arm, seed 7; intervals resample 40 stretches of 1 s" in printed(many)
+    assert "400 messages × 1 arm, seed 7; intervals resample 40 time blocks of 1 s" in printed(many)
     assert warnings(many) == []
     few = summary_of(tmp_path / "few", VALUES, (4.0,), control=False)
     (said,) = warnings(few)
-    assert said.startswith("Intervals rest on only 10 stretches of 4 s")
+    assert said.startswith("Intervals rest on only 10 time blocks of 4 s")
     assert "30 or more" in said
     plain = summary_of(tmp_path / "plain", VALUES, None)
     assert "resample" not in printed(plain)
@@ -552,10 +552,10 @@ def test_a_channel_that_never_changes_leaves_no_interval_and_that_is_said(tmp_pa
     assert any("within the 1000 s that it remembers" in text for text in said)
     assert not any("its interval holds 0 dB" in text for text in said)
     assert "nan" not in printed(one)
-    assert "resample 1 stretch of 1000 s" in printed(one)
+    assert "resample 1 time block of 1000 s" in printed(one)
 
 
-def test_an_interval_of_few_stretches_ends_at_what_is_possible(tmp_path: Path) -> None:
+def test_an_interval_of_few_time_blocks_ends_at_what_is_possible(tmp_path: Path) -> None:
     values = np.repeat([0.3, 0.001, 0.001], 100)
     found = summary_of(tmp_path, values, (10.0,), metrics=["mse", "psnr"])
     reading = found.points[0].metrics["mse"].source
@@ -576,10 +576,10 @@ def test_a_notice_says_what_will_be_resampled() -> None:
     assert said(1.9 * 0.5, times_s) == ""
     assert said(3.0, times_s) == (
         "fading: about 6 messages in a row meet the same 3 s of it, so intervals resample about 100"
-        " stretches of 3 s"
+        " time blocks of 3 s"
     )
     assert said(30.0, times_s).endswith(
-        "about 10 stretches of 30 s; that is few, send for longer (30 or more)"
+        "about 10 time blocks of 30 s; that is few, send for longer (30 or more)"
     )
     assert "will be no intervals" in said(1000.0, times_s)
     assert "about 10 runs of 31 images" in said(3.0, times_s, 310)
@@ -634,7 +634,7 @@ def test_over_a_slow_fade_the_interval_is_several_times_wider(faded: Path) -> No
     assert header.memory_s == (10.0,)
     point = summary.points[0]
     assert point.cells == pytest.approx(40, abs=3)
-    assert summary.resampled == Resampled(kind="stretch", length_s=10.0)
+    assert summary.resampled == Resampled(kind="time block", length_s=10.0)
     place = message.names.index("mse_clean")
     narrow = intervals.intervals(message.means(Resampler(400, 3)))[place]
     wide = point.metrics["mse"].clean
