@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.contracts.keys import Keys
 from channelsim.contracts.run_header import RunHeader
 
 Ints = NDArray[np.int64]
@@ -143,22 +144,37 @@ def quality_columns(metrics: Sequence[str]) -> list[str]:
 # --- between the planes -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Attempts that cross one signal path together, as the event plane knows them; arrays [N].
+class Attempt(NamedTuple):
+    """One attempt to send a message, as its life on the event plane hands it over.
 
-    ``lost``: 0 arrived, else why not. ``began_s``: simulated time of the first symbol.
+    ``attempt``: its number, from 0. ``lost``: 0 arrived, else why not. ``began_s``: simulated time
+    of the first symbol; ``arrived_s``: at which the receiver had, or missed, the last one.
     ``allowance``: energy ‖δ‖² that an adversary with an account may spend, NaN without an account.
     ``replayed``: message whose codeword an adversary recorded earlier and holds now, -1 for none.
     """
 
-    RECORDED: ClassVar[tuple[str, ...]] = ("lost", "began_s", "allowance", "replayed")
+    arm: int
+    message: int
+    attempt: int
+    lost: int
+    began_s: float
+    arrived_s: float
+    allowance: float
+    replayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Attempts that cross one signal path together: the fields of `Attempt` as arrays [N]."""
+
+    RECORDED: ClassVar[tuple[str, ...]] = ("lost", "began_s", "arrived_s", "allowance", "replayed")
 
     arm: Ints
     message: Ints
     attempt: Ints
     lost: Ints
     began_s: Floats
+    arrived_s: Floats
     allowance: Floats
     replayed: Ints
 
@@ -166,12 +182,30 @@ class Batch:
         return len(self.arm)
 
     @classmethod
+    def of(cls, attempts: Sequence[Attempt]) -> Batch:
+        """These attempts, in this order."""
+        columns = zip(*attempts, strict=True) if attempts else [()] * len(Attempt._fields)
+        real = ("began_s", "arrived_s", "allowance")
+        arrays: list[Any] = [
+            np.array(column, dtype=np.float64 if name in real else np.int64)
+            for name, column in zip(Attempt._fields, columns, strict=True)
+        ]
+        return cls(*arrays)
+
+    @classmethod
+    def planned(cls, message: Ints, began_s: Floats | None = None) -> Batch:
+        """First attempts of arm 0 that arrive, untouched in time; ``began_s``: default all at 0."""
+        nothing, never = np.zeros_like(message), np.full(len(message), np.nan)
+        began_s = np.zeros(len(message)) if began_s is None else began_s
+        return cls(nothing, message, nothing, nothing, began_s, began_s, never, nothing - 1)
+
+    @classmethod
     def recorded(
         cls, arm: int, stored: Iterable[Iterable[Any]], message: Any, attempt: Any
     ) -> Batch:
         """Attempts of one arm from what the ledger stored of each: the columns `RECORDED`."""
         columns = [np.array(column, dtype=np.float64) for column in zip(*stored, strict=True)]
-        lost, began_s, allowance, replayed = columns
+        lost, began_s, arrived_s, allowance, replayed = columns
         n = len(lost)
         return cls(
             np.full(n, arm, dtype=np.int64),
@@ -179,12 +213,28 @@ class Batch:
             np.broadcast_to(np.asarray(attempt, dtype=np.int64), (n,)),
             lost.astype(np.int64),
             began_s,
+            arrived_s,
             allowance,
             np.where(np.isnan(replayed), -1, replayed).astype(np.int64),
         )
 
     def __getitem__(self, rows: slice | Ints) -> Batch:
         return Batch(*(getattr(self, name)[rows] for name in Batch.__slots__))
+
+    def keys(self, keys: Keys) -> list[int]:
+        """The attempts' keys as a run numbers them."""
+        found: Ints = keys.attempt(keys.transmission(self.arm, self.message), self.attempt)
+        return found.tolist()
+
+    def ledger_columns(self, keys: Keys) -> dict[str, list[Any]]:
+        """The columns of `ATTEMPT_COLUMNS` that are known before anything is computed."""
+        transmission: Ints = keys.transmission(self.arm, self.message)
+        return {
+            "attempt": self.keys(keys),
+            "transmission": transmission.tolist(),
+            **{name: getattr(self, name).tolist() for name in self.RECORDED},
+            "replayed": [None if one < 0 else one for one in self.replayed.tolist()],
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,9 +198,7 @@ class SignalPath:
 
         As `transmit` measures them; None where nobody wants one, or it is known only in the run.
         """
-        nothing = np.zeros((len(message), len(Batch.RECORDED)))
-        nothing[:, Batch.RECORDED.index("replayed")] = -1
-        batch = Batch.recorded(arm, nothing, message, 0)
+        batch = replace(Batch.planned(message), arm=np.full_like(message, arm))
         source, _, clean = self._sent(message)
         target, known = self._target(batch, self._knowledge(source, clean))
         return target if known.all() else None

@@ -167,13 +167,4 @@ class Rehearsal:
 
     @staticmethod
     def _batch(numbers: Ints) -> Batch:
-        nothing = np.zeros_like(numbers)
-        return Batch(
-            arm=nothing,
-            message=numbers,
-            attempt=nothing,
-            lost=nothing,
-            began_s=_BEGIN_S + _APART_S * numbers.astype(np.float64),
-            allowance=np.full(len(numbers), np.nan),
-            replayed=nothing - 1,
-        )
+        return Batch.planned(numbers, _BEGIN_S + _APART_S * numbers.astype(np.float64))

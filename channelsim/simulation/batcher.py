@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import (
+    Attempt,
     AttemptsDone,
     Batch,
     ImageSaved,
@@ -56,42 +56,6 @@ class NoMemo:
         return ()
 
 
-@dataclass(slots=True)
-class _Pending:
-    """Attempts of one group that wait for their computation, as columns."""
-
-    arm: list[int] = field(default_factory=list)
-    message: list[int] = field(default_factory=list)
-    attempt: list[int] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-    began_s: list[float] = field(default_factory=list)
-    arrived_s: list[float] = field(default_factory=list)
-    allowance: list[float] = field(default_factory=list)
-    replayed: list[int] = field(default_factory=list)
-    checked: int = 0  # how many of the first were looked up in the memo already
-
-    def columns(self) -> tuple[list[Any], ...]:
-        return (
-            *(self.arm, self.message, self.attempt, self.lost),
-            *(self.began_s, self.arrived_s, self.allowance, self.replayed),
-        )
-
-    def batch(self) -> Batch:
-        return Batch(
-            np.array(self.arm, dtype=np.int64),
-            np.array(self.message, dtype=np.int64),
-            np.array(self.attempt, dtype=np.int64),
-            np.array(self.lost, dtype=np.int64),
-            np.array(self.began_s, dtype=np.float64),
-            np.array(self.allowance, dtype=np.float64),
-            np.array(self.replayed, dtype=np.int64),
-        )
-
-    def keep(self, chosen: Sequence[int]) -> None:
-        for column in self.columns():
-            column[:] = [column[i] for i in chosen]
-
-
 class Batcher:
     """Collects attempts per group and runs them in blocks of constant shape.
 
@@ -115,7 +79,8 @@ class Batcher:
         self._retention = retention
         retention.recall(memo.pictured(retention.column))
         self._memo, self._emit = memo, emit
-        self._pending = [_Pending() for _ in paths]
+        self._pending: list[list[Attempt]] = [[] for _ in paths]
+        self._checked = [0] * len(paths)  # how many of the first were looked up in the memo already
         self._answers: dict[int, bool] = {}
         self._computing = 0  # rows of the group at work that are still to come
         self._last = [_memory(path) for path in paths]
@@ -123,34 +88,15 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """How many attempts have been submitted and not yet computed."""
-        return self._computing + sum(len(group.arm) for group in self._pending)
+        return self._computing + sum(map(len, self._pending))
 
-    def submit(
-        self,
-        group: int,
-        arm: int,
-        message: int,
-        attempt: int,
-        *,
-        lost: int,
-        began_s: float,
-        arrived_s: float,
-        allowance: float,
-        replayed: int,
-    ) -> None:
-        """Hand in one attempt (see `Batch`); its inputs are frozen from here on."""
+    def submit(self, group: int, attempt: Attempt) -> None:
+        """Hand in one attempt; its inputs are frozen from here on."""
         pending = self._pending[group]
-        pending.arm.append(arm)
-        pending.message.append(message)
-        pending.attempt.append(attempt)
-        pending.lost.append(lost)
-        pending.began_s.append(began_s)
-        pending.arrived_s.append(arrived_s)
-        pending.allowance.append(allowance)
-        pending.replayed.append(replayed)
-        if len(pending.arm) >= self._max_pending:
+        pending.append(attempt)
+        if len(pending) >= self._max_pending:
             self._drop_known(group)
-            if len(pending.arm) >= self._max_pending:
+            if len(pending) >= self._max_pending:
                 self._run(group)
 
     def answer(self, group: int, arm: int, message: int, attempt: int) -> bool:
@@ -171,40 +117,33 @@ class Batcher:
             self._drop_known(group)
             yield from self._blocks(group)
 
-    def _keys(self, pending: _Pending, start: int = 0) -> list[int]:
-        numbers = self._numbers
-        return [
-            numbers.attempt(numbers.transmission(arm, message), attempt)
-            for arm, message, attempt in zip(
-                pending.arm[start:], pending.message[start:], pending.attempt[start:], strict=True
-            )
-        ]
-
     def _drop_known(self, group: int) -> None:
         """Answer from the memo what an earlier, interrupted run has already computed."""
-        pending = self._pending[group]
-        start = pending.checked
-        keys = self._keys(pending, start)
+        pending, start = self._pending[group], self._checked[group]
+        new = Batch.of(pending[start:])
+        keys = new.keys(self._numbers)
         known = self._memo.known(keys) if keys else {}
         if known:
             self._remember(group, known)
-            self._recall(group, start, keys, known)
-            fresh = [start + i for i, key in enumerate(keys) if key not in known]
-            pending.keep([*range(start), *fresh])
-        pending.checked = len(pending.arm)
+            self._recall(group, new, keys, known)
+            pending[start:] = [
+                one for one, key in zip(pending[start:], keys, strict=True) if key not in known
+            ]
+        self._checked[group] = len(pending)
 
     def _remember(self, group: int, accepted: dict[int, bool]) -> None:
         """Keep answers that somebody will ask for; where nothing judges, nobody asks."""
         if self._paths[group].defence.detector is not None:
             self._answers.update(accepted)
 
-    def _recall(self, group: int, start: int, keys: Sequence[int], known: dict[int, bool]) -> None:
+    def _recall(
+        self, group: int, batch: Batch, keys: Sequence[int], known: dict[int, bool]
+    ) -> None:
         """Tell a receiver's memory what an earlier run accepted."""
         memory = self._last[group]
         if memory is None:
             return
-        batch = self._pending[group].batch()
-        for row, key in enumerate(keys, start):
+        for row, key in enumerate(keys):
             if known.get(key, False):
                 memory.known(key, batch[row : row + 1])
 
@@ -213,45 +152,36 @@ class Batcher:
             pass
 
     def _blocks(self, group: int) -> Iterator[None]:
-        pending, self._pending[group] = self._pending[group], _Pending()
+        batch = Batch.of(self._pending[group])
+        self._pending[group], self._checked[group] = [], 0
         path, memory = self._paths[group], self._last[group]
-        keys = self._keys(pending)
-        batch = pending.batch()
-        self._computing = len(keys)
-        for start in range(0, len(keys), path.block_rows):
-            part = slice(start, start + path.block_rows)
-            self._computing = max(0, len(keys) - part.stop)
-            rows = batch[part]
-            fallbacks = None if memory is None else memory.of(rows, keys[part])
+        for start in range(0, len(batch), path.block_rows):
+            rows = batch[start : start + path.block_rows]
+            self._computing = len(batch) - start - len(rows)
+            keys = rows.keys(self._numbers)
+            fallbacks = None if memory is None else memory.of(rows, keys)
             outcome, images, _ = path.transmit(rows, fallbacks)
             accepted = outcome.accepted.tolist()
-            arrived = zip(keys[part], accepted, pending.lost[part], strict=True)
+            arrived = zip(keys, accepted, rows.lost.tolist(), strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
             columns = {
-                "attempt": keys[part],
-                "transmission": [self._numbers.of_attempt(key)[0] for key in keys[part]],
-                "began_s": pending.began_s[part],
-                "arrived_s": pending.arrived_s[part],
-                "lost": pending.lost[part],
-                "allowance": pending.allowance[part],
-                "replayed": [None if one < 0 else one for one in pending.replayed[part]],
+                **rows.ledger_columns(self._numbers),
                 "accepted": [int(yes) for yes in accepted],
                 **{name: values.tolist() for name, values in outcome.columns.items()},
             }
             self._emit(AttemptsDone(columns))
             # Images go last: a ledger commits before attempts, so never the one without the other.
-            self._picture(rows, keys[part], pending.arrived_s[part], outcome, images)
+            self._picture(rows, keys, outcome, images)
             yield
 
     def _picture(
         self,
         rows: Batch,
         keys: Sequence[int],
-        arrived_s: Sequence[float],
         outcome: Outcome,
         images: Mapping[str, Tensor],
     ) -> None:
-        kept, dropped = self._retention.choose(rows, keys, arrived_s, outcome)
+        kept, dropped = self._retention.choose(rows, keys, outcome)
         if kept:
             message = rows.message[kept].tolist()
             for role, pictures in images.items():

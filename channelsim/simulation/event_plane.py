@@ -23,6 +23,7 @@ from channelsim.contracts.records import (
     LOST,
     REJECTED,
     ArmRecord,
+    Attempt,
     Finished,
     LogEvent,
     Noted,
@@ -184,7 +185,7 @@ def life(
                 yield env.timeout(crossing.delay_s)
 
         lost = world.fate(passage, message, attempt)
-        world.submit(message, attempt, lost, passage.began_s, env.now, crossing)
+        world.submit(message, attempt, lost, passage.began_s, crossing)
         if not world.waits:
             verdict = LOST if lost else DELIVERED
             done_s = env.now + world.receiver_latency_s
@@ -313,24 +314,16 @@ class _World:
         return self._interference.crossing(message, began_s)
 
     def submit(
-        self,
-        message: int,
-        attempt: int,
-        lost: int,
-        began_s: float,
-        now_s: float,
-        crossing: Crossing,
+        self, message: int, attempt: int, lost: int, began_s: float, crossing: Crossing
     ) -> None:
+        """Hand over an attempt that arrives, or is missed, now."""
+        arrived_s = float(self.env.now)
         self._batcher.submit(
             self._group,
-            self.number,
-            message,
-            attempt,
-            lost=lost,
-            began_s=began_s,
-            arrived_s=now_s,
-            allowance=crossing.allowance,
-            replayed=crossing.replayed,
+            Attempt(
+                *(self.number, message, attempt, lost, began_s, arrived_s),
+                *(crossing.allowance, crossing.replayed),
+            ),
         )
 
     def accepts(self, message: int, attempt: int) -> bool:

@@ -85,9 +85,7 @@ class ImageRetention:
                 damage = math.nan if value is None else self._sign * value
                 self._enter(arm, key, arrived_s, damage)
 
-    def choose(
-        self, batch: Batch, keys: Sequence[int], arrived_s: Sequence[float], outcome: Outcome
-    ) -> Choice:
+    def choose(self, batch: Batch, keys: Sequence[int], outcome: Outcome) -> Choice:
         """Which rows of a computed block to keep, and what they drive out."""
         if not self._first:
             return Choice([], [])
@@ -96,12 +94,14 @@ class ImageRetention:
             damage = self._sign * outcome.columns[self.column]
         ends = outcome.accepted | (batch.attempt == self._last[batch.arm])
         with np.errstate(invalid="ignore"):
-            notable = np.asarray(arrived_s) >= self._newest[batch.arm]
+            notable = batch.arrived_s >= self._newest[batch.arm]
             notable |= damage >= self._bar[batch.arm]
         entered = np.flatnonzero(ends & notable)
         before = {arm: self._arms[arm].chosen() for arm in set(batch.arm[entered].tolist())}
         for row in entered.tolist():
-            self._enter(int(batch.arm[row]), keys[row], arrived_s[row], float(damage[row]))
+            self._enter(
+                int(batch.arm[row]), keys[row], float(batch.arrived_s[row]), float(damage[row])
+            )
         first = {keys[row] for row in np.flatnonzero(batch.message < self._first).tolist()}
         after = {arm: self._arms[arm].chosen() for arm in before}
         wanted = first.union(*after.values())

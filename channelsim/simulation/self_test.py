@@ -96,16 +96,9 @@ def _rows(path: SignalPath, arms: list[int]) -> Batch:
     """A block of the run's own rows, from all arms of a path."""
     numbers = np.arange(path.block_rows)
     message = numbers // len(arms) % path.count
-    nothing = np.zeros_like(numbers)
-    return Batch(
-        arm=np.array(arms, dtype=np.int64)[numbers % len(arms)],
-        message=message,
-        attempt=nothing,
-        lost=nothing,
-        began_s=_APART_S * numbers.astype(np.float64),
-        allowance=np.full(len(numbers), np.nan),
-        replayed=np.maximum(message - 1, 0),
-    )
+    rows = Batch.planned(message, began_s=_APART_S * numbers.astype(np.float64))
+    arm = np.array(arms, dtype=np.int64)[numbers % len(arms)]
+    return replace(rows, arm=arm, replayed=np.maximum(message - 1, 0))
 
 
 def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> tuple[Comparison, Comparison]:

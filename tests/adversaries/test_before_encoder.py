@@ -64,11 +64,7 @@ def path_of(**changes: Any) -> SignalPath:
 
 
 def batch(count: int = 6) -> Batch:
-    nothing = np.zeros(count, dtype=np.int64)
-    return Batch(
-        nothing, np.arange(count), nothing, nothing, np.arange(count, dtype=np.float64),
-        np.full(count, np.nan), nothing - 1,
-    )  # fmt: skip
+    return Batch.planned(np.arange(count), np.arange(count, dtype=np.float64))
 
 
 @pytest.fixture

@@ -40,14 +40,9 @@ def transmitted(
     """Columns, images and latents of some messages, with these recordings at hand."""
     paths = calibrate(scenario(**changes))
     count = len(messages)
-    batch = Batch(
-        np.zeros(count, dtype=np.int64),
-        np.array(messages),
-        np.zeros(count, dtype=np.int64),
-        np.zeros(count, dtype=np.int64),
-        np.arange(count, dtype=np.float64),
-        np.full(count, np.nan),
-        np.array(replayed),
+    batch = replace(
+        Batch.planned(np.array(messages), np.arange(count, dtype=np.float64)),
+        replayed=np.array(replayed),
     )
     outcome, images, seen = paths.paths[0].transmit(batch)
     return outcome.columns, images, seen

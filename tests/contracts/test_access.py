@@ -78,10 +78,8 @@ def on_a_wire(
 
 
 def batch(count: int, began_s: np.ndarray | None = None) -> Batch:
-    nothing = np.zeros(count, dtype=np.int64)
     began = np.arange(count, dtype=np.float64) if began_s is None else began_s
-    nan = np.full(count, np.nan)
-    return Batch(nothing, np.arange(count), nothing, nothing, began, nan, nothing - 1)
+    return Batch.planned(np.arange(count), began)
 
 
 def knowing(decode, signal: Tensor) -> Knowledge:

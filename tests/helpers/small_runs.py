@@ -86,15 +86,7 @@ def injected(loaded: Any) -> tuple[Tensor, Tensor, Tensor]:
     size = len(setting.mean)
     airtime = math.ceil(size / 2) / loaded.arms[0].link.symbol_rate_hz
     numbers = np.arange(count)
-    batch = Batch(
-        arm=np.zeros(count, dtype=np.int64),
-        message=numbers,
-        attempt=np.zeros(count, dtype=np.int64),
-        lost=np.zeros(count, dtype=np.int64),
-        began_s=numbers * airtime,
-        allowance=np.full(count, np.nan),
-        replayed=np.full(count, -1),
-    )
+    batch = Batch.planned(numbers, numbers * airtime)
     wire = latents(count, size) * setting.power**0.5
     blank = torch.zeros(count, 1, 2, 2)
     knowledge = Knowledge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,22 +30,22 @@ def retention(first: int, *, metrics=("mse",), last=(MOST - 1, MOST - 1)) -> Ima
     return ImageRetention(first=first, last=last, keys=Keys(COUNT, MOST), metrics=metrics)
 
 
-Block = tuple[Batch, list[int], list[float], Outcome]
+Block = tuple[Batch, list[int], Outcome]
 
 
 def block(keys, accepted, arrived_s, values, column="mse_source") -> Block:
     transmission, attempt = np.divmod(np.array(keys, dtype=np.int64), MOST)
     arm, message = np.divmod(transmission, COUNT)
-    rows = Batch.recorded(0, [(0, 0.0, np.nan, np.nan)] * len(keys), message, attempt)
-    rows.arm[:] = arm
+    arrived = np.array(arrived_s, dtype=np.float64)
+    rows = replace(Batch.planned(message), arm=arm, attempt=attempt, arrived_s=arrived)
     outcome = Outcome(np.array(accepted), {column: np.array(values)})
-    return rows, list(keys), list(arrived_s), outcome
+    return rows, list(keys), outcome
 
 
 def held_after(chooser: ImageRetention, blocks) -> set[int]:
     held: set[int] = set()
-    for rows, keys, arrived_s, outcome in blocks:
-        kept, dropped = chooser.choose(rows, keys, arrived_s, outcome)
+    for rows, keys, outcome in blocks:
+        kept, dropped = chooser.choose(rows, keys, outcome)
         assert held.issuperset(dropped), "only what was kept can be dropped"
         held |= {keys[row] for row in kept}
         held -= set(dropped)
@@ -108,8 +109,8 @@ def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interrupt
         for key, accepted, arrived, value in part
         if key in kept
     )
-    for rows, keys, arrived_s, outcome in after:
-        chosen, dropped = again.choose(rows, keys, arrived_s, outcome)
+    for rows, keys, outcome in after:
+        chosen, dropped = again.choose(rows, keys, outcome)
         kept = (kept | {keys[row] for row in chosen}) - set(dropped)
     assert kept == expected
 
