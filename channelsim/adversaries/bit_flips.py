@@ -11,7 +11,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from channelsim.adversaries.goals import Damage, Goal
+from channelsim.adversaries.goals import AnyGoal, Damage
 from channelsim.adversaries.objective import objective
 from channelsim.channels import Quantiser
 from channelsim.contracts import records
@@ -61,7 +61,7 @@ class BitFlips(Adversary):
     name: str = ""
     of: str = ""
     search: Literal["greedy", "msb", "random"] = "greedy"
-    goal: Goal = Damage()
+    goal: AnyGoal = Damage()
     budget: Budget
     access: Access = Access()
     activity: Activity = Activity()

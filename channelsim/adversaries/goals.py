@@ -19,6 +19,7 @@ from torch import Tensor
 
 from channelsim.adversaries.image_file import read_image
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.goal import Goal, Wanted
 from channelsim.contracts.parts import Flag, InputFile, Metric, NonNegative, part
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
@@ -45,7 +46,7 @@ def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
 
 def _loss_of(adversary: Adversary) -> tuple[str, Metric] | None:
     """Name and metric of the loss that an adversary's goal follows; None without one of these."""
-    loss = getattr(getattr(adversary, "goal", None), "loss", None)
+    loss = getattr(adversary.goal, "loss", None)
     return (loss, _LOSSES[loss]) if isinstance(loss, str) and loss in _LOSSES else None
 
 
@@ -80,7 +81,7 @@ def _unfit(metric: Metric, image_shape: tuple[int, ...]) -> str:
 
 
 @part
-class Damage:
+class Damage(Goal):
     """Spoil the image: maximise D(g(z + δ), reference) (untargeted).
 
     ``loss``: D is the ``mse``, 1 − ``ssim``, ``dfd`` or ``rfd`` (the metrics of these names, with
@@ -130,7 +131,7 @@ class Success:
 
 
 @part
-class TargetImage:
+class TargetImage(Goal):
     """Show something else: minimise D(g(z + δ), target) (targeted).
 
     ``target``: all ``black`` or ``white``; ``inverse``, 1 − g(z), the reversed colours of the clean
@@ -181,6 +182,15 @@ class TargetImage:
         """The file's pixels, float32 [H, W] or [C, H, W]."""
         assert self.file is not None
         return read_image(self.file)
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which image is to be seen."""
+        if self.target in ("black", "white", "file"):
+            return Wanted("all", (self.target, self.file))
+        if self.of == "reconstruction":
+            return Wanted("codec")
+        return Wanted("message", (self.target,), drawn=self.target != "inverse")
 
     def needs(self) -> list[str]:
         """What must be known about the message."""
@@ -238,4 +248,4 @@ def _another(rows: Rows, messages: int) -> np.ndarray:
     return (rows.message + ahead) % messages
 
 
-Goal = Annotated[Damage | TargetImage, Field(discriminator="kind")]
+AnyGoal = Annotated[Damage | TargetImage, Field(discriminator="kind")]

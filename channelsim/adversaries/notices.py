@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from channelsim.adversaries.image_file import PICTURES
 from channelsim.adversaries.noise import Noise
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.parts import Stage
+from channelsim.contracts.stages import Stages
 from channelsim.sources.pictures import frames
 
 
 def adversary_notices(
-    paths: Sequence[Sequence[Stage]], control: bool, span_s: tuple[float, float]
+    paths: Sequence[Stages], control: bool, span_s: tuple[float, float]
 ) -> tuple[str, ...]:
     """Sentences about the adversaries on the paths of all arms.
 
@@ -22,7 +22,7 @@ def adversary_notices(
     # What makes sense in one arm of a sweep is there for a reason.
     facts = [_facts(path, span_s) for path in paths]
     found = [text for text in facts[0] if all(text in other for other in facts)]
-    meant = [stage for path in paths for stage in path if isinstance(stage, Adversary)]
+    meant = [stage for path in paths for stage in path.adversaries]
     found += dict.fromkeys(text for stage in meant for text in _frames(stage))
     if control and meant and all(_is_its_own_control(stage) for stage in meant):
         names = ", ".join(dict.fromkeys(stage.label for stage in meant))
@@ -35,7 +35,7 @@ def adversary_notices(
 
 def _frames(stage: Adversary) -> list[str]:
     """Of a target picture that holds several frames, which is wanted."""
-    file = getattr(getattr(stage, "goal", None), "file", None)
+    file = getattr(stage.goal, "file", None)
     if file is None or file.suffix.lower() not in PICTURES or (count := frames(file)) < 2:
         return []
     return [
@@ -46,16 +46,14 @@ def _frames(stage: Adversary) -> list[str]:
 
 def _is_its_own_control(stage: Adversary) -> bool:
     plain = isinstance(stage, Noise) and stage.law == "gaussian"
-    return plain and stage.budget.norm != "linf" and stage.access.place != "before_encoder"
+    return plain and stage.budget.norm != "linf" and not stage.access.before_encoder
 
 
-def _facts(path: Sequence[Stage], span_s: tuple[float, float]) -> list[str]:
+def _facts(path: Stages, span_s: tuple[float, float]) -> list[str]:
     found = []
-    disturbed = any(not isinstance(stage, Adversary) for stage in path)
+    disturbed = bool(path.impairments)
     fades = any(stage.fades for stage in path)
-    for stage in path:
-        if not isinstance(stage, Adversary):
-            continue
+    for stage in path.adversaries:
         access, activity, label = stage.access, stage.activity, stage.label
         own = access.own_path is not None and access.own_path.k_factor is not None
         if access.channel != "exact" and not fades and not own:

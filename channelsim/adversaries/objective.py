@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.ascent import Objective
-from channelsim.adversaries.goals import Goal, distance
+from channelsim.adversaries.goals import AnyGoal, distance
 from channelsim.contracts.rows import Knowledge, Rows
 
 
-def objective(goal: Goal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
+def objective(goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
     """J: δ [N, K] → [N] = ±D(image that the receiver would show, the goal's image).
 
     The sign is that of the goal: damage is wanted, a distance to a target is not. Where the

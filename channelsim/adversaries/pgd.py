@@ -14,7 +14,7 @@ from torch import Tensor
 
 from channelsim.adversaries.ascent import Objective, ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
-from channelsim.adversaries.goals import Goal, Loss
+from channelsim.adversaries.goals import AnyGoal, Loss
 from channelsim.adversaries.objective import objective, usable
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
@@ -94,7 +94,7 @@ class PGD(Adversary):
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "step_size": "step_size"}
 
     name: str = ""
-    goal: Goal
+    goal: AnyGoal
     budget: Budget
     steps: Count = 10
     step_size: Positive | None = None

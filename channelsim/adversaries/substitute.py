@@ -12,10 +12,10 @@ from torch import Tensor
 
 from channelsim.adversaries.goals import TargetImage
 from channelsim.contracts import records
-from channelsim.contracts.access import Access, Activity
+from channelsim.contracts.access import Access, Activity, Bools
 from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.goal import Wanted
 from channelsim.contracts.parts import Count, part
-from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 
 
@@ -38,7 +38,7 @@ class _Substitution(Adversary):
 
 
 def _on_the_wire(stage: Adversary, why: str) -> None:
-    if stage.access.place == "before_encoder":
+    if stage.access.before_encoder:
         raise ValueError(f"{stage.kind} {why}, so it stands on the wire; use place: relay")
 
 
@@ -89,9 +89,15 @@ class Replay(_Substitution):
         """What it uses."""
         return ("codeword", "earlier codewords")
 
-    def wanted(self, replayed: Ints, knowledge: Knowledge) -> Tensor:
-        """The image that it wants to be seen, [N, C, H, W]; of no meaning where it has none."""
-        return knowledge.clean_of(np.maximum(replayed, 0))
+    @property
+    def wants(self) -> Wanted:
+        """The image of the message whose codeword it sends."""
+        return Wanted("codec")
+
+    def wanted(self, rows: Rows, knowledge: Knowledge) -> tuple[Tensor, Bools]:
+        """What that message shows undisturbed; of rows with a recording."""
+        assert rows.replayed is not None
+        return knowledge.clean_of(np.maximum(rows.replayed, 0)), rows.replayed >= 0
 
     def perturb(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from channelsim.adversaries.ascent import direction
 from channelsim.adversaries.draws import on_sphere
-from channelsim.adversaries.goals import Goal
+from channelsim.adversaries.goals import AnyGoal
 from channelsim.adversaries.objective import objective, usable
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity, OnTheAir
@@ -73,7 +73,7 @@ class Universal(Adversary):
     fits = True
 
     name: str = ""
-    goal: Goal
+    goal: AnyGoal
     budget: Budget
     steps: Count = 50
     batch: Minibatch = 32
@@ -85,7 +85,7 @@ class Universal(Adversary):
 
     @model_validator(mode="after")
     def _consistent(self) -> Universal:
-        if self.shift and self.access.place == "before_encoder":
+        if self.shift and self.access.before_encoder:
             raise ValueError(
                 "shift rotates symbols on the wire, but place is before_encoder, where images are"
                 " changed; remove one of the two"

@@ -103,12 +103,17 @@ class Access:
                 f"reaction_s is {self.reaction_s:g}, but over the air without listen_symbols there"
                 " is nothing to react to; give listen_symbols, or remove reaction_s"
             )
-        if self.place == "before_encoder" and (self.reaction_s or self.own_path is not None):
+        if self.before_encoder and (self.reaction_s or self.own_path is not None):
             raise ValueError(
                 "place: before_encoder has no reaction_s and no own_path; the image is changed"
                 " before it is sent"
             )
         return self
+
+    @property
+    def before_encoder(self) -> bool:
+        """Whether it changes the image, and nothing on the wire."""
+        return self.place == "before_encoder"
 
     @property
     def description(self) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from channelsim.contracts import own_code, records
 from channelsim.contracts.access import Access, Activity, Bools
+from channelsim.contracts.goal import Goal, Wanted
 from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Knowledge, Perturbation, Rows
@@ -99,6 +100,7 @@ class Adversary(Stage, ABC):
     budget: Budget
     access = Access()
     activity = Activity()
+    goal: Goal | None = None  # a field of those that have one
     digital = False  # whether it flips bits of a digital link's words: its budget counts them
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
@@ -115,6 +117,16 @@ class Adversary(Stage, ABC):
     def knows(self) -> Sequence[str]:
         """What it uses: ``codeword``, ``source``, ``receiver weights``… Default: the codeword."""
         return ("codeword",)
+
+    @property
+    def wants(self) -> Wanted | None:
+        """Which image it wants to be seen; None: none. Default: the goal's."""
+        return self.goal.wanted if isinstance(self.goal, Goal) else None
+
+    def wanted(self, rows: Rows, knowledge: Knowledge) -> tuple[Tensor, Bools]:
+        """That image [N, C, H, W], and of which rows it wants one, bool [N]."""
+        assert self.goal is not None
+        return self.goal.image(rows, knowledge), np.ones(len(rows.message), dtype=bool)
 
     @property
     def effort(self) -> Mapping[str, Any]:
@@ -140,7 +152,7 @@ class Adversary(Stage, ABC):
     @property
     def _knowledge(self) -> list[str]:
         """What it uses; before the encoder there is no codeword yet, but the image is there."""
-        if self.access.place != "before_encoder" or "codeword" not in self.knows:
+        if not self.access.before_encoder or "codeword" not in self.knows:
             return list(self.knows)
         others = (one for one in self.knows if one not in ("codeword", "source"))
         return ["source", "encoder", *others]
@@ -156,7 +168,7 @@ class Adversary(Stage, ABC):
         access = self.access
         if access.place == "relay":
             return f"relay: holds the codeword, knows it, sends it on {access.reaction_s:g} s later"
-        if access.place == "before_encoder":
+        if access.before_encoder:
             return "before the encoder: has the image before anything is sent"
         if access.listen_symbols:
             heard = f"{access.listen_symbols} symbol{'s' if access.listen_symbols > 1 else ''}"

@@ -29,7 +29,7 @@ def assert_budgets(ledger: Ledger, arms: tuple[Arm, ...], calibration: Calibrati
     """Raise `MachineError` if any recorded perturbation is larger than its arm allowed."""
     keys = ledger.header().keys
     for arm in arms:
-        adversaries = [stage for stage in arm.path if isinstance(stage, Adversary)]
+        adversaries = arm.path.adversaries
         if not adversaries:
             continue
         power = calibration.power(arm.number)
@@ -43,7 +43,7 @@ def assert_budgets(ledger: Ledger, arms: tuple[Arm, ...], calibration: Calibrati
         bounds = (span.start, span.stop)
         found = (float(value or 0.0) for value in next(ledger.rows(query, bounds)))
         linf, l2, flipped, attempts, spent = found
-        if adversaries[0].access.place == "before_encoder":
+        if adversaries[0].access.before_encoder:
             power, size = calibration.pixel_power, math.prod(arm.receiver.codec.image_shape)
         digital = [stage for stage in adversaries if stage.budget.norm == "bits"]
         bits = sum(stage.budget.epsilon for stage in digital)

@@ -118,7 +118,7 @@ def trial(
 
 def least_messages(scenario: Scenario) -> int:
     """How many messages it takes to try all of a run: two where a goal is another one's image."""
-    goals = (getattr(stage, "goal", None) for arm in scenario.arms for stage in arm.path)
+    goals = (stage.goal for arm in scenario.arms for stage in arm.path.adversaries)
     needs = {need for goal in goals if goal is not None for need in goal.needs()}
     return min(scenario.source.messages, 2 if "other messages" in needs else 1)
 

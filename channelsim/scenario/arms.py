@@ -14,6 +14,7 @@ from channelsim.channels.power import Power
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.fading import symbol_count
 from channelsim.contracts.parts import Codec, Metric, Stage
+from channelsim.contracts.stages import Stages
 from channelsim.link.link import Link
 from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.assembly import Built, Workshop, validated
@@ -42,10 +43,13 @@ class Arm:
     transmit: Literal["mean", "sample"]
     power: Power
     link: Link
-    path: tuple[Stage, ...]
+    path: Stages
     receiver: Receiver
     metrics: tuple[Metric, ...]
     control: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Stages(self.path))  # from Python, any sequence
 
 
 @dataclass(frozen=True)
@@ -148,21 +152,21 @@ class ArmBuilder:
             receiver = self._component(("receivers", name), choice, self._receiver)
         if receiver is None or None in stages or None in parts.values():
             return None
-        self._try_names(stages, choice)
-        self._try_goals(receiver.codec, stages, choice)
+        path = Stages(stages)
+        self._try_names(path, choice)
+        self._try_goals(receiver.codec, path, choice)
         for one in own_parts(self.workshop, name, receiver, stages):
             if self._first(one.question):
                 with self._reporting(one.at, one.inside, choice):
                     self.workshop.note(one.admit())
-        self._try_threats(receiver.codec, parts["link"], stages, choice)
+        self._try_threats(receiver.codec, parts["link"], path, choice)
         return Arm(
             number=number,
             receiver_name=name,
             swept={
-                one.key: _value_at(one, i, stages)
-                for one, i in zip(self.sweep, choice, strict=True)
+                one.key: _value_at(one, i, path) for one, i in zip(self.sweep, choice, strict=True)
             },
-            path=tuple(stages),
+            path=path,
             receiver=receiver,
             metrics=metrics,
             control=skeleton.control,
@@ -248,7 +252,7 @@ class ArmBuilder:
 
     # --- what only the parts together can show -------------------------------------------
 
-    def _try_names(self, stages: list[Stage], choice: Choice) -> None:
+    def _try_names(self, stages: Stages, choice: Choice) -> None:
         """Stages that a sweep puts in the place of others bring names of their own."""
         for one, i in zip(self.sweep, choice, strict=True):
             for target in one.targets:
@@ -265,25 +269,25 @@ class ArmBuilder:
                 if fault and self._first((one.key, i, fault)):
                     self.problems.add(("sweep", one.key, i), fault)
 
-    def _try_goals(self, codec: Codec, stages: list[Stage], choice: Choice) -> None:
-        for index, stage in enumerate(stages):
-            if not isinstance(stage, Adversary) or not self._first((id(codec), id(stage))):
+    def _try_goals(self, codec: Codec, stages: Stages, choice: Choice) -> None:
+        for index, stage in stages.by_place.items():
+            if not self._first((id(codec), id(stage))):
                 continue
-            goal = getattr(stage, "goal", None)
+            goal = stage.goal
             if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
                 with self._reporting(("path", index), ("goal",), choice):
                     aim(stage, codec, self.messages)
                 with self._reporting(("path", index), ("goal", "loss"), choice):
                     check_loss(stage, codec.image_shape)
 
-    def _try_threats(self, codec: Codec, link: Link, stages: list[Stage], choice: Choice) -> None:
+    def _try_threats(self, codec: Codec, link: Link, stages: Stages, choice: Choice) -> None:
         """What no stage can do in its place, and no adversary anywhere: know too early, say."""
         symbols = symbol_count(codec.latent_size)
         for index, stage in enumerate(stages):
             new = self._first((id(stage), *map(id, stages[:index])))
             if new:
                 with self._reporting(("path", index)):  # the place, whatever is swept
-                    stage.check_path(stages[:index])
+                    stage.check_path(stages.up_to(index))
             if not isinstance(stage, Adversary):
                 continue
             if self._first((id(stage), symbols, link.symbol_rate_hz)):
@@ -291,7 +295,7 @@ class ArmBuilder:
                     stage.check_causality(symbols, 1.0 / link.symbol_rate_hz)
             if new:
                 with self._reporting(("path", index), (), choice):
-                    check_shared_path(stage, stages[:index], self.workshop.source)
+                    check_shared_path(stage, stages.up_to(index), self.workshop.source)
 
     def _first(self, question: tuple[Any, ...]) -> bool:
         """Whether a question was not asked before."""
@@ -311,7 +315,7 @@ class ArmBuilder:
             self._report(Fault(inside, error.message), at, swept)
 
 
-def _value_at(one: Swept, i: int, stages: list[Stage]) -> Any:
+def _value_at(one: Swept, i: int, stages: Stages) -> Any:
     """A swept value as tables shall tell it: a whole stage never without its name."""
     value, target = one.values[i], one.targets[0]
     if target[0] != "path" or len(target) != 2 or not isinstance(value, Mapping | Stage):

@@ -167,8 +167,8 @@ def _check_success(
     """A goal's criterion is read from a metric, which must be among those that are measured."""
     known = {metric.kind for metric in metrics}
     for arm in (arm for point in arms.values() for arm in point.values()):
-        for index, stage in enumerate(arm.path):
-            goal = getattr(stage, "goal", None)
+        for index, stage in arm.path.by_place.items():
+            goal = stage.goal
             success = getattr(goal, "success", None)
             if goal is None or success is None or success.metric(goal.loss) in known:
                 continue

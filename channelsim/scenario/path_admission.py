@@ -15,6 +15,7 @@ from channelsim.contracts.own_code import watched
 from channelsim.contracts.parts import Codec, Detector, Stage
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Channel, Knowledge, Rows, View
+from channelsim.contracts.stages import Stages
 from channelsim.scenario.trials import Again, Answer, Images, Method, on_the_cpu
 from channelsim.support.errors import InputError
 
@@ -79,8 +80,8 @@ def admit_stage(
     """
     with on_the_cpu(codec):
         attack = isinstance(stage, Adversary)
-        stand = Stand(codec, earlier, given.images)
-        rehearsal = Stand(codec, earlier, train[:_REHEARSED])
+        stand = Stand(codec, Stages(earlier), given.images)
+        rehearsal = Stand(codec, Stages(earlier), train[:_REHEARSED])
 
         def crossing(last: Stage) -> Answer:
             if not isinstance(last, Adversary):
@@ -114,7 +115,7 @@ class Stand:
     """
 
     codec: Codec
-    earlier: Sequence[Stage]
+    earlier: Stages
     images: Tensor
 
     @functools.cached_property
@@ -132,16 +133,15 @@ class Stand:
         """The signal [m, ·] of some images as it reaches a stage, and the stage's rows of them."""
         chosen = list(places)
         signal, channel = self.latents[chosen], Channel()
-        for one in self.earlier:
-            if not isinstance(one, Adversary):
-                seen = self.rows(one, chosen)
-                seen.channel = channel
-                signal, channel = one.apply(signal, seen), one.left(seen)
+        for one in self.earlier.impairments:
+            seen = self.rows(one, chosen)
+            seen.channel = channel
+            signal, channel = one.apply(signal, seen), one.left(seen)
         rows = self.rows(stage, chosen)
         rows.channel = channel
         if isinstance(stage, Adversary):
             rows.knowledge = self._knowledge(stage, chosen)
-            if stage.access.place == "before_encoder":
+            if stage.access.before_encoder:
                 signal = self.images[chosen].flatten(1)
         return signal, rows
 
@@ -164,7 +164,7 @@ class Stand:
 
     def fit(self, stage: Adversary) -> Tensor:
         """What an adversary fits to these images, with the least effort that it knows."""
-        before = stage.access.place == "before_encoder"
+        before = stage.access.before_encoder
         size = self.images[0].numel() if before else self.codec.latent_size
         epsilon = torch.tensor([stage.budget.epsilon], dtype=torch.float64)
         radius = stage.budget.radius(epsilon, self._power(before), size)
@@ -206,7 +206,7 @@ class Stand:
         def pixels(flat: Tensor) -> Tensor:
             return codec.decode(codec.encode(flat.clamp(0.0, 1.0).view(-1, *codec.image_shape)))
 
-        before = stage.access.place == "before_encoder"
+        before = stage.access.before_encoder
         return Knowledge(
             decode=pixels if before else codec.decode,
             source=images[chosen],

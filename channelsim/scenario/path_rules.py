@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from channelsim.analysis.names import acting_together
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.parts import Stage
+from channelsim.contracts.stages import Stages
 from channelsim.sources import ImageSource, Source
 from channelsim.support.errors import InputError
 
 
-def check_shared_path(stage: Adversary, earlier: Sequence[Stage], source: Source | None) -> None:
+def check_shared_path(stage: Adversary, earlier: Stages, source: Source | None) -> None:
     """Raise an `InputError` where an adversary cannot stand behind ``earlier`` stages."""
-    others = [one for one in earlier if isinstance(one, Adversary)]
-    before = stage.access.place == "before_encoder"
+    others = earlier.adversaries
+    before = stage.access.before_encoder
     if before and len(others) < len(earlier):
         raise InputError(
             f"{stage.label} acts before the encoder and so meets the signal first; move it to the"
             " front of the path"
         )
-    if any((one.access.place == "before_encoder") != before for one in others):
+    if any(one.access.before_encoder != before for one in others):
         raise InputError(
             f"{others[0].label} and {stage.label} act one before the encoder and one on the wire,"
             " where budgets have different units; study them in two scenarios, or remove one"
@@ -51,20 +51,20 @@ def check_shared_path(stage: Adversary, earlier: Sequence[Stage], source: Source
         _check_classes(stage, source)
 
 
-def shared_paths(paths: Iterable[Sequence[Stage]]) -> list[list[str]]:
+def shared_paths(paths: Iterable[Stages]) -> list[list[str]]:
     """Names of the adversaries that act on one path, of every such group in any arm once.
 
     What the ledger says of δ, PSR and verdict is of all of them together.
     """
     found = []
     for path in paths:
-        present = [s.label for s in path if isinstance(s, Adversary) and not s.budget.off]
+        present = [one.label for one in path.active]
         if len(present) > 1 and present not in found:
             found.append(present)
     return found
 
 
-def shared_path_notices(paths: Iterable[Sequence[Stage]]) -> tuple[str, ...]:
+def shared_path_notices(paths: Iterable[Stages]) -> tuple[str, ...]:
     """A sentence about adversaries that act together, where any do."""
     shared = shared_paths(paths)
     if not shared:

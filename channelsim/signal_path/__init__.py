@@ -1,7 +1,8 @@
 """The signal plane: what happens to the tensors of one batch; a pure function of that batch."""
 
 from channelsim.signal_path.injection import Column
-from channelsim.signal_path.path import Defence, SignalPath
+from channelsim.signal_path.path import SignalPath
+from channelsim.signal_path.reception import Defence
 from channelsim.signal_path.rehearsal import Encoded, Rehearsal
 from channelsim.signal_path.setting import Setting
 from channelsim.signal_path.transmitter import Latents, Transmitter

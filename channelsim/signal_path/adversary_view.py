@@ -125,11 +125,11 @@ class Foresight:
 
     def behind(self, draw: int | None) -> list[tuple[Stage, Rows]]:
         """The stages behind its place of which it expects something, as it sees them."""
-        stages = self.setting.stages[self.place + 1 :]
+        stages = self.setting.stages.behind(self.place)
         if draw is None and all(type(one).foresee is Stage.foresee for one in stages):
             return []
         seen = self._seen(draw)
-        return seen[len(seen) - sum(not isinstance(one, Adversary) for one in stages) :]
+        return seen[len(seen) - len(stages.impairments) :]
 
     @staticmethod
     def through(signal: Tensor, stages: list[tuple[Stage, Rows]]) -> Tensor:
@@ -146,11 +146,10 @@ class Foresight:
         """All impairments of the path, as it sees them."""
         channel, view = Channel(), self._view(draw)
         seen: list[tuple[Stage, Rows]] = []
-        for one in self.setting.stages:
-            if not isinstance(one, Adversary):
-                rows = self.setting.rows(one.label, self.batch, channel=channel, view=view)
-                seen.append((one, rows))
-                channel = one.left(rows)
+        for one in self.setting.stages.impairments:
+            rows = self.setting.rows(one.label, self.batch, channel=channel, view=view)
+            seen.append((one, rows))
+            channel = one.left(rows)
         return seen
 
     def _heard(self, signal: Tensor) -> Tensor:
@@ -161,9 +160,7 @@ class Foresight:
 
     def arriving(self, sent: Tensor) -> Tensor:
         """A codeword as it expects it to arrive at its place."""
-        before = sum(
-            not isinstance(one, Adversary) for one in self.setting.stages[: max(0, self.place)]
-        )
+        before = len(self.setting.stages.up_to(max(0, self.place)).impairments)
         return self.through(sent, self._seen(None)[:before]) if before else sent
 
     def _own_gains(self, draw: int | None) -> Tensor | None:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.records import Ints
 from channelsim.scenario import Arm, Scenario
 from channelsim.signal_path import (
@@ -23,7 +22,7 @@ from channelsim.signal_path import (
     Setting,
     SignalPath,
 )
-from channelsim.signal_path.fitting import Fitting, Tell, adversaries_of, benign_key, frozen
+from channelsim.signal_path.fitting import Fitting, Tell, benign_key, frozen
 from channelsim.sources import ImageSource, Prior, Source
 from channelsim.support import arithmetic
 
@@ -93,9 +92,9 @@ def _calibrated(
                         fitted=fitting.fitted,  # shared, and complete when the loop ends
                         power=transmitter.wire_power,
                         mean=transmitter.mean_codeword,
-                        pixel_power=fitting.pixel_power if _attacks_input(arm) else 1.0,
+                        pixel_power=fitting.pixel_power if arm.path.before_encoder else 1.0,
                         labels=labels,
-                        active=not _all_off(arm),
+                        active=bool(arm.path.active),
                         control=scenario.control,
                         seed=scenario.seed,
                     ),
@@ -139,14 +138,6 @@ def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints, Ints | No
     return torch.empty(0, *source.image_shape, device=device), numbers, None
 
 
-def _all_off(arm: Arm) -> bool:
-    return all(stage.budget.off for stage in adversaries_of(arm))
-
-
-def _attacks_input(arm: Arm) -> bool:
-    return any(stage.access.place == "before_encoder" for stage in adversaries_of(arm))
-
-
 def _columns(arms: tuple[Arm, ...]) -> dict[str, dict[str, Column]]:
     """Per stage label and column, the value in every arm (NaN where an arm lacks the stage)."""
     found: dict[str, dict[str, Column]] = {}
@@ -161,8 +152,9 @@ def _columns(arms: tuple[Arm, ...]) -> dict[str, dict[str, Column]]:
 def _group_key(arm: Arm) -> tuple[Any, ...]:
     """Equal for arms whose rows may share a batch: all configuration but the columns."""
     detector = arm.receiver.detector
+    off = {one.label for one in arm.path.adversaries if one.budget.off}
     stages = tuple(
-        (type(stage), stage.label, frozen(stage, set(stage.columns.values())), _off(stage))
+        (type(stage), stage.label, frozen(stage, set(stage.columns.values())), stage.label in off)
         for stage in arm.path
     )
     return (
@@ -174,7 +166,3 @@ def _group_key(arm: Arm) -> tuple[Any, ...]:
         None if detector is None else (frozen(detector, {"false_alarm"}), benign_key(arm)),
         arm.receiver.fallback,
     )
-
-
-def _off(stage: Any) -> bool:
-    return isinstance(stage, Adversary) and stage.budget.off

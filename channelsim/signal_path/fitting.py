@@ -30,26 +30,15 @@ Tell = Callable[[str, int, int], None]  # who fits, for which arm, of how many
 _CHUNK = 500  # rows of the training split encoded at a time
 
 
-def adversaries_of(arm: Arm) -> list[Adversary]:
-    """The adversaries on an arm's path."""
-    return [stage for stage in arm.path if isinstance(stage, Adversary)]
-
-
 def benign_key(arm: Arm) -> tuple[Any, ...]:
     """Equal for arms whose undisturbed channel is the same, columns included.
 
     So is how long a symbol takes: a slow codeword meets several gains of a fading channel.
     """
     stages = tuple(
-        (type(stage), stage.label, frozen(stage, set()))
-        for stage in arm.path
-        if not isinstance(stage, Adversary)
+        (type(stage), stage.label, frozen(stage, set())) for stage in arm.path.impairments
     )
     return (arm.link.symbol_rate_hz, *stages)
-
-
-def _attacks_input(stage: Adversary) -> bool:
-    return stage.access.place == "before_encoder"
 
 
 def _foresees(stage: Adversary, arm: Arm) -> bool:
@@ -138,8 +127,8 @@ class Fitting:
 
     def adversaries(self, arm: Arm, transmitter: Transmitter) -> None:
         """Let the arm's adversaries fit what they fit, once per distinct question."""
-        for place, stage in enumerate(arm.path):
-            if not isinstance(stage, Adversary) or not stage.fits or stage.budget.off:
+        for place, stage in arm.path.by_place.items():
+            if not stage.fits or stage.budget.off:
                 continue
             key = (
                 id(arm.receiver.codec),
@@ -163,7 +152,7 @@ class Fitting:
                     place=place,
                     encoded=self._encoded[id(transmitter)],
                     symbol_s=1.0 / arm.link.symbol_rate_hz,
-                    pixel_power=self.pixel_power if _attacks_input(stage) else 1.0,
+                    pixel_power=self.pixel_power if stage.access.before_encoder else 1.0,
                 ).fit()
             found = self._fitted[key]
             self.fitted.setdefault(stage.label, {})[arm.number] = found
@@ -316,15 +305,14 @@ class Fitting:
         # Streams of their own: calibration never meets the noise that messages will meet.
         _, scaled = transmitter.send(images, self._rows("transmitter", rows, {}, transmitter))
         signal, channel = scaled.wire, Channel()
-        for stage in arm.path:
-            if not isinstance(stage, Adversary):
-                seen = self._rows(stage.label, rows, stage.column_values(), transmitter)
-                # Far apart in time, so that each meets a channel of its own.
-                seen.began_s = 1e6 + 1e4 * rows.astype(np.float64)
-                seen.symbol_s = np.full(len(rows), 1.0 / arm.link.symbol_rate_hz)
-                seen.channel = channel
-                signal = stage.apply(signal, seen)
-                channel = stage.left(seen)
+        for stage in arm.path.impairments:
+            seen = self._rows(stage.label, rows, stage.column_values(), transmitter)
+            # Far apart in time, so that each meets a channel of its own.
+            seen.began_s = 1e6 + 1e4 * rows.astype(np.float64)
+            seen.symbol_s = np.full(len(rows), 1.0 / arm.link.symbol_rate_hz)
+            seen.channel = channel
+            signal = stage.apply(signal, seen)
+            channel = stage.left(seen)
         return scaled.undo(signal)
 
     def _rows(

@@ -42,7 +42,7 @@ def attack_input(
     attacked = control = flat
     delta = torch.zeros_like(flat)
     verdict: Column | None = None
-    for stage in setting.input_attacks:
+    for stage in setting.stages.before_encoder:
         if not setting.active or stage.budget.off:
             verdict = worse(verdict, np.full(len(flat), records.OFF, dtype=object))
             continue

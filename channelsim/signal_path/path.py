@@ -9,7 +9,7 @@ adversary), the *attacked* one and the *control* (matched noise in place of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,36 +17,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.adversaries.goals import TargetImage
-from channelsim.adversaries.substitute import Replay
 from channelsim.channels.power import Scaled
-from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import RowsError
-from channelsim.contracts.parts import Detector, Metric
-from channelsim.contracts.records import CONTROL_ACCEPTED, Batch, Ints, Outcome
+from channelsim.contracts.parts import Metric
+from channelsim.contracts.records import Batch, Ints, Outcome
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics.memory import remembering
 from channelsim.signal_path.fallback import FallbackChoice
-from channelsim.signal_path.injection import Column, column_of
+from channelsim.signal_path.injection import Column, Injected
 from channelsim.signal_path.input_attack import attack_input
+from channelsim.signal_path.measurement import References, measure
+from channelsim.signal_path.reception import Defence, Received, receive
 from channelsim.signal_path.setting import Setting
 from channelsim.signal_path.transmitter import Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
 from channelsim.sources import as_float
 from channelsim.support.errors import InputError
-
-
-@dataclass(frozen=True)
-class Defence:
-    """A receiver's run-time part: a fitted detector (or none) and the fallback image [C, H, W].
-
-    ``last``: whether the last accepted image goes before the fallback.
-    """
-
-    detector: Detector | None
-    state: Mapping[str, Tensor]
-    fallback: Tensor
-    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,95 +83,86 @@ class SignalPath:
     def _cross(
         self, batch: Batch, fallbacks: FallbackChoice | None
     ) -> tuple[dict[str, Column], Column, dict[str, Tensor], dict[str, Tensor]]:
-        codec = self.transmitter.codec
+        """The stations in order: transmitter, input attack, wire, receiver, measurement."""
         source, scaled, clean = self._sent(batch.message)
-        sent, tampered = dict.fromkeys(ROLES, scaled), {}
         knowledge = self._knowledge(source, clean)
-        before = None
-        if self.setting.input_attacks and self.latents is None:
-            images, before = attack_input(
-                self.setting,
-                source,
-                batch,
-                knowledge,
-                lambda pixels: self._encoded(pixels, batch.message)[1],
-            )
-            tampered = {"tampered": images["attacked"]}
-            sent |= {
-                role: self._encoded(image, batch.message)[1]
-                for role, image in images.items()
-                if image is not source
-            }
-        on_the_wire = replace(
+        sent, tampered, before = self._attacked_input(source, scaled, batch, knowledge)
+        signals, log = cross(
+            self.setting,
+            {role: one.wire for role, one in sent.items()},
+            batch,
+            self._on_the_wire(knowledge, sent["attacked"]),
+            before,
+        )
+        codec = self.transmitter.codec
+        received = receive(
+            signals, sent, batch, codec.decode, self.defence, self.thresholds, self.control
+        )
+        accepted = received.accepted["attacked"].cpu().numpy()
+        log["score"] = received.score
+        log["stand_in"], fallback = self._fallback(fallbacks, received, accepted)
+        target, wanted = self._target(batch, knowledge)
+        references = References(source, clean, received.decoded["passive"], target, wanted)
+        log |= measure(
+            self.metrics,
+            received,
+            references,
+            fallback,
+            control=self.control,
+            judged=self.judged,
+        )
+        images = {
+            "source": source,
+            "clean": clean,
+            "passive": references.passive,
+            **tampered,
+            "received": received.shown("attacked", fallback),
+        }
+        latents = {
+            "sent": scaled.undo(scaled.wire),
+            "passive": received.latents["passive"],
+            "received": received.latents["attacked"],
+        }
+        return log, accepted, images, latents
+
+    def _attacked_input(
+        self, source: Tensor, scaled: Scaled, batch: Batch, knowledge: Knowledge
+    ) -> tuple[dict[str, Scaled], dict[str, Tensor], Injected | None]:
+        """The wire signals by role; images that an attack on the input left, and what it added."""
+        sent = dict.fromkeys(ROLES, scaled)
+        if not self.setting.stages.before_encoder or self.latents is not None:
+            return sent, {}, None
+        images, before = attack_input(
+            self.setting,
+            source,
+            batch,
             knowledge,
-            decode=lambda wire: codec.decode(sent["attacked"].undo(wire)),
+            lambda pixels: self._encoded(pixels, batch.message)[1],
+        )
+        sent |= {
+            role: self._encoded(image, batch.message)[1]
+            for role, image in images.items()
+            if image is not source
+        }
+        return sent, {"tampered": images["attacked"]}, before
+
+    def _on_the_wire(self, knowledge: Knowledge, sent: Scaled) -> Knowledge:
+        """What is known at the end of the wire: ``decode`` takes a wire signal."""
+        codec = self.transmitter.codec
+        return replace(
+            knowledge,
+            decode=lambda wire: codec.decode(sent.undo(wire)),
             overhear=lambda wire: codec.decode(self.transmitter.guessed(wire)),
         )
-        wires = {role: one.wire for role, one in sent.items()}
-        signals, log = cross(self.setting, wires, batch, on_the_wire, before)
 
-        received: dict[str, Tensor] = {}
-        decoded: dict[str, Tensor] = {}
-        for role, signal in signals.items():
-            twin = next((other for other in decoded if signals[other] is signal), None)
-            if twin is None:
-                received[role] = sent[role].undo(signal)
-                decoded[role] = codec.decode(received[role])
-            else:  # signals that never parted share one decoding
-                received[role], decoded[role] = received[twin], decoded[twin]
-
-        lost = torch.from_numpy(batch.lost > 0).to(source.device)
-        accepted, score = self._judge(received["attacked"], batch.arm)
-        arrived = accepted & ~lost
-        allowed = arrived
-        if self.control:
-            allowed = self._judge(received["control"], batch.arm)[0] & ~lost
-        passed = arrived
-        if received["passive"] is not received["attacked"]:
-            passed = self._judge(received["passive"], batch.arm)[0] & ~lost
-        fallback = self.defence.fallback
-        log["stand_in"] = np.full(len(batch), None, dtype=object)
-        if fallbacks is not None:
-            log["stand_in"], fallback = fallbacks.choose(
-                arrived.cpu().numpy(),
-                (~(arrived & allowed & passed)).cpu().numpy(),
-                decoded["attacked"],
-            )
-        shown = _shown(decoded["attacked"], arrived, fallback)
-        log["score"] = score
-        references = {"source": source, "clean": clean, "passive": decoded["passive"]}
-        target, wanted = self._target(batch, knowledge)
-        compared = {**references, "target": target}
-        for metric in self.metrics:
-            log[f"quality_{metric.kind}"] = column_of(metric(clean, source))
-        self._measure(log, "", shown, compared)
-        if self.control:
-            self._measure(log, "control_", _shown(decoded["control"], allowed, fallback), compared)
-        alone = {"source": source, "target": target}
-        if passed is arrived and decoded["passive"] is decoded["attacked"]:  # nobody acted
-            log |= {
-                f"passive_{metric.kind}_{suffix}": log[f"{metric.kind}_{suffix}"]
-                for metric in self.metrics
-                for suffix in alone
-            }
-        else:
-            self._measure(log, "passive_", _shown(decoded["passive"], passed, fallback), alone)
-        if not wanted.all():
-            targets = [name for name in log if name.endswith("_target")]
-            log |= {name: np.where(wanted, log[name], np.nan) for name in targets}
-        if self.judged and self.control:
-            log[CONTROL_ACCEPTED] = allowed.cpu().numpy().astype(np.int64)
-        if self.judged:
-            for metric in self.metrics:
-                name = f"{metric.kind}_source"
-                known = shown is decoded["attacked"]
-                log[f"decoded_{name}"] = (
-                    log[name] if known else column_of(metric(decoded["attacked"], source))
-                )
-        latents = {"sent": scaled.undo(scaled.wire), "passive": received["passive"]}
-        latents["received"] = received["attacked"]
-        kept = {**references, **tampered, "received": shown}
-        return log, arrived.cpu().numpy(), kept, latents
+    def _fallback(
+        self, fallbacks: FallbackChoice | None, received: Received, accepted: Column
+    ) -> tuple[Column, Tensor]:
+        """Which attempts' images are shown where none was accepted (None: nobody's), and those."""
+        if fallbacks is None:
+            return np.full(len(accepted), None, dtype=object), self.defence.fallback
+        needed = (~received.accepted_by_all).cpu().numpy()
+        return fallbacks.choose(accepted, needed, received.decoded["attacked"])
 
     @property
     def control(self) -> bool:
@@ -286,47 +263,7 @@ class SignalPath:
 
         And of which rows, bool [N]: who replays wants nothing before something is recorded.
         """
-        adversaries = [one for one in self.setting.stages if isinstance(one, Adversary)]
-        for stage in sorted(adversaries, key=lambda one: one.budget.off):
-            goal = getattr(stage, "goal", None)
-            if isinstance(goal, TargetImage):
-                rows = self.setting.rows(stage.label, batch, knowledge)
-                return goal.image(rows, knowledge), np.ones(len(batch), dtype=bool)
-            if isinstance(stage, Replay):
-                return stage.wanted(batch.replayed, knowledge), batch.replayed >= 0
-        return None, np.ones(len(batch), dtype=bool)
-
-    def _judge(self, latent: Tensor, arm: Ints) -> tuple[Tensor, Column]:
-        """Detector: accepted [N] and scores [N] (NaN without a detector)."""
-        detector = self.defence.detector
-        if detector is None:
-            return torch.ones(len(latent), dtype=torch.bool, device=latent.device), np.full(
-                len(latent), np.nan
-            )
-        score = column_of(detector.scores(latent, self.defence.state))
-        return torch.from_numpy(score <= self.thresholds[arm]).to(latent.device), score
-
-    def _measure(
-        self,
-        log: dict[str, Column],
-        prefix: str,
-        shown: Tensor,
-        references: Mapping[str, Tensor | None],
-    ) -> None:
-        for metric in self.metrics:
-            done: list[tuple[Tensor, Column]] = []
-            for suffix, reference in references.items():
-                if reference is None:
-                    log[f"{prefix}{metric.kind}_{suffix}"] = np.full(len(shown), np.nan)
-                    continue
-                known = next((values for seen, values in done if seen is reference), None)
-                values = column_of(metric(shown, reference)) if known is None else known
-                done.append((reference, values))
-                log[f"{prefix}{metric.kind}_{suffix}"] = values
-
-
-def _shown(decoded: Tensor, accepted: Tensor, fallback: Tensor) -> Tensor:
-    """What the user sees: the decoded image, or the fallback where it was not accepted."""
-    if bool(accepted.all()):
-        return decoded
-    return torch.where(accepted[:, None, None, None], decoded, fallback)
+        stage = self.setting.stages.wanting
+        if stage is None:
+            return None, np.ones(len(batch), dtype=bool)
+        return stage.wanted(self.setting.rows(stage.label, batch, knowledge), knowledge)

@@ -20,24 +20,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.adversaries.goals import TargetImage, distance
-from channelsim.adversaries.substitute import Replay
+from channelsim.adversaries.goals import distance
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.contracts.scales import damage_metric
 from channelsim.metrics.scales import own_scales
-from channelsim.scenario import Arm, Scenario
+from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath, Transmitter
 from channelsim.signal_path.calibration import Paths
-from channelsim.signal_path.fitting import adversaries_of
 from channelsim.support import arithmetic
 
 STARTS, STEPS = 20, 60  # the project's: about a second per receiver
@@ -46,7 +45,6 @@ _AT_ONCE = 4  # of them, so that no memory is asked for that a run would not nee
 _STEP_SIZE = 0.2  # of Adam, in multiples of √P; ours
 _MOST = 256  # answers remembered
 _KNOWN: dict[Any, dict[str, Any]] = {}
-_ONE_FOR_ALL = ("black", "white", "file")  # targets that are the same for every message
 
 
 Tell = Callable[[int, int], None]
@@ -62,23 +60,22 @@ def reach(scenario: Scenario, paths: Paths, tell: Tell | None = None) -> dict[st
     known: dict[Any, dict[str, Any]] = {}
     with arithmetic.threads(1):
         for arm in scenario.arms:
-            stage = _wanting(arm)
+            stage = arm.path.wanting
             metric = None if stage is None else _measured(scenario, stage)
-            if stage is None or metric is None:
+            if stage is None or stage.budget.off or metric is None:
                 continue
-            goal, path = getattr(stage, "goal", None), paths.paths[paths.of_arm[arm.number]]
+            path, wants = paths.paths[paths.of_arm[arm.number]], stage.wants
+            assert wants is not None
             key: tuple[Any, ...] = (id(arm.receiver.codec), metric.kind)
-            if isinstance(stage, Replay) or goal is None:
+            if wants.of == "codec":
                 key, seek = (*key, "shown"), partial(_shown, path, metric)
-            elif goal.target in _ONE_FOR_ALL:
-                key = (*key, goal.target, goal.file)
-                seek = partial(_once, scenario.seed, path.transmitter, goal, metric)
-            elif goal.of == "reconstruction":
-                key, seek = (*key, "shown"), partial(_shown, path, metric)
+            elif wants.of == "all":
+                key = (*key, *wants.key)
+                seek = partial(_once, scenario.seed, path.transmitter, stage, metric)
             else:
-                # Draws of whom and what to show are keyed by the stage's name.
-                drawn = "" if goal.target == "inverse" else stage.label
-                key = (*key, goal.target, drawn, arm.transmit, arm.power)
+                # Random numbers are keyed by the stage's name.
+                drawn = stage.label if wants.drawn else ""
+                key = (*key, *wants.key, drawn, arm.transmit, arm.power)
                 seek = partial(_sampled, scenario.seed, path, arm.number, metric)
             if key not in known:
                 if tell is not None:
@@ -88,50 +85,38 @@ def reach(scenario: Scenario, paths: Paths, tell: Tell | None = None) -> dict[st
     return found
 
 
-def _wanting(arm: Arm) -> Adversary | None:
-    """The adversary whose image an arm is judged by: the first that is on and wants one."""
-    active = (one for one in adversaries_of(arm) if not one.budget.off)
-    return next(
-        (
-            one
-            for one in active
-            if isinstance(one, Replay) or isinstance(getattr(one, "goal", None), TargetImage)
-        ),
-        None,
-    )
-
-
 def _measured(scenario: Scenario, stage: Adversary) -> Metric | None:
     """The metric in which distances to the target are told: the loss where it is measured."""
     metrics = {metric.kind: metric for metric in scenario.metrics}
     usual = damage_metric(list(metrics), own_scales(scenario.metrics))
-    loss = getattr(getattr(stage, "goal", None), "loss", "mse")
+    loss = getattr(stage.goal, "loss", "mse")
     return metrics.get(loss) or (None if usual is None else metrics[usual])
 
 
-def _once(seed: int, transmitter: Transmitter, goal: TargetImage, metric: Metric) -> dict[str, Any]:
+def _once(seed: int, transmitter: Transmitter, stage: Adversary, metric: Metric) -> dict[str, Any]:
     """D* to one image; remembered for the process where weights and target have a name."""
     content = transmitter.codec.card.get("content_sha256")
-    if content is None or goal.file is not None:
-        return _of_one(seed, transmitter, goal, metric)
+    wants = stage.wants
+    if content is None or wants is None or any(isinstance(one, Path) for one in wants.key):
+        return _of_one(seed, transmitter, stage, metric)
     mean = transmitter.latent_mean.cpu()
     power = (transmitter.codec_power, mean.numpy().tobytes())
     device = str(transmitter.latent_mean.device)
-    key = (content, power, seed, goal.target, repr(metric), device)
+    key = (content, power, seed, wants.key, repr(metric), device)
     if key not in _KNOWN:
         if len(_KNOWN) >= _MOST:
             _KNOWN.clear()
-        _KNOWN[key] = _of_one(seed, transmitter, goal, metric)
+        _KNOWN[key] = _of_one(seed, transmitter, stage, metric)
     return _KNOWN[key]
 
 
 def _of_one(
-    seed: int, transmitter: Transmitter, goal: TargetImage, metric: Metric
+    seed: int, transmitter: Transmitter, stage: Adversary, metric: Metric
 ) -> dict[str, Any]:
     codec, rows = transmitter.codec, _rows(seed, transmitter)
     with torch.no_grad():
         clean = codec.decode(_starts(rows, transmitter))
-    target = goal.image(rows, _of_no_message(codec.decode, clean))
+    target, _ = stage.wanted(rows, _of_no_message(codec.decode, clean))
     return _report(metric, _least(seed, transmitter, metric, target[:1]))
 
 

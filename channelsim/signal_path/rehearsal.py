@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from channelsim.channels.power import Scaled
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.parts import Stage
 from channelsim.contracts.records import Batch, Ints
 from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.contracts.stages import Stages
 from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
 from channelsim.signal_path.input_attack import aware
 from channelsim.signal_path.setting import Setting
@@ -77,7 +76,7 @@ class Rehearsal:
     complex symbol takes; ``pixel_power``: the mean square of a pixel.
     """
 
-    stages: Sequence[Stage]
+    stages: Stages
     place: int
     encoded: Encoded
     symbol_s: float
@@ -86,9 +85,7 @@ class Rehearsal:
     @property
     def stage(self) -> Adversary:
         """Who rehearses."""
-        stage = self.stages[self.place]
-        assert isinstance(stage, Adversary)
-        return stage
+        return self.stages.by_place[self.place]
 
     def fit(self) -> Tensor:
         """What it fits."""
@@ -142,7 +139,7 @@ class Rehearsal:
 
     @property
     def _before(self) -> bool:
-        return self.stage.access.place == "before_encoder"
+        return self.stage.access.before_encoder
 
     @property
     def _setting(self) -> Setting:

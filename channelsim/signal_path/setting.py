@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.parts import Stage
 from channelsim.contracts.records import Batch, Ints
 from channelsim.contracts.rows import Channel, Knowledge, Rows, View
+from channelsim.contracts.stages import Stages
 from channelsim.signal_path.injection import Column
 
 
@@ -30,7 +29,7 @@ class Setting:
     all names, so that what is drawn in calibration is never drawn in the run.
     """
 
-    stages: Sequence[Stage]
+    stages: Stages
     columns: Mapping[str, Mapping[str, Column]]
     symbol_s: Column
     fitted: Mapping[str, Mapping[int, Tensor]]
@@ -90,12 +89,3 @@ class Setting:
             return None
         found = torch.stack([known[int(one)] for one in arms])
         return found[torch.from_numpy(place).to(found.device)]
-
-    @property
-    def input_attacks(self) -> list[Adversary]:
-        """The adversaries before the encoder."""
-        return [
-            stage
-            for stage in self.stages
-            if isinstance(stage, Adversary) and stage.access.place == "before_encoder"
-        ]

@@ -56,7 +56,7 @@ def cross(
     channel = Channel()
     for place, stage in enumerate(setting.stages):
         if isinstance(stage, Adversary):
-            if stage.access.place == "before_encoder":
+            if stage.access.before_encoder:
                 continue
             if not setting.active or stage.budget.off:
                 verdict = worse(verdict, np.full(n, records.OFF, dtype=object))

@@ -39,8 +39,7 @@ class Interference:
     """
 
     def __init__(self, arm: Arm, setting: Setting) -> None:
-        everybody = [stage for stage in arm.path if isinstance(stage, Adversary)]
-        present = [stage for stage in everybody if not stage.budget.off]
+        present = arm.path.active
         self._size = size = arm.receiver.codec.latent_size
         self._setting = setting
         self._symbol_s = 1.0 / arm.link.symbol_rate_hz
@@ -49,12 +48,12 @@ class Interference:
         self._account = next((one for one in present if one.activity.energy is not None), None)
         if self._account is not None and self._account.activity.energy is not None:
             power = setting.power
-            if self._account.access.place == "before_encoder":
+            if self._account.access.before_encoder:
                 power, size = setting.pixel_power, math.prod(arm.receiver.codec.image_shape)
             epsilon = self._account.budget.epsilon
             self._left = self._account.activity.energy * size * power
             self._most = self._account.most_energy(epsilon, power, size)
-        self._recall = max((one.recall for one in everybody), default=0)
+        self._recall = max((one.recall for one in arm.path.adversaries), default=0)
         self._heard: deque[int] = deque(maxlen=self._recall)
         self.acts = bool(self._relays or self._account is not None or self._recall)
 

@@ -109,14 +109,13 @@ def header(
     threats = by_name(
         (stage.label, arm.number, dict(stage.threat))
         for arm in scenario.arms
-        for stage in arm.path
-        if isinstance(stage, Adversary)
+        for stage in arm.path.adversaries
     )
     losses = by_name(
         (stage.label, arm.number, dict(card))
         for arm in scenario.arms
-        for stage in arm.path
-        if isinstance(stage, Adversary) and (card := loss_card(stage))
+        for stage in arm.path.adversaries
+        if (card := loss_card(stage))
     )
     return RunHeader(
         {

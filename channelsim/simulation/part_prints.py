@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from channelsim.contracts.parts import Codec, Detector, Metric, Stage
 from channelsim.contracts.promises import TOLERANCE
 from channelsim.contracts.rows import Rows
 from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.stages import Stages
 from channelsim.scenario import Scenario
 from channelsim.scenario.path_admission import Stand
 from channelsim.scenario.trials import on_the_cpu
@@ -217,10 +218,10 @@ class _Printer:
         met = (arm for arm in self._scenario.arms if any(part is one for one in arm.path))
         return next(met, self._scenario.arms[0]).receiver.codec
 
-    def _before(self, part: Stage) -> Sequence[Stage]:
+    def _before(self, part: Stage) -> Stages:
         """The stages before one, in the first arm that it is met in."""
         path = next(arm.path for arm in self._scenario.arms if any(part is s for s in arm.path))
-        return path[: next(place for place, stage in enumerate(path) if stage is part)]
+        return path.up_to(next(place for place, stage in enumerate(path) if stage is part))
 
     @property
     def images(self) -> Tensor:

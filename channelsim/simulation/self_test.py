@@ -23,6 +23,7 @@ import torch
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.promises import TOLERANCE, Comparison, Tried
 from channelsim.contracts.records import Batch
+from channelsim.contracts.stages import Stages
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths
@@ -86,7 +87,7 @@ def _kernels(path: SignalPath) -> Any:
 
 def _briefly(path: SignalPath) -> SignalPath:
     """The same path with adversaries that spare themselves."""
-    stages = tuple(
+    stages = Stages(
         one.brief() if isinstance(one, Adversary) else one for one in path.setting.stages
     )
     return replace(path, setting=replace(path.setting, stages=stages))

@@ -50,16 +50,20 @@ def missing(data_set: str, root: Path, name: str, otherwise: str) -> InputError:
     )
 
 
-def content(file: Path, most: int) -> bytes:
+def content(file: Path, most: int) -> bytearray:
     """What a file holds, unpacked where its name ends in ``.gz``; refused beyond ``most`` bytes.
 
     No more than that is unpacked: a small .gz may hold more than the memory does.
     """
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
-            data = opened.read(most + 1)
+            # Into one buffer: a single read would join its pieces, and hold all of them twice.
+            data, filled = bytearray(most + 1), 0
+            while got := opened.readinto(memoryview(data)[filled:]):
+                filled += got
     except (OSError, EOFError, zlib.error) as reason:
         raise InputError(f"{file}: cannot be read ({reason}); fetch it again") from reason
+    del data[filled:]
     if len(data) > most:
         raise InputError(
             f"{file}: holds more than the {most:,} bytes of the official file; fetch it again"

@@ -16,6 +16,7 @@ from channelsim.adversaries import PGD, Noise, Replay
 from channelsim.adversaries.goals import Damage
 from channelsim.contracts.access import Access, Activity
 from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.stages import Stages
 from channelsim.scenario import Arm
 from channelsim.signal_path import Setting
 from channelsim.simulation import adversary_state as interference
@@ -33,7 +34,7 @@ def interfering(*path: Adversary) -> Interference:
     """The adversaries of a link with symbols of 1 ms and codewords of 5 symbols."""
     codec = SimpleNamespace(latent_size=SIZE, image_shape=(1, 4, 4))
     arm = SimpleNamespace(
-        path=path,
+        path=Stages(path),
         receiver=SimpleNamespace(codec=codec),
         link=SimpleNamespace(symbol_rate_hz=1 / SYMBOL_S),
     )

@@ -1,0 +1,51 @@
+"""The stages of a path, in order, and which of them are adversaries."""
+
+from __future__ import annotations
+
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
+
+
+class Stages(tuple[Stage, ...]):
+    """A path: adversaries, and impairments (all other stages: what the channel does by itself)."""
+
+    __slots__ = ()
+
+    @property
+    def adversaries(self) -> tuple[Adversary, ...]:
+        """All adversaries, those without a budget too."""
+        return tuple(stage for stage in self if isinstance(stage, Adversary))
+
+    @property
+    def by_place(self) -> dict[int, Adversary]:
+        """The adversaries by their index among all stages, in order."""
+        return {at: stage for at, stage in enumerate(self) if isinstance(stage, Adversary)}
+
+    @property
+    def active(self) -> tuple[Adversary, ...]:
+        """The adversaries whose budget is not zero."""
+        return tuple(one for one in self.adversaries if not one.budget.off)
+
+    @property
+    def before_encoder(self) -> tuple[Adversary, ...]:
+        """The adversaries that change the image."""
+        return tuple(one for one in self.adversaries if one.access.before_encoder)
+
+    @property
+    def impairments(self) -> tuple[Stage, ...]:
+        """The stages that are no adversaries."""
+        return tuple(stage for stage in self if not isinstance(stage, Adversary))
+
+    @property
+    def wanting(self) -> Adversary | None:
+        """Of the adversaries that want an image, the first active one, else the first."""
+        wanting = (one for one in self.adversaries if one.wants is not None)
+        return min(wanting, key=lambda one: one.budget.off, default=None)
+
+    def up_to(self, place: int) -> Stages:
+        """The stages before a place."""
+        return Stages(self[:place])
+
+    def behind(self, place: int) -> Stages:
+        """The stages after a place."""
+        return Stages(self[place + 1 :])

@@ -1,0 +1,112 @@
+"""The receiver: three signals are undone, decoded and judged, and its user is shown one image each.
+
+Of every attempt the *attacked* signal is what arrives; the *passive* one and the *control* tell
+what the same receiver would have shown without the adversary, and with matched noise in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.channels.power import Scaled
+from channelsim.contracts.parts import Detector
+from channelsim.contracts.records import Batch
+from channelsim.signal_path.injection import Column, column_of
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A receiver's run-time part: a fitted detector (or none) and the fallback image [C, H, W].
+
+    ``last``: whether the last accepted image goes before the fallback.
+    """
+
+    detector: Detector | None
+    state: Mapping[str, Tensor]
+    fallback: Tensor
+    last: bool = False
+
+    def judge(self, latent: Tensor, threshold: Column) -> tuple[Tensor, Column]:
+        """Whether latents [N, K] are accepted, bool [N], and their scores (NaN: no detector)."""
+        if self.detector is None:
+            return torch.ones(len(latent), dtype=torch.bool, device=latent.device), np.full(
+                len(latent), np.nan
+            )
+        score = column_of(self.detector.scores(latent, self.state))
+        return torch.from_numpy(score <= threshold).to(latent.device), score
+
+
+@dataclass(frozen=True)
+class Received:
+    """The signals behind the decoder, by role: latents [N, K], images, and what was accepted.
+
+    ``accepted``: bool [N], not lost on the link and not rejected. ``score``: the detector's of the
+    attacked signal, [N].
+    """
+
+    latents: Mapping[str, Tensor]
+    decoded: Mapping[str, Tensor]
+    accepted: Mapping[str, Tensor]
+    score: Column
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the attacked signal is the passive one: no adversary acted."""
+        same = self.accepted["passive"] is self.accepted["attacked"]
+        return same and self.decoded["passive"] is self.decoded["attacked"]
+
+    @property
+    def accepted_by_all(self) -> Tensor:
+        """Rows that are accepted in every role, bool [N]."""
+        attacked, control, passive = (
+            self.accepted[role] for role in ("attacked", "control", "passive")
+        )
+        return attacked & control & passive
+
+    def shown(self, role: str, fallback: Tensor) -> Tensor:
+        """What the user sees: the decoded image, or the fallback where it was not accepted."""
+        decoded, accepted = self.decoded[role], self.accepted[role]
+        if bool(accepted.all()):
+            return decoded
+        return torch.where(accepted[:, None, None, None], decoded, fallback)
+
+
+def receive(
+    signals: Mapping[str, Tensor],
+    sent: Mapping[str, Scaled],
+    batch: Batch,
+    decode: Callable[[Tensor], Tensor],
+    defence: Defence,
+    thresholds: Column,
+    control: bool,
+) -> Received:
+    """Decode and judge the signals at the end of the wire.
+
+    ``sent``: whose scale each is undone by. ``thresholds``: the detector's, per arm. Without a
+    ``control`` its role is judged as the attacked one.
+    """
+    latents: dict[str, Tensor] = {}
+    decoded: dict[str, Tensor] = {}
+    for role, signal in signals.items():
+        twin = next((other for other in decoded if signals[other] is signal), None)
+        if twin is None:
+            latents[role] = sent[role].undo(signal)
+            decoded[role] = decode(latents[role])
+        else:  # signals that never parted share one decoding
+            latents[role], decoded[role] = latents[twin], decoded[twin]
+
+    arrived = torch.from_numpy(batch.lost == 0).to(latents["attacked"].device)
+    threshold = thresholds[batch.arm]
+    accepted, score = defence.judge(latents["attacked"], threshold)
+    attacked = accepted & arrived
+    judged = {"attacked": attacked, "control": attacked, "passive": attacked}
+    if control:
+        judged["control"] = defence.judge(latents["control"], threshold)[0] & arrived
+    if latents["passive"] is not latents["attacked"]:
+        judged["passive"] = defence.judge(latents["passive"], threshold)[0] & arrived
+    return Received(latents, decoded, judged, score)
