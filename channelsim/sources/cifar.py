@@ -106,7 +106,7 @@ def _from_archive(archive: Path, split: SplitName) -> list[bytes]:
     return batches
 
 
-def _checked(data: bytes, place: Path) -> bytes:
+def _checked(data: bytes | bytearray, place: Path) -> bytes | bytearray:
     if len(data) > _MOST_BYTES:
         raise InputError(
             f"{place}: a file of CIFAR-10's binary version has {_MOST_BYTES:,} bytes and one of"

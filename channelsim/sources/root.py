@@ -15,6 +15,8 @@ from pathlib import Path
 from channelsim.support.errors import InputError
 from channelsim.support.files import written_name
 
+_PIECE = 2**20  # bytes read at a time
+
 
 def data_root(given: Path | None = None) -> Path:
     """The folder with the user's data: as given, else CHANNELSIM_DATA, else the cache folder."""
@@ -57,9 +59,9 @@ def content(file: Path, most: int) -> bytearray:
     """
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
-            # Into one buffer: a single read would join its pieces, and hold all of them twice.
+            # Piece by piece into one buffer: unpacked in one read, all of it would be there twice.
             data, filled = bytearray(most + 1), 0
-            while got := opened.readinto(memoryview(data)[filled:]):
+            while got := opened.readinto(memoryview(data)[filled : filled + _PIECE]):
                 filled += got
     except (OSError, EOFError, zlib.error) as reason:
         raise InputError(f"{file}: cannot be read ({reason}); fetch it again") from reason
