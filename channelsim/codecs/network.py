@@ -1,4 +1,4 @@
-"""What every network that is trained here can do."""
+"""The base class of trainable codec networks."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def folded(self) -> nn.Module:
-        """The same map ready to run, with ``encode`` and ``decode`` as `parts.Codec` wants them."""
+        """The same map for inference, with ``encode`` and ``decode`` as `parts.Codec` requires."""
