@@ -168,8 +168,7 @@ class RunHeader:
         """Cards of the adversaries' losses, by adversary."""
         return self._mapping("loss_cards")
 
-    # --- known before the first message
-    # -------------------------------------------------------------
+    # --- known before the first message ---------------------------------------------------------
 
     @property
     def calibration(self) -> Calibration:
