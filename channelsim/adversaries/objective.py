@@ -13,8 +13,8 @@ from channelsim.contracts.rows import Knowledge, Rows
 def objective(goal: Goal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
     """J: δ [N, K] → [N] = ±D(image that the receiver would show, the goal's image).
 
-    The sign is that of the goal: damage is wanted, a distance to a target is not. Where the
-    adversary imagines draws of unknown quantities, J is the mean over them; differentiable.
+    The sign is + for damage and − for a distance to a target. Where the adversary imagines draws of
+    unknown quantities, J is the mean over them; differentiable.
     """
     reference = usable(goal.image(rows, knowledge)).detach()
     views = knowledge.views()

@@ -63,12 +63,12 @@ class PGD(Adversary):
     projection onto the budget around the sent signal; latents are never clamped to [0, 1].
 
     ``goal``: see `Damage` and `TargetImage`. ``budget``: see `Budget`. ``steps`` ≥ 1, default 10
-    (the paper's K). ``step_size`` > 0: α, in latent units, or in budget radii with ``step_unit:
-    relative``; default a quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps (project
-    default). ``step``: ``sign`` (the paper's; default for an L∞ budget) or ``l2``, the gradient at
-    unit length (project default for L2 and PSR budgets). ``start``: ``zero``, ``uniform`` in the
-    ball, or ``sphere``, on the Euclidean sphere of the budget's radius; project default
-    ``uniform``, because an untargeted attack that starts at zero has no gradient there.
+    (the paper's K). ``step_size`` > 0: α, in latent units, or in budget radii with
+    ``step_unit: relative``; default a quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps
+    (project default). ``step``: ``sign`` (the paper's; default for an L∞ budget) or ``l2``, the
+    gradient at unit length (project default for L2 and PSR budgets). ``start``: ``zero``,
+    ``uniform`` in the ball, or ``sphere``, on the Euclidean sphere of the budget's radius; project
+    default ``uniform``, because an untargeted attack that starts at zero has no gradient there.
     ``restarts`` ≥ 1, default 1, each from its own start; the best counts. ``keep_best`` (project
     default) injects the best iterate rather than the last.
 

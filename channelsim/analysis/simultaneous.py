@@ -2,8 +2,8 @@
 
 A family has S members, each a smooth function of column means with the jackknife's standard error
 SE. In every bootstrap resample the largest t* = |θ* − θ̂|/SE* over the family is kept, SE* being
-the member's error in that resample. The 95 % quantile c of these maxima serves all members: θ̂ ±
-c·SE covers all of them in 95 % of repetitions, and being drawn jointly it is no wider than their
+the member's error in that resample. The 95 % quantile c of these maxima is used for all members: θ̂
+± c·SE covers all of them in 95 % of repetitions, and being drawn jointly it is no wider than their
 correlation demands (Westfall & Young 1993, "Resampling-based multiple testing"; Romano & Wolf 2005,
 "Exact and approximate stepdown methods", J. Am. Stat. Assoc. 100). SE* comes from the jackknife's
 influences u_i = (n − 1)(θ̂ − θ̂_(i)), SE*² = (mean* u² − (θ* − θ̂)²)/(n − 1).

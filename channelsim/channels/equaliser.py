@@ -24,12 +24,12 @@ class Equaliser(Stage):
     """Coherent detection with an estimate ĥ of the gain: ẑ = y·ĥ*/(|ĥ|² + c), symbol by symbol.
 
     ``mode: zf`` (default), zero forcing: c = 0, ẑ = y/ĥ. Without noise it gives back z; with noise
-    its error is N₀/|h|² per real value, without bound in a deep fade. Nothing is clipped. ``mode:
-    mmse``: c = N₀/P, the linear estimate of least mean square error for a zero-mean signal of power
-    P; its error is P·c/(|h|² + c), less than zero forcing's P·c/|h|² and never above P, and it
-    shrinks symbols in a fade towards zero. Both have the same SNR |h|²·P/N₀ behind them. N₀/P is
-    that of all stages before it that state an ``snr_db``, as if all that noise had been added
-    behind the fading; impulses and jammers are not in it.
+    its error is N₀/|h|² per real value, without bound in a deep fade. Nothing is clipped.
+    ``mode: mmse``: c = N₀/P, the linear estimate of least mean square error for a zero-mean signal
+    of power P; its error is P·c/(|h|² + c), less than zero forcing's P·c/|h|² and never above P,
+    and it shrinks symbols in a fade towards zero. Both have the same SNR |h|²·P/N₀ behind them.
+    N₀/P is that of all stages before it that state an ``snr_db``, as if all that noise had been
+    added behind the fading; impulses and jammers are not in it.
 
     ``estimate_error``: variance of e = ĥ − h, CN(0, σ²), over E|h|² = 1; 0 (default) to 1e6; may
     differ from row to row, and arms share draws. One e for each attempt of a message, all its

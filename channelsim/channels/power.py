@@ -33,12 +33,11 @@ class Power(Part):
     ``mode: average``: the latent is sent as it is (or, with ``level: unit``, divided by √P), so the
     noise floor N0 = P/SNR is the same for all rows and a row's own SNR varies. ``mode: codeword``:
     every row is scaled to ‖s‖² = K·P; its amplitude is ``known`` to the receiver (side information)
-    or ``lost`` (the receiver assumes the average, √(K·P)). A codeword of no energy stays zero: none
-    is amplified more than 1e12 times (project's choice) as much as one of the usual amplitude.
-    ``level: native`` keeps the codec's own scale, so that an absolute ε is in latent units as Lu &
-    Chen state it; ``unit`` sends at P = 1. ``centred`` removes the codec's mean latent before
-    sending and adds it back at the receiver (the mean is in the card). The defaults are the
-    project's.
+    or ``lost`` (the receiver assumes the average, √(K·P)). A codeword of no energy stays zero: no
+    gain exceeds 1e12 times (project's choice) that of the usual amplitude. ``level: native`` keeps
+    the codec's own scale, so that an absolute ε is in latent units as Lu & Chen state it; ``unit``
+    sends at P = 1. ``centred`` removes the codec's mean latent before sending and adds it back at
+    the receiver (the mean is in the card). The defaults are the project's.
     """
 
     kind: ClassVar[str] = "power"

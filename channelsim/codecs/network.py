@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Network(nn.Module, ABC):
-    """A trainable codec: its tensors are what a weights file stores.
+    """A trainable codec; a weights file stores its tensors.
 
     Built by ``(latent_size=, variational=, image_shape=)``; see `trained.ARCHITECTURES`.
     """

@@ -3,8 +3,8 @@
 An author of a part writes one method, and the program calls it through `asked`. A class outside the
 package gets copies of its arguments, so that writing into one affects no other part; within
 `watched` such writes are recorded with the argument's name. The answer is copied too, so a buffer
-that the code reuses at its next call is never shared. Exceptions are reported as the user's code's
-own, with file and line.
+that the code reuses at its next call is never shared. Exceptions are reported with the user's file
+and line.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ class RunHeader:
 
     @property
     def created_at(self) -> str | None:
-        """When the run began, as ISO 8601 in UTC."""
+        """The run's beginning, as ISO 8601 in UTC."""
         return self.values.get("created_at")
 
     @property
@@ -240,7 +240,7 @@ class RunHeader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What a run measured and fitted before its first message. ``values``: as stored."""
+    """Measurements and fits of a run before its first message. ``values``: as stored."""
 
     values: Mapping[str, Any]
 

@@ -4,9 +4,9 @@ Synthetic images of one bright square replace the data, because only synthetic d
 factors: a full grid over horizontal place, vertical place, size and brightness. Two figures:
 
 * mutual information gap (MIG; Chen et al. 2018, arXiv 1802.04942): for each factor v_k, the
-  information of the best latent value minus that of the runner-up, (I(z_j*; v_k) − max_{j≠j*}
-  I(z_j; v_k))/H(v_k), averaged over the factors; 1 if every factor is in one latent value alone, 0
-  if always two have equal information;
+  information in the best latent value minus the runner-up's,
+  (I(z_j*; v_k) − max_{j≠j*} I(z_j; v_k))/H(v_k), averaged over the factors; 1 if every factor is
+  in one latent value alone, 0 if always two have equal information;
 * total correlation of the aggregate posterior (see `correlation`).
 
 A codec trained on digits meets squares it has never seen: compare codecs with each other, not with

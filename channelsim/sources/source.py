@@ -57,7 +57,7 @@ class Source(ABC):
         return ()
 
     def arrival_times(self, seed: int) -> seeds.Floats:
-        """When each message reaches the transmitter [s], float64 [messages], ascending."""
+        """Arrival time of each message at the transmitter [s], float64 [messages], ascending."""
         return self.arrivals.times(self.messages, seed)
 
     def first(self, count: int) -> Self:

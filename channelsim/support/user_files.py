@@ -1,4 +1,4 @@
-"""The user's files behind a part of his own: those that its code imported or read.
+"""The files behind a user's own part: those that its code imported or read.
 
 Python reports every file that it opens (`sys.addaudithook`); files of Python, of installed packages
 and of this program are left out. A module that a file beside the part imports anywhere in its text
