@@ -1,4 +1,4 @@
-"""Who else is on the wire, and what they want."""
+"""Adversaries on the wire, and their goals."""
 
 from __future__ import annotations
 

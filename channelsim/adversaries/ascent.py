@@ -22,11 +22,11 @@ _BALLS = {
 
 @dataclass(frozen=True, slots=True)
 class Ascent:
-    """Where the ascent arrived; all detached.
+    """Result of the ascent; all detached.
 
     ``delta`` [N, K] and its objective ``value`` [N] (−inf and NaN deltas where no iterate was
     finite); ``start_value`` [N]: the objective at the start; ``slope`` [N]: the L2 norm of the
-    first gradient; ``gradients``: how many were computed, per row.
+    first gradient; ``gradients``: the number computed, per row.
     """
 
     delta: Tensor
@@ -50,16 +50,15 @@ def ascend(
 ) -> Ascent:
     """Maximise a row-wise objective over a ball around 0: δ ← Π(δ + α·sign ∇J) or Π(δ + α·∇J/‖∇J‖).
 
-    ``objective``: δ [N, K] → J [N], differentiable, with no coupling between rows. ``start``
-    [N, K], projected first. ``radius`` [N] and ``step_size`` α [N], both in units of δ.
-    ``keep_best`` returns for each row the best of all iterates, the start and the last included;
-    otherwise the last one. ``inside``: what follows every projection where not all of the ball is
-    allowed: δ → a point that is, no longer in any coordinate. Costs ``steps`` gradients and one
-    forward pass.
+    ``objective``: δ [N, K] → J [N], differentiable, with no coupling between rows. ``start`` [N,
+    K], projected first. ``radius`` [N] and ``step_size`` α [N], both in units of δ. ``keep_best``
+    returns for each row the best of all iterates, the start and the last included; otherwise the
+    last one. ``inside``: applied after every projection where not all of the ball is allowed: δ →
+    an allowed point, no larger in any coordinate. Costs ``steps`` gradients and one forward pass.
 
     The next iterate is a function of the current one. So once every row repeats its last iterate,
-    or the one before it, nothing new can come: the loop stops there, and returns to the bit what it
-    would have returned after all steps.
+    or the one before it, nothing new can follow: the loop stops there, with a result equal to the
+    bit to that after all steps.
 
     Works under ``no_grad``; computes no parameter gradients. Source: Lu & Chen 2023, eq. 6.
     """
@@ -103,14 +102,14 @@ def ascend(
     assert start_value is not None
     assert best_value is not None
     slope = torch.zeros_like(start_value) if slope is None else slope
-    best = best + 0.0  # −0 becomes 0: which of the two a coordinate holds says nothing
+    best = best + 0.0  # −0 becomes 0: the sign of a zero carries no information
     return Ascent(best, best_value, start_value, slope, gradients)
 
 
 def _better(
     delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Row by row the better of two; a value that is not finite is never better."""
+    """The better of two, row by row; a value that is not finite is never better."""
     improved = torch.isfinite(value) & (value > best_value)
     return torch.where(improved[:, None], delta, best), torch.where(improved, value, best_value)
 

@@ -29,26 +29,26 @@ class BitFlips(Adversary):
 
     It stands behind a `Quantiser`, holds the words that its receiver reads there (of K values, b
     bits each, those that the link itself flipped included), and changes them: δ is the difference
-    of the levels. What that is in energy the ledger says too.
+    of the levels. The ledger has its energy too.
 
     ``budget``: ``norm: bits`` and ε, a whole number per codeword; ε ≥ K·b allows all. ``of``: the
-    name of the quantiser; default: the nearest one in front. Nothing may stand between the two, but
-    others that flip bits. ``search``: which bits.
+    name of the quantiser; default: the nearest one in front. Only other bit-flipping adversaries
+    may stand between the two. ``search``: the choice of bits.
 
-    * ``greedy`` (default): flips one bit after the other, each the one of all K·b that brings the
-      goal's objective furthest by itself, found by trying each (K·b forward passes per flip). It
-      never takes a flip back, and stops where none gains; so it is no upper bound of what ε flips
-      can do.
+    * ``greedy`` (default): flips one bit after the other, each the one of all K·b that improves the
+      goal's objective most by itself, found by trying each (K·b forward passes per flip). It never
+      takes a flip back, and stops where none gains; so it is no upper bound on the effect of ε
+      flips.
     * ``msb``: the most significant bits of values drawn at random; when all are flipped, the next
-      lower bits. It knows nothing. In natural code each moves its value by Δ·2^(b−1) = A; in Gray
-      code it mirrors it at 0, and so hardly moves a small one.
-    * ``random``: any bits, drawn at random: what a poor link does.
+      lower bits. It needs no knowledge. In natural code each moves its value by Δ·2^(b−1) = A; in
+      Gray code it mirrors it at 0, and so hardly moves a small one.
+    * ``random``: any bits, drawn at random, as on a poor link.
 
     Draws are shared: a bit that is flipped for a small ε is flipped for every larger one. The
-    control flips as many bits at random. ``goal``: of ``greedy``; see `Damage` (default, ours) and
-    `TargetImage`. ``access``: a relay; with ``expectation`` greedy averages its objective over
-    imagined draws, for as many times the effort. ``activity``: see `Activity`; there is no
-    account of energy, since bits are counted. The defaults are ours.
+    control flips as many bits at random. ``goal``: of ``greedy``; see `Damage` (project default)
+    and `TargetImage`. ``access``: a relay; with ``expectation`` greedy averages its objective over
+    imagined draws, for as many times the effort. ``activity``: see `Activity`; there is no energy
+    account, since bits are counted. The defaults are the project's.
 
     Per real value, for a signal uniform on [−A, A] in natural code, n flips at ``random`` cost the
     mean squared error n/(K·b)·Δ²(4^b − 1)/3, as a binary symmetric channel of that error rate does.
@@ -87,18 +87,18 @@ class BitFlips(Adversary):
 
     @property
     def knows(self) -> Sequence[str]:
-        """What it uses: only the search for the best bits needs to know anything."""
+        """Its knowledge: only the search for the best bits needs any."""
         if self.search != "greedy":
             return ()
         return ("codeword", "receiver weights", *self.goal.needs())
 
     @property
     def effort(self) -> Mapping[str, Any]:
-        """Per flip, and per imagined draw where it averages over some."""
+        """Per flip, and per imagined draw if it averages over several."""
         return {"gradients": 0, "forward passes": "K·b" if self.search == "greedy" else 0}
 
     def check_path(self, earlier: Sequence[Stage]) -> None:
-        """There must be words where it stands."""
+        """Require digital words at its place."""
         places = [i for i, stage in enumerate(earlier) if isinstance(stage, Quantiser)]
         names = [earlier[i].label for i in places]
         if not places:
@@ -120,13 +120,13 @@ class BitFlips(Adversary):
             )
 
     def brief(self) -> BitFlips:
-        """Leading bits, without the search, whose every trial decodes a block like any other."""
+        """Leading bits, without the search, which decodes a block in every trial."""
         return dataclasses.replace(self, search="msb")
 
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, np.ndarray]:
-        """The levels' differences; at most ε·K·b + 1 forward passes."""
+        """The differences of the levels; at most ε·K·b + 1 forward passes."""
         words = rows.channel.words
         assert words is not None, "see check_path"
         sent, most = words.read(signal), radius.long()
@@ -161,8 +161,8 @@ class BitFlips(Adversary):
     ) -> Tensor:
         """Flips [N, K]: in every round the best single one, for all rows at once.
 
-        A forward pass tries one bit in every row. Its shape is the batch's own: what stands behind
-        belongs to the rows, and a row among as many others is the same to the last bit.
+        A forward pass tries one bit in every row. It keeps the batch's shape: later stages work by
+        row, and a row among as many others is the same to the last bit.
         """
         aim = objective(self.goal, signal, rows, knowledge)
         flips = torch.zeros_like(sent)
@@ -198,7 +198,7 @@ def _draws(sent: Tensor, words: Words, rows: Rows, draw: str) -> Tensor:
 def _first(draws: Tensor, most: Tensor, words: Words) -> Tensor:
     """Flips [N, K] of the bits with the smallest numbers [N, K, b], as many as ``most`` [N] or all.
 
-    The same bits come first whatever ``most`` is.
+    The order of the bits does not depend on ``most``.
     """
     weight = torch.stack([words.weight(place) for place in range(draws.shape[2])], dim=2)
     there = (weight > 0).expand_as(draws)

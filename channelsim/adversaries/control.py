@@ -14,9 +14,9 @@ def matched_control(delta: Tensor, ball: Ball, rows: Rows, reach: Tensor | None 
 
     For an L2 (or PSR) budget: a uniform direction scaled to ‖δ‖₂. For an L∞ budget: random signs of
     equal magnitude, ‖δ‖₂/√K, which is ±ε where the attack sits on the corners, and never outside
-    the box. ``reach``, bool [N, K]: where the attack could inject (None: everywhere); so can the
-    control. ``rows``: the adversary's own view, so that the draws are keyed by its name. A row that
-    injects nothing is matched by nothing.
+    the box. ``reach``, bool [N, K]: where the attack could inject (None: everywhere), and so the
+    control. ``rows``: the adversary's own view, so that the draws are keyed by its name. The
+    control of a zero row is zero.
     """
     width = delta.shape[1]
     norm = torch.linalg.vector_norm(delta, dim=1)

@@ -1,4 +1,4 @@
-"""Random points of a budget's ball: where attacks start and what noise looks like."""
+"""Random points of a budget's ball, for starts of attacks and for noise."""
 
 from __future__ import annotations
 

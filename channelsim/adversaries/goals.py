@@ -1,4 +1,4 @@
-"""What an adversary wants the receiver to show."""
+"""Goals of adversaries: damage, or a target image at the receiver."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
 
 
 def _loss_of(adversary: Adversary) -> tuple[str, Metric] | None:
-    """Name and metric of the loss that an adversary's goal follows; None without one of these."""
+    """Name and metric of the loss of an adversary's goal; None without one of these."""
     loss = getattr(adversary.goal, "loss", None)
     return (loss, _LOSSES[loss]) if isinstance(loss, str) and loss in _LOSSES else None
 
 
 def loss_card(adversary: Adversary) -> dict[str, Any]:
-    """What decides the values of an adversary's loss, as a metric's card does: weights, seeds…
+    """Facts that decide the values of an adversary's loss, as a metric's card: weights, seeds…
 
-    Empty for a loss that its name says all about, and for an adversary without one.
+    Empty for a loss that its name determines, and for an adversary without one.
     """
     match _loss_of(adversary):
         case str(loss), Metric(card=card) if card:
@@ -62,7 +62,7 @@ def loss_card(adversary: Adversary) -> dict[str, Any]:
 
 
 def check_loss(adversary: Adversary, image_shape: tuple[int, ...]) -> None:
-    """Raise an `InputError` where an adversary's loss cannot compare images (C, H, W)."""
+    """Raise an `InputError` if an adversary's loss cannot compare images (C, H, W)."""
     found = _loss_of(adversary)
     reason = found and _unfit(found[1], image_shape)
     if found and reason:
@@ -72,7 +72,7 @@ def check_loss(adversary: Adversary, image_shape: tuple[int, ...]) -> None:
 
 
 def _unfit(metric: Metric, image_shape: tuple[int, ...]) -> str:
-    """Why a metric cannot measure images of this shape, without its advice; empty if it can."""
+    """The reason a metric cannot measure images of this shape, without advice; empty if it can."""
     try:
         metric.check_shape(image_shape)
     except InputError as error:
@@ -82,11 +82,11 @@ def _unfit(metric: Metric, image_shape: tuple[int, ...]) -> str:
 
 @part
 class Damage(Goal):
-    """Spoil the image: maximise D(g(z + δ), reference) (untargeted).
+    """Damage the image: maximise D(g(z + δ), reference) (untargeted).
 
     ``loss``: D is the ``mse``, 1 − ``ssim``, ``dfd`` or ``rfd`` (the metrics of these names, with
-    their defaults). ``reference``: what the adversary wants to get away from: the ``clean``
-    reconstruction g(z) (Lu & Chen's choice) or the ``source`` image.
+    their defaults). ``reference``: the image to depart from: the ``clean`` reconstruction g(z) (Lu
+    & Chen's choice) or the ``source`` image.
     """
 
     sign: ClassVar[float] = 1.0
@@ -96,17 +96,17 @@ class Damage(Goal):
     reference: Literal["clean", "source"] = "clean"
 
     def needs(self) -> list[str]:
-        """What must be known about the message."""
+        """The knowledge of the message that the goal needs."""
         return ["source"] if self.reference == "source" else []
 
     def image(self, rows: Rows, knowledge: Knowledge) -> Tensor:  # noqa: ARG002  one contract
-        """The image D is measured against, [N, C, H, W]."""
+        """The reference image of D, [N, C, H, W]."""
         return knowledge.source if self.reference == "source" else knowledge.clean
 
 
 @part
 class Success:
-    """When an attack towards an image counts as having succeeded on a message: exactly one of both.
+    """The criterion for success on a message of an attack towards an image: exactly one of two.
 
     ``distance``: D to the target is at most this (of the goal's ``loss``, which must be among the
     scenario's metrics). ``label: true``: the classifier gives the shown image the target's label
@@ -126,21 +126,21 @@ class Success:
         return self
 
     def metric(self, loss: str) -> str:
-        """The metric that tells it."""
+        """The metric of the criterion."""
         return "label" if self.label else loss
 
 
 @part
 class TargetImage(Goal):
-    """Show something else: minimise D(g(z + δ), target) (targeted).
+    """Show a target image: minimise D(g(z + δ), target) (targeted).
 
     ``target``: all ``black`` or ``white``; ``inverse``, 1 − g(z), the reversed colours of the clean
     reconstruction (Lu & Chen 2023); ``random``, uniform pixels drawn per message; ``message``,
     another message of the run, drawn per message and never itself (though it may carry the same
-    image, where the source repeats its images), ``of`` which the ``source`` image (default, ours)
-    or the clean ``reconstruction`` is wanted; ``file``, a picture or .npy array [H, W] or
-    [C, H, W] in [0, 1]. ``loss``: D, as in `Damage`. ``success``: see `Success`; without one no
-    message is said to have been a success.
+    image, where the source repeats its images), ``of`` which the ``source`` image (project default)
+    or the clean ``reconstruction`` is the target; ``file``, a picture or .npy array [H, W] or [C,
+    H, W] in [0, 1]. ``loss``: D, as in `Damage`. ``success``: see `Success`; without one no message
+    counts as a success.
     """
 
     sign: ClassVar[float] = -1.0
@@ -154,7 +154,7 @@ class TargetImage(Goal):
 
     @model_serializer(mode="wrap")
     def _written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the key ``success`` where there is none: it then decides nothing."""
+        """Without the key ``success`` where it is None: it then has no effect."""
         written: dict[str, Any] = plain(self)
         if self.success is None:
             written.pop("success", None)
@@ -193,11 +193,11 @@ class TargetImage(Goal):
         return Wanted("message", (self.target,), drawn=self.target != "inverse")
 
     def needs(self) -> list[str]:
-        """What must be known about the message."""
+        """The knowledge of the message that the goal needs."""
         return ["other messages"] if self.target == "message" else []
 
     def image(self, rows: Rows, knowledge: Knowledge) -> Tensor:
-        """The image D is measured against, [N, C, H, W]."""
+        """The target image of D, [N, C, H, W]."""
         like = knowledge.clean
         if self.target == "black":
             return torch.zeros_like(like)
@@ -228,9 +228,9 @@ class TargetImage(Goal):
 
 
 def _per_message(rows: Rows) -> Rows:
-    """The rows as at their first attempt: what is wanted stays the same when a message comes again.
+    """The rows as at their first attempt: the target stays the same when a message is repeated.
 
-    Draws are keyed by the attempt too, so that later ones would ask for something else.
+    Draws are keyed by the attempt too, so later attempts would get another target.
     """
     return dataclasses.replace(rows, attempt=np.zeros_like(rows.attempt), _drawn={})
 

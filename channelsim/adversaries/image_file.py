@@ -62,7 +62,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        # What a header claims is held against what is there before memory is asked for it.
+        # Compare the header's size with the file before allocating memory.
         with path.open("rb") as opened:
             shape, dtype = array_header(opened, "array")
             claimed = opened.tell() + math.prod(shape) * dtype.itemsize

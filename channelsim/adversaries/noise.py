@@ -1,4 +1,4 @@
-"""An adversary that knows nothing: noise within a budget."""
+"""An adversary without knowledge: noise within a budget."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Offset = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(0.5)]
 
 @part
 class Noise(Adversary):
-    """A jammer: δ drawn at random and independent of everything that is sent.
+    """A jammer: δ drawn at random and independent of the codewords.
 
     ``law: gaussian``: a Gaussian vector scaled onto the surface of the budget's ball (for L2 and
     PSR budgets ‖δ‖₂ equals the radius, for L∞ the largest |δ_j| equals ε). ``uniform``: a uniform
@@ -38,7 +38,8 @@ class Noise(Adversary):
     0.5 the next one by its negative; beyond, samples at symbol times look like a tone below the
     carrier. ``budget``: as for every adversary; it bounds a whole codeword, also where ``activity``
     lets the jammer touch a part of one: a duty cycle of D leaves D of the energy on average.
-    ``access``: over the air unless a place is given. ``name``: keys the draws. Defaults are ours.
+    ``access``: over the air unless a place is given. ``name``: keys the draws. The defaults are the
+    project's.
     """
 
     kind: ClassVar[str] = "noise"
@@ -74,7 +75,7 @@ class Noise(Adversary):
         rows: Rows,
         knowledge: Knowledge,  # noqa: ARG002  the contract offers it; noise has no use for it
     ) -> tuple[Tensor, np.ndarray]:
-        """Noise of the stated law; every verdict is ok."""
+        """Noise of the chosen law; every verdict is ok."""
         width, ball = signal.shape[1], self.budget.ball
         if self.law == "uniform":
             delta = in_ball(rows, radius, width, ball, "noise")
@@ -89,7 +90,7 @@ class Noise(Adversary):
 
 
 def _tone(rows: Rows, width: int) -> Tensor:
-    """A complex exponential of its own phase per row as real values, float32 [N, width]."""
+    """A complex exponential with its own phase per row as real values, float32 [N, width]."""
     symbols = torch.arange(symbol_count(width), device=rows.device, dtype=torch.float64)
     offset = rows["offset"].double().nan_to_num(0.0)
     turns = offset[:, None] * symbols + rows.uniform(1, "phase").double()
@@ -98,7 +99,7 @@ def _tone(rows: Rows, width: int) -> Tensor:
 
 
 def _on_surface(direction: Tensor, radius: Tensor, ball: Ball) -> Tensor:
-    """Directions [N, K] at the length that the ball allows, whatever their own is."""
+    """Directions [N, K] scaled to the surface of the ball, whatever their length."""
     if ball == "linf":
         length = direction.abs().amax(dim=1)
     else:

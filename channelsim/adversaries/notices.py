@@ -1,4 +1,4 @@
-"""What the user should know about a run's adversaries: keys that change nothing, and idle ones."""
+"""Notices to the user about a run's adversaries: keys without effect, and idle adversaries."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from channelsim.sources.pictures import frames
 def adversary_notices(
     paths: Sequence[Stages], control: bool, span_s: tuple[float, float]
 ) -> tuple[str, ...]:
-    """Sentences about the adversaries on the paths of all arms.
+    """Notices about the adversaries on the paths of all arms.
 
     ``control``: whether matched noise runs beside them; ``span_s`` [s]: when the first and the last
     message arrive.
     """
-    # What makes sense in one arm of a sweep is there for a reason.
+    # A key that makes sense in some arm of a sweep needs no notice.
     facts = [_facts(path, span_s) for path in paths]
     found = [text for text in facts[0] if all(text in other for other in facts)]
     meant = [stage for path in paths for stage in path.adversaries]
@@ -34,7 +34,7 @@ def adversary_notices(
 
 
 def _frames(stage: Adversary) -> list[str]:
-    """Of a target picture that holds several frames, which is wanted."""
+    """A notice about a target picture with several frames."""
     file = getattr(stage.goal, "file", None)
     if file is None or file.suffix.lower() not in PICTURES or (count := frames(file)) < 2:
         return []

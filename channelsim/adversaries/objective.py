@@ -1,4 +1,4 @@
-"""What a gradient attack maximises: an adversary's goal as a function of δ."""
+"""The objective of a gradient attack: an adversary's goal as a function of δ."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from channelsim.contracts.rows import Knowledge, Rows
 def objective(goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
     """J: δ [N, K] → [N] = ±D(image that the receiver would show, the goal's image).
 
-    The sign is that of the goal: damage is wanted, a distance to a target is not. Where the
-    adversary imagines draws of what it does not know, J is the mean over them; differentiable.
+    The sign is + for damage and − for a distance to a target. Where the adversary imagines draws of
+    unknown quantities, J is the mean over them; differentiable.
     """
     reference = usable(goal.image(rows, knowledge)).detach()
     views = knowledge.views()
@@ -30,5 +30,5 @@ def objective(goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge) -
 
 
 def usable(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy of one that was made in inference mode (it carries no gradients)."""
+    """The tensor, or a copy if it was made in inference mode (such tensors carry no gradients)."""
     return tensor.clone() if tensor.is_inference() else tensor

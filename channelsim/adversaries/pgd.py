@@ -22,7 +22,7 @@ from channelsim.contracts.adversary import Adversary, Budget
 from channelsim.contracts.parts import Count, Flag, Positive, part
 from channelsim.contracts.rows import Knowledge, Rows
 
-# What `literal` means beside a step of 1 in latent units: the attack as Lu & Chen print it.
+# Fields of `literal` beside a step of 1 in latent units: the attack as printed by Lu & Chen.
 _LITERAL: Mapping[str, Any] = {
     "step_unit": "absolute",
     "step": "sign",
@@ -35,8 +35,8 @@ _USUAL_STEP = 0.25  # of the radius
 
 # A first gradient is zero if moving by the signal's own rms changes the loss by less than this.
 _FLAT = 1e-6
-# Differences of the loss that float32 cannot tell from none: (relative, absolute).
-# A feature distance D is a squared one of unit vectors, whose rounding of 1e-6 counts as 2e-6·√D.
+# Differences of the loss within float32 rounding: (relative, absolute). A feature distance D is a
+# squared one of unit vectors, whose rounding of 1e-6 counts as 2e-6·√D.
 _ROUNDING: Mapping[Loss, tuple[float, float]] = {
     "mse": (1e-6, 1e-12),
     "ssim": (1e-6, 1e-6),
@@ -63,26 +63,25 @@ class PGD(Adversary):
     projection onto the budget around the sent signal; latents are never clamped to [0, 1].
 
     ``goal``: see `Damage` and `TargetImage`. ``budget``: see `Budget`. ``steps`` ≥ 1, default 10
-    (the paper's K). ``step_size`` > 0: α, in latent units, or in budget radii with ``step_unit:
-    relative``; default a quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps (ours).
-    ``step``: ``sign`` (the paper's; default for an L∞ budget) or ``l2``, the gradient at unit
-    length (our default for L2 and PSR budgets). ``start``: ``zero``, ``uniform`` in the ball, or
-    ``sphere``, on the Euclidean sphere of the budget's radius; our default is ``uniform``, because
-    an untargeted attack that starts at zero has no gradient there. ``restarts`` ≥ 1, default 1,
-    each from its own start; the best counts. ``keep_best`` (default, ours) injects the best iterate
-    rather than the last.
+    (the paper's K). ``step_size`` > 0: α, in latent units, or in budget radii with
+    ``step_unit: relative``; default a quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps
+    (project default). ``step``: ``sign`` (the paper's; default for an L∞ budget) or ``l2``, the
+    gradient at unit length (project default for L2 and PSR budgets). ``start``: ``zero``,
+    ``uniform`` in the ball, or ``sphere``, on the Euclidean sphere of the budget's radius; project
+    default ``uniform``, because an untargeted attack that starts at zero has no gradient there.
+    ``restarts`` ≥ 1, default 1, each from its own start; the best counts. ``keep_best`` (project
+    default) injects the best iterate rather than the last.
 
-    ``access``, ``activity``: where it stands, what it knows of the channel, and when it acts; see
-    `Access` and `Activity`. With ``access.expectation`` J is averaged over that many imagined draws
-    of the channel, for as many times the effort.
+    ``access``, ``activity``: see `Access` and `Activity`. With ``access.expectation`` J is averaged
+    over that many imagined draws of the channel, for as many times the effort.
 
     ``literal``: the attack as Lu & Chen (2023, eq. 6) print it: start at zero, sign steps of α = 1
-    in latent units, K = 10, the last iterate, one start. A steps or step size that is given stands;
-    any other field that contradicts is an error.
+    in latent units, K = 10, the last iterate, one start. A given ``steps`` or ``step_size`` is
+    kept; any other contradicting field is an error.
 
     On the cube of an L∞ budget a damage loss has many local maxima, and one random start reached
-    about three quarters of the best corner's damage where all corners could be tried: claims about
-    a defence need restarts.
+    about three quarters of the best corner's damage in a case where all corners could be tried:
+    claims about a defence need restarts.
 
     Verdicts per row: ``zero_gradient`` where the first gradient of every restart satisfies
     ‖∇J‖₂·√P ≤ 1e-6; after a start at δ₀ ≠ 0 that bound is multiplied by ‖δ₀‖/√(K·P), kept within
@@ -123,8 +122,8 @@ class PGD(Adversary):
             )
         return self
 
-    # What follows from other fields is worked out here and never stored: the fields stay as given,
-    # so that a swept norm or `literal` brings its own defaults.
+    # Defaults that depend on other fields are derived here and never stored: the fields stay as
+    # given, so that a swept norm or `literal` brings its own defaults.
 
     @property
     def _step(self) -> Literal["sign", "l2"]:
@@ -140,7 +139,7 @@ class PGD(Adversary):
         return not self.literal if self.keep_best is None else self.keep_best
 
     def _step_size(self, given: Tensor, radius: Tensor) -> Tensor:
-        """α [N] in latent units; a size that was not given arrives as NaN."""
+        """α [N] in latent units; a size not given arrives as NaN."""
         usual = torch.full_like(radius, _LITERAL_STEP) if self.literal else _USUAL_STEP * radius
         step_size = usable(given).to(radius)
         if self.step_unit == "relative":
@@ -149,12 +148,12 @@ class PGD(Adversary):
 
     @property
     def knows(self) -> Sequence[str]:
-        """What it uses."""
+        """Its knowledge."""
         return ("codeword", "receiver weights", *self.goal.needs())
 
     @property
     def effort(self) -> Mapping[str, Any]:
-        """Per codeword, and per imagined draw where it averages over some."""
+        """Per codeword, and per imagined draw if it averages over several."""
         return {
             "steps": self.steps,
             "restarts": self.restarts,
@@ -172,7 +171,7 @@ class PGD(Adversary):
         verdict = np.full(len(signal), records.OK, dtype=object)
         if not bool((radius > 0).any()):
             return torch.zeros_like(signal), verdict
-        with torch.inference_mode(False):  # tensors made in inference mode carry no gradients
+        with torch.inference_mode(False):  # inference-mode tensors carry no gradients
             signal, radius = usable(signal), usable(radius)
             aim = objective(self.goal, signal, rows, knowledge)
             step_size = self._step_size(rows["step_size"], radius)

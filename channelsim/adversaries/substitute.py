@@ -20,13 +20,13 @@ from channelsim.contracts.rows import Knowledge, Rows
 
 
 class _Substitution(Adversary):
-    """Sends something else: δ = what it would send − what it holds, within its budget."""
+    """Sends another codeword: δ = the one to send − the held one, within its budget."""
 
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
 
     @property
     def effort(self) -> Mapping[str, Any]:
-        """None: it plans nothing."""
+        """None: it computes no attack."""
         return {"gradients": 0, "queries": 0}
 
     def _in_place_of(self, signal: Tensor, wanted: Tensor) -> tuple[Tensor, np.ndarray]:
@@ -46,23 +46,23 @@ def _on_the_wire(stage: Adversary, why: str) -> None:
 class Replay(_Substitution):
     """A relay that sends an old codeword in place of the one it holds: δ = recorded − held.
 
-    ``back`` ≥ 1, default 1: it sends the codeword that is so many older: of all transmissions of
+    ``back`` ≥ 1, default 1: it sends the codeword that is so many transmissions older: of all on
     this link and arm, repeats included, in the order of simulated time in which they began. It
-    records them all, those too that its ``activity`` lets pass and those that the link loses. Where
-    nothing is that old yet, or the old one is this one's own earlier attempt, the row's verdict is
-    ``idle``. The ledger's column ``replayed`` says whose codeword it was, and ``_target`` metrics
-    hold what was shown against what that message would show undisturbed.
+    records them all, also those that its ``activity`` spares and those that the link loses. Where
+    none is that old yet, or the old one is this message's own earlier attempt, the row's verdict is
+    ``idle``. The ledger's column ``replayed`` has the old message, and ``_target`` metrics compare
+    the image shown with that message's undisturbed one.
 
-    A codeword is recorded *as it was sent*: the recorder does not tire the recording with the noise
-    that it heard it in, and where the path fades in front of the adversary it sends what it expects
-    today's fading to make of it. The gain of an own path is not undone. An amplitude that the
-    receiver knows (power mode ``codeword``) stays that of the message it was meant for.
+    A codeword is recorded *as it was sent*: without the noise in which it was heard, and where the
+    path fades in front of the adversary it is sent with the fading expected now. The gain of an own
+    path is not undone. An amplitude that the receiver knows (power mode ``codeword``) stays that of
+    the replaced message.
 
-    ``budget``: as for every adversary; too small a one leaves δ its direction (L2, PSR) and cuts
-    its length. One surely leaves the codeword whole where 10^(ε/10) ≥ (a + b)² for codewords of a
-    and b times the amplitude √(K·P): 6.1 dB in power mode ``codeword``, without noise in front of
-    the adversary; ``psr_db: 20`` as long as none has 25 times the mean energy.
-    ``access``, ``activity``: see `Access` and `Activity`. The defaults are ours.
+    ``budget``: as for every adversary; one too small keeps δ's direction (L2, PSR) and cuts its
+    length. The codeword is certainly intact where 10^(ε/10) ≥ (a + b)² for codewords of a and b
+    times the amplitude √(K·P): 6.1 dB in power mode ``codeword``, without noise in front of the
+    adversary; ``psr_db: 20`` as long as none has 25 times the mean energy. ``access``,
+    ``activity``: see `Access` and `Activity`. The defaults are the project's.
     """
 
     kind: ClassVar[str] = "replay"
@@ -81,12 +81,12 @@ class Replay(_Substitution):
 
     @property
     def recall(self) -> int:
-        """How many transmissions back it remembers."""
+        """The number of past transmissions that it remembers."""
         return self.back
 
     @property
     def knows(self) -> Sequence[str]:
-        """What it uses."""
+        """Its knowledge."""
         return ("codeword", "earlier codewords")
 
     @property
@@ -120,10 +120,10 @@ class Replay(_Substitution):
 class Substitute(_Substitution):
     """A relay that sends the codeword of an image of its choice, by the transmitter's encoder.
 
-    δ = E(target) − held, with the codec's mean codeword where it sends samples. ``goal``: which
-    image, see `TargetImage` (nothing is minimised, so ``loss`` has no effect). ``budget``: what it
-    takes to leave the codeword whole is said at `Replay`. ``access``, ``activity``: see `Access`
-    and `Activity`.
+    δ = E(target) − held, with the codec's mean codeword where it sends samples. ``goal``: the
+    image, see `TargetImage` (nothing is minimised, so ``loss`` has no effect). ``budget``: see
+    `Replay` for one that keeps the codeword intact. ``access``, ``activity``: see `Access` and
+    `Activity`.
     """
 
     kind: ClassVar[str] = "substitute"
@@ -141,7 +141,7 @@ class Substitute(_Substitution):
 
     @property
     def knows(self) -> Sequence[str]:
-        """What it uses."""
+        """Its knowledge."""
         return ("codeword", "encoder", *self.goal.needs())
 
     def perturb(

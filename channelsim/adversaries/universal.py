@@ -24,8 +24,8 @@ from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 
 _BALL = Budget(norm="l2", epsilon=0.0)  # only for its projection
-_ROUNDING = 1e-5  # relative difference of two means that says nothing; ours
-_JUDGED = 256  # training codewords on which restarts are compared; ours
+_ROUNDING = 1e-5  # relative rounding of a difference of two means; project's choice
+_JUDGED = 256  # training codewords on which restarts are compared; project's choice
 
 Minibatch = Annotated[int, Strict(), Ge(32)]
 Draw = Callable[[Ints], tuple[Tensor, Rows]]
@@ -35,10 +35,10 @@ Draw = Callable[[Ints], tuple[Tensor, Rows]]
 class Universal(Adversary):
     """One δ for all codewords: projected stochastic gradient ascent of the goal's mean.
 
-    δ_{t+1} = Π(δ_t + α_t·∇J̄/‖∇J̄‖₂), J̄ the mean of the goal's loss over a minibatch of codewords of
-    the training split; never of a message that is sent. What it needs is the codec, its receiver's
-    weights and images like those that are sent, long before anything is sent; so it may stand over
-    the air and hear nothing.
+    δ_{t+1} = Π(δ_t + α_t·∇J̄/‖∇J̄‖₂), J̄ the mean of the goal's loss over a minibatch of codewords
+    of the training split; never of a message that is sent. It needs the codec, its receiver's
+    weights and images like those that are sent, before the run; so it may stand over the air and
+    hear nothing.
 
     ``goal``: see `Damage` and `TargetImage`; ``budget``: see `Budget`. ``steps`` ≥ 1, default 50,
     over minibatches of ``batch`` ≥ 32 codewords, default 32; every codeword comes once before any
@@ -47,22 +47,22 @@ class Universal(Adversary):
     where that is an L∞ one, only in the second half of the steps, and before that onto the
     Euclidean ball around it, in which a damage loss has fewer local maxima. ``restarts`` ≥ 1,
     default 2, from random points of that ball's surface, every second one opposite to the one
-    before: what δ and −δ do may differ much. Of two that do as much up to rounding, it is the
-    earlier one, and of δ and −δ the one whose first large coordinate is positive.
+    before: the effects of δ and −δ may differ much. Of two with equal effect up to rounding the
+    earlier one is chosen, and of δ and −δ the one whose first large coordinate is positive.
 
     At the end δ is scaled up to the whole budget, unless the goal's mean is better without (a
     target image that is near enough), and restarts are compared, on 256 training codewords. δ is
-    written to the run's header, ``calibration.fitted``. Where no gradient of any step was other
-    than zero, nothing is sent, and the verdict is ``zero_gradient``.
+    written to the run's header, ``calibration.fitted``. If all gradients were zero, nothing is
+    sent, and the verdict is ``zero_gradient``.
 
-    ``shift``: it does not know when a codeword begins. Per attempt, δ is rotated by a random whole
-    number of complex symbols (I stays I and Q stays Q; the lone value of an odd K keeps its place),
-    and fitted to the mean over rotations too; ‖δ‖ is kept. Default false.
+    ``shift``: it does not know the beginning of a codeword. Per attempt, δ is rotated by a random
+    whole number of complex symbols (I stays I and Q stays Q; the lone value of an odd K keeps its
+    place), and fitted to the mean over rotations too; ‖δ‖ is kept. Default false.
 
     ``access``, ``activity``: as for all, but over the air unless a place is given. It is fitted to
     whole codewords, through the channel as its ``access`` sees it: other realisations of the fading
     (``exact``, ``stale``), gains of 1 (``none``), the mean over imagined draws (``expectation``).
-    All defaults are ours.
+    The defaults are the project's.
 
     Source: Sadeghi & Larsson 2019 (Algorithm 1 and its random shifts), with the mean of a goal in
     place of misclassified samples.
@@ -94,12 +94,12 @@ class Universal(Adversary):
 
     @property
     def knows(self) -> Sequence[str]:
-        """What it uses; nothing of the message."""
+        """Its knowledge; none of the message."""
         return ("encoder", "receiver weights", "training images")
 
     @property
     def effort(self) -> Mapping[str, Any]:
-        """Once, before the first message, whatever their number."""
+        """Once, before the first message, for any number of messages."""
         draws = max(1, self.access.expectation)
         return {
             "steps": self.steps,
@@ -115,14 +115,14 @@ class Universal(Adversary):
         rows: Rows,
         knowledge: Knowledge,  # noqa: ARG002  the contract offers it; nothing of it is needed
     ) -> tuple[Tensor, np.ndarray]:
-        """What was fitted, the same for every row, or rotated by a draw of its own."""
+        """The fitted δ, the same for every row, or rotated by a draw for each row."""
         assert rows.fitted is not None, "a universal attack is fitted in calibration"
         delta = self._sent(rows.fitted.to(signal.dtype), rows, 0)
         aimless = (delta == 0).all(dim=1).cpu().numpy()
         return delta, np.where(aimless, records.ZERO_GRADIENT, records.OK).astype(object)
 
     def _sent(self, delta: Tensor, rows: Rows, index: int) -> Tensor:
-        """δ [N, K] as it goes out: as it is, or with each row rotated by the ``index``-th draw."""
+        """δ [N, K] as sent: unchanged, or with each row rotated by the ``index``-th draw."""
         return rotated(delta, rows.uniform(1, "shift", index)[:, 0]) if self.shift else delta
 
     # --- fitting ----------------------------------------------------------------------------------
@@ -138,8 +138,8 @@ class Universal(Adversary):
                 found.append((self._mean(whole, judged, draw), whole))
                 if not torch.equal(delta, whole):
                     found.append((self._mean(delta, judged, draw), delta))
-            # Of equals the first: the whole budget, the earlier restart. What differs by no more
-            # than rounding is equal, or another processor would choose another one.
+            # Of equals the first: the whole budget, the earlier restart. Differences within
+            # rounding count as equal, or another processor would choose another one.
             best = max(value for value, _ in found)
             value, delta = next(one for one in found if _as_good(one[0], best))
             opposite = self._mean(-delta, judged, draw)
@@ -150,7 +150,7 @@ class Universal(Adversary):
         return delta[0] + 0.0  # −0 becomes 0
 
     def _ascend(self, radius: float, rows: Rows, draw: Draw, restart: int) -> Tensor:
-        """One ascent from a random start, [1, K]; nothing where no step had a direction."""
+        """One ascent from a random start, [1, K]; zero where no step had a direction."""
         sloped = False
         bound = torch.full((1,), radius, dtype=torch.float32, device=rows.device)
         delta, largest = None, bound
@@ -171,7 +171,7 @@ class Universal(Adversary):
         return self.budget.project(delta if sloped else torch.zeros_like(delta), bound)
 
     def _start(self, largest: Tensor, width: int, rows: Rows, restart: int) -> Tensor:
-        """A random point of the sphere, [1, K]; where it cannot inject, nothing."""
+        """A random point of the sphere, [1, K]; zero where it cannot inject."""
         first = np.zeros(1, dtype=np.int64)
         one = Rows(name=rows.name, seed=rows.seed, message=first, attempt=first, columns={})
         start = on_sphere(one, largest.cpu(), width, "start", restart // 2).to(largest)
@@ -187,7 +187,7 @@ class Universal(Adversary):
             leaf = delta.expand(len(signal), -1).clone().requires_grad_()
             values = self._values(leaf, signal, rows, index)
             (gradient,) = torch.autograd.grad(values, leaf, torch.ones_like(values))
-        # Summed in a fixed order and double precision: the same bits with any number of threads.
+        # Summed in fixed order and double precision: the same bits for any number of threads.
         each = np.nan_to_num(gradient.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
         return torch.from_numpy(each.mean(axis=0, keepdims=True)).to(delta)
 
@@ -199,7 +199,7 @@ class Universal(Adversary):
 
     @torch.no_grad()
     def _mean(self, delta: Tensor, numbers: Ints, draw: Draw) -> float:
-        """The mean objective over some training codewords; −inf where it is not finite."""
+        """The mean objective over some training codewords; −inf if it is not finite."""
         found = []
         for start in range(0, len(numbers), self.batch):
             signal, rows = draw(numbers[start : start + self.batch])
@@ -209,7 +209,7 @@ class Universal(Adversary):
         return mean if np.isfinite(mean) else -np.inf
 
     def _whole(self, delta: Tensor, radius: float) -> Tensor:
-        """δ scaled up to the surface of the ball; nothing stays nothing."""
+        """δ scaled up to the surface of the ball; zero stays zero."""
         size = delta.abs().amax() if self.budget.ball == "linf" else torch.linalg.norm(delta)
         if not float(size) > 0:
             return delta
@@ -218,16 +218,16 @@ class Universal(Adversary):
 
 
 def _as_good(value: float, other: float) -> bool:
-    """Whether a mean is larger than another, or smaller by rounding alone."""
+    """Whether a mean is larger than another, or smaller only by rounding."""
     return value >= other or (
         math.isfinite(value) and other - value <= _ROUNDING * max(abs(value), abs(other))
     )
 
 
 def _first_positive(delta: Tensor) -> bool:
-    """Whether the first coordinate of δ [1, K] that is no small one is positive, or there is none.
+    """Whether the first large coordinate of δ [1, K] is positive, or there is none.
 
-    Of δ and −δ that do as much, the one for which this is true is taken.
+    Of δ and −δ with equal effect, the one for which this holds is used.
     """
     large = delta[0].abs() >= 0.5 * delta.abs().amax()
     return bool(delta[0][large][0] >= 0)

@@ -1,1 +1,1 @@
-"""How robust a receiver was, and how sure that is."""
+"""Analysis of a run: how robust receivers were, with intervals."""

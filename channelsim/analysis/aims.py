@@ -1,9 +1,8 @@
-"""What the adversaries of an arm want, read from the run's header: a verdict follows their goal.
+"""The goals of an arm's adversaries, read from the run's header: a verdict follows the goal.
 
-An adversary that only spoils (*damage*) is judged by the damage it does, one that wants another
-image to be seen (*image*) by how near the shown image comes to it, and one that is noise itself
-(*noise*: a jammer, bits flipped at random) by nothing that compares it with noise. Loads nothing
-heavy, so that the live view asks the same question.
+An adversary whose goal is *damage* is judged by the damage it does, one with a target *image* by
+how near the shown image comes to it, and one that is *noise* itself (a jammer, bits flipped at
+random) is never compared with noise. Loads nothing heavy, because the live view uses it too.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from channelsim.contracts.run_header import RunHeader
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
 
-_NOT_OF_A_METRIC = "mse"  # what a goal without a loss is taken to be about
+_NOT_OF_A_METRIC = "mse"  # the metric of a goal without a loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """The goal of one arm: of the first adversary that wants an image, else of any other.
+    """The goal of one arm: of the first adversary with a target image, else of any other.
 
-    ``kind``: ``image``, ``damage``, ``noise``, or ``none`` where nobody with a budget is on.
+    ``kind``: ``image``, ``damage``, ``noise``, or ``none`` where no adversary with a budget is on.
     ``who``: the adversary's name. ``target``: the image in words (``the black image``). ``loss``: D
-    of its goal, the name of a metric. ``reference``: what damage is done to, ``clean`` or
-    ``source``. ``success``: the criterion its goal states; empty without one.
+    of its goal, the name of a metric. ``reference``: of damage, ``clean`` or ``source``.
+    ``success``: the goal's criterion; empty without one.
     """
 
     kind: Literal["image", "damage", "noise", "none"] = "none"
@@ -40,7 +39,7 @@ class Aim:
     success: Mapping[str, Any] = field(default_factory=dict)
 
     def metric(self, metrics: Sequence[str], otherwise: str | None) -> str | None:
-        """The metric that distances to the target are read from: the loss where measured."""
+        """The metric of distances to the target: the loss if it was measured."""
         if self.kind != "image":
             return None
         return self.loss if self.loss in metrics else otherwise
@@ -66,9 +65,9 @@ def aim_of(scenario: Any, swept: Mapping[str, Any]) -> Aim:
 
 
 def told_by_image(header: RunHeader, arm: ArmRecord) -> bool:
-    """Whether an arm's perturbations are measured against images, not codewords, and no noise is.
+    """Whether an arm's perturbations are measured against images, not codewords, without noise.
 
-    Then nothing in the ledger tells the power of a row on the wire.
+    Then the ledger does not contain the power of a row on the wire.
     """
     stages = stages_at(header.described_scenario, arm.swept)
     places = [stage.get("access") for stage in stages]
@@ -77,10 +76,10 @@ def told_by_image(header: RunHeader, arm: ArmRecord) -> bool:
 
 
 def stages_at(scenario: Any, swept: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The stages of the path as one arm has them, the sweep's values in their places."""
+    """The stages of the path in one arm, with the sweep's values."""
     path = scenario.get("path") if isinstance(scenario, Mapping) else None
     stages: list[Any] = [deepcopy(one) for one in path] if isinstance(path, list) else []
-    # A stage that is swept as a whole comes before the keys inside of it.
+    # A stage swept as a whole comes before the keys inside it.
     for key, value in sorted(swept.items(), key=lambda item: item[0].count(".")):
         for place, stage in enumerate(stages):
             if not isinstance(stage, dict):
@@ -130,7 +129,7 @@ def _wants_an_image(stage: Mapping[str, Any]) -> bool:
 
 
 def _is_noise(stage: Mapping[str, Any]) -> bool:
-    """Whether it knows nothing of what is sent, and so is its own control."""
+    """Whether it does not depend on the codeword, and so is its own control."""
     if stage.get("kind") == "bit_flips":
         return stage.get("search") == "random"
     return stage.get("kind") == "noise"

@@ -1,10 +1,10 @@
-"""How near an adversary that wants another image to be seen has come to it.
+"""The approach of the shown image to an adversary's target image.
 
-Three mean distances to the target, by the metric of its loss where that is measured: of the passive
-image, D₀; with the attack, Dₐ; with matched noise in its place, Dₙ. The attack *got nearer* where
-D₀ − Dₐ > 0 and did so *by knowing* where Dₙ − Dₐ > 0, both paired: of the same messages and
-resamples. As with the gain, only first attempts count that were not lost on the link and into which
-something was injected; an image that a detector refused counts as what the user saw instead.
+Three mean distances to the target, by the metric of its loss if measured: of the passive image, D₀;
+with the attack, Dₐ; with matched noise in its place, Dₙ. The attack *got nearer* where D₀ − Dₐ > 0
+and did so *by knowing* where Dₙ − Dₐ > 0, both paired: of the same messages and resamples. As with
+the gain, only first attempts count that were not lost on the link and into which something was
+injected; an image that a detector refused counts as the fallback image shown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Approach:
     ``passive``: D₀, None in a ledger that does not hold it; ``noise``: Dₙ, None without a control;
     ``attack``: Dₐ. ``nearer``: D₀ − Dₐ. ``by_knowing``: Dₙ − Dₐ. ``approach_db``: 10·log₁₀(D₀/Dₐ),
     ``noise_db``: 10·log₁₀(D₀/Dₙ). ``least``: D*, the least distance that this receiver's decoder
-    reached without a budget; ``share``: (D₀ − Dₐ)/(D₀ − D*), the way gone of all there is; both
-    None where D* was not sought, the latter also where there is no way to go. ``sought_for``: of
-    how many messages D* is the mean and of how many there are; None where it is one for all.
+    reached without a budget; ``share``: (D₀ − Dₐ)/(D₀ − D*), the share of the largest possible
+    approach; both None if D* was not computed, the latter also if no approach is possible.
+    ``sought_for``: the number of messages over which D* is averaged, and of all messages; None if
+    it is one for all.
     """
 
     metric: str
@@ -49,12 +50,12 @@ class Approach:
 
     @property
     def got_nearer(self) -> bool | None:
-        """Whether it surely came nearer (True), surely did not (False), or neither is told."""
+        """Whether it surely came nearer (True), surely did not (False), or is undecided (None)."""
         return _sign(self.nearer)
 
     @property
     def knew(self) -> bool | None:
-        """Whether it surely came nearer than matched noise, surely not, or neither is told."""
+        """Whether it surely came nearer than matched noise, surely not, or is undecided."""
         return _sign(self.by_knowing)
 
     def row(self) -> dict[str, Any]:
@@ -71,9 +72,9 @@ class Approach:
 def approach(
     found: Means, cells: ArmCells, aim: Aim, scale: Scale, reached: Mapping[str, Any]
 ) -> Approach | None:
-    """The approach of one arm from the means of all its columns; None where nothing was injected.
+    """The approach of one arm from the means of all its columns; None if nothing was injected.
 
-    ``scale``: of the metric that `cells.GOAL` was read by. ``reached``: see `reach_of`.
+    ``scale``: of the metric of `cells.GOAL`. ``reached``: see `reach_of`.
     """
     least = _least(reached, scale.name)
     places = [cells.names.index(name) for name in GOAL]

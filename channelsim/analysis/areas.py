@@ -1,13 +1,14 @@
-"""Areas under DD-curves: how much quality is left over a whole range of budgets (AADDC).
+"""Areas under DD-curves: quality over a whole range of budgets (AADDC).
 
 A DD-curve (Lu & Chen 2023) is q(ε) = mean over messages of metric(g(y'), g(z)), the attacked image
 against the undisturbed one (``<metric>_clean``). Its area against a line L, up to budget E, is
 
     A = ∫ (L − q) dε where lower is better, ∫ (q − L) dε where higher is better,
 
-by the trapezoid rule on the raw grid; signed, so that a curve on the wrong side of L costs. Larger
-is more robust. The lines are the metrics' ``limit`` (SSIM 0.4, LPIPS 0.15, PSNR 34 dB in the
-paper). A depends on the range and the unit of ε; ours is therefore given beside it:
+by the trapezoid rule on the raw grid; signed, so that parts of a curve on the wrong side of L are
+subtracted. Larger is more robust. The lines are the metrics' ``limit`` (SSIM 0.4, LPIPS 0.15, PSNR
+34 dB in the paper). A depends on the range and the unit of ε; the project's normalised area is
+therefore given beside it:
 
     nAADDC = A / (|q(0) − L| · E), which is 1 for a curve that never falls below q(0).
 """
@@ -39,9 +40,9 @@ IN_DECIBELS = (
 class Area:
     """AADDC of one receiver and metric, at fixed values of all other swept keys.
 
-    ``raw``: A in units of metric × ε. ``normalised``: nAADDC ≤ 1, or None where ``flags`` say why.
-    ``start``, ``end``: the range of ε really integrated. ``line``: L. In the reading at equal PSR
-    (`equal_psr`) the relative amplitude of the perturbation stands in place of ε.
+    ``raw``: A in units of metric × ε. ``normalised``: nAADDC ≤ 1, or None with the reason in
+    ``flags``. ``start``, ``end``: the range of ε actually integrated. ``line``: L. In the reading
+    at equal PSR (`equal_psr`) the relative amplitude of the perturbation replaces ε.
     """
 
     receiver: str
@@ -61,8 +62,8 @@ def area(
 ) -> Floats:
     """Signed area between curves and a line: quality, epsilon [..., points] → [...].
 
-    ``clip`` counts stretches on the wrong side of the line as zero, from the crossing of the
-    straight piece on.
+    ``clip`` counts parts on the wrong side of the line as zero, beginning where the straight piece
+    crosses it.
     """
     gap = quality - line if higher_is_better else line - quality
     left, right, width = gap[..., :-1], gap[..., 1:], np.diff(epsilon, axis=-1)
@@ -77,7 +78,7 @@ def area(
 
 
 def normaliser(epsilon: Floats, quality: Floats, line: float) -> Floats:
-    """|q(ε₁) − L| · (E − ε₁): the area of a curve that stays where it starts."""
+    """|q(ε₁) − L| · (E − ε₁): the area of a curve that stays at its first value."""
     scale: Floats = np.abs(quality[..., 0] - line) * (epsilon[..., -1] - epsilon[..., 0])
     return scale
 
@@ -140,7 +141,7 @@ def flags_of(
     finite_start: bool,
     decibels: bool = False,
 ) -> tuple[str, ...]:
-    """What a reader must know of a curve, quality [points] over grid [points]."""
+    """Warnings about a curve, quality [points] over grid [points]."""
     if decibels:
         return (IN_DECIBELS,)
     if not finite_start:

@@ -1,8 +1,8 @@
-"""One arm of a ledger as sums per cell of messages: what the bootstrap needs, in bounded memory.
+"""One arm of a ledger as sums per cell of messages: the bootstrap's input, in bounded memory.
 
-Which messages share a cell is said by `resampling`: those that carry one image, or those that meet
-the same time block of a channel that remembers. Rows stream out of SQLite in chunks; what stays is
-at most `intervals.CELLS` cells × columns, for five messages or fifty million.
+`resampling` decides which messages share a cell: those with the same image, or those in the same
+time block of a channel with memory. Rows stream out of SQLite in chunks; the result is at most
+`intervals.CELLS` cells × columns, for five messages or fifty million.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 _CHUNK = 20_000  # rows held in memory at a time
 
-# Figures of a transmission that are not metrics.
+# Figures of a transmission other than metrics.
 FIGURES: tuple[str, ...] = ("attempts", "latency")  # done_s - sent_s
-# Figures of every attempt, averaged on the scale named here. What was sent again met the channel
-# and the adversary too: a receiver that refuses what was attacked ends on the attempts that were
-# not, and of those alone an adversary would seem weak, or absent.
+# Figures of every attempt, averaged on the scale named here. Repetitions meet the channel and the
+# adversary too: a receiver that refuses attacked attempts ends on the others, and those alone would
+# make an adversary seem weak, or absent.
 WIRE: tuple[str, ...] = (
     "psr",  # linear, 0 where an adversary is on the path but injected nothing
     "psr_received",
     "noise",  # N0 / P, linear: noise powers are averaged, never decibels or ratios over noise
-    "noise_measured",  # 0 where nothing disturbed the row: impulses spare most of them
-    "row_power",  # of what was sent, over P; of rows whose noise or perturbation tells it
+    "noise_measured",  # 0 where nothing disturbed the row: impulses miss most rows
+    "row_power",  # of the codewords sent, over P; of rows whose noise or perturbation implies it
 )
-# Damage at the first attempt, by the metric the gain is read from: matched noise is a shadow that
-# never asks again, so only first attempts compare like with like. Where the link dropped it, or a
-# detector refused what nobody had touched, the damage is theirs and equal for both, and would draw
-# every gain towards 0 dB.
+# Damage at the first attempt, by the metric of the gain: matched noise never triggers a repetition,
+# so only first attempts compare like with like. Where the link dropped it, or a detector refused an
+# untouched codeword, the damage is theirs and equal for both, and would draw every gain towards 0
+# dB.
 FIRST: tuple[str, ...] = ("first_damage", "first_control")
-# Where an image is wanted: what is shown against it at those same attempts, without the adversary,
-# with it, and with its control; by the metric of `Aim.metric`.
+# With a target image: the distance of the shown image from it at those same attempts, without the
+# adversary, with it, and with its control; by the metric of `Aim.metric`.
 GOAL: tuple[str, ...] = ("goal_passive", "goal_attack", "goal_control")
 
 
@@ -69,7 +69,7 @@ class ArmCells:
     """Sums and counts [cells, columns] of one arm's transmissions, on additive scales.
 
     ``messages``: how many; ``images``: how many different ones they carry (of a large run as far as
-    cells tell them apart). ``cells``: the cells that hold a message, ascending. ``names``: the
+    cells distinguish them). ``cells``: the cells that hold a message, ascending. ``names``: the
     columns.
     """
 
@@ -82,17 +82,17 @@ class ArmCells:
     tally: Tally
 
     def means(self, resampler: Resampler) -> Means:
-        """Return means of all columns; the resampler draws among exactly these cells."""
+        """Means of all columns; the resampler must have as many cells."""
         return intervals.means(self.sums, self.counts, resampler)
 
     def only(self, names: Sequence[str]) -> ArmCells:
-        """The same with the named columns alone, as far as there are such: to be kept."""
+        """The same with only those of the named columns that exist."""
         kept = tuple(name for name in names if name in self.names)
         places = [self.names.index(name) for name in kept]
         return replace(self, names=kept, sums=self.sums[:, places], counts=self.counts[:, places])
 
     def mean(self, name: str) -> float | None:
-        """Plain mean of one column; None where it was never measured."""
+        """Plain mean of one column; None if it was never measured."""
         place = self.names.index(name)
         number = self.counts[:, place].sum()
         return float(self.sums[:, place].sum() / number) if number else None
@@ -101,8 +101,8 @@ class ArmCells:
 def in_metric(mean: Interval, scale: Scale, few: bool) -> Interval:
     """A mean on the additive scale with its interval, in the metric itself.
 
-    ``few``: see `Means`; an interval of few time blocks may reach beyond what is possible (an MSE
-    below 0), and ends there.
+    ``few``: see `Means`; an interval of few time blocks may leave the possible range (an MSE below
+    0), and is cut there.
     """
     if not few:
         return mean.map(scale.from_additive)
@@ -121,10 +121,10 @@ def read_arm(
     unit: Unit | None = None,
     towards: str | None = None,
 ) -> ArmCells:
-    """Read the settled transmissions of one arm, however many there are yet.
+    """Read the transmissions of one arm that are settled so far.
 
-    ``unit``: what is to be resampled; None, every image for itself, is enough for plain means.
-    ``towards``: the metric to read `GOAL` by; None where no image is wanted.
+    ``unit``: the unit to resample; None, single images, is enough for plain means. ``towards``: the
+    metric of `GOAL`; None without a target image.
     """
     unit = by_image(header) if unit is None else unit
     own = header.keys.transmissions(arm)
@@ -215,7 +215,7 @@ def _metric_of(column: str, metrics: Sequence[str]) -> str:
 
 
 def _additive(numbers: list[Floats], scales: Sequence[Scale]) -> list[Floats]:
-    """Columns as selected → attempt, and all columns on their additive scales; NaN is missing."""
+    """Selected columns → attempt, and all columns on their additive scales; NaN is missing."""
     attempt, delta, psr, received, snr, measured, row, attempts, latency, *metrics = numbers
     on_path = ~np.isnan(delta)
     figures = [

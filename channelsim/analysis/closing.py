@@ -1,10 +1,10 @@
-"""Closing a run that ended between its last row and its closing: by whoever opens it next.
+"""Closing a run that ended between its last row and its closing, when it is next opened.
 
-A run ends with verdicts of its arms and the word that it is finished. Where its process was killed
-just before that, every row is there and nothing is left to compute: the verdicts are read from the
-rows (as at any end), and the simulated end is taken for that of the last decision, the latest that
-rows tell of. The header then says ``closed_later``. What needs the scenario's parts is left to
-`--resume`: budgets, enforced outside every attack, are not asserted once more.
+A run ends with verdicts of its arms and the event `finished`. Where its process was killed just
+before that, every row is there and nothing is left to compute: the verdicts are read from the rows
+(as at any end), and the simulated end is that of the last decision in the rows. The header then has
+``closed_later``. Steps that need the scenario's parts are left to `--resume`: budgets, enforced
+outside every attack, are not asserted once more.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NOT_CLOSED = (
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run stands. ``finished_s``: its simulated end [s]; None where rows are missing.
+    """The state of a run. ``finished_s``: its simulated end [s]; None if rows are missing.
 
-    ``notices``: what whoever reads it should know of that.
+    ``notices``: notices about it to readers of the ledger.
     """
 
     finished_s: float | None = None
@@ -38,10 +38,10 @@ class Ending:
 
 
 def ending(path: Path) -> Ending:
-    """How the run of a ledger stands, closed if all that it lacked was that.
+    """The state of a ledger's run, closed if only its closing was missing.
 
-    A run that somebody is writing is left alone; where the ledger may not be written, it counts as
-    finished all the same, and a notice says so.
+    A run that another process is writing is left alone; a ledger that may not be written counts as
+    finished all the same, with a notice.
     """
     with examined(path):
         with Ledger.open(path) as ledger:
@@ -52,7 +52,7 @@ def ending(path: Path) -> Ending:
         try:
             with Ledger.open(path, write=True) as ledger:
                 return Ending(_recorded_end(ledger) if ledger.finished else _close(ledger))
-        except ChannelsimError:  # what else is wrong with it, whoever reads on will find
+        except ChannelsimError:  # further damage is found by later readers
             if is_written(path):
                 return Ending()
             return Ending(last_s, (NOT_CLOSED,))

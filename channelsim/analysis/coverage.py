@@ -1,16 +1,16 @@
-"""What a detector is worth: risk against coverage, and how well its score tells attacks apart.
+"""The value of a detector: risk against coverage, and how well its score separates attacks.
 
 A receiver with a detector accepts a codeword where its score is at most a threshold. Selective
-prediction (El-Yaniv & Wiener 2010; Geifman & El-Yaniv 2017) asks of every threshold what share it
-accepts, the *coverage*, and how bad the accepted ones are on average, the *risk*:
+prediction (El-Yaniv & Wiener 2010; Geifman & El-Yaniv 2017) considers for every threshold the share
+accepted, the *coverage*, and the mean damage of the accepted rows, the *risk*:
 
     c(t) = share of rows with score ≤ t,  risk(t) = mean damage of the rows with score ≤ t.
 
-Damage is that of the *decoded* image against the source, whatever was decided (the column
+Damage is that of the *decoded* image against the source, whatever the decision (the column
 ``decoded_<metric>_source``), on the metric's additive scale (`Scale.damage`: MSE for PSNR, 1 − SSIM
-for SSIM). A row is the *first* attempt of a message, where it arrived: one per message and arm, and
-chosen by nobody. Later attempts exist only where the detector has refused, so that they would be a
-sample drawn by the score under test; and of a codeword that was lost there is no score.
+for SSIM). A row is the *first* attempt of a message, where it arrived: one per message and arm,
+without selection. Later attempts exist only where the detector has refused, so they would be a
+sample selected by the score under test; and a lost codeword has no score.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Resamplers = Callable[[int], Resampler]
 
-CELLS = 1024  # ours: as `intervals.CELLS`, for statistics that cost more
-MOST_ROWS = 2**18  # ours: of a larger arm a random sample of about so many messages is read
-GRID = tuple(round(0.05 * step, 2) for step in range(1, 21))  # coverages at which risk is told
+CELLS = 1024  # project's choice: as `intervals.CELLS`, for statistics that cost more
+MOST_ROWS = 2**18  # project's choice: a larger arm is sampled at random, about so many messages
+GRID = tuple(round(0.05 * step, 2) for step in range(1, 21))  # coverages of the risk curves
 _CHUNK = 20_000  # rows held in memory at a time
 
 
@@ -58,11 +58,11 @@ class Risk:
     """Risk against coverage of one arm, in mean damage by one metric (see the module).
 
     ``aurc``: area under the curve, the mean risk over all coverages. ``oracle``: the same for rows
-    sorted by their damage itself, the least that any score can reach; ``excess``: aurc − oracle.
+    sorted by their damage itself, the least possible for any score; ``excess``: aurc − oracle.
     ``all``: risk at coverage 1, which is also the area that a random score has on average.
-    ``accepted``: risk at the operating threshold, and ``spared``: all − accepted; None where
-    nothing was accepted. ``curve``: risk at the coverages of `GRID`, ``oracle_curve``: the same of
-    the oracle.
+    ``accepted``: risk at the operating threshold, and ``spared``: all − accepted; None if nothing
+    was accepted. ``curve``: risk at the coverages of `GRID`, ``oracle_curve``: the same of the
+    oracle.
     """
 
     metric: str
@@ -80,11 +80,11 @@ class Risk:
 class Coverage:
     """A detector in one arm, over ``n`` messages that arrived at their first attempt.
 
-    ``stated``: the false-alarm rate asked for; ``threshold``: the score that calibration set for
-    it. ``coverage``: share accepted. ``false_alarms``: share rejected of the rows with nothing
-    injected, with an exact binomial interval (of an effective number of rows where the channel
-    remembers, see `clustered_share`); ``detected``: of those with something injected. Both
-    None without such rows. ``against``: the number of the same receiver's arm in which nothing was
+    ``stated``: the configured false-alarm rate; ``threshold``: its score from calibration.
+    ``coverage``: share accepted. ``false_alarms``: share rejected of the rows with nothing
+    injected, with an exact binomial interval (of an effective number of rows on a channel with
+    memory, see `clustered_share`); ``detected``: of those with something injected. Both None
+    without such rows. ``against``: the number of the same receiver's arm in which nothing was
     injected and all else is equal; ``detected_at_stated``: share of the injected rows that score
     higher than all but the stated share of that arm's rows; ``auroc``: P(an injected row scores
     higher than one of that arm) + ½ P(equal); all None without such an arm. ``risks``: by metric.
@@ -106,7 +106,7 @@ class Coverage:
     risks: Mapping[str, Risk] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
-        """One flat dictionary: a detector in an arm, with every metric's areas and risks."""
+        """One flat dictionary: a detector in an arm, with all metrics' areas and risks."""
         row: dict[str, Any] = {"arm": self.arm, "receiver": self.receiver, **self.swept}
         row |= {"n": self.n, "stated": self.stated, "threshold": self.threshold}
         for name in ("coverage", "false_alarms", "detected", "detected_at_stated", "auroc"):
@@ -126,10 +126,10 @@ def coverages(
     resampler: Resamplers,
     unit: Unit | None = None,
 ) -> tuple[Coverage, ...]:
-    """Judge the detector of every arm that has one and of which something has arrived.
+    """Evaluate the detector of every arm that has one and any arrivals.
 
-    ``unit``: what is resampled; default: every image for itself. ``resampler``: by number of cells;
-    should keep what it made, arms mostly share theirs.
+    ``unit``: the unit resampled; default: single images. ``resampler``: by number of cells; should
+    cache its results, since most arms share them.
     """
     judged = [arm for arm in arms if header.calibration.threshold(arm.arm) is not None]
     unit = by_image(header) if unit is None else unit
@@ -147,7 +147,7 @@ def coverages(
 
 
 def stated_rate(header: RunHeader, arm: ArmRecord) -> float | None:
-    """The false-alarm rate asked of an arm's detector; None where the header does not tell."""
+    """The configured false-alarm rate of an arm's detector; None if the header lacks it."""
     receiver = header.receiver(arm.receiver)
     rate = (receiver.get("detector") or {}).get("false_alarm")
     for key, value in arm.swept.items():
@@ -174,7 +174,7 @@ class _Rows:
 
 
 class _Reader:
-    """Reads arms of a ledger; remembers the last arm that others were compared with."""
+    """Reads arms of a ledger; caches the last arm used for comparison."""
 
     def __init__(self, ledger: Ledger, header: RunHeader, unit: Unit) -> None:
         self._ledger, self._unit = ledger, unit
@@ -190,7 +190,7 @@ class _Reader:
         self._kept: tuple[int, _Rows] | None = None
 
     def untouched(self, arm: int) -> bool:
-        """Whether nothing was ever injected in this arm, of which something was recorded."""
+        """Whether nothing was ever injected in this arm, and it has rows."""
         own = self._keys.attempts(arm)
         bounds = (own.start, own.stop)
         query = "SELECT 1 FROM attempt WHERE attempt >= ? AND attempt < ?"
@@ -199,7 +199,7 @@ class _Reader:
         return next(touched, None) is None and next(recorded, None) is not None
 
     def reference(self, arm: int) -> _Rows:
-        """The same as `read`; the last answer is kept."""
+        """The same as `read`; the last result is cached."""
         if self._kept is None or self._kept[0] != arm:
             self._kept = (arm, self.read(arm))
         return self._kept[1]
@@ -241,7 +241,7 @@ class _Reader:
 
 
 def _mate(arm: ArmRecord, untouched: Sequence[ArmRecord], header: RunHeader) -> ArmRecord | None:
-    """The arm that differs from this one in nothing but that its adversaries do nothing."""
+    """The arm that differs from this one only in that its adversaries inject nothing."""
     adversaries = set(header.threats)
     budget = epsilon_key_of(header.swept_keys)
 
@@ -256,7 +256,7 @@ def _mate(arm: ArmRecord, untouched: Sequence[ArmRecord], header: RunHeader) -> 
     return next(alike, None)
 
 
-# --- judging ------------------------------------------------------------------------------------
+# --- evaluation ---------------------------------------------------------------------------------
 
 
 def _judge(
@@ -283,7 +283,7 @@ def _judge(
     assert coverage is not None  # there are rows
     risks: dict[str, Risk] = {}
     for metric, damage in own.damage.items():
-        if metric == "psnr" and "mse" in risks:  # the same damage once more
+        if metric == "psnr" and "mse" in risks:  # the same damage twice
             risks[metric] = replace(risks["mse"], metric=metric)
         elif not np.isnan(damage).all():
             risks[metric] = _risk(metric, own, damage, resampler)
@@ -305,7 +305,7 @@ def _judge(
 
 
 def _share(cell: Ints, hit: Bools, among: Bools, resampler: Resamplers) -> Interval | None:
-    """Share of the rows ``among`` that are ``hit``, both [n]; None without any among them."""
+    """Share of the rows ``among`` that are ``hit``, both [n]; None if ``among`` is empty."""
     if not among.any():
         return None
     held, place = np.unique(cell[among], return_inverse=True)
@@ -319,7 +319,7 @@ def _share(cell: Ints, hit: Bools, among: Bools, resampler: Resamplers) -> Inter
 
 
 def _alarms(cell: Ints, hit: Bools, among: Bools, in_time: bool) -> Interval | None:
-    """The same with an interval that is not empty where nothing, or everything, is hit."""
+    """The same with an interval that has width even where no row, or every row, is hit."""
     if not in_time:
         return binomial(int((hit & among).sum()), int(among.sum()))
     hits, rows = (np.bincount(cell[which]).astype(float) for which in (hit & among, among))
@@ -333,7 +333,7 @@ def _upper_quantile(scores: Floats, share: float) -> float:
 
 
 def _auroc(own: _Rows, reference: _Rows, injected: Bools, resampler: Resamplers) -> Interval:
-    """Of the injected rows against another arm's; a resample takes the same images of both."""
+    """AUROC of the injected rows against another arm's; resamples take the same images of both."""
     score = np.concatenate([own.score[injected], reference.score])
     cell = np.concatenate([own.cell[injected], reference.cell])
     positive = np.concatenate([np.ones(int(injected.sum())), np.zeros(len(reference.score))])

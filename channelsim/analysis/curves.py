@@ -1,4 +1,4 @@
-"""DD-curves of a run, put together from its arms."""
+"""DD-curves of a run, assembled from its arms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CurveCells:
-    """What curves need of one arm: ``psr`` and its ``<metric>_clean``, ``_source`` columns."""
+    """Columns of one arm that curves need: ``psr`` and its ``<metric>_clean``, ``_source``."""
 
     def __init__(self, arm: ArmRecord, cells: ArmCells, scales: Sequence[Scale]) -> None:
         read = [f"{scale.name}_{suffix}" for scale in scales for suffix in ("clean", "source")]
@@ -34,7 +34,7 @@ class Group:
     """The curves of all receivers at one value of every other swept key, over shared messages.
 
     ``epsilons``: per receiver the budgets of its points, ascending. ``means``: of all columns of
-    all points, ``places`` says which are whose.
+    all points, found by ``places``.
     """
 
     fixed: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Group:
     means: Means
 
     def places(self, rank: int, column: str) -> list[int]:
-        """Where a column of a receiver's points stands among the means, point by point."""
+        """Indices of a column of a receiver's points among the means, point by point."""
         before = sum(len(points) for points in self.epsilons[:rank])
         width, offset = len(self.names), self.names.index(column)
         return [(before + point) * width + offset for point in range(len(self.epsilons[rank]))]
@@ -53,7 +53,7 @@ class Group:
 def grouped(
     curves: Iterable[CurveCells], epsilon_key: str, with_receiver: bool
 ) -> list[list[CurveCells]]:
-    """Arms that differ in nothing but ε (and the receiver), ascending in ε."""
+    """Arms that differ only in ε (and the receiver), ascending in ε."""
     groups: dict[str, list[CurveCells]] = {}
     for curve in curves:
         same: list[Any] = [{k: v for k, v in curve.arm.swept.items() if k != epsilon_key}]
@@ -114,7 +114,7 @@ def areas_of(
     resampler: Resamplers,
     clip: bool,
 ) -> tuple[Area, ...]:
-    """Areas of all receivers and metrics that have a line, per value of the other swept keys."""
+    """Areas of all receivers and metrics with a line, per value of the other swept keys."""
     found = []
     for group in grouped(curves, epsilon_key or "", with_receiver=True):
         assert epsilon_key is not None

@@ -1,17 +1,17 @@
 """The second reading of every curve: at equal power of the perturbation, not at equal budget.
 
 Codecs differ in the scale of their latents (a regulariser that does not fix it, such as
-Shapiro–Wilk's, leaves it free), so one ε is a whisper to one codec and a shout to another. Here a
-DD-curve is parametrised by the relative amplitude of what was injected,
+Shapiro–Wilk's, leaves it free), so one ε is weak for one codec and strong for another. Here a
+DD-curve is parametrised by the relative amplitude of the perturbation,
 
     ρ = √(mean over messages of ‖δ‖² / (K·P)) = 10^(PSR/20),
 
 K real values of transmit power P, at the injection point. The curve is the polygon through the
 measured arms, linear in ρ on the metric's additive scale (the MSE behind a PSNR), beginning with
-the arm without an attack. It is integrated over the range that all receivers share: up to
-ρ₂ = min over receivers of their largest ρ. ρ and ρ₂ are means of the sample like any other and are
-resampled with it. That ρ is the abscissa rather than decibels is our choice: it grows as ε does,
-and has a place for the absence of an attack.
+the arm without an attack. It is integrated over the range that all receivers share: up to ρ₂ = min
+over receivers of their largest ρ. ρ and ρ₂ are means of the sample like any other and are resampled
+with it. The abscissa ρ instead of decibels is a choice of this project: it grows as ε does, and
+includes 0, no attack.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from channelsim.analysis.intervals import Floats, Interval, Means, intervals
 from channelsim.contracts.scales import Scale
 from channelsim.support import units
 
-STEP_DB, MOST_POINTS, LOWEST_DB = 5.0, 6, -20.0  # of the table; ours
-SAME = 1.01  # ours: amplitudes within 1 % (0.09 dB) are the same power
+STEP_DB, MOST_POINTS, LOWEST_DB = 5.0, 6, -20.0  # of the table; project's choice
+SAME = 1.01  # project's choice: amplitudes within 1 % (0.09 dB) are the same power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtPsr:
     """One metric of one receiver at a PSR, interpolated between the measured arms.
 
-    ``source``: against the source image, what the user gets; ``clean``: against g(z).
+    ``source``: against the source image; ``clean``: against g(z).
     """
 
     receiver: str
@@ -86,11 +86,7 @@ class Polygons:
         return bool(SAME * start < end)  # all at one power: no range, and no curve
 
     def range(self, columns: Floats, finite_start: bool = True) -> tuple[Floats, Floats]:
-        """ρ at both ends of what all receivers share, each [...].
-
-        ``finite_start``: False for a metric that is infinite without damage, whose range begins
-        with the weakest attack.
-        """
+        """ρ at both ends of the range that all receivers share, each [...]."""
         first = self._psr if finite_start else self._moved
         start = [columns[..., places].min(axis=-1) for places in first]
         end = [columns[..., places].max(axis=-1) for places in self._psr]
@@ -130,13 +126,14 @@ class Polygons:
     def grid_error(
         self, scale: Scale, line: float, normalised: bool, against: str = "clean"
     ) -> Floats:
-        """How far each receiver's area may depend on where its arms lie, [receivers].
+        """The largest effect of the arms' positions on each receiver's area, [receivers].
 
-        Twice (ours) the trapezoid's error Σ h³/12·|q''| over the pieces that reach into the range,
-        q'' from the arms around; with two arms, the most that any monotone curve could differ.
+        Twice (project's choice) the trapezoid's error Σ h³/12·|q''| over the pieces that reach into
+        the range, q'' from the arms around; with two arms, the most that any monotone curve could
+        differ.
         """
         value = self.group.means.value
-        finite = against == "source" or scale.perfect is not None  # nobody gets a perfect image
+        finite = against == "source" or scale.perfect is not None  # no decoded image is perfect
         start, end = (float(one) for one in self.range(value, finite))
         errors = []
         for rank in range(len(self.group.receivers)):
@@ -161,7 +158,7 @@ class Polygons:
         return np.array(errors)
 
     def same_power(self) -> bool:
-        """Whether at every ε all receivers were hit with the same relative power."""
+        """Whether at every ε all receivers had the same relative power of the perturbation."""
         value = self.group.means.value
         by_epsilon: dict[float, list[float]] = {}
         for rank, places in enumerate(self._psr):
@@ -171,7 +168,7 @@ class Polygons:
 
 
 def psr_areas(polygons: Polygons, scales: Sequence[Scale], clip: bool) -> list[Area]:
-    """AADDC over ρ of all receivers and metrics that have a line; ``start``, ``end`` are ρ."""
+    """AADDC over ρ of all receivers and metrics with a line; ``start``, ``end`` are ρ."""
     group, value = polygons.group, polygons.group.means.value
     many, found = len(group.receivers), []
     for scale in scales:
@@ -214,7 +211,7 @@ def share(both: Floats, many: int) -> Floats:
 
 
 def table(polygons: Polygons, scales: Sequence[Scale]) -> list[AtPsr]:
-    """What every receiver shows at a few PSRs inside the common range."""
+    """Values of every receiver at a few PSRs inside the common range."""
     group = polygons.group
     decibels = np.array(points_db(*(float(e) for e in polygons.range(group.means.value))))
     where = 10 ** (decibels / 20)

@@ -1,9 +1,9 @@
-"""The primary family: paired differences between receivers in what the user gets.
+"""The primary family: paired differences between receivers in the quality for the user.
 
 One metric, fixed in the scenario (``primary``), against the source image; all pairs of receivers at
 all points of the sweep, and where a budget is swept, areas over it. Only these are compared with
-intervals that hold together (`simultaneous`), and only they may call a receiver best. Here is what
-was found and what follows from it; `primary` computes it, `serving` puts it into words.
+simultaneous intervals (`simultaneous`), and only they may call a receiver best. Here are the
+results and their consequences; `primary` computes them, `serving` describes them in sentences.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Difference:
 
     ``over``: at one ``point`` of the sweep (``swept``); or on average over the swept budget, by its
     ``epsilon`` or by the relative amplitude at equal ``psr``, from ``start`` to ``end`` of it, at
-    fixed values of all other swept keys (``swept``). ``difference``: its interval holds together
-    with those of the whole family. ``better``: which of the two surely serves the user better; None
-    where the interval reaches 0, or rounding and interpolation may account for the difference, or
-    the metric has no known direction.
+    fixed values of all other swept keys (``swept``). ``difference``: its interval is simultaneous
+    over the whole family. ``better``: the receiver that surely serves the user better; None where
+    the interval reaches 0, or rounding and interpolation may account for the difference, or the
+    metric has no known direction.
     """
 
     first: str
@@ -52,13 +52,13 @@ class Difference:
 
     @property
     def worse(self) -> str | None:
-        """Which of the two surely serves the user worse."""
+        """The receiver that surely serves the user worse."""
         if self.better is None:
             return None
         return self.second if self.better == self.first else self.first
 
     def ahead(self) -> Interval:
-        """By how much the better one (or whichever the value favours) is ahead: never negative."""
+        """The lead of the better receiver (or the one that the value favours): never negative."""
         one = self.difference
         return one if one.value >= 0 else Interval(-one.value, -one.high, -one.low)
 
@@ -68,12 +68,12 @@ class PrimaryFamily:
     """All comparisons of receivers that may call one of them best.
 
     ``unit``: of the differences (``dB`` for PSNR, else empty). ``higher_is_better``: None where the
-    metric has no known direction; nobody is called best then. ``points``: of the sweep, in its
+    metric has no known direction; then no receiver is called best. ``points``: of the sweep, in its
     order. ``members``: pairs × points; ``areas``: pairs × readings over a swept budget, a family of
     their own. ``useless``: receivers at points where they served the user no better than the data
-    set's mean image (``mean_image``, its value of the metric) would have. ``units``: how many units
-    were resampled, in all arms jointly; ``critical``: how many standard errors an interval of
-    ``members`` is wide, to each side. ``epsilon_key``: the swept budget; None without areas.
+    set's mean image would have (``mean_image``: its value of the metric). ``units``: how many units
+    were resampled, in all arms jointly; ``critical``: half-width of an interval of ``members`` in
+    standard errors. ``epsilon_key``: the swept budget; None without areas.
     """
 
     metric: str
@@ -118,25 +118,25 @@ class PrimaryFamily:
         return tuple(self._at.get(place_key(swept), ()))
 
     def best_at(self, swept: Mapping[str, Any]) -> str | None:
-        """Who surely serves the user better than everybody else at one point, if anybody.
+        """The receiver that surely serves the user better than all others at one point, if any.
 
-        Nobody whom a mean image would have equalled, and nobody where the two readings of a swept
+        None that a mean image would have equalled, and none where the two readings of a swept
         budget disagree (`contested`).
         """
         found = self.ahead_at(swept)
         return None if found is None or self.contested(swept) else found
 
     def ahead_at(self, swept: Mapping[str, Any]) -> str | None:
-        """The same at equal budget alone, whatever the reading at equal power says."""
+        """The same at equal budget alone, whatever the reading at equal power."""
         found = ahead_of_all(self.at(swept), self.receivers)
         return None if found is None or self.is_useless(found, swept) else found
 
     def unbeaten_at(self, swept: Mapping[str, Any]) -> tuple[str, ...]:
-        """Whom nobody surely beats at one point."""
+        """The receivers that none surely beats at one point."""
         return self.unbeaten(self.at(swept))
 
     def unbeaten(self, found: Iterable[Difference]) -> tuple[str, ...]:
-        """Whom nobody surely beats in any of some differences."""
+        """The receivers that none surely beats in any of some differences."""
         beaten = {one.worse for one in found}
         return tuple(name for name in self.receivers if name not in beaten)
 
@@ -151,7 +151,7 @@ class PrimaryFamily:
         return tuple(dict(areas[0].swept) for areas in self._areas_at.values())
 
     def readings(self, fixed: Mapping[str, Any]) -> dict[Over, str | None]:
-        """Who is ahead of all others by area, under each reading that was made."""
+        """The receiver ahead of all others by area, under each reading that was made."""
         found = dict[Over, str | None]()
         for over in _READINGS:
             if own := [one for one in self.areas_at(fixed) if one.over == over]:
@@ -177,12 +177,12 @@ class PrimaryFamily:
     # --- who may not win --------------------------------------------------------------------------
 
     def barred(self, over: Over, fixed: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-        """Pairs (one, other) of which one may not win against the other in another reading.
+        """Pairs (one, other) where one may not win against the other in another reading.
 
         ``over``: whether that compares at equal ``epsilon`` or equal ``psr``, at the points that
         have the ``fixed`` values. Either one is surely worse for the user at every one of them; or
         at some and surely better at none, and surely worse by area under the same reading; or at
-        every one a mean image would have served as well as one, and not so for the other.
+        every one a mean image would have served as well as one, but not as well as the other.
         """
         points = sum(_inside(swept, fixed) for swept in self.points)
         found = [o for o in self.members if _inside(o.swept, fixed)]
@@ -213,7 +213,7 @@ class PrimaryFamily:
                 found.setdefault(one, other)
         return found
 
-    # --- looked up again and again ----------------------------------------------------------------
+    # --- cached look-ups ------------------------------------------------------------------------
 
     @cached_property
     def _at(self) -> dict[str, list[Difference]]:
@@ -256,5 +256,5 @@ def ahead_of_all(found: Iterable[Difference], receivers: Sequence[str]) -> str |
 
 
 def unsure(found: Difference) -> bool:
-    """Whether there is no interval at all: of one unit, or an infinite difference."""
+    """Whether there is no interval: a single unit, or an infinite difference."""
     return math.isnan(found.difference.low)

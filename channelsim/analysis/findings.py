@@ -1,4 +1,4 @@
-"""What a summary says in words: one sentence per receiver, and what a reader must be warned of."""
+"""A summary in words: one sentence per receiver, and the warnings."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ _ALARMING = (
 
 
 def labels(summary: Summary) -> dict[str, str]:
-    """Return short names of the swept keys."""
+    """Short names of the swept keys."""
     return short_names(summary.swept_keys, summary.epsilon_key, summary.epsilon_in_db)
 
 
 def place(summary: Summary, swept: Mapping[str, Any]) -> str:
-    """Return a point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
+    """A point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
     short = labels(summary)
     return ", ".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
 
 
-# --- what happened ------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------
 
 
 def hardest(summary: Summary, receiver: str) -> Point | None:
-    """Return the receiver's point where the user got least, among the largest budgets if swept.
+    """The receiver's point of lowest quality, among the largest budgets if swept.
 
-    By the primary metric, as every sentence about what the user gets.
+    By the primary metric, as every sentence about quality for the user.
     """
     metric = summary.primary_metric
     points = [point for point in summary.of(receiver) if point.metrics[metric].source is not None]
@@ -74,7 +74,7 @@ def hardest(summary: Summary, receiver: str) -> Point | None:
 
 
 def sentence(summary: Summary, receiver: str) -> str:
-    """Say in plain language what happened to one receiver."""
+    """One receiver's results in plain language."""
     point, metric = hardest(summary, receiver), summary.primary_metric
     if point is None:
         return f"{receiver}: nothing is settled yet."
@@ -101,7 +101,7 @@ def sentence(summary: Summary, receiver: str) -> str:
 
 
 def towards_target(summary: Summary, receiver: str) -> str | None:
-    """Say how near the receiver came to showing what the adversary wants; None without a target."""
+    """How near the receiver came to the adversary's target; None without a target."""
     point = hardest(summary, receiver)
     text = None if point is None else approach_in_words(point, summary.in_bits, summary.scales)
     if point is None or text is None:
@@ -111,7 +111,7 @@ def towards_target(summary: Summary, receiver: str) -> str | None:
 
 
 def successes_compared(summary: Summary) -> list[str]:
-    """Receivers compared by the goal's criterion, at the point that the sentences are about."""
+    """Receivers compared by the goal's criterion, at the point of the sentences."""
     points = [hardest(summary, receiver) for receiver in summary.receivers]
     at = [dict(point.swept) for point in points if point is not None]
     return [
@@ -125,10 +125,10 @@ def successes_compared(summary: Summary) -> list[str]:
 
 
 def contradictions(summary: Summary) -> list[str]:
-    """Say where Lu & Chen's order at equal ε and at equal PSR differs, or that it does not.
+    """Sentences on whether Lu & Chen's orders at equal ε and at equal PSR agree.
 
-    It is secondary: of what an attack changes, not of what the user gets. Only what is told apart
-    counts (`orders.Pair.decided`). Empty where there is but one reading.
+    It is secondary: about the change by an attack, not the quality for the user. Only decided pairs
+    count (`orders.Pair.decided`). Empty if there is but one reading.
     """
     found = []
     for one in summary.comparisons:
@@ -168,11 +168,11 @@ def _contradictions(one: Comparison) -> list[str]:
     return found or ["neither reading tells any two receivers apart."]
 
 
-# --- what to beware of --------------------------------------------------------------------------
+# --- warnings -----------------------------------------------------------------------------------
 
 
 def warnings(summary: Summary) -> list[str]:
-    """Everything that weakens what the tables seem to say, worst first."""
+    """Everything that weakens the conclusions of the tables, worst first."""
     found = []
     if not summary.complete:
         done = sum(point.n for point in summary.points)
@@ -203,7 +203,7 @@ def warnings(summary: Summary) -> list[str]:
 
 
 def _about_mean_image(summary: Summary) -> list[str]:
-    """Receivers that a mean image could have replaced, and where."""
+    """Receivers that a mean image would have equalled, and where."""
     metric, found = summary.primary_metric, dict[str, list[str]]()
     blank, scale = summary.constant_image.get(metric), scale_of(metric, summary.scales)
     if blank is None or scale.higher_is_better is None:
@@ -314,7 +314,7 @@ def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list
 
 
 def places(summary: Summary, points: Sequence[Point]) -> str:
-    """Return `` at ε = 0.1, 0.3 … 0.6``; the dots stand for every point between, and no other."""
+    """`` at ε = 0.1, 0.3 … 0.6``; the dots stand for all points between and no other."""
     if not summary.swept_keys:
         return ""
     if len(summary.swept_keys) > 1:

@@ -1,8 +1,8 @@
-"""What of a summary rests on other data than the run sent: a codec's power, a classifier's trunk.
+"""Results that rest on data other than the run's own: a codec's power, a classifier's trunk.
 
-P, by which SNR and PSR are told, is what a codec's card measured on the images it was trained on.
-Other images may take more power to send. And `dfd` and `label` look through a classifier that was
-trained on some data set; of images of another kind it says less.
+P, to which SNR and PSR refer, is the power that a codec's card measured on its training images.
+Other images may need more power. And `dfd` and `label` use a classifier that was trained on some
+data set; for images of another kind they mean less.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from channelsim.analysis.names import fixed
 from channelsim.contracts.run_header import RunHeader
 from channelsim.support import units
 
-NOTICEABLE_DB = 0.5  # ours: splits of one data set differ by a tenth of that
+NOTICEABLE_DB = 0.5  # project's choice: splits of one data set differ by a tenth of that
 _LOOK_THROUGH = ("dfd", "label")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
-    """The classifier behind a metric. ``data``: what it was trained on; ``sent``: what was sent.
+    """The classifier of a metric. ``data``: its training data; ``sent``: the data sent.
 
-    ``adversary``: whose loss the metric is; empty where it is measured.
+    ``adversary``: whose loss the metric is; empty if it is measured.
     """
 
     metric: str
@@ -34,22 +34,22 @@ class Trunk:
 
     @property
     def user(self) -> str:
-        """Who looks through it, in words."""
+        """The metric or loss that uses it, in words."""
         return f"the loss {self.metric} of {self.adversary}" if self.adversary else self.metric
 
     @property
     def foreign(self) -> bool:
-        """Whether images of another data set were sent, by its name (mnist5k is of mnist)."""
+        """Whether the images sent are of another data set, by its name (mnist5k is of mnist)."""
         return _kind_of(self.data) != _kind_of(self.sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """Mean power of the codewords that a receiver was sent, against its codec's P.
+    """Mean power of the codewords sent to a receiver, against its codec's P.
 
-    ``ratio_db``: of all attempts of its arms, 10·log₁₀; what an SNR by the card lacks, and what a
-    PSR by the card has too much. ``snr_db``, ``psr_db``: one by the card as an example, of the last
-    arm that has both an own power and such a figure.
+    ``ratio_db``: of all attempts of its arms, 10·log₁₀; to add to an SNR by the card, and to
+    subtract from a PSR by the card. ``snr_db``, ``psr_db``: one by the card as an example, of the
+    last arm that has both its own power and such a figure.
     """
 
     receiver: str
@@ -59,7 +59,7 @@ class Sent:
 
 
 def trunks(header: RunHeader) -> tuple[Trunk, ...]:
-    """Whose trunk each metric of a run looks through, and each loss of an adversary."""
+    """The trunk of each metric of a run, and of each loss of an adversary."""
     measured, losses = header.metric_cards, header.loss_cards
     cards = [(metric, measured[metric], "") for metric in _LOOK_THROUGH if metric in measured]
     cards += [
@@ -84,7 +84,7 @@ def trunks(header: RunHeader) -> tuple[Trunk, ...]:
 def powers(
     arms: Iterable[tuple[str, float | None, float | None, float | None]],
 ) -> tuple[Sent, ...]:
-    """From receiver, row power over P, SNR and PSR of every arm; those that are noticeably off."""
+    """Noticeable deviations, from receiver, row power over P, SNR and PSR of every arm."""
     known: dict[str, list[tuple[float, float | None, float | None]]] = {}
     for receiver, ratio, snr_db, psr_db in arms:
         if ratio:
@@ -131,7 +131,7 @@ def about_powers(found: Sequence[Sent]) -> list[str]:
 
 
 def about_trunks(found: Sequence[Trunk]) -> list[str]:
-    """Warn of metrics and losses that look at images of another kind than their classifier knows.
+    """Warn of metrics and losses whose classifier was trained on images of another kind.
 
     One sentence per classifier.
     """
@@ -161,6 +161,6 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def whose_trunks(found: Sequence[Trunk]) -> str | None:
-    """Say whose trunk every metric uses, and every loss; None where none uses one."""
+    """The training data of every metric's and loss's trunk, in words; None if none uses one."""
     described = [f"{one.user} by {one.weights} (trained on {one.data})" for one in found]
     return f"classifiers: {', '.join(described)}" if described else None

@@ -1,4 +1,4 @@
-"""Adversarial gain: how much more an attack does than noise of the same power."""
+"""Adversarial gain: the damage of an attack relative to noise of the same power."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from channelsim.analysis.intervals import Interval, Means, intervals
 from channelsim.contracts.scales import Scale
 from channelsim.support import units
 
-# A relative difference of 2e-5, some hundred times the rounding of a float32 metric (ours).
+# A relative difference of 2e-5, some hundred times the rounding of a float32 metric (project's
+# choice).
 ROUNDING_DB = 1e-4
 
 
@@ -18,15 +19,14 @@ def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | 
 
     ``attack``, ``control``: one column each of means on the metric's additive scale, of the same
     messages and resamples, so that the interval is paired. Damage is read against the passive
-    reference, which is what the adversary alone did (the same channel draw without it), and at the
-    first attempt of each message, since the control never asks again, where that attempt was not
-    lost on the link and something was injected. None where either did no damage at all, as without
-    an attack.
-    Source: ours (the project's threat model).
+    reference (the same channel draw without the adversary), so that it is the adversary's alone,
+    and at the first attempt of each message, since the control is never repeated, where that
+    attempt was not lost on the link and something was injected. None if either did no damage at
+    all, as without an attack. The definition is the project's.
     """
 
     def ratio(means: NDArray[np.float64]) -> NDArray[np.float64]:
-        # A mean of similarities may miss its perfect value by a rounding error.
+        # A mean of similarities may differ from its perfect value by rounding.
         damage = np.maximum(scale.damage(means), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             return units.db(damage[..., :1] / damage[..., 1:])
@@ -46,7 +46,7 @@ def beaten(attack: float, control: float, scale: Scale) -> bool:
 
     ``attack``, ``control``: means on the metric's additive scale. Where attack and noise are equal
     by nature (a decoder that treats all directions alike), the sign of the gain is rounding; hence
-    the hair above 0. An attack that does no damage at all has no finite gain and is beaten too.
+    the margin above 0. An attack that does no damage at all has no finite gain and is beaten too.
     """
     done, noise = np.maximum(scale.damage(np.array([attack, control])), 0.0)
     return bool(noise > 0.0 and units.db(float(done / noise)) <= ROUNDING_DB)

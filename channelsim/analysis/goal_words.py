@@ -1,4 +1,4 @@
-"""What is said of an attack by its own goal, and what the channel did before it, in words."""
+"""Sentences about an attack by its own goal, and about the channel before it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NOT_TOLD = "the channel's part is not in this ledger"
 
 
 def stages(point: Point, metric: str, in_bits: bool) -> str:
-    """The user's image against the source, one number after each thing that happened to it.
+    """The user's image against the source, after each step of the path.
 
     Undisturbed, after the channel alone, with the attack, with equal noise in its place. The first
-    and the third never stand side by side: what lies between them is not the attack's alone.
+    and the third are never given without the second: their difference is not the attack's alone.
     """
     reading = point.metrics[metric]
     got, quality, alone, noise = (
@@ -51,7 +51,7 @@ def attacked(point: Point) -> bool:
 
 
 def gain_in_words(point: Point, gauge: str | None, in_bits: bool) -> str:
-    """A sentence about damage against matched noise; where damage is not the goal, beside it."""
+    """A sentence about damage against matched noise; a side result if damage is not the goal."""
     if point.gain_db is None or gauge is None or point.aim.kind == "noise":
         return ""
     figure, unit = spread(point.gain_db, 1), gauge.upper()
@@ -73,7 +73,7 @@ def gain_in_words(point: Point, gauge: str | None, in_bits: bool) -> str:
 def approach_in_words(
     point: Point, in_bits: bool, scales: Mapping[str, Mapping[str, Any]]
 ) -> str | None:
-    """Say how near the shown image came to the one that is wanted; None where none is.
+    """How near the shown image came to the target; None without a target.
 
     ``scales``: see `scale_of`.
     """
@@ -155,7 +155,7 @@ def _met(found: Success | None) -> str:
 
 
 def success_side_by_side(found: SideBySide, where: str) -> str:
-    """Say how often receivers gave in, on the messages that miss the criterion at all of them."""
+    """The success rates of receivers, on the messages that miss the criterion at all of them."""
     text = f"Success{where}, {found.criterion}, on the {found.missing} messages that miss it at all"
     text += f" receivers without the attack ({found.excluded} left out): "
     shares = {name: one for name, one in found.shares.items() if one is not None}
@@ -171,7 +171,7 @@ def success_side_by_side(found: SideBySide, where: str) -> str:
 
 
 def doubts(points: Sequence[Point], in_bits: bool) -> Iterator[tuple[list[Point], str]]:
-    """Points of one receiver, and what weakens what their attacks seem to have done."""
+    """Points of one receiver, with a reason to doubt the apparent effect of their attacks."""
     noise = "as many random flips" if in_bits else "matched noise"
     damaging = [point for point in points if point.aim.kind not in ("noise", "image")]
     yield (
@@ -216,7 +216,7 @@ def _bounded(found: Approach) -> bool:
 def about_larger_budgets(
     turned: Sequence[Reversal], envelopes: Sequence[Envelope], metric: str | None
 ) -> list[str]:
-    """Warn of attacks that did less with more, one sentence per curve; with the envelope beside."""
+    """Warn of attacks that did less with more, one sentence per curve, with the envelope."""
     curves: dict[tuple[str, str], list[Reversal]] = {}
     for one in turned:
         curves.setdefault((one.receiver, _fixed(one.fixed)), []).append(one)

@@ -1,26 +1,26 @@
 """95 % intervals by resampling messages: the bootstrap, for whole tables of means at once.
 
 The unit of resampling is a cell of messages (`resampling`): those that carry the same image, or
-repeats would shrink every interval; where the channel remembers, those of one time block, or
-every fade would be counted as often as messages met it. Everything a summary states
-(a mean, a gain in dB, an area under a curve) is a smooth function of column means, and all columns
-of a resample use the *same* messages, so differences and ratios are paired without further ado.
+repeats would shrink every interval; on a channel with memory, those of one time block, or every
+fade would be counted as often as messages met it. Every figure of a summary (a mean, a gain in dB,
+an area under a curve) is a smooth function of column means, and all columns of a resample use the
+*same* messages, so differences and ratios are paired.
 
 Intervals are BCa, bias-corrected and accelerated (Efron 1987, "Better bootstrap confidence
-intervals", J. Am. Stat. Assoc. 82, eqs. 2.3, 6.6): damages are skewed and gains are ratios, and
-there the plain percentile interval misses more often on one side than on the other. The jackknife
-BCa needs costs nothing here, since leaving a message out only subtracts it from the column sums.
+intervals", J. Am. Stat. Assoc. 82, eqs. 2.3, 6.6): damages are skewed and gains are ratios, for
+which the plain percentile interval misses more often on one side than on the other. BCa's jackknife
+is cheap here, since leaving a message out only subtracts it from the column sums.
 
 ``scipy.stats.bootstrap`` does the same for one statistic at a time, drawing anew for each; a
 summary needs hundreds from one set of draws, so the draws are made once and applied to all columns
-by a matrix product. The tests hold the two to each other.
+by a matrix product. The tests compare the two.
 
-Of few time blocks even the largest and the smallest are not far enough apart: the mean of k
-lies beyond all of them with probability 2^(1 − k). With fewer than `FEW` of them intervals are the
+With few time blocks even the largest and the smallest are not far enough apart: the mean of k lies
+beyond all of them with probability 2^(1 − k). With fewer than `FEW` of them intervals are the
 jackknife's (Tukey 1958), value ± t·SE with Student's t of k − 1 degrees of freedom, which for equal
 time blocks is the t-interval of their means.
 
-A bootstrap over messages speaks about *one* trained checkpoint, not about the method that made it.
+A bootstrap over messages covers *one* trained checkpoint, not the method that made it.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ Bools = NDArray[np.bool_]
 Statistic = Callable[[Floats], Floats]
 
 LEVEL = 0.95
-RESAMPLES = 2000  # ours; Efron and Tibshirani ask for at least 1000 for BCa
-CELLS = 4096  # ours; above this many messages, cells of messages are resampled instead
+RESAMPLES = 2000  # project's choice; Efron and Tibshirani require at least 1000 for BCa
+CELLS = 4096  # project's choice; above this many messages, cells of messages are resampled
 _ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval; ``low`` and ``high`` are NaN where n < 2."""
+    """An estimate with its 95 % interval; ``low`` and ``high`` are NaN for n < 2."""
 
     value: float
     low: float
     high: float
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Interval:
-        """Return the interval of a monotone function of the quantity, falling or rising."""
+        """The interval of a monotone function of the quantity, falling or rising."""
         ends = function(np.array([self.value, self.low, self.high]))
         low, high = sorted((float(ends[1]), float(ends[2])))
         return Interval(float(ends[0]), low, high)
@@ -68,12 +68,12 @@ def ends(name: str, interval: Interval | None) -> dict[str, float | None]:
 def cell_of(
     message: NDArray[np.int64], count: int, seed: int, most: int | None = None
 ) -> NDArray[np.int64]:
-    """Which cell each message (by its image) is in, [N]; its own cell up to ``most`` images.
+    """The cell of each message (by its image), [N]; one cell per image up to ``most`` images.
 
     Beyond that (`CELLS` where ``most`` is None) a message goes to one of as many cells by a hash,
     and whole cells are resampled: the same interval, since the messages of a cell are a random
-    sample, at a cost that no longer grows with the run. Consecutive messages would not do, for
-    images come ordered by class.
+    sample, at a cost that no longer grows with the run. Consecutive messages would not be random:
+    images may be ordered by class.
     """
     most = CELLS if most is None else most
     return message if count <= most else scattered(message, most, seed, "cells")
@@ -94,7 +94,7 @@ class Resampler:
     """Draws with replacement among n cells, made once: ``weights`` [resamples, n], counts.
 
     Equal (n, seed, resamples) give equal draws, so two arms over the same messages are paired.
-    ``in_time``: whether cells are time blocks, of which few may be `few`.
+    ``in_time``: whether cells are time blocks, which may be `few`.
     """
 
     def __init__(
@@ -137,11 +137,11 @@ class Means:
     few: bool = False
 
     def take(self, columns: list[int]) -> Means:
-        """Return the given columns only."""
+        """The given columns only."""
         return self.map(lambda means: means[..., columns])
 
     def map(self, function: Callable[[Floats], Floats]) -> Means:
-        """Return the same means on another scale (PSNR from MSE)."""
+        """The same means on another scale (PSNR from MSE)."""
         value, resampled = function(self.value), function(self.resampled)
         return Means(value, resampled, function(self.left_out), self.few)
 
@@ -164,19 +164,19 @@ def means(sums: Floats, counts: Floats, resampler: Resampler) -> Means:
 def intervals(found: Means, statistic: Statistic | None = None) -> list[Interval]:
     """Intervals of ``statistic``: means [..., C] → [..., S]; of the means where it is None.
 
-    BCa, or of few time blocks the jackknife's.
+    BCa, or for few time blocks the jackknife's.
     """
     of = found if statistic is None else found.map(statistic)
     return (jackknife if of.few else bca)(of.value, of.resampled, of.left_out)
 
 
 def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL) -> list[Interval]:
-    """Return BCa intervals of S statistics: value [S], resampled [R, S], left_out [n, S].
+    """BCa intervals of S statistics: value [S], resampled [R, S], left_out [n, S].
 
     The ends are the quantiles Φ(z₀ + (z₀ + z_α)/(1 − a(z₀ + z_α))) of the resamples, with z₀ from
     the share of resamples below the value (half the ties) and a from the skewness of the jackknife.
-    Without spread both ends are the value; without two cells, or where a resample is not finite,
-    they are NaN.
+    Without spread both ends are the value; without two cells, or if a resample is not finite, they
+    are NaN.
     """
     from scipy.special import ndtr, ndtri
 
@@ -195,7 +195,7 @@ def bca(value: Floats, resampled: Floats, left_out: Floats, level: float = LEVEL
 
 
 def jackknife(value: Floats, resampled: Floats, left_out: Floats) -> list[Interval]:
-    """Return value ± t·SE of S statistics, the arguments as of `bca`: for few time blocks.
+    """Intervals value ± t·SE of S statistics, for few time blocks; arguments as of `bca`.
 
     SE² = (n − 1)/n · Σ (left out − their mean)² over the n cells, t the quantile of Student's law
     with n − 1 degrees of freedom. Intervals are missing where `bca` has none.
@@ -215,12 +215,12 @@ def p_values(value: Floats, resampled: Floats, left_out: Floats, few: bool = Fal
     """Two-sided p of S statistics against 0, [S]: below 0.05 where the BCa interval excludes 0.
 
     The same arguments as `bca`. From 0.05 up, the level at which the BCa interval reaches 0. Below,
-    where a correction for many pairs needs tails that resamples do not show, the larger one (our
-    choice) of that level and of Student's t with n − 1 degrees of freedom at mean/deviation of the
-    resamples times √((n − 1)/n), n the number of cells; but less than 0.05. Where no resample
-    crosses 0, that level is the BCa shift of the t tail, so that p may fall below the reciprocal of
-    the number of resamples. Without spread p is 0 or 1; NaN where there is no interval. ``few``:
-    p of Student's t against the jackknife's error, as the interval then is.
+    where a correction for many pairs needs tails that resamples do not show, the larger one
+    (project's choice) of that level and of Student's t with n − 1 degrees of freedom at
+    mean/deviation of the resamples times √((n − 1)/n), n the number of cells; but less than 0.05.
+    Where no resample crosses 0, that level is the BCa shift of the t tail, so that p may fall below
+    the reciprocal of the number of resamples. Without spread p is 0 or 1; NaN without an interval.
+    ``few``: p of Student's t with the jackknife's error, as for the interval.
     """
     from scipy.special import ndtr, ndtri, stdtr
 
@@ -250,7 +250,7 @@ def p_values(value: Floats, resampled: Floats, left_out: Floats, few: bool = Fal
 
 
 def holm(p: Floats) -> Floats:
-    """Adjust the p values [S] of one family (Holm 1979); NaN stays, and is no member."""
+    """Adjust the p values [S] of one family (Holm 1979); NaN stays and does not count."""
     adjusted = np.full_like(p, np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]
@@ -260,14 +260,14 @@ def holm(p: Floats) -> Floats:
 
 
 def usable(value: Floats, resampled: Floats, left_out: Floats) -> Bools:
-    """Which of S statistics have an interval: of two cells or more, and finite throughout."""
+    """Mask of the S statistics that have an interval: two cells or more, and all values finite."""
     known: Bools = np.isfinite(value) & np.isfinite(resampled).all(axis=0) & (len(left_out) > 1)
     known &= np.isfinite(left_out).all(axis=0)
     return known
 
 
 def _usable(value: Floats, resampled: Floats, left_out: Floats) -> tuple[Bools, Bools]:
-    """Which statistics have an interval, and which of them one wider than a point."""
+    """Masks of the statistics that have an interval, and of those with one wider than a point."""
     known = usable(value, resampled, left_out)
     # Sums of equal numbers differ by rounding; that is no spread.
     with np.errstate(invalid="ignore"):
@@ -283,7 +283,7 @@ def standard_error(left_out: Floats) -> Floats:
 def _below(draws: Floats, limit: Floats) -> Floats:
     """Share of the draws [R, S] below a limit [S], half the ties; never quite 0 or 1."""
     share = (draws < limit).mean(axis=0) + 0.5 * (draws == limit).mean(axis=0)
-    half = 0.5 / len(draws)  # 0 or 1 would send the ends to infinity
+    half = 0.5 / len(draws)  # 0 or 1 would put the ends at infinity
     return np.clip(share, half, 1 - half)
 
 
@@ -314,7 +314,7 @@ def _quantiles(draws: Floats, level: Floats) -> Floats:
 
 
 def mean_interval(values: Floats, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """Return mean and interval of one column of values [n]."""
+    """Mean and interval of one column of values [n]."""
     column = np.asarray(values, dtype=np.float64)[:, None]
     found = means(column, np.ones_like(column), Resampler(len(column), seed, resamples))
     return intervals(found)[0]
@@ -336,13 +336,13 @@ def binomial(hits: float, trials: float) -> Interval | None:
 
 
 def clustered_share(hits: Floats, trials: Floats) -> Interval | None:
-    """The same for trials in k cells that are alike inside: hits and trials per cell, both [k].
+    """The same for trials in k cells of correlated trials: hits and trials per cell, both [k].
 
     Exact of an effective number of trials n/deff·(z/t)², at most n: deff is the variance between
     cells over that of independent trials, and z/t makes up for few cells (Korn & Graubard 1998,
     "Confidence intervals for proportions with small expected number of positive counts estimated
     from survey data", Surv. Methodol. 24). Where all trials agree, a cell counts as one trial
-    (ours). NaN ends of one cell.
+    (project's choice). One cell has NaN ends.
     """
     from scipy.special import ndtri, stdtrit
 

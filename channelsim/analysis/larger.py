@@ -1,12 +1,12 @@
 """Whether a larger budget did less: a failing attack, which must not pass for a robust receiver.
 
-Whoever may do more may do the same. Where an attack with the larger of two neighbouring budgets
-does surely less for its *own* objective (its loss: damage, or the distance to its target), on the
-same messages and the same draws, its search has failed there. The test is paired, with Holm's
-correction over all neighbours of a run. It is made in open loop only: where receivers refuse and
-ask again, more power may rightly end in less damage. Beside it stands the envelope: per message the
-smaller or equal budget that served the objective best, and what the user got there. Noise has no
-objective, and none of this is said of it.
+A larger budget allows everything that a smaller one does. Where an attack with the larger of two
+neighbouring budgets does surely less for its *own* objective (its loss: damage, or the distance to
+its target), on the same messages and the same draws, its search has failed there. The test is
+paired, with Holm's correction over all neighbours of a run. It is made in open loop only: where
+receivers refuse and request repetitions, more power may rightly end in less damage. Beside it
+stands the envelope: per message the smaller or equal budget that served the objective best, and the
+user's quality there. Noise has no objective and is left out.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _CHUNK = 20_000  # messages read at a time
 class Reversal:
     """Two neighbouring budgets of which the larger did surely less for the attack's objective.
 
-    ``objective``: the ledger's column that tells it; ``less``: by how much less it was served, on
-    the scale of mean damage, positive. ``p``: adjusted by Holm over all neighbours of the run.
-    ``towards``: whether the objective is a distance to a target, which then grew.
+    ``objective``: its column in the ledger; ``less``: the loss of objective, on the scale of mean
+    damage, positive. ``p``: adjusted by Holm over all neighbours of the run. ``towards``: whether
+    the objective is a distance to a target, which then grew.
     """
 
     receiver: str
@@ -65,10 +65,10 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What a user gets against the source where every message meets its worst budget up to ε.
+    """Quality against the source if every message meets its worst budget up to ε.
 
-    ``metrics``: metric → mean against the source; ``share``: of how many messages a smaller budget
-    than ε itself was the worst.
+    ``metrics``: metric → mean against the source; ``share``: of messages with a worst budget
+    smaller than ε.
     """
 
     receiver: str
@@ -88,7 +88,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """Complete arms that differ in ε alone, ascending, and what tells the objective."""
+    """Complete arms that differ in ε alone, ascending, and their objective's column."""
 
     receiver: str
     fixed: Mapping[str, Any]
@@ -103,7 +103,7 @@ Curves = Sequence[tuple["ArmRecord", ArmCells, Aim]]
 
 
 def objectives(metrics: Sequence[str]) -> list[str]:
-    """The columns that may tell an attack's objective: all that `reversals` needs of an arm."""
+    """The columns that may hold an attack's objective: all that `reversals` needs of an arm."""
     return [f"{metric}_{of}" for metric in metrics for of in ("clean", "source", "target")]
 
 
@@ -113,7 +113,7 @@ def reversals(
     epsilon_key: str | None,
     resampler: Callable[[int], Resampler],
 ) -> tuple[Reversal, ...]:
-    """Every pair of neighbouring budgets of which the larger did surely less."""
+    """Every pair of neighbouring budgets where the larger did surely less."""
     cells = {arm.arm: own for arm, own, _ in arms}
     found: list[tuple[_Curve, int, Means]] = []
     for curve in _curves(arms, header, epsilon_key):
@@ -158,7 +158,7 @@ def envelopes(
     resampler: Callable[[int], Resampler],
     turned: Sequence[Reversal],
 ) -> tuple[Envelope, ...]:
-    """The envelopes of the curves in which a larger budget did less, at every budget."""
+    """The envelopes of the curves where a larger budget did less, at every budget."""
     wanted = {_key(one.receiver, one.fixed) for one in turned}
     found: list[Envelope] = []
     for curve in _curves(arms, header, epsilon_key):
@@ -167,7 +167,7 @@ def envelopes(
     return tuple(found)
 
 
-# --- which arms, and what they are after --------------------------------------------------------
+# --- arms and their objectives ------------------------------------------------------------------
 
 
 def _curves(arms: Curves, header: RunHeader, epsilon_key: str | None) -> list[_Curve]:
@@ -204,7 +204,7 @@ def _curves(arms: Curves, header: RunHeader, epsilon_key: str | None) -> list[_C
 
 
 def _metric(loss: str, metrics: Sequence[str]) -> str | None:
-    """The metric that tells a loss; PSNR is averaged as the MSE that it is."""
+    """The metric of a loss; PSNR is averaged as MSE."""
     if loss in metrics:
         return loss
     return "psnr" if loss == "mse" and "psnr" in metrics else None
@@ -220,9 +220,9 @@ def _key(receiver: str, fixed: Mapping[str, Any]) -> str:
 def _paired(
     smaller: ArmCells, larger: ArmCells, curve: _Curve, resampler: Callable[[int], Resampler]
 ) -> Means | None:
-    """The objective's column of two arms, [..., 2], of the same messages; None where they differ.
+    """The objective's column of two arms, [..., 2], of the same messages; None if they differ.
 
-    Where a target is wanted only now and then, some rows have none; they are the same in both.
+    Rows without a target are the same in both arms.
     """
     places = [one.names.index(curve.column) for one in (smaller, larger)]
     sums = np.stack([smaller.sums[:, places[0]], larger.sums[:, places[1]]], axis=1)
@@ -233,7 +233,7 @@ def _paired(
 
 
 def _less(curve: _Curve) -> Callable[[Floats], Floats]:
-    """Means of both [..., 2] → by how much less the larger budget served the objective [..., 1]."""
+    """Means of both [..., 2] → how much less the larger budget served the objective [..., 1]."""
     scale = curve.scale
 
     def less(both: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""How swept keys and values are written, for summaries and views alike; loads nothing heavy."""
+"""Written forms of swept keys and values, for summaries and views; loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
-    """Return the one swept key that is a budget's epsilon; None where there are none or several."""
+    """The one swept key that is a budget's epsilon; None if there are none or several."""
     keys = [key for key in swept_keys if key.endswith("budget.epsilon")]
     return keys[0] if len(keys) == 1 else None
 
 
 def in_decibels(scenario: Any, epsilon_key: str) -> bool:
-    """Whether the swept epsilon belongs to a budget in dB, by the resolved scenario's path."""
+    """Whether the swept epsilon belongs to a budget in dB, from the resolved scenario's path."""
     owner = epsilon_key.removesuffix(".budget.epsilon")
     stages = scenario.get("path", []) if isinstance(scenario, Mapping) else []
     for place, stage in enumerate(stages):
@@ -28,7 +28,7 @@ def in_decibels(scenario: Any, epsilon_key: str) -> bool:
 def short_names(
     swept_keys: Sequence[str], epsilon_key: str | None, epsilon_in_db: bool
 ) -> dict[str, str]:
-    """Return ε for the budget (of several: whose), else the shortest ending that is unique."""
+    """ε for the budget (of several: with its name), else the shortest unique ending."""
     short: dict[str, str] = {}
     for key in swept_keys:
         words = key.split(".")
@@ -45,7 +45,7 @@ def short_names(
 
 
 def number(value: Any) -> str:
-    """Return a swept value as a reader would write it; a part by its name, else by its kind."""
+    """A swept value in readable form; a part by its name, else by its kind."""
     if isinstance(value, Mapping):
         if name := value.get("name"):
             return str(name)
@@ -56,12 +56,12 @@ def number(value: Any) -> str:
 
 
 def fixed(value: float, digits: int) -> str:
-    """Return a number with fixed decimals, and never a negative zero."""
+    """A number with fixed decimals, never a negative zero."""
     return f"{value:z.{digits}f}"
 
 
 def acting_together(paths: Sequence[Sequence[str]]) -> str:
-    """Who acts on one path, in words, from the names of the adversaries of every such path."""
+    """The adversaries that act on one path, in words, from the names on every such path."""
     (*names, last), *others = paths
     more = " (others in other arms)" if others else ""
     return f"{', '.join(names)} and {last}{more} act on one path"

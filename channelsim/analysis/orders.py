@@ -1,13 +1,13 @@
-"""Lu & Chen's order of receivers: by what an attack changes, under either reading.
+"""Lu & Chen's order of receivers by the change under attack, under either reading.
 
-It compares every codec with its own undisturbed g(z), so that one which says little loses little:
-it is theirs, secondary, and says nothing about what the user gets (`family` does). A receiver that
-serves the user worse may not win here (`Order.unranked`).
+It compares every codec with its own undisturbed g(z), so a codec that conveys little loses little:
+this order is Lu & Chen's, secondary, and does not measure the user's quality (`family` does). A
+receiver that serves the user worse may not win here (`Order.unranked`).
 
 Two receivers are compared by the difference of their areas over the same resampled messages. The
-one with the larger area beats the other only where the 95 % interval of that difference excludes 0
-(Holm's correction over all pairs of one reading of one metric), and where the difference is larger
-than rounding and than what the position of the arms on the abscissa may account for.
+one with the larger area beats the other only if the 95 % interval of that difference excludes 0
+(Holm's correction over all pairs of one reading of one metric), and if the difference is larger
+than rounding and than the possible effect of the arms' positions on the abscissa.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ At = Literal["epsilon", "psr"]
 class Pair:
     """Two receivers: ``difference`` of their areas, ``better`` minus ``worse``, never negative.
 
-    ``p``: of `intervals.p_values`, Holm-adjusted within the order. ``margin``: what rounding and
-    the position of the arms may account for. ``decided``: p < 0.05 and difference > margin.
+    ``p``: of `intervals.p_values`, Holm-adjusted within the order. ``margin``: the possible effect
+    of rounding and of the arms' positions. ``decided``: p < 0.05 and difference > margin.
     """
 
     better: str
@@ -50,8 +50,8 @@ class Order:
     """Receivers by one metric's area, the best first.
 
     ``at``: compared at equal ``epsilon`` or equal ``psr``. ``normalised``: by nAADDC, else AADDC.
-    ``unranked``: left out, since they would stand before a receiver that serves the user surely
-    better (`PrimaryFamily.barred`).
+    ``unranked``: left out, since they would precede a receiver that surely serves the user better
+    (`PrimaryFamily.barred`).
     """
 
     at: At
@@ -66,7 +66,7 @@ class Order:
         return any(p.decided and (p.better, p.worse) == (one, other) for p in self.pairs)
 
     def __str__(self) -> str:
-        """``a > b ≈ c (d unranked)``: neighbours told apart, or not."""
+        """``a > b ≈ c (d unranked)``: neighbours decided (>) or not (≈)."""
         text = self.receivers[0]
         for better, worse in zip(self.receivers, self.receivers[1:], strict=False):
             text += f" {'>' if self.beats(better, worse) else '≈'} {worse}"
@@ -104,9 +104,9 @@ def compare(
     clip: bool,
     primary: PrimaryFamily | None = None,
 ) -> tuple[Comparison, ...]:
-    """Read every curve a second time, and put the receivers in order under both readings.
+    """Order the receivers under both readings of every curve.
 
-    ``primary``: who may not win.
+    ``primary``: decides which receivers may not win.
     """
     found = []
     for group in groups:
@@ -119,7 +119,7 @@ def compare(
         for scale in scales:
             if scale.limit is None or scale.higher_is_better is None or len(group.receivers) < 2:
                 continue
-            # A budget in dB is a PSR: its own reading has no origin and no normalised area.
+            # A budget in dB is a PSR: at equal ε there is no origin and no normalised area.
             if not (same and in_db):
                 orders.append(_at_epsilon(group, scale, scale.limit, in_db, clip))
             if not same or in_db:
@@ -142,7 +142,7 @@ def compare(
 
 
 def _ranked(order: Order, fixed: Mapping[str, Any], primary: PrimaryFamily | None) -> Order:
-    """The order without those who would stand before a receiver that they may not beat."""
+    """The order without receivers that would precede one that they may not beat."""
     barred = () if primary is None else primary.barred(order.at, fixed)
     unranked = {one for one, other in combinations(order.receivers, 2) if (one, other) in barred}
     return replace(
@@ -173,7 +173,7 @@ def _at_epsilon(group: Group, scale: Scale, line: float, in_db: bool, clip: bool
         return np.stack(found + [normaliser(grid, curve, line) for curve in curves], axis=-1)
 
     normalised = finite and grid[0] == 0.0 and not in_db
-    # All receivers share the grid, so what it misses it misses for all.
+    # All receivers share the grid, so its error is the same for all.
     return _order("epsilon", scale, group, group.means.map(statistic), normalised, None)
 
 
@@ -183,7 +183,7 @@ def _at_psr(polygons: Polygons, scale: Scale, line: float, clip: bool) -> Order 
     if not start < end:
         return None
     normalised = finite and float(start) == 0.0
-    # Arms at the same amplitudes miss the same.
+    # Arms at the same amplitudes have the same error.
     same = polygons.same_power()
     errors = None if same else polygons.grid_error(scale, line, normalised)
     areas = polygons.areas(scale, line, clip)

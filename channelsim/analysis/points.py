@@ -1,4 +1,4 @@
-"""What one arm of a run came to, in numbers with intervals, and as a flat row."""
+"""The results of one arm of a run: numbers with intervals, and a flat row."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One metric at one point: means with 95 % intervals, each None where nothing was measured.
+    """One metric at one point: means with 95 % intervals, each None if not measured.
 
-    ``source`` is the primary endpoint; ``quality`` is the undisturbed g(z) against the source, and
-    stands beside it always. ``target`` is the image that the adversary wants to be seen (None where
-    its goal is damage). ``control_*`` are the matched noise's. ``alone_*``: of what the channel
-    alone would have left, without any adversary; None in ledgers that do not hold it.
+    ``source`` is the primary endpoint; ``quality`` is the undisturbed g(z) against the source,
+    always given beside it. ``target`` is against the adversary's target image (None where its goal
+    is damage). ``control_*`` are the matched noise's. ``alone_*``: of the channel alone, without
+    any adversary; None in ledgers that lack it.
     """
 
     source: Interval | None
@@ -61,19 +61,18 @@ class Point:
     """One arm: a receiver at one point of the sweep.
 
     ``n`` of ``expected`` transmissions are settled; they carry ``images`` different images.
-    ``cells``: how many units every interval resamples (`Summary.resampled`). ``power``: P per real
-    value on the wire, ``latent_size``: K, of the receiver's codec; a perturbation of energy ‖δ‖²
-    has the PSR ‖δ‖²/(K·P). ``psr_db``, ``psr_received_db`` average linear power over all attempts
-    of all messages, those with no perturbation included; None where nothing was injected.
-    ``attacked_share``: of the attempts, how
-    many the adversary did not let pass; None without one. ``snr_measured_db`` is P over the mean
-    noise power, of all attempts. ``verdict``: see `arm_verdict`; ``verdicts``: of all attempts.
-    ``false_alarm_share``: of the attempts that arrived with nothing injected, how many were
-    rejected; None without such. ``gain_db``: see `gain`, read from
-    ``Summary.gain_metric`` at first attempts; None without an attack. ``aim``: what the
-    adversary wants, by which the verdict goes; ``approach``: where that is an image, how near it
-    came; ``success``: by the goal's criterion, if it states one. ``row_power``: mean power of the
-    codewords sent over P; None where no row tells it.
+    ``cells``: the number of units that every interval resamples (`Summary.resampled`). ``power``: P
+    per real value on the wire, ``latent_size``: K, of the receiver's codec; a perturbation of
+    energy ‖δ‖² has the PSR ‖δ‖²/(K·P). ``psr_db``, ``psr_received_db`` average linear power over
+    all attempts of all messages, those with no perturbation included; None if nothing was injected.
+    ``attacked_share``: share of the attempts that the adversary attacked; None without one.
+    ``snr_measured_db`` is P over the mean noise power, of all attempts. ``verdict``: see
+    `arm_verdict`; ``verdicts``: of all attempts. ``false_alarm_share``: share rejected of the
+    attempts that arrived with nothing injected; None without such. ``gain_db``: see `gain`, read
+    from ``Summary.gain_metric`` at first attempts; None without an attack. ``aim``: the adversary's
+    goal, which decides the verdict; ``approach``: to a target image; ``success``: by the goal's
+    criterion, if it states one. ``row_power``: mean power of the codewords sent over P; None if no
+    row implies it.
     """
 
     arm: int
@@ -115,7 +114,7 @@ def read_point(
     aim: Aim,
     towards: str | None,
 ) -> Point:
-    """The point of one arm; ``towards``: the metric that its `cells.GOAL` was read by."""
+    """The point of one arm; ``towards``: the metric of its `cells.GOAL`."""
     metrics = list(header.metrics)
     found = cells.means(resampler(len(cells.cells))) if cells.messages else None
     tally = cells.tally
@@ -188,7 +187,7 @@ def _decibels(ratio: float | None, sign: int = 1) -> float | None:
 
 
 def flat(point: Point) -> dict[str, Any]:
-    """One flat dictionary: everything known of a point."""
+    """One flat dictionary of all figures of a point."""
     row: dict[str, Any] = {"arm": point.arm, "receiver": point.receiver, **point.swept}
     row |= {"n": point.n, "images": point.images, "cells": point.cells, "verdict": point.verdict}
     row |= {"power": point.power, "latent_size": point.latent_size, "row_power": point.row_power}

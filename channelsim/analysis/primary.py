@@ -1,4 +1,4 @@
-"""Computes the primary family of a run (`family`): the same units resampled in all arms jointly."""
+"""Computation of a run's primary family (`family`): all arms are resampled jointly."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 Read = Callable[[np.ndarray], np.ndarray]
 
-_AT_ONCE = 64  # members whose resamples are held
+_AT_ONCE = 64  # members whose resamples are held at a time
 
 
 class SourceCells:
-    """What the family needs of one arm: sums and counts [cells] of one metric, to the source."""
+    """One arm's input for the family: sums and counts [cells] of one metric, against the source."""
 
     def __init__(self, arm: ArmRecord, cells: ArmCells, metric: str) -> None:
         column = cells.names.index(f"{metric}_source")
@@ -38,7 +38,7 @@ class SourceCells:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """Means of the metric in every arm, over what all of them have. ``arms``: their columns."""
+    """Means of the metric in every arm, over the units in all of them. ``arms``: their columns."""
 
     arms: Mapping[tuple[str, str], int]
     means: Means
@@ -55,7 +55,7 @@ def primary_family(
     mean_image: float | None,
     resampler: Resamplers,
 ) -> PrimaryFamily | None:
-    """All pairs of receivers; None of fewer than two, or where no message is shared by all arms.
+    """All pairs of receivers; None with fewer than two, or if no message is shared by all arms.
 
     ``columns``: of the arms that have messages. ``groups``: the curves over a swept budget.
     ``scale``: of the primary metric.
@@ -114,7 +114,7 @@ def primary_family(
 
 
 def _shared(columns: Sequence[SourceCells], resampler: Resamplers) -> _Shared | None:
-    """Of an unfinished run only units of which every arm has equally many messages, or None."""
+    """In an unfinished run only units with equally many messages in every arm, or None."""
     cells = columns[0].cells
     for one in columns[1:]:
         cells = np.intersect1d(cells, one.cells, assume_unique=True)
@@ -132,7 +132,7 @@ def _shared(columns: Sequence[SourceCells], resampler: Resamplers) -> _Shared | 
 def _blocks(
     scale: Scale, shared: _Shared, members: Sequence[tuple[str, str, str]]
 ) -> Iterator[tuple[Means, Floats]]:
-    """The members' differences, some at a time, with the size of what is compared."""
+    """The members' differences, some at a time, with the size of the values compared."""
     plain = scale.from_additive(shared.means.value)
     for start in range(0, len(members), _AT_ONCE):
         some = members[start : start + _AT_ONCE]
@@ -143,14 +143,14 @@ def _blocks(
 
 
 def _gaps(read: Read, left: list[int], right: list[int], columns: Floats) -> Floats:
-    """Differences in the metric's own unit; of two that are equal 0, even where both are ∞."""
+    """Differences in the metric's own unit; equal values give 0, even where both are ∞."""
     one, other = read(columns[..., left]), read(columns[..., right])
     with np.errstate(invalid="ignore"):
         return np.where(one == other, 0.0, one - other)
 
 
 def _judged(one: Difference, scale: Scale, apart: bool) -> Difference:
-    """The same, with who surely serves the user better; ``apart``: by more than may be chance."""
+    """The same with the surely better receiver; ``apart``: whether they differ significantly."""
     gap = one.difference
     if scale.higher_is_better is None or not apart or not (gap.low > 0.0 or gap.high < 0.0):
         return one
@@ -170,7 +170,7 @@ class _Curves:
     means: Means  # [receivers]
     start: float
     end: float
-    margins: Floats  # [receivers]: what the position of the arms may account for
+    margins: Floats  # [receivers]: possible effect of the arms' positions
 
 
 def _areas(
@@ -212,7 +212,7 @@ def _areas(
 
 
 def _over_epsilon(group: Group, scale: Scale) -> _Curves | None:
-    """The curves' means over ε, on the budgets that all receivers met."""
+    """The curves' means over ε, on the budgets that all receivers share."""
     every = [set(points.tolist()) for points in group.epsilons]
     grid = np.array(sorted(e for e in set.intersection(*every) if np.isfinite(e)))
     if len(grid) < 2:
@@ -227,7 +227,7 @@ def _over_epsilon(group: Group, scale: Scale) -> _Curves | None:
         curves = [scale.from_additive(columns[..., own]) for own in places]
         return np.stack([area(grid, curve, 0.0, True) / span for curve in curves], axis=-1)
 
-    # All receivers share the grid, so what it misses it misses for all.
+    # All receivers share the grid, so its error is the same for all.
     margins = np.zeros(len(places))
     return _Curves(
         "epsilon", group, group.means.map(statistic), float(grid[0]), float(grid[-1]), margins
@@ -235,7 +235,7 @@ def _over_epsilon(group: Group, scale: Scale) -> _Curves | None:
 
 
 def _over_psr(group: Group, scale: Scale) -> _Curves | None:
-    """The curves' means over the relative amplitude that all receivers met."""
+    """The curves' means over the range of relative amplitude that all receivers share."""
     polygons = Polygons(group)
     if not polygons.usable:
         return None
@@ -252,6 +252,6 @@ def _over_psr(group: Group, scale: Scale) -> _Curves | None:
 
     start, end = (float(one) for one in polygons.range(group.means.value))
     margins = np.zeros(len(group.receivers))
-    if not polygons.same_power():  # arms at the same amplitudes miss the same
+    if not polygons.same_power():  # arms at the same amplitudes have the same error
         margins = polygons.grid_error(scale, 0.0, False, "source") / (end - start)
     return _Curves("psr", group, group.means.map(statistic), start, end, margins)

@@ -1,8 +1,8 @@
-"""What an order of rows is worth: areas under risk–coverage curves and under the ROC, resampled.
+"""Quality of an order of rows: areas under risk–coverage and ROC curves, resampled.
 
-A detector orders rows by suspicion. Every statistic of that order is written here as a function of
-the cells' weights (how often a resample holds each cell, see `intervals`), so that the data
-themselves (all weights 1), the bootstrap's resamples and the jackknife are one and the same call.
+A detector orders rows by suspicion. Every statistic of that order is a function of the cells'
+weights (how often a resample holds each cell, see `intervals`), so that the data themselves (all
+weights 1), the bootstrap's resamples and the jackknife use one function.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from channelsim.analysis.intervals import Floats, Interval, Means, Resampler, in
 Ints = NDArray[np.int64]
 OfWeights = Callable[[Floats], Floats]
 
-EXACT = 2048  # ours: up to this many rows every score is a group of its own
-GROUPS = 256  # ours: beyond, groups of equally many rows; the areas then err by about 1/GROUPS²
+EXACT = 2048  # project's choice: up to this many rows every score is its own group
+GROUPS = 256  # project's choice: beyond, groups of equal size; areas then err by about 1/GROUPS²
 _ROWS_AT_ONCE = 256
 
 
 class Ranked:
     """Rows in ascending order of ``key`` [n], as groups that share a place in the order.
 
-    ``cell`` [n]: which of ``cells`` each row is in. ``columns``: values [n] that are added up. Rows
-    of equal key are one group: what is made of it must not depend on an order among them.
+    ``cell`` [n]: the cell of each row, of ``cells``. ``columns``: values [n] to sum. Rows of equal
+    key are one group: results must not depend on an order among them.
     """
 
     def __init__(self, key: Floats, cell: Ints, cells: int, columns: Sequence[Floats]) -> None:
         order = np.argsort(key, kind="stable")
         ranked, self._cell = key[order], cell[order]
         self._columns = [column[order] for column in columns]
-        place = np.searchsorted(ranked, ranked, side="left")  # equal keys share theirs
+        place = np.searchsorted(ranked, ranked, side="left")  # equal keys share a group
         self._matrices: list[Floats] | None = None
         if len(key) > EXACT:
             group = place * GROUPS // len(key)
@@ -46,7 +46,7 @@ class Ranked:
             self._starts = np.flatnonzero(place == np.arange(len(key)))
 
     def totals(self, weights: Floats) -> list[Floats]:
-        """How many rows, then the sums of every column, per group: weights [R, cells] → [R, G]."""
+        """Number of rows, then the sums of every column, per group: weights [R, cells] → [R, G]."""
         if self._matrices is not None:
             return [weights @ matrix for matrix in self._matrices]
         rows = weights[:, self._cell]
@@ -62,9 +62,9 @@ def area_under_risk(count: Floats, damage: Floats) -> Floats:
 
         Σ_{j=1..m} (S + j·D/m)/(N + j) = (S − N·D/m)·(H_{N+m} − H_N) + D
 
-    with H the harmonic numbers and D the group's own damage: a score that is the same for all rows
-    gives the mean damage, as a random one does on average. Source: Geifman, Uziel & El-Yaniv 2019,
-    "Bias-reduced uncertainty estimation for deep neural classifiers"; the mean over ties is ours.
+    with H the harmonic numbers and D the group's own damage: a constant score gives the mean
+    damage, as a random one does on average. Source: Geifman, Uziel & El-Yaniv 2019, "Bias-reduced
+    uncertainty estimation for deep neural classifiers"; the mean over ties is the project's.
     """
     after = np.cumsum(count, axis=1)
     total = np.rint(after).astype(np.int64)
@@ -96,8 +96,8 @@ def risk_at(share: Floats, count: Floats, damage: Floats) -> Floats:
 def area_under_roc(count: Floats, positive: Floats) -> Floats:
     """AUROC: P(score of a positive > score of a negative) + ½ P(equal), [R, G] → [R].
 
-    That is Mann and Whitney's U over the number of pairs. ``positive``: how many of the ``count``
-    rows of each group are. NaN without a pair.
+    That is Mann and Whitney's U over the number of pairs. ``positive``: the number of positive rows
+    among the ``count`` of each group. NaN without a pair.
     """
     negative = count - positive
     below = np.cumsum(negative, axis=1) - negative
@@ -110,7 +110,7 @@ def area_under_roc(count: Floats, positive: Floats) -> Floats:
 
 def estimates(of: OfWeights, cells: int, resampler: Resampler) -> list[Interval]:
     """Values and intervals of S statistics of the weights: [R, cells] → [R, S]."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # of the only cell nothing is left
+    with np.errstate(divide="ignore", invalid="ignore"):  # leaving out the only cell leaves nothing
         value = of(np.ones((1, cells)))[0]
         resampled = np.concatenate([of(chunk) for chunk in _chunks(resampler.weights)])
         left_out = np.concatenate([of(chunk) for chunk in _without_each(cells)])

@@ -1,4 +1,4 @@
-"""What a detector did, in one sentence per receiver."""
+"""A detector's performance in one sentence per receiver."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from channelsim.contracts.scales import damage_metric, scale_of
 
 
 def detection(summary: Summary, receiver: str) -> str | None:
-    """Say what the receiver's detector rejects, and what that is worth; None without a detector.
+    """The receiver's detector: its rejections and their benefit; None without a detector.
 
-    At the point of `sentence`, in the metric that the gain is read from.
+    At the point of `sentence`, in the metric of the gain.
     """
     point, known = hardest(summary, receiver), {one.arm: one for one in summary.coverages}
     if point is None or (found := known.get(point.arm)) is None:

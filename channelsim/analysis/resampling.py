@@ -1,18 +1,18 @@
-"""What the bootstrap resamples: images, or where the channel remembers, neighbours in time.
+"""The bootstrap's unit: images, or on a channel with memory, neighbours in time.
 
-A message is an observation of its image and of the channel. Where the channel forgets between
-messages, those that carry one image are resampled together, and no others. Where it does not, the
-unit is one of three:
+A message is an observation of its image and of the channel. If the channel has no memory between
+messages, those that carry one image are resampled together, and no others. Otherwise the unit is
+one of three:
 
-* a **time block**: all messages that arrived in it. Its length is the longest memory
-  in the run's header (``memory_s``), or a few times that where messages wait.
-* a **run of messages**, where they wait for so long that the time of arrival does not tell which
-  fade they met: they still cross the channel in order, or nearly. And where transmitters contend:
-  collisions and backlogs are shared by neighbours.
-* a **run of images**, where images are sent again and again: the messages of some consecutive
-  images, from every time they come, so that neither a fade nor an image is in two cells (but at
-  their borders). Where a run long enough leaves hardly any, the unit is one of the other two, and
-  intervals speak of these images alone.
+* a **time block**: all messages that arrived in it. Its length is the longest memory in the run's
+  header (``memory_s``), or a few times that where messages wait.
+* a **run of messages**, if they wait so long that the time of arrival does not determine their
+  fade: they still cross the channel in order, or nearly. Also if transmitters contend: neighbours
+  share collisions and backlogs.
+* a **run of images**, if images are sent repeatedly: the messages of some consecutive images, from
+  all repetitions, so that neither a fade nor an image is in two cells (except at their borders). If
+  runs of sufficient length are too few, the unit is one of the other two, and intervals cover these
+  images alone.
 
 All three are neighbours in the order of messages, the same in all arms, so everything stays paired.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
     from channelsim.ledger import Ledger
 
-_LOOKED_AT = 2**17  # ours: the pace of an arm is read from so many messages
+_LOOKED_AT = 2**17  # project's choice: messages from which an arm's pace is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,8 @@ class Resampled:
     """The unit of resampling in words.
 
     ``kind``: ``image``, ``time block`` (of ``length_s`` [s]) or ``run`` (of ``run`` consecutive
-    messages, or images). ``given_images``: whether images are sent repeatedly and nevertheless not
-    resampled, so that intervals speak of these alone.
+    messages, or images). ``given_images``: whether images are sent repeatedly but not resampled, so
+    that intervals cover these alone.
     """
 
     kind: Literal["image", "time block", "run"] = "image"
@@ -59,7 +59,7 @@ class Resampled:
         return self.kind != "image"
 
     def named(self, number: int) -> str:
-        """So many of them: ``12 time blocks of 3 s``."""
+        """The unit with a number: ``12 time blocks of 3 s``."""
         if self.kind == "time block":
             return f"{number:,} time block{'' if number == 1 else 's'} of {self.length_s:g} s"
         many = "" if number == 1 else "s"
@@ -72,11 +72,11 @@ class Resampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Unit:
-    """Which cell every message of a run is in.
+    """The assignment of a run's messages to cells.
 
     ``images``: how many different ones the messages carry (message i: image i mod that number).
-    ``starts``: the first message (or image) of every time block or run, ascending; None where the
-    unit is the image.
+    ``starts``: the first message (or image) of every time block or run, ascending; None if the unit
+    is the image.
     """
 
     images: int
@@ -85,7 +85,7 @@ class Unit:
     starts: Ints | None = None
 
     def size(self, most: int | None = None) -> int:
-        """How many cells there are, at most ``most`` (default: `intervals.CELLS`)."""
+        """The number of cells, at most ``most`` (default: `intervals.CELLS`)."""
         most = intervals.CELLS if most is None else most
         return min(self.images if self.starts is None else len(self.starts), most)
 
@@ -100,14 +100,14 @@ class Unit:
 
 
 def by_image(header: RunHeader) -> Unit:
-    """Every image for itself: right where the channel forgets, and for plain means anywhere."""
+    """Single images as units: right if the channel has no memory, and for all plain means."""
     count = header.count
     images = min(count, header.calibration.images or count)
     return Unit(images=images, seed=header.seed)
 
 
 def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Unit:
-    """The unit for all arms of a run, as far as it has come."""
+    """The unit for all arms of a run, from its rows so far."""
     alone, count = by_image(header), header.count
     memory_s = header.memory_s
     contended, airtime_s = header.contended, header.airtime_s
@@ -138,7 +138,7 @@ def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Uni
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """Of the arm where each is worst [s]: mean time between messages, waiting, and overtaking."""
+    """Mean time between messages, waiting, and overtaking [s], each of its worst arm."""
 
     gap_s: float
     wait_s: float
@@ -146,7 +146,7 @@ class _Pace:
 
 
 def _pace(ledger: Ledger, count: int, arms: Sequence[ArmRecord]) -> _Pace | None:
-    """None as long as no arm has two messages."""
+    """None until some arm has two messages."""
     found = []
     for arm in arms:
         rows = ledger.rows(
@@ -176,7 +176,7 @@ def _in_time_blocks(
     memory_s: float,
     many: int,
 ) -> Unit:
-    """Time blocks of ``many`` memories, or more where that would be more than `intervals.CELLS`."""
+    """Time blocks of ``many`` memories, or more if there would be more than `intervals.CELLS`."""
     last_s = next(ledger.rows("SELECT MAX(sent_s) FROM transmission"))[0]
     number = int(time_blocks.numbered(np.array([last_s]), memory_s)[0]) + 1
     many = max(many, math.ceil(number / intervals.CELLS))
@@ -193,7 +193,7 @@ def _in_time_blocks(
         for block, first, messages in rows:
             firsts[block] = min(first, firsts.get(block, first))
             settled += messages
-        if settled == count:  # no other arm knows more
+        if settled == count:  # no other arm has more
             break
     if len(firsts) == count:
         return alone

@@ -1,7 +1,7 @@
-"""Who serves the user best, in words: what the primary family allows to be said, and no more.
+"""The primary family's conclusions in words: which receiver serves the user best.
 
-Sentences follow the intervals that hold together. They speak of *these weights*: one checkpoint is
-not the method that made it.
+Sentences follow the simultaneous intervals. They are about *these weights*: one checkpoint is not
+the method that made it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals, spread
 
 SECONDARY = "secondary, unadjusted"
-_SAME_DB = 0.1  # ours: receivers hit within so much of each other were hit alike
-_MOST_DIGITS = 9  # of what is sure and tiny
-_MOST = 3  # ours: of more values or points that differ in what is said the rest is counted
+_SAME_DB = 0.1  # project's choice: receivers within so much of each other had equal PSR
+_MOST_DIGITS = 9  # for tiny but certain differences
+_MOST = 3  # project's choice: list so many differing values or points, and count the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Points at which one and the same thing may be said.
+    """Points with the same conclusion.
 
-    ``best``: who surely serves the user better than everybody else there; None if nobody.
-    ``first``: who does so at equal budget; another than ``best`` only where the two readings of the
-    budget disagree. ``useful``: whether anybody serves the user better than a mean image would.
-    ``unbeaten``: whom nobody surely beats there. ``closest``: of every point the
-    difference to whoever comes closest to ``first``.
+    ``best``: the receiver that surely serves the user better than all others there; None if there
+    is none. ``first``: the same at equal budget; different from ``best`` only where the two
+    readings of the budget disagree. ``useful``: whether any receiver serves the user better than a
+    mean image would. ``unbeaten``: the receivers that none surely beats there. ``closest``: for
+    every point the difference to the closest competitor of ``first``.
     """
 
     best: str | None
@@ -41,7 +41,7 @@ class Standing:
 
 
 def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
-    """Who is best where: points of the same answer together, in the order of the sweep."""
+    """Points grouped by conclusion, in the order of the sweep."""
     alike: dict[tuple[str | None, str | None, bool, tuple[str, ...]], list[Mapping[str, Any]]] = {}
     for swept in family.points:
         useful = not all(family.is_useless(name, swept) for name in family.receivers)
@@ -67,7 +67,7 @@ def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
 
 
 def who_serves_best(summary: Summary) -> list[str]:
-    """Who serves the user best, where, by how much, and how surely; empty of one receiver."""
+    """The receiver that serves the user best, where, by how much, and how surely; empty for one."""
     family = summary.primary
     if family is None:
         return []
@@ -145,7 +145,7 @@ def _side(family: PrimaryFamily) -> str:
 
 
 def _closest(found: Sequence[Difference], name: str | None) -> Difference:
-    """Of one receiver's differences the smallest."""
+    """The smallest of one receiver's differences."""
     own = [one for one in found if name in (one.first, one.second)]
     return min(own, key=lambda one: one.ahead().value)
 
@@ -154,7 +154,7 @@ def _amount(family: PrimaryFamily, one: Difference) -> str:
     ahead = one.ahead()
     digits = decimals([ahead])
     while digits < _MOST_DIGITS and ahead.low > 0 and round(ahead.low, digits) == 0:
-        digits += 1  # an interval without 0 does not end at "0.00"
+        digits += 1  # an interval without 0 must not end at "0.00"
     text = spread(ahead, digits)
     return f"{text} {family.unit}" if family.unit else text
 
@@ -166,7 +166,7 @@ _OVER: Mapping[Over, str] = {"epsilon": "equal ε", "psr": "equal PSR"}
 
 
 def _over_budget(summary: Summary, family: PrimaryFamily) -> list[str]:
-    """What areas against the source say, under each reading, of each value of the other keys."""
+    """The conclusions of areas against the source, by reading, for each value of the other keys."""
     alike: dict[tuple[tuple[Over, str | None], ...], list[Mapping[str, Any]]] = {}
     for fixed in family.fixed():
         alike.setdefault(tuple(family.readings(fixed).items()), []).append(fixed)
@@ -210,7 +210,7 @@ def _of_readings(
 
 
 def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
-    """Say where one budget was another power to every receiver, and no reading corrects it."""
+    """Warn where a budget was a different power for each receiver, and no reading corrects it."""
     if summary.epsilon_key is not None and any(one.over == "psr" for one in family.areas):
         return []
     apart = 0.0
@@ -230,7 +230,7 @@ def _of_power(summary: Summary, family: PrimaryFamily) -> list[str]:
     ]
 
 
-# --- how surely ---------------------------------------------------------------------------------
+# --- certainty ----------------------------------------------------------------------------------
 
 
 def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:

@@ -1,7 +1,7 @@
-"""A run in at most 25 lines of 80 columns: what the user gets, who serves best, the goal, the rest.
+"""A run in at most 25 lines of 80 columns: quality, best receiver, goal, and the rest.
 
-Plain lines, for a terminal and for ``print(run.summary())`` alike. What does not fit is counted in
-the last line, with the command that shows it.
+Plain lines, for a terminal and for ``print(run.summary())``. What does not fit is counted in the
+last line, with the command that shows it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Against = Literal["source", "clean", "passive", "target"]
 AGAINST: tuple[Against, ...] = get_args(Against)
 _POINTS = 3  # of a sweep, in the table: the first, the middle, the last
 _LABEL = 22  # columns of the table's first column
-_PSR_DB = -10.0  # the power at which receivers are held side by side
+_PSR_DB = -10.0  # the power at which receivers are compared
 _DELIVERED = "delivered, %"
 _REFERENCES = {
     "source": "the source",
@@ -50,12 +50,13 @@ def short_lines(
     more: str = "channelsim summary RUN --full",
     lines: int = LINES,
 ) -> list[str]:
-    """At most ``lines`` lines. ``metric``: of the table, default the primary one; ``against``: what
-    its images are compared with; ``more``: the command that shows everything."""
+    """At most ``lines`` lines. ``metric``: of the table, default the primary one; ``against``: the
+    reference of its images; ``more``: the command that shows everything.
+    """
     metric = metric or summary.primary_metric or next(iter(summary.metrics), "")
     found = [textwrap.shorten(summary.title, WIDTH, placeholder=" …"), *_scope(summary), ""]
     found += _table(summary, metric, against)
-    rest = lines - len(found) - 1  # the last line is about what is left out
+    rest = lines - len(found) - 1  # the last line counts the omitted lines
     said = list(_paragraphs(summary))
     kept = set()
     for at in sorted(range(len(said)), key=lambda at: said[at][0]):
@@ -90,11 +91,11 @@ def _scope(summary: Summary) -> list[str]:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortSummary(Summary):
-    """A summary that prints itself in short, and is a table in a notebook."""
+    """A summary that prints in short form, and is a table in a notebook."""
 
     @classmethod
     def made_of(cls, summary: Summary) -> ShortSummary:
-        """The same summary, to be looked at."""
+        """The same summary in this class."""
         return cls(**{field.name: getattr(summary, field.name) for field in fields(summary)})
 
     def __str__(self) -> str:
@@ -120,7 +121,7 @@ class ShortSummary(Summary):
 
 
 def _table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
-    """The metric at a few points, receivers side by side; what channel and noise alone leave."""
+    """The metric at a few points, receivers side by side, with the channel alone and with noise."""
     receivers, hidden = _that_fit(summary.receivers)
     rows = list(_rows(summary, metric, against))
     shown = [cells for label, cells in rows if label != _DELIVERED]
@@ -228,7 +229,7 @@ def _at_equal_power(summary: Summary, metric: str) -> Iterator[tuple[str, Cells]
 
 
 def _paragraphs(summary: Summary) -> Iterator[tuple[int, list[str]]]:
-    """What is said, in order, each with its rank: where room is short the lowest ranks stay."""
+    """The paragraphs in order, each with its rank: where space is short the lowest ranks stay."""
     best = who_serves_best(summary)
     for at, text in enumerate(best):
         yield (0 if at == 0 else 4 if at == len(best) - 1 else 2), wrapped(text)
@@ -240,7 +241,7 @@ def _paragraphs(summary: Summary) -> Iterator[tuple[int, list[str]]]:
 
 
 def _goals(summary: Summary) -> Iterator[str]:
-    """Whether the adversary got what it wanted, receivers of one answer together."""
+    """Whether the adversary reached its goal, receivers of equal result together."""
     answers: dict[tuple[str, str], list[Point]] = {}
     for name in summary.receivers:
         point = hardest(summary, name)

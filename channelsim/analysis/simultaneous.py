@@ -1,18 +1,18 @@
-"""Intervals that hold together: 95 % for a whole family of differences at once, by max-t.
+"""Simultaneous intervals: 95 % for a whole family of differences at once, by max-t.
 
 A family has S members, each a smooth function of column means with the jackknife's standard error
-SE. In every bootstrap resample the largest t* = |θ* − θ̂|/SE* over the family is kept, SE* being the
-member's error as that resample shows it. The 95 % quantile c of these maxima serves all members:
-θ̂ ± c·SE covers all of them in 95 % of repetitions, and being drawn jointly it asks no more than
-their correlation demands (Westfall & Young 1993, "Resampling-based multiple testing"; Romano & Wolf
-2005, "Exact and approximate stepdown methods", J. Am. Stat. Assoc. 100). SE* comes from the
-jackknife's influences u_i = (n − 1)(θ̂ − θ̂_(i)), SE*² = (mean* u² − (θ* − θ̂)²)/(n − 1).
+SE. In every bootstrap resample the largest t* = |θ* − θ̂|/SE* over the family is kept, SE* being
+the member's error in that resample. The 95 % quantile c of these maxima is used for all members: θ̂
+± c·SE covers all of them in 95 % of repetitions, and being drawn jointly it is no wider than their
+correlation demands (Westfall & Young 1993, "Resampling-based multiple testing"; Romano & Wolf 2005,
+"Exact and approximate stepdown methods", J. Am. Stat. Assoc. 100). SE* comes from the jackknife's
+influences u_i = (n − 1)(θ̂ − θ̂_(i)), SE*² = (mean* u² − (θ* − θ̂)²)/(n − 1).
 
-Ours: SE* is at least half of SE, or a member that rests on two or three units, which a resample may
-lack, would widen everybody's interval; and c is at least the t quantile of one member alone. Of
-fewer than `FEW` units resamples say little: there c is Bonferroni's, the t quantile of a tail
-0.05/S. A member without spread (two receivers that are one) has both ends at its value and takes no
-part; one without an interval (a single unit, an infinite difference) has NaN.
+Choices of this project: SE* is at least half of SE, or a member that rests on two or three units,
+which a resample may lack, would widen all intervals; and c is at least the t quantile of one member
+alone. With fewer than `FEW` units resamples are uninformative: there c is Bonferroni's, the t
+quantile of a tail 0.05/S. A member without spread (two identical receivers) has both ends at its
+value and takes no part; one without an interval (a single unit, an infinite difference) has NaN.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from channelsim.analysis.intervals import (
 from channelsim.support.time_blocks import FEW
 
 _LEAST = 0.5  # of SE
-_NO_SPREAD = 1e-11  # of the size of what is compared: rounding of sums in another order
+_NO_SPREAD = 1e-11  # relative to the compared values: rounding of sums in another order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """What holds of a family at once.
+    """Simultaneous results of a family.
 
     ``intervals``: of its members, in their order. ``holm_p``: two-sided p against 0 of Student's t
-    with n − 1 degrees of freedom at θ̂/SE, adjusted for the family (Holm 1979); NaN where there is
-    no interval. ``critical``: c; NaN where no member has spread.
+    with n − 1 degrees of freedom at θ̂/SE, adjusted for the family (Holm 1979); NaN without an
+    interval. ``critical``: c; NaN if no member has spread.
     """
 
     intervals: tuple[Interval, ...]
@@ -56,8 +56,8 @@ class Together:
 def together(blocks: Iterable[tuple[Means, Floats]], resampler: Resamplers) -> Together:
     """Intervals of a family that comes in blocks, so that few resamples are held at a time.
 
-    A block: its members as `Means` [S] of the ``resampler``'s draws, and the size [S] of what each
-    member compares, to tell spread from rounding.
+    A block: its members as `Means` [S] of the ``resampler``'s draws, and the size [S] of the values
+    that each member compares, to distinguish spread from rounding.
     """
     from scipy.special import stdtr, stdtrit
 

@@ -1,14 +1,14 @@
-"""Whether an attack succeeded, by the criterion its goal states, message by message.
+"""Success of attacks by their goal's criterion, message by message.
 
 Of the messages whose passive image misses the criterion, how many meet it with the attack, and how
-many with matched noise in its place. A message that was lost or refused has not been met, whatever
-stands in for it. The two shares are of the same messages and are held against each other by
-McNemar's test, exact: the messages that meet it with one of the two only are split like tosses of a
-fair coin where neither is better. Each share has its own exact interval (of an effective number of
-messages where images repeat or the channel remembers). Receivers are compared on those messages
-that miss it at all of them; how many are left out is told.
+many with matched noise in its place. A lost or refused message does not meet it, whatever its
+fallback image. The two shares are of the same messages and are compared by McNemar's test, exact:
+the messages that meet it with only one of the two split like tosses of a fair coin if neither is
+better. Each share has its own exact interval (of an effective number of messages where images
+repeat or the channel has memory). Receivers are compared on those messages that miss it at all of
+them; the number left out is given.
 
-Read at the last attempt of every settled message, as is what the user got in the end.
+Read at the last attempt of every settled message, as the user's final image.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CHUNK = 20_000  # messages read at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
-    """How often a goal was reached in one arm.
+    """The success rate of a goal in one arm.
 
     ``criterion``: in words. ``messages``: settled ones that had a target; ``missing``: of them,
     those whose passive image misses the criterion, of which the shares are. ``noise``: None without
@@ -66,8 +66,8 @@ class Success:
 class SideBySide:
     """Receivers at one point of the sweep, on the messages that miss the criterion at all of them.
 
-    ``missing``: how many those are; ``excluded``: of the messages that are settled everywhere, the
-    others. ``shares``: receiver → how many of them were met with the attack.
+    ``missing``: their number; ``excluded``: the number of other messages settled everywhere.
+    ``shares``: receiver → share of them that met it with the attack.
     """
 
     swept: Mapping[str, Any]
@@ -83,7 +83,7 @@ Arms = Sequence[tuple["ArmRecord", Aim]]
 def successes(
     ledger: Ledger, header: RunHeader, arms: Arms, unit: Unit
 ) -> tuple[dict[int, Success], tuple[SideBySide, ...]]:
-    """Of every arm whose goal states a criterion that the ledger tells; and receivers compared."""
+    """Successes of all arms whose goal has a criterion in the ledger; receivers compared."""
     recorded = [(arm, aim) for arm, aim in arms if _columns(ledger, aim) is not None]
     groups: dict[str, list[tuple[ArmRecord, Aim]]] = {}
     for arm, aim in recorded:
@@ -130,7 +130,7 @@ def criterion_of(aim: Aim, scales: Mapping[str, Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Consecutive messages of one arm, all [n]: whether each is met, and with what."""
+    """Consecutive messages of one arm, all [n]: whether each meets the criterion, and with what."""
 
     message: NDArray[np.int64]
     settled: Bools
@@ -151,7 +151,7 @@ class _Count:
         self.controlled = False
 
     def add(self, rows: _Rows, among: Bools) -> None:
-        """Count the messages ``among`` these."""
+        """Count the messages of ``among``."""
         self.messages += int(rows.settled.sum())
         self.controlled |= rows.controlled
         cell = self.unit.cells(rows.message[among])
@@ -167,7 +167,7 @@ class _Count:
         return int(self.trials.sum())
 
     def share(self, name: str) -> Interval | None:
-        """With an exact interval; of an effective number where a cell holds several messages."""
+        """With an exact interval; of an effective number if a cell holds several messages."""
         hits = self.hits[name]
         if self.trials.max(initial=0.0) <= 1.0:
             return binomial(float(hits.sum()), float(self.missing))
@@ -202,7 +202,7 @@ def mcnemar(one: int, other: int) -> float:
 
 
 def _columns(ledger: Ledger, aim: Aim) -> tuple[str, str, str | None] | None:
-    """Columns of the passive image, the attacked and the control's; None where not all there."""
+    """Columns of the passive image, the attacked and the control's; None if any is missing."""
     if aim.kind != "image" or not aim.success:
         return None
     metric = "label" if aim.success.get("label") else aim.loss
@@ -213,7 +213,7 @@ def _columns(ledger: Ledger, aim: Aim) -> tuple[str, str, str | None] | None:
 
 
 def _together(ledger: Ledger, header: RunHeader, group: Arms) -> Iterator[dict[int, _Rows]]:
-    """Time blocks of messages, of all arms of a group at once."""
+    """Blocks of consecutive messages, of all arms of a group at once."""
     for start in range(0, header.count, _CHUNK):
         end = min(start + _CHUNK, header.count)
         yield {arm.arm: _read(ledger, header, arm.arm, aim, start, end) for arm, aim in group}

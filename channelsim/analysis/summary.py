@@ -1,4 +1,4 @@
-"""What a run found, in numbers with intervals: per receiver and sweep point, and per curve."""
+"""The results of a run with intervals: per receiver and sweep point, and per curve."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ if TYPE_CHECKING:
 class Summary:
     """Everything a table or a plot of one run needs.
 
-    ``primary_metric``: by which receivers are compared for the user; ``primary``: how, and who is
-    best (`family`); None of one receiver. Everything else is secondary: intervals and p of one
-    thing at a time. ``points`` in arm order; ``areas`` at equal ε where exactly one swept key is a
-    budget's epsilon (``epsilon_key``), and then ``comparisons``: the same at equal PSR, and the
-    receivers' order under both readings. ``coverages``: what detectors are worth, per arm that has
-    one; ``timelines``: what happened when, per arm. ``constant_image``: what a receiver scores that
-    always shows the data set's mean image, per metric against the source; the sanity row of every
-    table. ``in_bits``: whether budgets count flipped bits, so that a control is as many random ones
-    and not noise of the same power. ``resampled``: the unit that intervals resample. They are BCa
-    bootstrap intervals (of few time blocks, the jackknife's), seeded by the run's seed: the
-    same ledger always gives the same summary. ``shared_paths``: names of adversaries that act on
-    one path, whose δ, PSR, gain and verdict are of all of them together. ``weakened``: what of the
-    promise about bits does not hold where the run was computed, in sentences. ``successes``:
-    receivers compared by their goals' criterion. ``reversals``: where a larger budget did less for
-    the attack's own objective; ``envelopes``: of those curves. ``trunks``: the classifiers behind
-    metrics; ``powers``: of receivers that were sent noticeably more or less than their card's P.
-    ``scales``: what the header keeps of metrics of the user's own, see `scale_of`.
+    ``primary_metric``: by which receivers are compared for the user; ``primary``: the comparison,
+    and the best receiver (`family`); None with one receiver. Everything else is secondary:
+    intervals and p of one figure at a time. ``points`` in arm order; ``areas`` at equal ε where
+    exactly one swept key is a budget's epsilon (``epsilon_key``), and then ``comparisons``: the
+    same at equal PSR, and the receivers' order under both readings. ``coverages``: value of
+    detectors, per arm that has one; ``timelines``: traffic over time, per arm. ``constant_image``:
+    the score of a receiver that always shows the data set's mean image, per metric against the
+    source; the sanity row of every table. ``in_bits``: whether budgets count flipped bits, so that
+    a control is as many random flips and not noise of the same power. ``resampled``: the unit that
+    intervals resample. They are BCa bootstrap intervals (for few time blocks, the jackknife's),
+    seeded by the run's seed: the same ledger always gives the same summary. ``shared_paths``: names
+    of adversaries that act on one path, whose δ, PSR, gain and verdict are of all of them together.
+    ``weakened``: parts of the promise about bits that do not hold on the run's machine, in
+    sentences. ``successes``: receivers compared by their goals' criterion. ``reversals``: where a
+    larger budget did less for the attack's own objective; ``envelopes``: of those curves.
+    ``trunks``: the classifiers of metrics; ``powers``: of receivers with noticeably more or less
+    power than their card's P. ``scales``: the header's entries for the user's own metrics, see
+    `scale_of`.
     """
 
     title: str
@@ -83,7 +84,7 @@ class Summary:
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, receiver: str) -> tuple[Point, ...]:
-        """Return the points of one receiver, in arm order."""
+        """The points of one receiver, in arm order."""
         return tuple(point for point in self.points if point.receiver == receiver)
 
     @property
@@ -92,11 +93,11 @@ class Summary:
         return all(point.n == point.expected for point in self.points)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per point (``pandas.DataFrame(summary.rows())``)."""
+        """One flat dictionary per point (``pandas.DataFrame(summary.rows())``)."""
         return [flat(point) for point in self.points]
 
     def area_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per area and reading: ``at`` is ``epsilon`` or ``psr``.
+        """One flat dictionary per area and reading: ``at`` is ``epsilon`` or ``psr``.
 
         ``start``, ``end``: of ε, or of relative amplitude (the PSR is 20·log₁₀ of it).
         """
@@ -105,15 +106,15 @@ class Summary:
         return [_flat_area(at, area) for at, area in rows]
 
     def coverage_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per arm with a detector: its errors, areas and risks."""
+        """One flat dictionary per arm with a detector: its errors, areas and risks."""
         return [one.row() for one in self.coverages]
 
     def envelope_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per budget of every curve in which a larger one did less."""
+        """One flat dictionary per budget of every curve in which a larger one did less."""
         return [one.row() for one in self.envelopes]
 
     def timeline_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per arm and bin of simulated time."""
+        """One flat dictionary per arm and bin of simulated time."""
         return [row for one in self.timelines for row in one.rows()]
 
 
@@ -192,7 +193,7 @@ def _mean_image(header: RunHeader) -> dict[str, float]:
 
 
 def _resamplers(seed: int, in_time: bool) -> Callable[[int], Resampler]:
-    """Draws by number of cells; arms over equally many messages share theirs."""
+    """Resamplers by number of cells; arms over equally many messages share theirs."""
     known: dict[int, Resampler] = {}
 
     def of(cells: int) -> Resampler:

@@ -10,11 +10,11 @@ from typing import Any
 from channelsim.analysis.summary import Summary
 
 _REFERENCES = ("quality", "source", "clean", "passive", "target")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of cells that a spreadsheet would compute
 
 
 def point_rows(summary: Summary) -> list[dict[str, Any]]:
-    """What was measured: ``value`` with its 95 % interval, and the same with matched noise.
+    """The measurements: ``value`` with its 95 % interval, and the same with matched noise.
 
     ``against``: ``quality`` is the undisturbed image against the source.
     """
@@ -42,12 +42,12 @@ def point_rows(summary: Summary) -> list[dict[str, Any]]:
 
 
 def pair_rows(summary: Summary) -> list[dict[str, Any]]:
-    """The primary family, see `PrimaryFamily.rows`; nothing of a single receiver."""
+    """The primary family, see `PrimaryFamily.rows`; empty for a single receiver."""
     return [] if summary.primary is None else summary.primary.rows()
 
 
 def as_csv(summary: Summary) -> str:
-    """Both kinds in one table; ``row`` says which of them a row is."""
+    """Both kinds in one table; ``row`` gives the kind of a row."""
     rows = [{"row": "point", **row} for row in point_rows(summary)]
     rows += [{"row": "pair", **row} for row in pair_rows(summary)]
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -1,8 +1,8 @@
-"""What happened when: goodput, latency, refusals and false alarms over simulated time.
+"""Timelines: goodput, latency, refusals and false alarms over simulated time.
 
-Time is cut into equal bins, the same for all arms. A transmission belongs to the bin in which it
-was done (``done_s``, the decision), an attempt to the one in which it arrived (``arrived_s``).
-Everything streams out of SQLite; what stays is a histogram of latencies per bin.
+Time is cut into equal bins, the same for all arms. A transmission belongs to the bin of its
+decision (``done_s``), an attempt to the bin of its arrival (``arrived_s``). Everything streams out
+of SQLite; only a histogram of latencies per bin stays in memory.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord
     from channelsim.ledger import Ledger
 
-BINS = 20  # ours
-PER_BIN = 10  # ours: fewer bins where an arm has fewer messages than so many for each
-VARIES = 1.05  # ours: latency varies where its 95th percentile is so many times its mean
+BINS = 20  # project's choice
+PER_BIN = 10  # project's choice: fewer bins if an arm has fewer messages than this per bin
+VARIES = 1.05  # project's choice: latency varies if its 95th percentile is so many times its mean
 
 # Latencies fall into buckets 1/32 of an octave wide. A percentile is the mean of the latencies in
-# its bucket: exact where they are equal, and else no further off than the bucket is wide, 2.2 %.
+# its bucket: exact where they are equal, else off by at most the bucket's width, 2.2 %.
 _PER_OCTAVE = 32
 _OCTAVES = 44
-_SHORTEST_S = 1e-6  # everything shorter shares a bucket, and everything beyond 2^44 µs, 200 days
+_SHORTEST_S = 1e-6  # shorter latencies share a bucket, and so do those beyond 2^44 µs, 200 days
 _BUCKETS = _PER_OCTAVE * _OCTAVES
 _TAIL = 0.95
 _CHUNK = 20_000  # rows held in memory at a time
@@ -39,7 +39,7 @@ _CHUNK = 20_000  # rows held in memory at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What one arm did from ``start_s`` to ``end_s`` [s of simulated time].
+    """Traffic of one arm from ``start_s`` to ``end_s`` [s of simulated time].
 
     ``settled``: transmissions done, ``delivered``: those that reached the user. ``goodput_hz``
     [messages/s]: delivered ÷ time, ``goodput_values_hz`` [real values/s]: times the K of the codec.
@@ -72,7 +72,7 @@ class Timeline:
     """One arm over simulated time: ``bins``, and the ``whole`` from first arrival to last decision.
 
     ``offered_hz`` [messages/s]: (n − 1) ÷ (last ``sent_s`` − first) of the n settled messages, None
-    where all came at once.
+    if all came at once.
     """
 
     arm: int
@@ -84,7 +84,7 @@ class Timeline:
 
     @property
     def telling(self) -> bool:
-        """Whether anything was lost, refused, repeated or queued; else time has little to tell."""
+        """Whether anything was lost, refused, repeated or queued; else time adds little."""
         whole = self.whole
         waits = (
             whole.latency_s is not None
@@ -104,7 +104,7 @@ class Timeline:
 def timelines(
     ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord], bins: int = BINS
 ) -> tuple[Timeline, ...]:
-    """Follow every arm of which something is settled, in at most ``bins`` bins."""
+    """Timelines of every arm with settled transmissions, in at most ``bins`` bins."""
     count = header.count
     end = next(ledger.rows("SELECT MAX(done_s) FROM transmission"))[0]
     if end is None:

@@ -1,4 +1,4 @@
-"""What is said of a whole arm in the ledger: whether its attack was better than noise."""
+"""The verdict on a whole arm in the ledger: whether its attack was better than noise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
     """Arm number and `arm_verdict` (``ok`` without an adversary), for all arms in order.
 
-    The same question as in the summary, at the point estimate and without its bootstrap.
+    The same test as in the summary, at the point estimate and without its bootstrap.
     """
     header = ledger.header()
     scales, scenario = header.scales, header.described_scenario
@@ -32,9 +32,9 @@ def arm_verdicts(ledger: Ledger) -> Iterator[tuple[int, str]]:
 
 
 def arm_verdict(rows: Mapping[str, int], lost_to_noise: bool) -> str | None:
-    """One word for the attempts of an arm; None where there is no adversary.
+    """One verdict for the attempts of an arm; None without an adversary.
 
-    Where no attempt was attacked, the commonest reason; else whether noise did as much.
+    If no attempt was attacked, the commonest reason; else whether noise did as much.
     """
     if not rows:
         return None
@@ -56,9 +56,9 @@ def lost_to_noise(
 ) -> bool:
     """Whether matched noise served the adversary's own goal at least as well as the attack.
 
-    By damage in ``gauge`` (None: there was no control), or where an image is wanted by the distance
-    to it in ``towards``. An adversary that is noise itself has nothing to be compared with.
-    ``scales``: see `scale_of`.
+    By damage in ``gauge`` (None: there was no control), or with a target image by the distance to
+    it in ``towards``. An adversary that is noise itself is not compared with noise. ``scales``: see
+    `scale_of`.
     """
     if aim.kind == "noise" or gauge is None or not cells.tally.verdicts:
         return False
@@ -71,5 +71,5 @@ def lost_to_noise(
     _, attack, control = (cells.mean(name) for name in GOAL)
     if attack is None or control is None:
         return False
-    # The one that is nearer has done more for the goal: what is left to it plays the damage.
+    # The smaller distance serves the goal more: the distances take the place of damage, swapped.
     return beaten(control, attack, scale_of(towards, scales))

@@ -1,4 +1,4 @@
-"""How intervals are written: with as many decimals as their width bears."""
+"""Written forms of intervals: as many decimals as their width supports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from channelsim.analysis.names import fixed
 
 
 def decimals(intervals: Iterable[Interval | None]) -> int:
-    """How many decimals make half an interval one to ten units of the last; between 1 and 6."""
+    """Decimals for which half an interval is one to ten units of the last; between 1 and 6."""
     widths = [(i.high - i.low) / 2 for i in intervals if i is not None]
     known = sorted(width for width in widths if isfinite(width) and width > 0)
     if not known:
@@ -19,7 +19,7 @@ def decimals(intervals: Iterable[Interval | None]) -> int:
 
 
 def spread(interval: Interval, digits: int) -> str:
-    """Return ``0.81 [0.79, 0.83]``, or the value alone where there is no interval."""
+    """``0.81 [0.79, 0.83]``, or the value alone without an interval."""
     value = fixed(interval.value, digits)
     if isnan(interval.low):
         return value

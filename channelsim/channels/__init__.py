@@ -1,4 +1,4 @@
-"""What the signal meets on the wire, and the power it is sent with."""
+"""Stages of the channel, and the transmit power."""
 
 from __future__ import annotations
 

@@ -20,8 +20,7 @@ class AWGN(Stage):
     P is the transmit power per real value on the wire, not the power of a row or of a batch: a
     quiet row meets the same noise as a loud one. Two real values make a complex symbol of power 2P
     in noise of variance 2·N₀, so the ratio is the same in both readings. ``snr_db``: nominal SNR in
-    dB, −300 to 300 (float32 ends beyond); may differ from row to row. ``name``: keys the noise
-    draws.
+    dB, −300 to 300 (limits of float32); may differ from row to row. ``name``: keys the noise draws.
     """
 
     kind: ClassVar[str] = "awgn"

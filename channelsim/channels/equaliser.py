@@ -1,4 +1,4 @@
-"""Equaliser: the receiver's attempt to undo what fading did."""
+"""Equaliser: the receiver's compensation of fading."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Equaliser(Stage):
     its error is N₀/|h|² per real value, without bound in a deep fade. Nothing is clipped.
     ``mode: mmse``: c = N₀/P, the linear estimate of least mean square error for a zero-mean signal
     of power P; its error is P·c/(|h|² + c), less than zero forcing's P·c/|h|² and never above P,
-    and it shrinks what it doubts towards zero. Both have the same SNR |h|²·P/N₀ behind them. N₀/P
-    is that of all stages before it that state an ``snr_db``, as if all that noise had joined behind
-    the fading; impulses and jammers are not in it.
+    and it shrinks symbols in a fade towards zero. Both have the same SNR |h|²·P/N₀ behind them.
+    N₀/P is that of all stages before it that state an ``snr_db``, as if all that noise had been
+    added behind the fading; impulses and jammers are not in it.
 
     ``estimate_error``: variance of e = ĥ − h, CN(0, σ²), over E|h|² = 1; 0 (default) to 1e6; may
     differ from row to row, and arms share draws. One e for each attempt of a message, all its
     symbols alike: the receiver estimates anew with every codeword and follows the gain within it.
-    After zero forcing it costs |e|²/|ĥ|² of a symbol's power. The choice is ours, as are the
-    defaults. ``name``: keys the draws.
+    After zero forcing it costs |e|²/|ĥ|² of a symbol's power. The error model and the defaults are
+    the project's. ``name``: keys the draws.
 
     It undoes what ``fading`` stages since the last equaliser left on the symbols, and it acts on
     noise and perturbations alike: δ injected behind a gain h arrives as δ·ĥ*/(|ĥ|² + c), louder in
-    a fade; ``psr_received_db`` says how loud. An adversary foresees an equaliser that knows the
-    gain that the adversary itself believes in, free of estimation error unless it imagines draws.
-    The last value of an odd K is multiplied by |ĥ|/(|ĥ|² + c). Source: Tse and Viswanath,
-    "Fundamentals of Wireless Communication", 2005, chapters 3 and 8.3.
+    a fade; ``psr_received_db`` has the level. An adversary foresees an equaliser with the gain that
+    the adversary itself assumes, free of estimation error unless it imagines draws. The last value
+    of an odd K is multiplied by |ĥ|/(|ĥ|² + c). Source: Tse and Viswanath, "Fundamentals of
+    Wireless Communication", 2005, chapters 3 and 8.3.
     """
 
     kind: ClassVar[str] = "equaliser"
@@ -53,7 +53,7 @@ class Equaliser(Stage):
     estimate_error: EstimateError = 0.0
 
     def check_path(self, earlier: Sequence[Stage]) -> None:
-        """Refuse a place where there is nothing to undo."""
+        """Refuse a place without fading to undo."""
         for stage in reversed(earlier):
             if isinstance(stage, Equaliser):
                 break
@@ -92,5 +92,5 @@ class Equaliser(Stage):
         return amplified(signal, estimate.conj() / power)
 
     def leaves(self, rows: Rows) -> Channel:
-        """No gain that anybody still has to undo."""
+        """The channel with no gain left to undo."""
         return replace(rows.channel, gain=None)

@@ -1,4 +1,4 @@
-"""Fading: a gain that multiplies symbols and holds for a coherence time."""
+"""Fading: a complex gain on the symbols that is constant for a coherence time."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Fading(Stage):
     """Rician block fading over simulated time: y_i = h·z_i, z_i = values 2i + j·values 2i + 1.
 
     h = √(κ/(κ + 1))·e^{jθ} + √(1/(κ + 1))·w, w ~ CN(0, 1), θ uniform, both drawn anew for every
-    block of ``coherence_s`` seconds, counted from time 0, and independent of other blocks. So
-    E|h|² = 1 and Var|h|² = (1 + 2κ)/(1 + κ)²; κ = 0 is Rayleigh fading, P(|h|² < g) = 1 − e^{−g}.
-    Gains belong to the time, not to a message: whoever is on the air in a block meets the same, a
+    block of ``coherence_s`` seconds, counted from time 0, and independent of other blocks. So E|h|²
+    = 1 and Var|h|² = (1 + 2κ)/(1 + κ)²; κ = 0 is Rayleigh fading, P(|h|² < g) = 1 − e^{−g}. Gains
+    belong to the time, not to a message: all signals on the air in a block meet the same, a
     repetition within the coherence time meets the same fade again, and a codeword longer than that
     meets several.
 
     ``k_factor``: κ, power of the line of sight over that of the scattered rest, 0 (default) to 1e6.
     ``coherence_s`` [s]: 1e-9 to 1e4. Both may differ from row to row; arms that differ in κ share
-    their draws. ``name``: keys the draws. Defaults are ours.
+    their draws. ``name``: keys the draws. The defaults are the project's.
 
-    The gain multiplies what arrives here, a perturbation injected earlier included, and stays on
-    the symbols until an ``equaliser`` undoes it; a receiver without one decodes turned symbols. Put
-    ``awgn`` between the two: its noise follows the transmit power P, so the receiver's SNR is
-    |h|²·P/N₀ and a deep fade really hurts. The ledger keeps ``gain_db``, |h|² averaged over the
+    The gain multiplies the arriving signal, a perturbation injected earlier included, and stays on
+    the symbols until an ``equaliser`` undoes it; a receiver without one decodes rotated symbols.
+    Put ``awgn`` between the two: its noise follows the transmit power P, so the receiver's SNR is
+    |h|²·P/N₀ and falls in a deep fade. The ledger keeps ``gain_db``, |h|² averaged over the
     codeword's symbols; its nominal ``snr_db`` is that of |h| = 1. The last value of an odd K is a
     symbol received in phase: it is multiplied by |h|. An adversary in front of it knows h as its
     ``access.channel`` says. Block fading: Biglieri, Proakis and Shamai, "Fading channels:
@@ -48,7 +48,7 @@ class Fading(Stage):
     coherence_s: CoherenceTime
 
     def gains(self, rows: Rows, symbols: int) -> Tensor:
-        """h of every symbol as these rows meet it, or as their view sees it: complex64 [N, S]."""
+        """h of every symbol of these rows, real or as their view sees it: complex64 [N, S]."""
         coherence_s = torch.from_numpy(rows.exactly("coherence_s"))
         return block_gains(rows, symbols, rows["k_factor"], coherence_s)
 
@@ -65,12 +65,12 @@ class Fading(Stage):
         return self.cross(signal, rows)
 
     def leaves(self, rows: Rows) -> Channel:
-        """Its gain on top of those that nobody has undone."""
+        """Its gain on top of those not yet undone."""
         before = rows.channel
         gain = self.gains(rows, symbol_count(rows.latent_size))
         if before.gain is not None:
             gain = before.gain * gain
         power = gain.abs().double().square().mean(dim=1)
         if before.gain is None and before.faded is not None:
-            power = power * before.faded  # of fading that an equaliser took away
+            power = power * before.faded  # of fading that an equaliser has undone
         return replace(before, gain=gain, faded=power)

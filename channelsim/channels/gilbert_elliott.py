@@ -1,4 +1,4 @@
-"""Gilbert–Elliott erasures: a channel that is good or bad for a while."""
+"""Gilbert–Elliott erasures: a channel with a good and a bad state."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Channel, Rows
 
 Bools = NDArray[np.bool_]
-# Nearer to 1, p = q·π/(1 − π) would lose its digits in a float32 column.
+# Nearer to 1, p = q·π/(1 − π) would lose digits in a float32 column.
 Share = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(0.99)]
 
-_LEAST = 1e-4  # chance per symbol that the chain forgets its past: 10,000 symbols of memory
+_LEAST = 1e-4  # chance per symbol that the chain forgets its past: a memory of 10,000 symbols
 _CHUNK, _LONGEST = 32, 4096  # slots looked back at a time, first and at most
 
 
@@ -37,18 +37,18 @@ class GilbertElliott(Stage):
     k symbols apart have correlation (1 − p − q)^k. Give ``p``, or ``share_bad`` for π, at most
     0.99: then p = q·π/(1 − π), and sweeping ``q`` changes how long bursts are while the mean loss
     stays. All of them are probabilities and may differ from row to row. p + q must lie between 1e-4
-    and 2 − 1e-4 (ours): beyond, the chain hardly ever forgets its past.
+    and 2 − 1e-4 (project's choice): beyond, the chain hardly ever forgets its past.
 
-    ``filling``: what the receiver puts in place of an erased value: ``zero`` (default, ours);
+    ``filling``: the receiver's replacement of an erased value: ``zero`` (project default);
     ``mean``, that of the codec's mean codeword; ``last``, the last one received before it in this
     codeword in the same quadrature, the mean where there is none. A filled value is not noise-free
-    behind a later noise stage: put this stage last, where the receiver is. Values 2i and 2i + 1
-    are one symbol; the last value of an odd K is one of its own.
+    behind a later noise stage: put this stage last, where the receiver is. Values 2i and 2i + 1 are
+    one symbol; the last value of an odd K is a symbol by itself.
 
-    The chain runs over simulated time whether anybody sends or not, and is exactly stationary from
-    the start: its state in a slot of one symbol time is a pure function of seed, name, slot, p and
-    q, found by coupling from the past. So codewords on the air together meet the same burst, and a
-    repetition meets what its own time brings. Arms share draws: while p + q ≤ 1, an arm with a
+    The chain runs over simulated time, with or without signals, and is exactly stationary from the
+    start: its state in a slot of one symbol time is a pure function of seed, name, slot, p and q,
+    found by coupling from the past. So codewords on the air together meet the same burst, and a
+    repetition meets the states of its own time. Arms share draws: while p + q ≤ 1, an arm with a
     larger p, or a smaller q, is bad wherever the other is. ``name``: keys the draws.
 
     The ledger's ``erased`` counts values; ``snr_measured_db`` counts erasures as noise. A
@@ -100,12 +100,13 @@ class GilbertElliott(Stage):
         return self
 
     def memory_s(self, symbol_s: float) -> float:
-        """Ten times (our choice) the time τ in which its autocorrelation falls to 1/e, or less.
+        """Ten times (project's choice) the time τ in which its autocorrelation falls to 1/e, or
+        less.
 
-        With the autocorrelation e^{−t/τ}, the mean over a time L has variance
-        2σ²·τ/L·(1 − τ/L·(1 − e^{−L/τ})). Were time blocks of length L independent, so would be the
-        long-run 2σ²·τ/L: they miss the share τ/L, a tenth of the variance at L = 10·τ. Here it is
-        (1 − p − q)^k after k symbols, so that τ is at most 1/(1 − |1 − p − q|) of them.
+        With the autocorrelation e^{−t/τ}, the mean over a time L has variance 2σ²·τ/L·(1 − τ/L·(1 −
+        e^{−L/τ})). Independent time blocks of length L would have the long-run 2σ²·τ/L: the
+        difference is the share τ/L, a tenth of the variance at L = 10·τ. Here the autocorrelation
+        is (1 − p − q)^k after k symbols, so that τ is at most 1/(1 − |1 − p − q|) of them.
         """
         p = self.p
         if p is None and self.share_bad is not None:
@@ -125,7 +126,7 @@ class GilbertElliott(Stage):
         return _last(signal, erased, mean)
 
     def erased(self, rows: Rows, latent_size: int) -> Tensor:
-        """Which values do not arrive, bool [N, K]."""
+        """Mask of the values that do not arrive, bool [N, K]."""
 
         def drawn() -> Tensor:
             slots = symbol_slots(rows, symbol_count(latent_size))
@@ -159,19 +160,19 @@ def bad_states(rows: Rows, slots: Ints, p: Floats, q: Floats) -> Bools:
 
     One uniform u moves the chain into a slot: u ≤ min(p, 1 − q) leads to the bad state from either,
     u > max(p, 1 − q) to the good one; in between it stays as it was where p ≤ 1 − q, and changes
-    otherwise. The first two forget the past, so the state is known from the last such slot on.
+    otherwise. The first two forget the past, so the state is determined from the last such slot on.
     """
-    # Bad after bad has probability 1 − q, bad after good p: what u is compared with.
+    # Bad after bad has probability 1 − q, bad after good p: the thresholds of u.
     low, high = np.minimum(p, 1 - q), np.maximum(p, 1 - q)
     turns = p > 1 - q
 
     def moves(at: Ints, of: Ints | slice) -> tuple[Bools, Bools]:
-        """Which slots forget the past, and whether they are then bad."""
+        """The slots that forget the past, and whether their state is bad."""
         u = rows.uniform_at(at, 1, "state")[..., 0]
         bad = u <= low[of]
         return bad | (u > high[of]), bad
 
-    before = np.zeros(len(slots), dtype=bool)  # the state just before the first slot
+    before = np.zeros(len(slots), dtype=bool)  # the state before the first slot
     waiting = np.arange(len(slots))
     seen, chunk = 0, _CHUNK
     while len(waiting):
@@ -180,7 +181,7 @@ def bad_states(rows: Rows, slots: Ints, p: Floats, q: Floats) -> Bools:
         known = forgets.any(axis=1)
         found = forgets[known].argmax(axis=1)
         rest = waiting[known]
-        # As many changes as slots have passed since, if that is what happens in between.
+        # If the state changes in between, it does so once in every slot since.
         odd = turns[rest, 0] & ((seen + found) % 2 == 1)
         before[rest] = bad[known, found] ^ odd
         waiting, seen, chunk = waiting[~known], seen + chunk, min(2 * chunk, _LONGEST)
@@ -196,7 +197,7 @@ def _last(signal: Tensor, erased: Tensor, mean: Tensor) -> Tensor:
     """Erased values replaced by the last ones received before in the same quadrature."""
     width = signal.shape[1]
     place = torch.arange(width, device=signal.device).expand_as(erased)
-    # One ahead, so that 0 can mean that nothing came before; each quadrature by itself.
+    # Shifted by one, so that 0 means that no value came before; each quadrature separately.
     received = torch.where(erased, torch.zeros_like(place), place + 1)
     found = torch.zeros_like(received)
     for quadrature in (0, 1):

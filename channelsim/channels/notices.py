@@ -1,4 +1,4 @@
-"""What the user should know about a path's stages: their order, and how long they remember."""
+"""Notices to the user about a path's stages: their order and their memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from channelsim.support.time_blocks import FEW, numbered, plan
 
 
 def notices(paths: Sequence[Sequence[Stage]]) -> tuple[str, ...]:
-    """Stages of the paths of all arms that do less, or more, than one may think."""
-    # What makes sense in one arm of a sweep is there for a reason.
+    """Notices about stages of all arms' paths with less, or more, effect than expected."""
+    # A stage that makes sense in some arm of a sweep needs no notice.
     facts = [_facts(path) for path in paths]
     return tuple(text for text in facts[0] if all(text in other for other in facts))
 
 
 def memories_s(paths: Iterable[tuple[Sequence[Stage], float]]) -> tuple[float, ...]:
-    """How long stages remember [s], each value once, ascending; empty where nothing does.
+    """Memories of stages [s], each value once, ascending; empty without any.
 
-    ``paths``: stages, and how long a symbol takes [s], of every arm.
+    ``paths``: stages and the duration of a symbol [s], of every arm.
     """
     found = {memory_s for _, memory_s in _remembering(paths)}
     return tuple(sorted(found))
@@ -38,11 +38,11 @@ def memory_notices(
     images: int,
     contended: bool = False,
 ) -> tuple[str, ...]:
-    """What intervals will resample, where many messages in a row meet a stage alike.
+    """The resampled unit of intervals, where many consecutive messages meet the same channel state.
 
     ``paths``: as in `memories_s`. ``airtimes_s``: least time between two messages on the channel,
-    of every arm. ``times_s``: when messages arrive, ascending. ``images``: how many different ones
-    they carry. ``contended``: whether they may destroy each other.
+    of every arm. ``times_s``: when messages arrive, ascending. ``images``: their number of
+    different images. ``contended``: whether they may destroy each other.
     """
     remembering = _remembering(paths)
     if not remembering or len(times_s) < 2:
@@ -85,7 +85,7 @@ def memory_notices(
 
 
 def _remembering(paths: Iterable[tuple[Sequence[Stage], float]]) -> list[tuple[str, float]]:
-    """Label and memory [s] of every stage that has one; equal ones once."""
+    """Label and memory [s] of every stage with memory; equal ones once."""
     found: dict[tuple[str, float], None] = {}
     for stages, symbol_s in paths:
         for stage in stages:
@@ -101,7 +101,7 @@ def _remembering(paths: Iterable[tuple[Sequence[Stage], float]]) -> list[tuple[s
 
 
 def _begun(times_s: Floats, airtime_s: float) -> Floats:
-    """When messages begin that take so long each, one after the other in order of arrival."""
+    """Beginnings of messages of equal airtime, sent one after the other in order of arrival."""
     busy = airtime_s * np.arange(len(times_s))
     found: Floats = np.maximum.accumulate(times_s - busy) + busy
     return found
@@ -109,8 +109,8 @@ def _begun(times_s: Floats, airtime_s: float) -> Floats:
 
 def _facts(path: Sequence[Stage]) -> list[str]:
     found = []
-    open_since: int | None = None  # the last fading that nobody has undone
-    own: list[str] = []  # adversaries with a path of their own, met so far
+    open_since: int | None = None  # the last fading not yet undone
+    own: list[str] = []  # adversaries with their own path, so far
     for place, stage in enumerate(path):
         if isinstance(stage, Adversary) and stage.access.own_path is not None:
             own.append(stage.label)

@@ -1,4 +1,4 @@
-"""How latents are scaled onto the wire, and back."""
+"""The scaling of latents onto the wire, and its inverse."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 from channelsim.contracts.parts import Flag, Part, part
 
-_SILENT = 1e-12  # ours: the least norm that is scaled to full power, of the usual one
+_SILENT = 1e-12  # project's choice: the least norm, relative to the usual, scaled to full power
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A signal on the wire [N, K] and what the receiver needs to undo it."""
+    """A signal on the wire [N, K] and the scaling that the receiver undoes."""
 
     wire: Tensor
-    gain: Tensor  # [N, 1], wire = (latent - offset) * gain; what the receiver divides by
+    gain: Tensor  # [N, 1], wire = (latent - offset) * gain; the receiver divides by it
     offset: Tensor  # [K]
 
     def undo(self, wire: Tensor) -> Tensor:
@@ -31,14 +31,13 @@ class Power(Part):
     """The power mode of the transmitter; nothing about one row ever depends on its batch.
 
     ``mode: average``: the latent is sent as it is (or, with ``level: unit``, divided by √P), so the
-    noise floor N0 = P/SNR is the same for all rows and a row's own SNR varies.
-    ``mode: codeword``: every row is scaled to ‖s‖² = K·P; its amplitude is ``known`` to the
-    receiver (side information) or ``lost`` (the receiver assumes the average, √(K·P)).
-    A codeword of no energy stays silent: none is amplified to more than 1e12 times (ours) what one
-    of the usual amplitude would be.
-    ``level: native`` keeps the codec's own scale, so that an absolute ε is in latent units as
-    Lu & Chen state it; ``unit`` sends at P = 1. ``centred`` removes the codec's mean latent before
-    sending and adds it back at the receiver (the mean is in the card). Defaults are ours.
+    noise floor N0 = P/SNR is the same for all rows and a row's own SNR varies. ``mode: codeword``:
+    every row is scaled to ‖s‖² = K·P; its amplitude is ``known`` to the receiver (side information)
+    or ``lost`` (the receiver assumes the average, √(K·P)). A codeword of no energy stays zero: no
+    gain exceeds 1e12 times (project's choice) that of the usual amplitude. ``level: native`` keeps
+    the codec's own scale, so that an absolute ε is in latent units as Lu & Chen state it; ``unit``
+    sends at P = 1. ``centred`` removes the codec's mean latent before sending and adds it back at
+    the receiver (the mean is in the card). The defaults are the project's.
     """
 
     kind: ClassVar[str] = "power"

@@ -1,4 +1,4 @@
-"""A digital link: values become bits, and some bits flip."""
+"""A digital link: values become bits, some of which flip."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ class Quantiser(Stage):
     word flip independently with probability p, and the receiver looks up the level it reads.
 
     ``bits``: b per real value, 1 to 16. ``range``: A in multiples of √P, the rms amplitude on the
-    wire, 0.001 to 1000; what lies beyond is clipped to the outermost level. So one file suits
-    codecs of every scale and both levels of the power mode; default 4 (ours), where a Gaussian
-    signal clips one value in 16,000. ``bit_error``: p, 0 to 1; default 0. ``code``: ``natural``
-    binary (default, ours) or reflected binary ``gray``. ``bits``, ``range`` and ``bit_error`` may
-    differ from row to row, and arms share draws: a bit that flips at a low p flips at every higher
-    one, and the most significant bits flip alike for every b. ``name``: keys the flips. The link's
+    wire, 0.001 to 1000; values beyond are clipped to the outermost level. So one file suits codecs
+    of every scale and both levels of the power mode; project default 4, where a Gaussian signal
+    clips one value in 16,000. ``bit_error``: p, 0 to 1; default 0. ``code``: ``natural`` binary
+    (project default) or reflected binary ``gray``. ``bits``, ``range`` and ``bit_error`` may differ
+    from row to row, and arms share draws: a bit that flips at a low p flips at every higher one,
+    and the most significant bits flip alike for every b. ``name``: keys the flips. The link's
     airtime counts symbols of two values each, whatever their bits.
 
     Per real value, for a signal uniform on [−A, A]: quantisation error Δ²/12; error of flipped bits
     p·Δ²(4^b − 1)/3 in natural code, p·Δ²(4·(4^b − 1)/3 − b)/3 + O(p²) in Gray code, a third more,
     since a flip there mirrors all lower bits; the two errors are uncorrelated and add up.
 
-    Both errors depend on the signal, so the ledger's nominal ``snr_db`` knows nothing of them;
-    ``snr_measured_db`` counts them, clipping included. The stage is not linear: what a perturbation
-    injected before it becomes at the receiver (``psr_received_db``) is the difference of the two
-    signals that crossed with the same flips: nothing (empty) where it moved no value over a
-    threshold, and more with flips than without, since flips no longer let the bits in which two
-    neighbouring words differ cancel. An adversary in front of it foresees the levels, and flips
-    where it imagines draws; it takes the gradient as if the stage were not there (straight-through:
-    Bengio, Léonard and Courville, arXiv:1308.3432, 2013). Source: Jayant and Noll, "Digital Coding
-    of Waveforms", 1984, chapter 4.
+    Both errors depend on the signal, so the ledger's nominal ``snr_db`` does not include them;
+    ``snr_measured_db`` counts them, clipping included. The stage is not linear: the received
+    perturbation (``psr_received_db``) is the difference of the two signals that crossed with the
+    same flips: nothing (empty) where it moved no value over a threshold, and more with flips than
+    without, since with flips the bits in which two neighbouring words differ no longer cancel. An
+    adversary in front of it foresees the levels, and flips where it imagines draws; it takes the
+    gradient as if the stage were absent (straight-through: Bengio, Léonard and Courville,
+    arXiv:1308.3432, 2013). Source: Jayant and Noll, "Digital Coding of Waveforms", 1984, chapter 4.
     """
 
     kind: ClassVar[str] = "quantiser"
@@ -82,7 +81,7 @@ class Quantiser(Stage):
         if flips and bool((bit_error > 0).any()):
             errors = torch.zeros_like(sent)
             for place in range(int(words.bits.max())):
-                # Draws are above 0, and may round to 1: with ≤, p = 0 is never and p = 1 is always.
+                # Draws are above 0 and may round to 1: with ≤, p = 0 means never and p = 1 always.
                 flipped = rows.uniform(sent.shape[1], "flips", place) <= bit_error
                 errors |= flipped * words.weight(place)
             sent = words.flipped(sent, errors)

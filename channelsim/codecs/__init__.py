@@ -8,7 +8,7 @@ from channelsim.codecs.module import Module
 from channelsim.codecs.trained import Trained, Zoo, zoo_names
 from channelsim.contracts.parts import Codec
 
-# The codecs a scenario may name by kind; a user's own comes in through ``use:`` as a Module.
+# The codecs that a scenario may name by kind; ``use:`` brings a user's own as a Module.
 CODECS: Mapping[str, type[Codec]] = {"linear": Linear, "trained": Trained, "zoo": Zoo}
 
 __all__ = ["CODECS", "Linear", "LuChen", "Module", "Trained", "Zoo", "zoo_names"]

@@ -1,4 +1,4 @@
-"""A linear codec whose every answer is known in closed form."""
+"""A linear codec with closed-form results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Linear(Codec):
       −diag(gains²)·z.
 
     ``latent_size``: K, at most C·H·W, default 16. ``gains``: K positive numbers, default all one.
-    ``image_shape``: (C, H, W), default (1, 32, 32). Defaults are ours.
+    ``image_shape``: (C, H, W), default (1, 32, 32). The defaults are the project's.
     """
 
     kind: ClassVar[str] = "linear"

@@ -1,9 +1,9 @@
-"""Lu & Chen's convolutional autoencoder, to train and to run.
+"""Lu & Chen's convolutional autoencoder, for training and inference.
 
 Encoder: four convolutions with 32, 64, 128 and 64 channels, each with batch norm and leaky ReLU,
 then one linear map to the latent; decoder mirrored, with a sigmoid at the end (arXiv 2307.02202,
 section 4). The paper leaves open kernel 4, stride 2, padding 1, images of 32 × 32, a slope of 0.01
-and no activation on either side of the latent: these choices are ours.
+and no activation on either side of the latent: these are choices of this project.
 
     x [N,C,H,W] ─ conv 32 ─ 64 ─ 128 ─ 64 ─ linear ─► (mean, log variance) or z [N,K]
     z [N,K] ─ linear ─ convᵀ 128 ─ 64 ─ 32 ─ C ─ sigmoid ─► image [N,C,H,W]
@@ -27,9 +27,9 @@ _SLOPE = 0.01
 
 
 class LuChen(Network):
-    """The network as it is trained.
+    """The network in its training form.
 
-    ``latent_size``: K. ``variational``: whether the encoder answers mean and standard deviation
+    ``latent_size``: K. ``variational``: whether the encoder returns mean and standard deviation
     exp(½·logvar), or the latent alone. ``image_shape``: (C, H, W), H and W multiples of 16.
     """
 
@@ -85,17 +85,17 @@ class LuChen(Network):
         return torch.sigmoid(self.decoder_convs[-1](signal))
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """What moments depends on."""
+        """The parameters of ``moments``."""
         parts = (self.encoder_convs, self.encoder_norms, self.to_latent)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """What decode depends on."""
+        """The parameters of ``decode``."""
         parts = (self.from_latent, self.decoder_convs, self.decoder_norms)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def freeze_encoder(self) -> None:
-        """From here on `train` leaves the encoder's batch norm in eval mode, so μ(x) stays."""
+        """Keep the encoder's batch norm in eval mode during training from now on, so μ(x) stays."""
         self.encoder_frozen = True
         for parameter in self.encoder_parameters():
             parameter.requires_grad_(False)
@@ -108,18 +108,18 @@ class LuChen(Network):
         return self
 
     def folded(self) -> FoldedLuChen:
-        """The same map with batch norm's running statistics folded in, ready to run."""
+        """The same map for inference, with batch norm's running statistics folded in."""
         return FoldedLuChen(self)
 
 
 class FoldedLuChen(nn.Module):
     """`LuChen` for inference: eval mode, no parameter gradients, channels-last.
 
-    Batch norm with running statistics is an affine map, so it disappears into the convolution
-    before it. The decoder's first linear map and first transposed convolution, with nothing but
-    that affine map between them, become a single matrix. Its last one, with few colours to answer,
-    runs twice as fast as a 2 × 2 convolution to four times the channels, one for each pixel of a
-    2 × 2 block (for the layers between, that is slower).
+    Batch norm with running statistics is an affine map, so it is folded into the convolution before
+    it. The decoder's first linear map and first transposed convolution, with nothing but that
+    affine map between them, become a single matrix. The last transposed convolution, with few
+    output channels, runs twice as fast as a 2 × 2 convolution to four times the channels, one for
+    each pixel of a 2 × 2 block (for the layers between, that is slower).
     """
 
     def __init__(self, network: LuChen) -> None:
@@ -183,7 +183,7 @@ def _merge_first(
     source: LuChen, conv: nn.ConvTranspose2d
 ) -> tuple[Tensor, Tensor, tuple[int, int, int]]:
     """Linear map, then (folded) transposed convolution → bias [HWC], weight [K, HWC], (H, W, C)."""
-    # An affine map is known from what it does to zero and to the unit vectors.
+    # An affine map is determined by its values at zero and at the unit vectors.
     probes = torch.zeros(source.latent_size + 1, source.latent_size, dtype=torch.float64)
     probes[1:] = torch.eye(source.latent_size, dtype=torch.float64)
     answers = conv(source.from_latent(probes).view(-1, *source.grid)).permute(0, 2, 3, 1)

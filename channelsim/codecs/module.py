@@ -16,10 +16,10 @@ from channelsim.contracts.parts import Codec, Count, part
 class Module(Codec):
     """A user's own torch module; a scenario says ``use: "./mine.py:MyCodec"``.
 
-    ``module``: has ``encode(images [N, C, H, W])``, answering the latent [N, K] or (mean, standard
-    deviation), and ``decode(latent [N, K])``, answering images. It is put into eval mode and its
-    parameters stop asking for gradients, in place. ``image_shape``: (C, H, W), default
-    (1, 32, 32). ``latent_size``: K, required. ``origin``: where it came from, for the record.
+    ``module``: has ``encode(images [N, C, H, W])``, returning the latent [N, K] or (mean, standard
+    deviation), and ``decode(latent [N, K])``, returning images. It is put into eval mode and its
+    parameters stop requiring gradients, in place. ``image_shape``: (C, H, W), default (1, 32, 32).
+    ``latent_size``: K, required. ``origin``: its origin, for the record.
     """
 
     kind: ClassVar[str] = "module"
@@ -59,5 +59,5 @@ class Module(Codec):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """Where the module came from; its power is calibrated on the source's training split."""
+        """The module's origin; its power is calibrated on the source's training split."""
         return {"origin": self.origin}

@@ -1,4 +1,4 @@
-"""What every network that is trained here can do."""
+"""The base class of trainable codec networks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import nn
 
 
 class Network(nn.Module, ABC):
-    """A trainable codec: its tensors are what a weights file stores.
+    """A trainable codec; a weights file stores its tensors.
 
     Built by ``(latent_size=, variational=, image_shape=)``; see `trained.ARCHITECTURES`.
     """
 
     @abstractmethod
     def folded(self) -> nn.Module:
-        """The same map ready to run, with ``encode`` and ``decode`` as `parts.Codec` wants them."""
+        """The same map for inference, with ``encode`` and ``decode`` as `parts.Codec` requires."""

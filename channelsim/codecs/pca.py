@@ -27,7 +27,7 @@ class PCANetwork(Network):
     Nothing is clamped: a decoded image may leave [0, 1].
 
     ``latent_size``: K, at most C·H·W. ``variational``: must be False. ``image_shape``: (C, H, W),
-    default (1, 32, 32), ours.
+    default (1, 32, 32), the project's.
     """
 
     mean: Tensor
@@ -64,7 +64,7 @@ class PCANetwork(Network):
         return (latent @ self.components + self.mean).view(-1, *self.image_shape)
 
     def folded(self) -> FoldedPCA:
-        """The same map ready to run."""
+        """The same map for inference."""
         return FoldedPCA(self)
 
     @classmethod
@@ -93,7 +93,7 @@ class PCANetwork(Network):
 
 
 class FoldedPCA(nn.Module):
-    """`PCANetwork` for inference: every row by itself."""
+    """`PCANetwork` for inference: every row is computed separately."""
 
     mean: Tensor
 

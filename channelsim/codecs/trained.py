@@ -1,7 +1,7 @@
 """Codecs with trained weights: safetensors files, and the zoo that ships with the program.
 
-A weights file holds every tensor of the network as it was trained, and in its header what is
-needed to build it again and what was measured of it (see `weight_files`).
+A weights file holds every tensor of the trained network; its header has the arguments that build
+the network and the measurements made of it (see `weight_files`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ZOO_FOLDER = Path(__file__).resolve().parent.parent / "zoo"
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What it takes to build a network: the header of a weights file says so."""
+    """The arguments that build a network, from the header of a weights file."""
 
     architecture: str
     latent_size: int
@@ -49,7 +49,7 @@ class Blueprint:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the header of a weights file says about it."""
+        """Its entry in the header of a weights file."""
         return {
             "format": FORMAT,
             "architecture": self.architecture,
@@ -63,7 +63,7 @@ class Blueprint:
 class TrainedWeights:
     """A weights file, read: the network as trained (eval mode), its card, and its fingerprint.
 
-    ``sha256`` is the file's, ``content_sha256`` that of what the network computes.
+    ``sha256`` is the file's, ``content_sha256`` that of the network's function.
     """
 
     path: Path
@@ -86,8 +86,8 @@ def save_weights(
 ) -> TrainedWeights:
     """Write weights with their header, and the card with the file's SHA-256 beside them.
 
-    ``remarks`` go into the card alone: what may differ between two equal trainings, such as the
-    time taken, must not change the weights file.
+    ``remarks`` go into the card alone: facts that may differ between two equal trainings, such as
+    the time taken, must not change the weights file.
     """
     tensors = _state(network)
     if half:
@@ -99,7 +99,7 @@ def save_weights(
 
 
 def in_half(tensor: Tensor, *, exact: bool = False) -> bool:
-    """Whether a tensor may be stored in half precision: the bulk, not biases and statistics.
+    """Whether a tensor may be stored in half precision: weights, not biases and statistics.
 
     ``exact``: only if that loses nothing.
     """
@@ -107,7 +107,7 @@ def in_half(tensor: Tensor, *, exact: bool = False) -> bool:
 
 
 def load_weights(path: Path) -> TrainedWeights:
-    """Read a weights file and its card; a file that is read again unchanged is not parsed again."""
+    """Read a weights file and its card; an unchanged file is not parsed again."""
     path = Path(path)
     try:
         versions = (stamp(path), stamp(card_path(path)))
@@ -151,7 +151,7 @@ def _blueprint(path: Path, facts: Mapping[str, Any]) -> Blueprint:
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
-    # Batch norm counts its batches only for a running mean without momentum, which is not used.
+    # Batch norm's counter matters only for a running mean without momentum, which is not used.
     state = network.state_dict()
     return {name: value for name, value in state.items() if not name.endswith("batches_tracked")}
 
@@ -184,7 +184,7 @@ def _unknown(name: str) -> str:
 
 
 class _FromFile(Codec):
-    """What a codec can say once it has a weights file."""
+    """A codec with a weights file."""
 
     @property
     @abstractmethod
@@ -212,7 +212,7 @@ class _FromFile(Codec):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What was measured when it was trained, and the SHA-256 of the file and of its content."""
+        """The measurements of its training, and the SHA-256 of the file and of its content."""
         return {**self._read.card, "content_sha256": self._read.content_sha256}
 
 

@@ -1,1 +1,1 @@
-"""What a part is, and what travels between parts: contracts, rows, keys, events, the header."""
+"""The contracts of parts, and the data that travel between them: rows, keys, events, the header."""

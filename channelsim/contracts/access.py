@@ -1,4 +1,4 @@
-"""Where an adversary stands, what it knows of the channel, and when it acts."""
+"""An adversary's access: its place, its knowledge of the channel, and the times when it acts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Seconds = Annotated[float, Strict(), AllowInfNan(False)]
 
 @part
 class OwnPath:
-    """The way from an adversary to the receiver, where it is not the transmitter's: h_a·δ arrives.
+    """The adversary's own path to the receiver, apart from the transmitter's: h_a·δ arrives.
 
-    ``gain_db``: mean power gain of that way in dB, default 0. ``k_factor``: its Rician factor κ ≥ 0
-    (0: Rayleigh), independent of the transmitter's fading; None (default): it does not fade.
+    ``gain_db``: mean power gain of that path in dB, default 0. ``k_factor``: its Rician factor κ ≥
+    0 (0: Rayleigh), independent of the transmitter's fading; None (default): it does not fade.
     ``coherence_s`` [s]: how long a gain holds, default 0.1. Budgets bind δ as it is injected. The
-    defaults are ours.
+    defaults are the project's.
     """
 
     gain_db: Decibels = 0.0
@@ -37,14 +37,14 @@ class OwnPath:
 
     @property
     def description(self) -> str:
-        """The way in words."""
+        """The path in words."""
         if self.k_factor is None:
             return f"{self.gain_db:g} dB"
         law = f"Rician κ = {self.k_factor:g}" if self.k_factor else "Rayleigh"
         return f"{self.gain_db:g} dB, {law} fading, coherence {self.coherence_s:g} s"
 
     def gains(self, rows: Rows, symbols: int) -> Tensor:
-        """Complex gains [N, symbols] as ``rows`` meets them, or as its view sees them."""
+        """Complex gains [N, symbols] of ``rows`` as they occur, or as its view sees them."""
         mean = 10.0 ** (self.gain_db / 20.0)
         if self.k_factor is None:
             return torch.full((len(rows), symbols), mean, dtype=torch.complex64, device=rows.device)
@@ -55,26 +55,25 @@ class OwnPath:
 
 @part
 class Access:
-    """Where an adversary stands, how fast it is, and what it knows of the channel.
+    """An adversary's place, its speed, and its knowledge of the channel.
 
     ``place``: ``relay`` (default) holds every codeword that it attacks, knows it, and sends it on
     ``reaction_s`` [s] later (default 0); ``over_the_air`` (default of attacks that need to hear
-    nothing) adds to what is on the air, symbol by symbol, and knows nothing of a codeword that it
-    has not heard yet; ``before_encoder`` changes the image, its budget in pixel values in [0, 1]
+    nothing) adds to the signal on the air, symbol by symbol, and knows nothing of a codeword that
+    it has not heard yet; ``before_encoder`` changes the image, its budget in pixel values in [0, 1]
     and its PSR against the mean square of the training images' pixels.
 
-    ``listen_symbols``: an adversary over the air hears so many complex symbols first (default 0),
-    where it stands in the path, and after ``reaction_s`` [s] adds to those that are left; of what
-    it does not hear it believes that it is the codec's mean latent, at the average amplitude. An
-    attack that needs the codeword and cannot hear any of it before the last symbol is sent is
-    refused.
+    ``listen_symbols``: an adversary over the air first hears so many complex symbols (default 0) at
+    its place in the path, and after ``reaction_s`` [s] adds to the rest; for the part that it does
+    not hear it assumes the codec's mean latent, at the average amplitude. An attack that needs the
+    codeword and cannot hear any of it before the last symbol is sent is refused.
 
     ``own_path``: see `OwnPath`; default: δ joins the signal where the adversary stands in the path.
     ``channel``: fading that it knows, the transmitter's and its own: ``exact`` (default),
-    ``stale``, as it was ``stale_s`` [s] ago, or ``none``. ``expectation``: over how many imagined
-    draws of all that it does not know (noise, erasures, unknown fading) it averages its objective;
-    default 0: it plans without noise, and takes gains that it does not know for 1. Imagined draws
-    are never the real ones. What other adversaries do, nobody foresees. Defaults are ours.
+    ``stale``, as it was ``stale_s`` [s] ago, or ``none``. ``expectation``: the number of imagined
+    draws of everything unknown to it (noise, erasures, fading) over which it averages its
+    objective; default 0: it plans without noise, and takes unknown gains for 1. Imagined draws are
+    never the real ones. No adversary foresees the others. The defaults are the project's.
     """
 
     place: Literal["relay", "over_the_air", "before_encoder"] = "relay"
@@ -117,17 +116,17 @@ class Access:
 
     @property
     def description(self) -> str:
-        """What it knows of the fading, in words."""
+        """Its knowledge of the fading, in words."""
         if self.channel == "stale":
             return f"fading known as it was {self.stale_s:g} s ago"
         imagined = f"imagined in {self.expectation} draws" if self.expectation else "taken for 1"
         return "fading known exactly" if self.channel == "exact" else f"fading unknown, {imagined}"
 
     def deaf_symbols(self, symbol_s: Floats) -> Ints:
-        """How many first symbols of a codeword pass before it can act, [N]."""
+        """Number of leading symbols of a codeword that pass before it can act, [N]."""
         if self.place != "over_the_air" or not self.listen_symbols:
             return np.zeros(len(symbol_s), dtype=np.int64)
-        # A reaction of exactly some symbols may come out a rounding error above.
+        # A reaction of a whole number of symbols may come out a rounding error above it.
         late = np.ceil(self.reaction_s / symbol_s - 1e-9).astype(np.int64)
         return self.listen_symbols + late
 
@@ -136,28 +135,29 @@ def _over_the_air(value: Any) -> Any:
     return {"place": "over_the_air", **value} if isinstance(value, Mapping) else value
 
 
-# The access of an adversary that stands over the air unless another place is given.
+# The default access of adversaries over the air.
 OnTheAir = Annotated[Access, BeforeValidator(_over_the_air)]
 
 
 @part
 class Activity:
-    """When an adversary is on the air, and which codewords it takes; default: always, every one.
+    """The times when an adversary is on the air, and the codewords it attacks; default: all.
 
     ``windows``: [begin, end) pairs of simulated time [s]; none means all of it. ``duty_cycle`` in
     (0, 1]: it is on for that share at the beginning of every ``period_s`` [s], counted from time 0.
-    A relay decides by the time of a codeword's first symbol, over the air every symbol counts.
+    A relay decides by the time of a codeword's first symbol; over the air each symbol is decided by
+    its own time.
 
     ``every`` ≥ 1: only messages whose number is ``first`` modulo ``every``; ``classes``: only those
-    whose image has one of these labels (which it is told, wherever it stands); ``louder_than_db``:
-    only codewords whose own power exceeds P by that much: of the symbols that it heard over the
-    air, of the whole codeword (or image) elsewhere. A relay pays its reaction to find out.
+    whose image has one of these labels (which it knows at any place); ``louder_than_db``: only
+    codewords whose own power exceeds P by that much: over the air, of the symbols that it heard;
+    elsewhere, of the whole codeword (or image). A relay needs its reaction time to find out.
 
-    ``energy``: the account for the whole run, in units of the energy K·P of a mean codeword. Every
-    codeword taken is booked in the order of time with the most that the budget allows (times the
-    share of its symbols on the air), the last one with what is left; then nothing is injected. What
-    is booked and not used is lost: a law that draws its energy at random (uniform noise; Gaussian
-    noise of which a part is on the air) spends some percent less than its account.
+    ``energy``: the energy account for the whole run, in units of the energy K·P of a mean codeword.
+    Every codeword attacked is charged, in order of time, the most that the budget allows (times the
+    share of its symbols on the air), the last one what is left; then nothing is injected. Energy
+    charged and not used is lost: a law that draws its energy at random (uniform noise; Gaussian
+    noise of which a part is on the air) spends a few percent less than its account.
     """
 
     duty_cycle: DutyCycle = 1.0
@@ -189,7 +189,7 @@ class Activity:
 
     @property
     def description(self) -> str:
-        """When it acts and on what, in words; empty for always, and on everything."""
+        """Its restrictions in words; empty where it always acts, on everything."""
         when = [f"{begin:g}-{end:g} s" for begin, end in self.windows]
         said = ["in " + ", ".join(when)] if when else []
         if self.duty_cycle < 1:
@@ -205,7 +205,7 @@ class Activity:
         return "; ".join(said)
 
     def on(self, times_s: Floats) -> Bools:
-        """Whether it is on at these times; what a rounding error misses of an edge is at it."""
+        """Whether it is on at these times; times within a rounding error of an edge are at it."""
         times_s = times_s * (1 + 1e-12)
         on = np.ones(times_s.shape, dtype=bool)
         if self.windows:
@@ -217,7 +217,7 @@ class Activity:
         return on
 
     def takes(self, message: Ints, labels: Ints | None) -> Bools:
-        """Whether it takes these messages at all, by number and class."""
+        """Whether it attacks these messages at all, by number and class."""
         taken = np.asarray(message % self.every == self.first)
         if self.classes and labels is not None:
             taken &= np.isin(labels, self.classes)

@@ -1,7 +1,7 @@
-"""The contract of adversaries: what they may add, where they stand, what they see, and when.
+"""The contract of adversaries: budget, place, knowledge and activity.
 
-Everything that limits an adversary is enforced here and by the wire, outside the attack: the budget
-per codeword, the energy over time, the symbols that it can still reach, and what it knows.
+Every limit on an adversary is enforced here and by the wire, outside the attack: the budget per
+codeword, the energy over time, the symbols that it can still reach, and its knowledge.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from channelsim.contracts.rows import Knowledge, Perturbation, Rows
 from channelsim.support import units
 from channelsim.support.errors import InputError
 
-# Ours: what single precision can add to a codeword, square and pass on to stages and decoders.
+# Project's choice: the range that single precision can add to a codeword, square and pass on to
+# stages and decoders.
 _LEAST, _MOST, _MOST_DB = 1e-30, 1e15, 300
 
 
 @part
 class Budget:
-    """How much an adversary may add to one codeword, enforced outside the attack.
+    """The largest perturbation of one codeword, enforced outside the attack.
 
     ``norm: linf``, |δ_j| ≤ ε for all j; ``norm: l2``, ‖δ‖₂ ≤ ε, both in latent units where δ is
     injected; ``norm: psr_db``, ‖δ‖₂² ≤ K·P·10^(ε/10) with ε in dB and P the transmit power;
@@ -72,7 +73,7 @@ class Budget:
 
     @property
     def ball(self) -> Literal["linf", "l2"]:
-        """The shape of the feasible set; for ``bits``, which have none, that of equal energy."""
+        """The shape of the feasible set; for ``bits``, which has none, that of equal energy."""
         return "linf" if self.norm == "linf" else "l2"
 
     def radius(self, epsilon: Tensor, power: float, latent_size: int) -> Tensor:
@@ -84,17 +85,17 @@ class Budget:
         bound = radius[:, None]
         if self.ball == "linf":
             return torch.maximum(torch.minimum(delta, bound), -bound)
-        # In double precision: the squares of a float below 1e-22 are zero.
+        # Double precision: the square of a float32 below 1e-22 is zero.
         norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True, dtype=torch.float64)
-        # A hair under 1, so that the norm of the rounded product stays within the radius.
+        # Slightly under 1, so that the norm of the rounded product stays within the radius.
         shrink = (bound * (1 - 3e-7) / norm).to(delta.dtype)
         return torch.where(norm > bound, delta * shrink, delta)
 
 
 class Adversary(Stage, ABC):
-    """A stage with a goal and a budget that is enforced here, whatever its author returns.
+    """A stage with a goal and a budget that is enforced here, whatever ``perturb`` returns.
 
-    ``access`` and ``activity`` are fields of those whose author declares them.
+    ``access`` and ``activity`` are optional fields, declared by the author.
     """
 
     budget: Budget
@@ -104,18 +105,18 @@ class Adversary(Stage, ABC):
     digital = False  # whether it flips bits of a digital link's words: its budget counts them
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
-        """The coherence time of its own path to the receiver, where that fades."""
+        """The coherence time of its own path to the receiver, if that fades."""
         own = self.access.own_path
         return 0.0 if own is None or own.k_factor is None else own.coherence_s
 
     @property
     def recall(self) -> int:
-        """How many transmissions back it remembers the codewords it heard; 0: none."""
+        """The number of past transmissions whose codewords it remembers; 0: none."""
         return 0
 
     @property
     def knows(self) -> Sequence[str]:
-        """What it uses: ``codeword``, ``source``, ``receiver weights``… Default: the codeword."""
+        """Its knowledge: ``codeword``, ``source``, ``receiver weights``… Default: the codeword."""
         return ("codeword",)
 
     @property
@@ -130,7 +131,7 @@ class Adversary(Stage, ABC):
 
     @property
     def effort(self) -> Mapping[str, Any]:
-        """Gradients, restarts, queries: what an attack on one codeword costs."""
+        """The cost of an attack on one codeword: gradients, restarts, queries."""
         return {}
 
     @property
@@ -151,7 +152,7 @@ class Adversary(Stage, ABC):
 
     @property
     def _knowledge(self) -> list[str]:
-        """What it uses; before the encoder there is no codeword yet, but the image is there."""
+        """Its knowledge; before the encoder there is no codeword yet, but the image is there."""
         if not self.access.before_encoder or "codeword" not in self.knows:
             return list(self.knows)
         others = (one for one in self.knows if one not in ("codeword", "source"))
@@ -183,13 +184,13 @@ class Adversary(Stage, ABC):
     def brief(self) -> Adversary:
         """The same adversary with the least effort that uses the same arithmetic.
 
-        For trials of the machine, not of the defence; default: itself.
+        For self-tests of the arithmetic, not of the defence; default: itself.
         """
         return self
 
     @final
     def check_causality(self, symbols: int, symbol_s: float) -> None:
-        """Raise an `InputError` where it would need what it cannot have when it acts."""
+        """Raise an `InputError` if it would need information that does not exist when it acts."""
         access, uses = self.access, set(self.knows)
         if access.place != "over_the_air":
             return
@@ -216,14 +217,14 @@ class Adversary(Stage, ABC):
 
     @property
     def restricted(self) -> bool:
-        """Whether it lets some codewords, or symbols, pass."""
+        """Whether it spares some codewords or symbols."""
         return self.activity != Activity() or self.access.listen_symbols > 0
 
     @final
     def reach(self, times_s: Floats, symbol_s: Floats, message: Ints, labels: Ints | None) -> Bools:
-        """Which symbols it can touch, and would by its plan, bool [N, symbols].
+        """The symbols that it can reach and plans to attack, bool [N, symbols].
 
-        ``times_s`` [N, symbols]: when symbols are sent; ``symbol_s`` [N]: how long they take.
+        ``times_s`` [N, symbols]: when symbols are sent; ``symbol_s`` [N]: their duration.
         """
         if self.access.place == "over_the_air":
             on = self.activity.on(times_s)
@@ -240,19 +241,20 @@ class Adversary(Stage, ABC):
         return radius**2 * (latent_size if self.budget.ball == "linf" else 1)
 
     def column_values(self) -> dict[str, float]:
-        """Its columns, its budget's ε always among them: the budget is enforced here."""
+        """Its columns, always with its budget's ε: the budget is enforced here."""
         return super().column_values() | {"epsilon": float(self.budget.epsilon)}
 
-    fits = False  # whether it fits something to training codewords, in calibration
+    fits = False  # whether it is fitted to training codewords in calibration
 
-    def fit(  # pragma: no cover - for those that do
+    def fit(  # for those that are fitted
         self, radius: float, rows: Rows, draw: Callable[[Ints], tuple[Tensor, Rows]]
     ) -> Tensor:
-        """Author's method where ``fits``: what ``rows.fitted`` holds later, [K] or any shape.
+        """Author's method if ``fits``: the later value of ``rows.fitted``, [K] or any shape.
 
         ``radius`` of the budget's ball; ``rows``: all codewords of the training split, by number,
         for random draws; ``draw``: numbers [n] of some of them → their signal [n, K] where the
-        adversary stands, and rows with its knowledge of them. No message is ever among them.
+        adversary stands, and rows with its knowledge of them. They never include a message of the
+        run.
         """
         raise NotImplementedError(f"{type(self).__name__} says that it fits, but does not")
 
@@ -260,7 +262,7 @@ class Adversary(Stage, ABC):
     def fitted(
         self, radius: float, rows: Rows, draw: Callable[[Ints], tuple[Tensor, Rows]]
     ) -> Tensor:
-        """`fit`, whoever wrote it."""
+        """`fit`, with its answer checked."""
         label = f"adversary {self.label}: fit"
         found = own_code.asked(label, self, self.fit, radius=radius, rows=rows, draw=draw)
         if not isinstance(found, Tensor):
@@ -304,7 +306,7 @@ class Adversary(Stage, ABC):
     def _perturbed(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, np.ndarray]:
-        """`perturb`, whoever wrote it."""
+        """`perturb`, with its answer checked."""
         label = f"adversary {self.label}: perturb"
         answer = own_code.asked(
             label, self, self.perturb, signal=signal, radius=radius, rows=rows, knowledge=knowledge
@@ -336,7 +338,7 @@ class Adversary(Stage, ABC):
     def confined(
         self, signal: Tensor, delta: Tensor, radius: Tensor, rows: Rows
     ) -> tuple[Tensor, Floats | None]:
-        """δ inside the budget, and how many bits it flips where that is the budget."""
+        """δ inside the budget, and the number of bits it flips where the budget counts bits."""
         if self.budget.norm != "bits":
             return self.budget.project(delta, radius), None
         words = rows.channel.words
@@ -346,7 +348,7 @@ class Adversary(Stage, ABC):
 
     @final
     def shadow(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:
-        """`control`, whoever wrote it."""
+        """`control`, with its answer checked."""
         label = f"adversary {self.label}: control"
         delta = own_code.asked(label, self, self.control, signal=signal, found=found, rows=rows)
         if delta is None:
@@ -359,9 +361,9 @@ class Adversary(Stage, ABC):
         return delta
 
     def control(self, signal: Tensor, found: Perturbation, rows: Rows) -> Tensor | None:  # noqa: ARG002
-        """Its control's perturbation [N, K] where matched noise would not be like it; else None.
+        """Perturbation [N, K] of its control where matched noise would not resemble it; else None.
 
-        ``signal``: what its control meets where it stands.
+        ``signal``: the signal that its control meets at its place.
         """
         return None
 
@@ -371,15 +373,15 @@ class Adversary(Stage, ABC):
     ) -> tuple[Tensor, np.ndarray]:
         """Author's method: δ [N, K] and verdicts [N]; ``radius`` [N] is the budget's ball.
 
-        ``signal``: what the adversary believes to be sent; where it hears nothing, the mean.
+        ``signal``: the adversary's estimate of the sent signal; where it hears nothing, the mean.
         """
 
 
 def _within(delta: Tensor, allowance: Floats) -> tuple[Tensor, Tensor]:
-    """δ scaled down to an energy ‖δ‖² it may spend, and the rows that may spend none, [N]."""
+    """δ scaled down to the allowed energy ‖δ‖², and the rows without allowance, [N]."""
     allowed = torch.from_numpy(np.nan_to_num(allowance, nan=math.inf)).to(delta.device)
     energy = delta.double().square().sum(dim=1)
-    # A hair under 1, so that the energy of the rounded product stays within.
+    # Slightly under 1, so that the energy of the rounded product stays within.
     scale = torch.sqrt(allowed * (1 - 6e-7) / energy.clamp_min(torch.finfo(torch.float64).tiny))
     scaled = torch.where((energy > allowed)[:, None], delta * scale[:, None].float(), delta)
     return scaled, allowed <= 0

@@ -17,13 +17,13 @@ from torch import Tensor
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Rows
 
-# Beyond a κ of a million, 60 dB, a channel is its line of sight.
+# A κ beyond a million, 60 dB, is a pure line of sight.
 KFactor = Annotated[float, Strict(), AllowInfNan(False), Ge(0), Le(1e6)]
-# Nanoseconds to hours: the codewords of calibration, 10,000 s apart, meet blocks of their own.
+# Nanoseconds to hours: calibration codewords, 10,000 s apart, meet separate blocks.
 CoherenceTime = Annotated[float, Strict(), AllowInfNan(False), Ge(1e-9), Le(1e4)]
 
-_ROUNDING = 1e-6  # of a block or slot: who comes so little too early comes on time
-_COUNTABLE = 2.0**62  # more blocks or slots than any run sees, and safe to turn into int64
+_ROUNDING = 1e-6  # of a block or slot: a time this little before an edge is at it
+_COUNTABLE = 2.0**62  # more blocks or slots than any run has, and safe to convert to int64
 
 
 def symbol_count(latent_size: int) -> int:
@@ -46,16 +46,16 @@ def amplified(signal: Tensor, gain: Tensor) -> Tensor:
 def block_gains(
     rows: Rows, symbols: int, k_factor: Tensor, coherence_s: Tensor, draw: str = "fading"
 ) -> Tensor:
-    """Rician block fading as ``rows`` meets it, or as its view sees it: complex64 [N, symbols].
+    """Rician block fading of ``rows`` as it occurs, or as its view sees it: complex64 [N, symbols].
 
     h = √(κ/(κ + 1))·e^{jθ} + √(1/(κ + 1))·w with w ~ CN(0, 1) and θ uniform, both drawn anew for
-    every block of ``coherence_s`` [s, N] of simulated time and independent between blocks; so
-    E|h|² = 1 and Var|h|² = (1 + 2κ)/(1 + κ)². ``k_factor`` κ ≥ 0 [N]: power of the line of sight
-    over the power of the scattered rest; 0 is Rayleigh fading. Gains belong to the time: whoever is
-    on the air in the same block meets the same.
+    every block of ``coherence_s`` [s, N] of simulated time and independent between blocks; so E|h|²
+    = 1 and Var|h|² = (1 + 2κ)/(1 + κ)². ``k_factor`` κ ≥ 0 [N]: power of the line of sight over the
+    power of the scattered rest; 0 is Rayleigh fading. Gains belong to the time: all codewords on
+    the air in a block meet the same.
 
-    A view that knows the channel exactly sees these; a stale one those of ``stale_s`` ago; one that
-    does not know it 1, or gains of its own imagination.
+    A view with exact knowledge sees these gains; a stale one those of ``stale_s`` ago; one without
+    knowledge 1, or imagined gains.
     """
     view, delay, fate = rows.view, 0.0, rows
     if view is not None and view.channel == "none":
@@ -67,7 +67,7 @@ def block_gains(
 
     def drawn() -> Tensor:
         times = fate.times_s(symbols) - delay
-        # An edge may come out a rounding error late, and a codeword begin right there.
+        # An edge may come out a rounding error late, just where a codeword begins.
         blocks = _counted(times / coherence_s.double().cpu().numpy()[:, None] + _ROUNDING)
         gain = _rician(fate, blocks, k_factor.double().cpu().numpy(), draw)
         return gain.to(rows.device)
@@ -89,13 +89,13 @@ def _rician(rows: Rows, blocks: Ints, k_factor: Floats, draw: str) -> Tensor:
 def symbol_slots(rows: Rows, symbols: int) -> Ints:
     """The numbers of the symbol times in which a codeword's symbols are on the air, [N, symbols].
 
-    Slot i lasts from i to i + 1 symbol times after the run began; a codeword that begins between
-    two beats counts from the earlier one. So codewords that follow each other on the air never
-    share a slot, and those that overlap meet the same. Without a clock: 0, 1, 2 ….
+    Slot i lasts from i to i + 1 symbol times after the run began; a codeword that begins within a
+    slot counts from that slot. So codewords that follow each other on the air never share a slot,
+    and those that overlap meet the same. Without a clock: 0, 1, 2 ….
     """
     first = np.zeros(len(rows), dtype=np.int64)
     if rows.began_s is not None and rows.symbol_s is not None:
-        # A beat may come out a rounding error early.
+        # The slot's beginning may come out a rounding error early.
         first = _counted(rows.began_s / rows.symbol_s + _ROUNDING)
     return first[:, None] + np.arange(symbols, dtype=np.int64)
 

@@ -1,10 +1,10 @@
-"""The numbers by which a ledger knows its rows: (arm, message, try) ↔ integer keys.
+"""The keys of a ledger's rows: (arm, message, try) ↔ integer keys.
 
     transmission = arm · messages + message
     attempt      = transmission · max_attempts + number        (number: 0 for the first try)
 
-Keys are computed, never handed out: the same attempt has the same key in every schedule, process
-and resumed run. Every method takes numbers or arrays of them.
+Keys are computed, never assigned in sequence: an attempt has the same key in every schedule,
+process and resumed run. Every method takes numbers or arrays.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Keys:
         return transmission // self.messages, transmission % self.messages
 
     def of_attempt(self, attempt: Any) -> tuple[Any, Any]:
-        """Transmission of an attempt, and which of its tries that is, from 0."""
+        """Transmission of an attempt, and the number of its try, from 0."""
         return attempt // self.max_attempts, attempt % self.max_attempts
 
     def transmissions(self, arm: int, first: int = 0, end: int | None = None) -> range:
@@ -47,5 +47,5 @@ class Keys:
         return range(of.start * self.max_attempts, of.stop * self.max_attempts)
 
     def last_attempt(self, transmission: str = "transmission", attempts: str = "attempts") -> str:
-        """The last attempt of a transmission, in SQL, from the two columns' names."""
+        """SQL expression of a transmission's last attempt, from the names of the two columns."""
         return f"({transmission} * {int(self.max_attempts)} + {attempts} - 1)"

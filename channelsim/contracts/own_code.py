@@ -1,10 +1,10 @@
-"""Where the program calls code of its user's: what it lends that code, and says when it fails.
+"""Calls to the user's code: protected arguments, and errors that name the code.
 
-An author of a part writes one method, and the program calls it through `asked`. For a class that is
-not the package's own the arguments are copies, so that what is written into one reaches nobody
-else; in trials `watched` notes it, and the argument is named. What it answers is copied too: a
-buffer which it fills anew at its next call is in nobody's hands. What it raises is said to be its
-own, with its file and line.
+An author of a part writes one method, and the program calls it through `asked`. A class outside the
+package gets copies of its arguments, so that writing into one affects no other part; within
+`watched` such writes are recorded with the argument's name. The answer is copied too, so a buffer
+that the code reuses at its next call is never shared. Exceptions are reported with the user's file
+and line.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from torch import Tensor
 from channelsim.support.errors import ChannelsimError, InputError
 
 _WATCHED: ContextVar[Writes | None] = ContextVar("_WATCHED", default=None)
-USER_MARK = "__channelsim_user__"  # among the builtins of what `use:` loads, and from beside it
-_DEEPEST = 4  # levels of an argument that are looked into
+USER_MARK = "__channelsim_user__"  # a builtin of modules that `use:` loads or that lie beside them
+_DEEPEST = 4  # levels of an argument that are searched
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -54,17 +54,17 @@ class OwnCodeError(RowsError):
 
 
 class Writes:
-    """Which arguments methods wrote into while they were watched, by the class that has them."""
+    """The arguments that watched methods wrote into, by the class of the method."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[type, str], dict[str, None]] = {}  # each place once, in order
 
     def note(self, label: str, owner: object, where: str) -> None:
-        """``where``: the argument, or what of it, as its author calls it."""
+        """``where``: the argument, or part of it, by its name in the method."""
         self._found.setdefault((type(owner), label), {})[where] = None
 
     def of(self, owner: object) -> list[str]:
-        """What the user should know of a part's methods, a sentence each."""
+        """Notices about a part's methods, one sentence each."""
         return [
             f"{label} writes into {'its argument' if len(places) == 1 else 'its arguments'}"
             f" {', '.join(places)}: it is lent a copy of its own, so no number of any other part"
@@ -82,9 +82,10 @@ def is_foreign(cls: type) -> bool:
 
 
 def asked(label: str, owner: object, function: Callable[..., Any], **given: Any) -> Any:
-    """Call a part's method with named arguments, given by their places.
+    """Call a part's method with named arguments, passed by position.
 
-    ``label``: what an error calls the method. ``owner``: whose class says whether it is foreign.
+    ``label``: the method's name in errors. ``owner``: its class decides whether the code is
+    foreign.
     """
     if not is_foreign(type(owner)):
         return function(*given.values())
@@ -108,7 +109,7 @@ def asked(label: str, owner: object, function: Callable[..., Any], **given: Any)
 
 @contextmanager
 def watched() -> Iterator[Writes]:
-    """Inside, it is noted which arguments are written into."""
+    """Inside, record which arguments are written into."""
     found = Writes()
     token = _WATCHED.set(found)
     try:
@@ -118,7 +119,7 @@ def watched() -> Iterator[Writes]:
 
 
 def _written(name: str, value: Any, lent: Any) -> Iterator[str]:
-    """What of an argument is not any more as it was lent."""
+    """The parts of an argument that have changed since they were lent."""
     after = dict(_numbers(name, lent))
     for where, old in _numbers(name, value):
         if where in after and not _same(after[where], old):
@@ -127,8 +128,8 @@ def _written(name: str, value: Any, lent: Any) -> Iterator[str]:
 
 def require_finite(label: str, values: Tensor) -> None:
     """Raise a `RowsError` that names the rows with NaN or infinity."""
-    # A NaN or infinity survives in the sum, which is the cheap question; a sum that overflowed
-    # without one is told apart by the dear question.
+    # A NaN or infinity survives in the sum, which is the cheap test; a sum that overflowed without
+    # one is ruled out by the exact test.
     if bool(torch.isfinite(values.sum())):
         return
     finite = torch.isfinite(values).reshape(len(values), -1).all(dim=1)
@@ -150,7 +151,7 @@ def described(value: Any) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """An exception in one sentence: what, and at which line of which file of the user's."""
+    """An exception in one sentence: its message, and the line of the user's file that raised it."""
     text = " ".join(str(error).split())[:300]
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
@@ -164,7 +165,7 @@ def raised(error: BaseException) -> str:
 
 @contextmanager
 def naming_own_code() -> Iterator[None]:
-    """Inside, an error that passes through code which `use:` loaded is told as that code's."""
+    """Inside, an error that passes through code loaded by `use:` is reported as that code's."""
     try:
         yield
     except (ChannelsimError, MemoryError):
@@ -181,8 +182,8 @@ def naming_own_code() -> Iterator[None]:
 def _lent(value: Any) -> Any:
     """The same with copies of all tensors (through which gradients flow) and arrays.
 
-    What has a flag ``lends`` is told to copy what it gives out, too, and a function lends what it
-    returns: that may be remembered for whoever asks next.
+    A record with a flag ``lends`` gets it set, so that it gives out copies too, and a function
+    returns copies: its result may be cached for later callers.
     """
     if isinstance(value, Tensor):
         return value.clone()
@@ -218,7 +219,7 @@ def _owned(answer: Any) -> Any:
 
 
 def _numbers(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Tensor | np.ndarray]]:
-    """Every tensor and array in an argument, each with what its author calls it."""
+    """Every tensor and array in an argument, each with its name in the method."""
     if isinstance(value, Tensor | np.ndarray):
         yield name, value
     elif depth == _DEEPEST:
@@ -253,7 +254,7 @@ def _real(values: np.ndarray) -> bool:
 
 
 def _length(given: Mapping[str, Any]) -> int:
-    """How many rows the call was about."""
+    """The number of rows of the call."""
     first = next(iter(given.values()), None)
     return len(first) if isinstance(first, Tensor) and first.dim() else 0
 
@@ -272,7 +273,7 @@ def _frames(error: BaseException) -> Iterator[tuple[str, int, bool]]:
 
 @functools.cache
 def _theirs(file: str) -> bool:
-    """Whether a file is neither of this package nor of Python or an installed library."""
+    """Whether a file is outside this package, Python and the installed libraries."""
     if file.startswith("<"):
         return False
     paths = sysconfig.get_paths()

@@ -1,11 +1,10 @@
-"""The contracts of every part, on one page.
+"""The contracts of all parts except adversaries.
 
-A part is configuration: a frozen, keyword-only dataclass, validated once, whose fields are the
-keys a scenario file may use. Its public call is final and lives here (shape, dtype, finiteness,
-budget); an author writes the one method that is abstract. Values that may differ from row to row
-are declared in ``columns`` (column name → field, dotted if nested) and read as ``rows[name]``;
-all other fields must be equal for rows to share a batch. Adversaries have a page of their own:
-`threat`.
+A part is configuration: a frozen, keyword-only dataclass, validated once, whose fields are the keys
+a scenario file may use. Its public call is final and lives here (shape, dtype, finiteness, budget);
+an author writes the one method that is abstract. Values that may differ from row to row are
+declared in ``columns`` (column name → field, dotted if nested) and read as ``rows[name]``; all
+other fields must be equal for rows to share a batch. Adversaries: see `adversary`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from channelsim.support import units
 from channelsim.support.errors import InputError
 from channelsim.support.files import written_name
 
-# Numbers as a scenario file may give them: never a string, a bool, NaN or an infinity.
+# Numbers of a scenario file: never a string, a bool, NaN or an infinity.
 Decibels = Annotated[float, Strict(), AllowInfNan(False), Ge(-300), Le(300)]
 NonNegative = Annotated[float, Strict(), AllowInfNan(False), Ge(0)]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Gt(0)]
@@ -54,11 +53,11 @@ def _beside_the_scenario(value: Any, info: ValidationInfo) -> Any:
         file = written_name(value)
     except InputError as error:
         raise ValueError(error.message) from None
-    # Absolute, so that a header means the same file from any working folder.
+    # Absolute, so that a header names the same file from any working folder.
     return Path(info.context.get("folder") or Path.cwd()) / file
 
 
-# A file to read; a relative path in a scenario file means beside that file.
+# A file to read; a path in a scenario file is relative to that file.
 InputFile = Annotated[Path, BeforeValidator(_beside_the_scenario)]
 
 T = TypeVar("T")
@@ -117,7 +116,7 @@ class Codec(Part, ABC):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What is known about the codec: ``transmit_power``, ``latent_mean``… (may be empty)."""
+        """Known facts about the codec: ``transmit_power``, ``latent_mean``… (may be empty)."""
         return {}
 
     @final
@@ -151,7 +150,7 @@ class Codec(Part, ABC):
 
     @property
     def title(self) -> str:
-        """What errors call it."""
+        """Its name in errors."""
         return f"codec {self.kind}"
 
     def _asked(self, verb: str, **given: Tensor) -> Any:
@@ -161,7 +160,7 @@ class Codec(Part, ABC):
 
     def _answered(self, verb: str, given: Any, shape: tuple[int, ...]) -> None:
         _expect_answer(f"{self.title}: {verb}", given, shape)
-        # An attack may step anywhere and looks after non-finite values itself.
+        # An attack may try any point and handles non-finite values itself.
         if not given.requires_grad:
             own_code.require_finite(f"{self.title}: {verb}", given)
 
@@ -185,11 +184,11 @@ def _expect_answer(label: str, given: Any, shape: tuple[int, ...]) -> None:
 
 
 class Stage(Part, ABC):
-    """One thing the signal meets on the wire: ``apply(z [N, K], rows) → [N, K]``.
+    """One stage of the wire: ``apply(z [N, K], rows) → [N, K]``.
 
-    ``name`` tells two stages of one kind apart (default: the kind) and keys the stage's random
-    numbers, so that moving a stage in the file changes nobody's draws. ``fades``: whether it leaves
-    a gain on the symbols, for an equaliser to undo.
+    ``name`` distinguishes two stages of one kind (default: the kind) and keys the stage's random
+    numbers, so that moving a stage in the file changes no draws. ``fades``: whether it leaves a
+    gain on the symbols, for an equaliser to undo.
     """
 
     fades: ClassVar[bool] = False
@@ -212,7 +211,7 @@ class Stage(Part, ABC):
 
     @final
     def foreseen(self, signal: Tensor, rows: Rows) -> Tensor:
-        """`foresee`, whoever wrote it."""
+        """`foresee`, with its answer checked."""
         label = f"stage {self.label}: foresee"
         out: Tensor = own_code.asked(label, self, self.foresee, signal=signal, rows=rows)
         _expect_answer(label, out, tuple(signal.shape))
@@ -223,19 +222,19 @@ class Stage(Part, ABC):
         """Author's method: the signal after this stage."""
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
-        """How long it remembers [s]; 0 (default): what happens to a codeword is its own affair.
+        """Its memory [s]; 0 (default): codewords are treated independently.
 
-        Simulated time is cut into blocks of this length, beginning at 0, and what happens in one
-        must be independent of what happens in the next, or so nearly that at most a tenth of the
-        variance of a mean over time is due to neighbours (`time_blocks`). Intervals then resample
-        time blocks and not messages. ``symbol_s`` [s]: how long a symbol takes.
+        Simulated time is cut into blocks of this length, beginning at 0, and its effect in one must
+        be independent of the next, or so nearly that at most a tenth of the variance of a mean over
+        time is due to neighbours (`time_blocks`). Intervals then resample time blocks instead of
+        messages. ``symbol_s`` [s]: duration of a symbol.
         """
         return 0.0
 
     def foresee(self, signal: Tensor, rows: Rows) -> Tensor:
-        """What ``rows.view`` expects this stage to do, [N, K]; differentiable.
+        """This stage's effect on the signal as ``rows.view`` expects it, [N, K]; differentiable.
 
-        Default: nothing, or where the view imagines draws, what the stage does with those.
+        Default: no effect, or, where the view imagines draws, the effect with those.
         """
         if rows.view is None or rows.view.draw is None:
             return signal
@@ -243,7 +242,7 @@ class Stage(Part, ABC):
 
     @final
     def left(self, rows: Rows) -> Channel:
-        """`leaves`, whoever wrote it."""
+        """`leaves`, with its answer checked."""
         label = f"stage {self.label}: leaves"
         channel = own_code.asked(label, self, self.leaves, rows=rows)
         if not isinstance(channel, Channel):
@@ -253,10 +252,10 @@ class Stage(Part, ABC):
         return channel
 
     def check_path(self, earlier: Sequence[Stage]) -> None:
-        """Raise an `InputError` where it cannot stand behind these stages; default: anywhere."""
+        """Raise an `InputError` if it cannot stand behind these stages; default: anywhere."""
 
     def leaves(self, rows: Rows) -> Channel:
-        """The channel behind this stage, for those that come after; default: its noise added."""
+        """The channel behind this stage, for later stages; default: its noise added."""
         if "snr_db" not in rows.columns:
             return rows.channel
         noise, before = units.from_db(-rows["snr_db"].double()), rows.channel.noise
@@ -267,7 +266,7 @@ class Stage(Part, ABC):
 
 
 class Detector(Part, ABC):
-    """Decides from the received latent whether to accept; the larger the score, the stranger.
+    """Decides from the received latent whether to accept; a larger score is more suspicious.
 
     The threshold is the quantile of scores on the training split, sent through the arm's own
     channel without adversary, that gives the stated false-alarm rate.
@@ -277,15 +276,15 @@ class Detector(Part, ABC):
 
     @abstractmethod
     def fit(self, latents: Tensor) -> dict[str, Tensor]:
-        """What to remember about benign received latents [M, K] (stored in the header)."""
+        """The state to keep about benign received latents [M, K] (stored in the header)."""
 
     @abstractmethod
     def score(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
-        """Strangeness of received latents [N, K], shape [N]."""
+        """Scores of received latents [N, K], shape [N]."""
 
     @final
     def fitted(self, latents: Tensor) -> dict[str, Tensor]:
-        """`fit`, whoever wrote it."""
+        """`fit`, with its answer checked."""
         label = f"detector {self.kind}: fit"
         state = own_code.asked(label, self, self.fit, latents=latents)
         if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -296,7 +295,7 @@ class Detector(Part, ABC):
 
     @final
     def scores(self, latents: Tensor, state: Mapping[str, Tensor]) -> Tensor:
-        """`score`, whoever wrote it; never NaN."""
+        """`score`, with its answer checked; never NaN."""
         label = f"detector {self.kind}: score"
         found: Tensor = own_code.asked(label, self, self.score, latents=latents, state=state)
         _expect_answer(label, found, (len(latents),))
@@ -310,9 +309,9 @@ class Detector(Part, ABC):
 class Metric(Part, ABC):
     """A pure function of image and reference, one value per row, with a declared direction.
 
-    ``perfect``: the value of an image against itself, None where that is not finite.
-    ``limit``: the line against which AADDC integrates (Lu & Chen where they state one).
-    ``to_additive`` / ``from_additive``: the domain in which values may be averaged (PSNR: MSE).
+    ``perfect``: the value of an image against itself, None where that is not finite. ``limit``: the
+    limit line of the AADDC (Lu & Chen's where they state one). ``to_additive`` / ``from_additive``:
+    the domain in which values may be averaged (PSNR: MSE).
     """
 
     higher_is_better: ClassVar[bool]
@@ -321,14 +320,15 @@ class Metric(Part, ABC):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What decides the values beside the fields: weights, their ``sha256``… (may be empty).
+        """Facts that decide the values beside the fields: weights, their ``sha256``… (may be
+        empty).
 
-        Asking for it loads what the metric needs, or says in an `InputError` what is missing.
+        Reading it loads the metric's files, or raises an `InputError` about what is missing.
         """
         return {}
 
     def check_shape(self, image_shape: tuple[int, ...]) -> None:
-        """Raise an `InputError` where images of shape (C, H, W) cannot be measured."""
+        """Raise an `InputError` if images of shape (C, H, W) cannot be measured."""
 
     @final
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
@@ -344,14 +344,14 @@ class Metric(Part, ABC):
         )
         _expect_answer(label, found, (len(images),))
         if own_code.is_foreign(type(self)) and not found.requires_grad:
-            # Of images that nobody has there is nothing to measure.
+            # Images with NaN were never shown: they have no value.
             given = torch.isfinite(images.flatten(1).sum(1) + references.flatten(1).sum(1))
             own_code.require_numbers(label, torch.where(given, found, torch.zeros_like(found)))
         return found
 
     @abstractmethod
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
-        """Author's method: values [N], differentiable where an attack is to use it."""
+        """Author's method: values [N], differentiable if an attack is to use it."""
 
     def to_additive(self, values: np.ndarray) -> np.ndarray:
         """Values → a scale on which a mean is meaningful."""

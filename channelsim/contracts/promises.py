@@ -1,11 +1,11 @@
-"""What a run promises about bits, and what of it was tried where it ran.
+"""The promise about bits, and the tests of it on the machine of a run.
 
 Everything here that computes an image is computed in blocks of constant shape. If a row's result
-has the same bits whatever its neighbours and its place in the block, then how rows are scheduled,
-interrupted, resumed or computed again changes nothing. Whether that is so depends on the kernels
-that torch chooses for a processor, and on modules of the user's own. So it is tried before the
-first message (see `self_test`), what was found is written to the run's header, and where the
-promise does not hold, everything that rests on it says so.
+has the same bits whatever its neighbours and its place in the block, then scheduling, interruption,
+resuming and recomputation change nothing. That depends on the kernels that torch chooses for a
+processor, and on the user's own modules. So it is tested before the first message (see
+`self_test`), the findings go into the run's header, and where the promise does not hold, everything
+that depends on it says so.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from channelsim.contracts.run_header import RunHeader
 
-# What two computations of a row may differ by where bits are not promised: relative, or absolute
-# for values below 1. Where a gradient's sign flips, more comes of it: a flip.
+# Tolerated difference between two computations of a row where bits are not promised: relative, or
+# absolute for values below 1. Where a gradient's sign flips, the difference is larger: a flip.
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows computed twice, in two ways that ought to give the same bits.
+    """Rows computed in two ways that should give the same bits.
 
     ``rows``: how many were compared. ``differ``: how many of them in any bit. ``flipped``: how many
     by more than `TOLERANCE`. ``largest``: the largest difference within it, relative or absolute.
@@ -47,9 +47,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What the self-test found: of a row's place and neighbours, and of the number of threads.
+    """Findings of the self-test: effects of a row's place and neighbours, and of the thread count.
 
-    ``block_rows``: the shape it was tried at. ``threads``: the two numbers that were compared.
+    ``block_rows``: the shape tested. ``threads``: the two numbers compared.
     """
 
     block_rows: int
@@ -59,12 +59,12 @@ class Tried:
 
     @property
     def as_dict(self) -> dict[str, Any]:
-        """What the header keeps."""
+        """The findings as the header stores them."""
         return asdict(self)
 
 
 def of_header(header: RunHeader) -> Tried | None:
-    """What a run's header says was tried; None of one that tried nothing."""
+    """The findings in a run's header; None if nothing was tested."""
     stored = header.promises
     if not stored:
         return None
@@ -77,16 +77,16 @@ def of_header(header: RunHeader) -> Tried | None:
 
 
 def keeps_bits(header: RunHeader) -> bool:
-    """Whether a row's bits were found to depend on the row alone, at an equal number of threads."""
+    """Whether a row's bits were found to depend on the row alone, at equal thread counts."""
     tried = of_header(header)
     return tried is not None and tried.place.differ == 0
 
 
 def weakened(tried: Tried) -> list[str]:
-    """What does not hold of the promise about bits, a sentence each; nothing where all of it does.
+    """The parts of the promise about bits that do not hold, a sentence each; empty if all hold.
 
-    That a number of threads decides bits weakens nothing for who goes on or replays: the run's own
-    number is taken.
+    Bits that depend on the thread count weaken nothing for resume and replay: they use the run's
+    own number.
     """
     if not tried.place.differ:
         return []
@@ -99,7 +99,7 @@ def weakened(tried: Tried) -> list[str]:
 
 
 def kept(tried: Tried) -> str:
-    """What was tried and holds, in one line."""
+    """The parts of the promise that were tested and hold, in one line."""
     few, many = tried.threads
     if tried.place.differ:
         return weakened(tried)[0]

@@ -1,8 +1,8 @@
-"""What travels between the planes, and what a run leaves behind.
+"""Data that travel between the planes, and the records that a run leaves behind.
 
 The event plane hands over a `Batch` of ids; the signal plane answers with an `Outcome` of columns.
-A run is a stream of `LogEvent`s, which the ledger stores
-and a display shows; rows come as whole columns, never one by one.
+A run is a stream of `LogEvent`s, which the ledger stores and a display shows; rows come as whole
+columns, never one by one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ NONFINITE = "nonfinite"
 SATURATED = "saturated"
 BEATEN_BY_NOISE = "beaten_by_noise"  # of an arm, never of a row
 
-# Rows on which no attack took place although one was meant to.
+# Rows where an attack was meant but none took place.
 FAILED = frozenset({NOT_MOVED, ZERO_GRADIENT, NONFINITE})
-# Rows on which none was meant to.
+# Rows where no attack was meant.
 SPARED = frozenset({OFF, IDLE})
 
 VERDICTS: Mapping[str, str] = {
@@ -49,7 +49,7 @@ VERDICTS: Mapping[str, str] = {
     " the attack",
 }
 
-# --- what is measured per attempt; the ledger's table and the flat view follow these ------------
+# --- columns of an attempt; the ledger's table and the flat view follow these -------------------
 
 ATTEMPT_COLUMNS: tuple[str, ...] = (
     "attempt",  # INTEGER PRIMARY KEY: transmission * max_attempts + number
@@ -57,20 +57,20 @@ ATTEMPT_COLUMNS: tuple[str, ...] = (
     "began_s",  # simulated time at which its first symbol was sent
     "arrived_s",  # simulated time at which the receiver had (or missed) it
     "lost",  # 1: the link dropped it; 2: it collided with another
-    "allowance",  # what the adversary's energy account let it spend, ‖δ‖²; NULL without an account
-    "replayed",  # the message whose recorded codeword was at the adversary's hand; NULL without
-    # attempt whose image the user saw instead where this one (or, without the adversary or with
+    "allowance",  # energy that the adversary's account allowed, ‖δ‖²; NULL without an account
+    "replayed",  # message whose recorded codeword the adversary held; NULL without one
+    # attempt whose image was shown instead where this one (or, without the adversary or with
     # matched noise in its place, the other two) was not accepted; NULL where not needed, or none
     "stand_in",
     "accepted",  # 1: delivered to the user; 0: lost or rejected
     "score",  # detector score, NULL without a detector; higher is more suspicious
     "snr_db",  # nominal: of the stages that state an SNR, NULL without one
-    # K·P over the energy of all that the path did to this row without the adversary: noise,
-    # impulses, quantisation, rotation; NULL where it did nothing
+    # K·P over the energy of all disturbances of this row without the adversary: noise, impulses,
+    # quantisation, rotation; NULL without any
     "snr_measured_db",
     "snr_row_db",  # this row's own power over the nominal noise power
     "gain_db",  # |h|² of the fading, averaged over the codeword's symbols; NULL without fading
-    "erased",  # how many real values never arrived; NULL where nothing erases
+    "erased",  # number of real values that never arrived; NULL where nothing erases
     "delta_linf",
     "delta_l2",
     "psr_db",  # against P, at the injection point; NULL where nothing was injected
@@ -110,11 +110,11 @@ def metric_columns(
 ) -> list[str]:
     """Names of the metric columns of an attempt, in ledger order.
 
-    ``<metric>_source``, ``_clean``, ``_passive``, ``_target`` (the image that
-    the adversary wants to be seen; NULL where its goal is damage), the same with ``control_`` where
-    a matched-noise control ran. ``decoded_<metric>_source`` where a detector ``judged``: of the
-    decoded image, whatever the decision was. ``passive``: whether the ledger also holds
-    `passive_columns`, and of matched noise the detector's decision; older ones do not.
+    ``<metric>_source``, ``_clean``, ``_passive``, ``_target`` (the adversary's target image; NULL
+    where its goal is damage), the same with ``control_`` where a matched-noise control ran.
+    ``decoded_<metric>_source`` where a detector ``judged``: of the decoded image, whatever the
+    decision was. ``passive``: whether the ledger also holds `passive_columns`, and of matched noise
+    the detector's decision; older ones do not.
     """
     suffixes = ("source", "clean", "passive", "target")
     names = [f"{metric}_{suffix}" for metric in metrics for suffix in suffixes]
@@ -130,8 +130,8 @@ def metric_columns(
 def passive_columns(metrics: Sequence[str]) -> list[str]:
     """Columns ``passive_<metric>_source`` and ``_target``, per attempt.
 
-    Of what the user would have seen at this attempt without any adversary: the same channel draw,
-    the same loss on the link, and the detector's decision about what then arrives.
+    The image shown at this attempt without any adversary: the same channel draw, the same loss on
+    the link, and the detector's decision about the signal that then arrives.
     """
     return [f"passive_{metric}_{suffix}" for metric in metrics for suffix in ("source", "target")]
 
@@ -150,7 +150,7 @@ class Attempt(NamedTuple):
     ``attempt``: its number, from 0. ``lost``: 0 arrived, else why not. ``began_s``: simulated time
     of the first symbol; ``arrived_s``: at which the receiver had, or missed, the last one.
     ``allowance``: energy ‖δ‖² that an adversary with an account may spend, NaN without an account.
-    ``replayed``: message whose codeword an adversary recorded earlier and holds now, -1 for none.
+    ``replayed``: message whose recorded codeword an adversary holds, -1 for none.
     """
 
     arm: int
@@ -203,7 +203,7 @@ class Batch:
     def recorded(
         cls, arm: int, stored: Iterable[Iterable[Any]], message: Any, attempt: Any
     ) -> Batch:
-        """Attempts of one arm from what the ledger stored of each: the columns `RECORDED`."""
+        """Attempts of one arm from the stored columns `RECORDED`."""
         columns = [np.array(column, dtype=np.float64) for column in zip(*stored, strict=True)]
         lost, began_s, arrived_s, allowance, replayed = columns
         n = len(lost)
@@ -239,7 +239,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the signal plane answers: ``accepted`` [N] and one array [N] per measured column."""
+    """The signal plane's answer: ``accepted`` [N] and one array [N] per measured column."""
 
     accepted: NDArray[np.bool_]
     columns: dict[str, NDArray[Any]]
@@ -284,7 +284,7 @@ class TransmissionsDone:
 class ImageSaved:
     """A thumbnail for the ledger. ``role``: source, clean, passive, received, or tampered.
 
-    The last is what the encoder was given, where an adversary stands before it.
+    The last is the encoder's input where an adversary stands before it.
     """
 
     transmission: int
@@ -295,14 +295,14 @@ class ImageSaved:
 
 @dataclass(frozen=True, slots=True)
 class ImagesDropped:
-    """Thumbnails that others displaced: (transmission, attempt) of each, all its roles."""
+    """Thumbnails that others displaced: (transmission, attempt) of each, in all roles."""
 
     attempts: Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something the user should know; ``arm`` is None where it concerns the whole run."""
+    """A notice to the user; ``arm`` is None where it concerns the whole run."""
 
     level: str  # "info" or "warning"
     text: str
@@ -320,14 +320,14 @@ class ArmDone:
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """What is computed before the first message, not stored; a display may show it meanwhile."""
+    """Computation before the first message, not stored; a display may show it meanwhile."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Progress, not stored: the simulated clock and how many transmissions are settled."""
+    """Progress, not stored: the simulated clock and the number of settled transmissions."""
 
     sim_s: float
     done: int

@@ -1,4 +1,4 @@
-"""What a stage sees of the batch that crosses it: its rows, and what an adversary knows of them."""
+"""A stage's view of the batch that crosses it, and an adversary's knowledge of its rows."""
 
 from __future__ import annotations
 
@@ -24,20 +24,19 @@ def _whole(delta: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What an adversary may use; everything refers to the rows of one batch, as it believes them.
+    """An adversary's knowledge: everything refers to the rows of one batch, as it believes them.
 
     ``decode``: signal [N, K] at the place where it injects → image [N, C, H, W], as the receiver
-    would show it, with all of the path that lies between and that the adversary knows of;
-    differentiable. ``carry``: δ as it injects it → δ as it joins the signal there: through its own
-    fading path, and nothing outside its ``reach`` (bool [N, K], None: everywhere).
-    ``imagine(k)``: the same knowledge with the k-th realisation that it imagines of what it does
-    not know; ``draws``: over how many it averages, 0 for none. ``source``: x. ``clean``: g(z).
-    ``power``: P per real value at that place. ``source_of`` / ``clean_of``: the same two for other
-    messages of the run, by message number. ``sent_of``: their codewords as they were sent;
-    ``encode``: image → codeword; both as it expects them to arrive at its place. ``inside``: δ →
-    the nearest δ with which the signal is one that can be sent (pixels in [0, 1]). ``overhear``:
-    ``decode`` for somebody who is not told the amplitude of a codeword; None: it is no secret.
-    ``messages``: how many messages the run has.
+    would show it, through the part of the path between that the adversary knows; differentiable.
+    ``carry``: δ as it injects it → δ as it joins the signal there: through its own fading path, and
+    nothing outside its ``reach`` (bool [N, K], None: everywhere). ``imagine(k)``: the same
+    knowledge with the k-th imagined realisation of everything unknown; ``draws``: how many it
+    averages over, 0 for none. ``source``: x. ``clean``: g(z). ``power``: P per real value at that
+    place. ``source_of`` / ``clean_of``: the same two for other messages of the run, by message
+    number. ``sent_of``: their codewords as sent; ``encode``: image → codeword; both as it expects
+    them at its place. ``inside``: δ → the nearest δ that leaves a valid signal (pixels in [0, 1]).
+    ``overhear``: ``decode`` without knowledge of a codeword's amplitude; None: the amplitude is
+    known. ``messages``: the run's number of messages.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -57,7 +56,7 @@ class Knowledge:
     overhear: Callable[[Tensor], Tensor] | None = None
 
     def views(self) -> list[Knowledge]:
-        """What to average over: as many imagined realisations as it is willing to, or this."""
+        """The views to average over: its imagined realisations, or itself alone."""
         if self.draws == 0 or self.imagine is None:
             return [self]
         return [self.imagine(index) for index in range(self.draws)]
@@ -65,12 +64,12 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Channel:
-    """What the stages passed so far did to a codeword, for those behind them.
+    """The effect of earlier stages on a codeword, for later ones.
 
-    ``gain``: complex amplitude per symbol [N, ⌈K/2⌉] that nobody has undone yet; None for 1.
-    ``noise``: N₀/P so far, [N]; None for 0. ``erased``: values that never arrived, bool [N, K];
-    None for none. ``faded``: the mean of |h|² over symbols, [N], of all fading so far, undone or
-    not; None without. ``words``: what the values are made of behind a quantiser; None before any.
+    ``gain``: complex amplitude per symbol [N, ⌈K/2⌉] not yet undone; None for 1. ``noise``: N₀/P so
+    far, [N]; None for 0. ``erased``: values that never arrived, bool [N, K]; None for none.
+    ``faded``: the mean of |h|² over symbols, [N], of all fading so far, undone or not; None
+    without. ``words``: the digital words of the values behind a quantiser; None before any.
     """
 
     gain: Tensor | None = None
@@ -82,11 +81,11 @@ class Channel:
 
 @dataclass(frozen=True)
 class View:
-    """How somebody who is not the receiver sees the channel: an adversary's foresight.
+    """The channel as an adversary expects it.
 
     ``name``: whose. ``channel``: it knows the fading exactly, as it was ``stale_s`` [s] ago
-    (``stale``), or not at all (``none``). ``draw``: which realisation it imagines of what it does
-    not know, None to imagine nothing (no noise; a channel of gain 1).
+    (``stale``), or not at all (``none``). ``draw``: the number of the imagined realisation of
+    everything unknown, None to imagine nothing (no noise; a channel of gain 1).
     """
 
     name: str
@@ -100,16 +99,16 @@ class Rows:
     """One stage's view of a batch: its own columns, its own random numbers.
 
     ``rows["snr_db"]`` is a float tensor of shape [N]. ``message`` and ``attempt`` are int64 arrays
-    [N]. Draws are keyed by the run's seed, the stage's name, message and attempt (see `seeds`),
-    and remembered, so that the attacked, the passive and the control signal meet the same channel.
-    ``began_s``: simulated time of the first symbol, ``symbol_s``: how long each takes, both float64
-    arrays [N]; what happens on the air at a time is drawn by the time (`uniform_at`), so that every
-    codeword then on the air meets it. ``channel``: what the stages before this one left.
-    ``power``: P per real value here. ``view``: whose imagination this is; None for what happens.
-    ``exact``: the columns in double precision, for those that tell times (`exactly`).
-    ``mean``: the mean codeword on the wire, [K]; None where nobody measured it. ``fitted``: what
-    the stage fitted in calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``:
-    whether columns and draws are given out as copies, to code that may change them.
+    [N]. Draws are keyed by the run's seed, the stage's name, message and attempt (see `seeds`), and
+    remembered, so that the attacked, the passive and the control signal meet the same channel.
+    ``began_s``: simulated time of the first symbol, ``symbol_s``: the duration of each, both
+    float64 arrays [N]; events on the air are drawn by their time (`uniform_at`), so that all
+    codewords then on the air meet them. ``channel``: left by the stages before this one. ``power``:
+    P per real value here. ``view``: the expecting adversary's view; None for the real channel.
+    ``exact``: the columns in double precision, for times (`exactly`). ``mean``: the mean codeword
+    on the wire, [K]; None where it was not measured. ``fitted``: the stage's fit from calibration,
+    [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``: whether columns and draws are given
+    out as copies, to code that may change them.
     """
 
     name: str
@@ -160,7 +159,7 @@ class Rows:
         return began[:, None] + spacing[:, None] * np.arange(symbols)
 
     def normal(self, width: int, draw: str = "", index: int = 0) -> Tensor:
-        """Standard normal draws, float32 [N, width]; ``index`` counts restarts and the like."""
+        """Standard normal draws, float32 [N, width]; ``index``: one more counter (a restart, …)."""
         return self._draw("normal", width, draw, index)
 
     def uniform(self, width: int, draw: str = "", index: int = 0) -> Tensor:
@@ -186,9 +185,9 @@ class Rows:
         return self._imagined[0]
 
     def once(self, what: str, make: Callable[[], Tensor]) -> Tensor:
-        """What a stage makes of its draws and its columns, made once and remembered like them.
+        """A tensor made from draws and columns, computed once and remembered like them.
 
-        The three signals of a batch, and every step of an attack, ask for the same.
+        The three signals of a batch, and every step of an attack, use the same one.
         """
         known = ("made", what, 0, 0)
         if known not in self._drawn:
@@ -207,9 +206,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """What an adversary injected: ``delta`` [N, K] within its budget, ``verdict`` [N] words.
+    """A perturbation as injected: ``delta`` [N, K] within its budget, ``verdict`` [N] words.
 
-    ``flipped_bits`` [N]: where that is what it did.
+    ``flipped_bits`` [N]: where the adversary flips bits.
     """
 
     delta: Tensor

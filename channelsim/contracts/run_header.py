@@ -1,9 +1,9 @@
-"""What a run says of itself: the header of its ledger, read by name and with types.
+"""The header of a run's ledger, read by name and with types.
 
-A header is stored as JSON, one value per key, and comes from anybody: what decides about tables is
-checked when a ledger is opened, and everything else is read here, nowhere by its key. A key that an
-older channelsim did not write has the value here that such a run had; a section of another kind
-raises a `HeaderError`, which whoever reads a ledger tells as damage.
+A header is stored as JSON, one value per key, and may come from an untrusted file: keys that decide
+about tables are checked when a ledger is opened, and all others are read here, nowhere else. A key
+that an older channelsim did not write has the value here that such a run had; a section of the
+wrong kind raises a `HeaderError`, which ledger readers report as damage.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RunHeader:
 
     @property
     def keys(self) -> Keys:
-        """How this run numbers transmissions and attempts."""
+        """The numbering of this run's transmissions and attempts."""
         return Keys(self.count, self.max_attempts)
 
     @property
@@ -81,7 +81,7 @@ class RunHeader:
 
     @property
     def passive_columns(self) -> bool:
-        """Whether attempts hold what the user would have seen without an adversary."""
+        """Whether attempts hold the results without an adversary."""
         return bool(self.values.get("passive_columns", False))
 
     @property
@@ -96,7 +96,7 @@ class RunHeader:
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
-        """Channels, height and width of every image; None where the run does not say."""
+        """Channels, height and width of every image; None where the header lacks them."""
         given = self.values.get("image_shape")
         return tuple(given) if isinstance(given, list | tuple) else None
 
@@ -109,9 +109,9 @@ class RunHeader:
 
     @property
     def described_scenario(self) -> Mapping[str, Any]:
-        """The resolved scenario; stages of the user's own with the name and budget they declare.
+        """The resolved scenario; the user's own stages with the name and budget they declare.
 
-        A file that names a class by ``use:`` need not say either.
+        A file that names a class by ``use:`` may give neither.
         """
         own, path = self._mapping("own_stages"), self.scenario.get("path")
         if not own or not isinstance(path, list):
@@ -124,12 +124,12 @@ class RunHeader:
 
     @property
     def scenario_hash(self) -> str | None:
-        """What tells two scenarios apart."""
+        """The hash that distinguishes scenarios."""
         return self.values.get("scenario_hash")
 
     @property
     def primary(self) -> str:
-        """The metric by which receivers are compared: as the scenario says, else the first."""
+        """The metric by which receivers are compared: the scenario's, else the first."""
         named = self.scenario.get("primary")
         if named and named not in self.metrics:
             raise InputError(
@@ -139,40 +139,40 @@ class RunHeader:
         return str(named or next(iter(self.metrics), ""))
 
     def receiver(self, name: str) -> Mapping[str, Any]:
-        """What the scenario says of a receiver."""
+        """A receiver's entry in the scenario."""
         return _mapping(_mapping(self.scenario.get("receivers")).get(name))
 
     # --- metrics --------------------------------------------------------------------------------
 
     @property
     def scales(self) -> Mapping[str, Any]:
-        """What metrics of the user's own declare of their scales, by metric."""
+        """Scales that the user's own metrics declare, by metric."""
         return self._mapping("scales")
 
     def scale(self, metric: str) -> Scale:
-        """On which scale a metric is averaged, and which way it is better."""
+        """The scale on which a metric is averaged, and its direction."""
         return scale_of(metric, self.scales)
 
     @property
     def damage_metric(self) -> str | None:
-        """The metric by which damage is measured; None where none of them is fit for it."""
+        """The metric by which damage is measured; None where none is suitable."""
         return damage_metric(self.metrics, self.scales)
 
     @property
     def metric_cards(self) -> Mapping[str, Any]:
-        """Cards of the metrics that look through trained weights, by metric."""
+        """Standard normal draws, float32 [N, width]; ``index``: one more counter (a restart, …)."""
         return self._mapping("metric_cards")
 
     @property
     def loss_cards(self) -> Mapping[str, Any]:
-        """Cards of the losses that adversaries look through, by adversary."""
+        """Cards of the adversaries' losses, by adversary."""
         return self._mapping("loss_cards")
 
-    # --- what was known before the first message ------------------------------------------------
+    # --- known before the first message ---------------------------------------------------------
 
     @property
     def calibration(self) -> Calibration:
-        """What was measured and fitted before the first message."""
+        """Measurements and fits made before the first message."""
         return Calibration(self._mapping("calibration"))
 
     def reach(self, arm: int) -> Mapping[str, Any]:
@@ -181,17 +181,17 @@ class RunHeader:
 
     @property
     def threats(self) -> Mapping[str, Any]:
-        """What every adversary declares, by its name."""
+        """The declarations of every adversary, by its name."""
         return self._mapping("threats")
 
     @property
     def memory_s(self) -> tuple[float, ...]:
-        """How long the channel remembers, by stage, in seconds of simulated time."""
+        """Memories of the channel's stages, in seconds of simulated time."""
         return tuple(float(one) for one in self.values.get("memory_s", ()))
 
     @property
     def airtime_s(self) -> float:
-        """The longest time a codeword is on the air."""
+        """The longest time of a codeword on the air."""
         return float(self.values.get("airtime_s", 0.0))
 
     @property
@@ -208,17 +208,17 @@ class RunHeader:
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What decides about bits: torch, instruction set, device, shape of blocks."""
+        """Facts that decide bits: torch, instruction set, device, shape of blocks."""
         return self._mapping("fingerprint")
 
     @property
     def promises(self) -> Mapping[str, Any] | None:
-        """What was tried of the promise about bits; None of a run that tried nothing."""
+        """The self-test of the promise about bits; None of a run without one."""
         return self.values.get("promises") or None
 
     @property
     def parts(self) -> Mapping[str, Any]:
-        """What every part computes, in few numbers; empty for runs that did not say."""
+        """Fingerprints of every part's function; empty for runs that have none."""
         return self._mapping("parts")
 
     @property
@@ -228,7 +228,7 @@ class RunHeader:
 
     @property
     def created_at(self) -> str | None:
-        """When the run began, as ISO 8601 in UTC."""
+        """The run's beginning, as ISO 8601 in UTC."""
         return self.values.get("created_at")
 
     @property
@@ -240,29 +240,29 @@ class RunHeader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What a run measured and fitted before its first message. ``values``: as stored."""
+    """Measurements and fits of a run before its first message. ``values``: as stored."""
 
     values: Mapping[str, Any]
 
     @property
     def images(self) -> int | None:
-        """How many images the source has, where it repeats them."""
+        """The number of images of the source, where it repeats them."""
         given = self.values.get("images")
         return None if given is None else int(given)
 
     @property
     def fitted(self) -> Any:
-        """What adversaries fitted beforehand, by adversary and arm."""
+        """Fits that adversaries made beforehand, by adversary and arm."""
         return self.values.get("fitted")
 
     @property
     def source(self) -> str | None:
-        """The name of the data that were sent."""
+        """The name of the data sent."""
         return _mapping(self.values.get("source")).get("name")
 
     @property
     def constant_image(self) -> Mapping[str, Any]:
-        """What each metric says of the mean image in place of every message."""
+        """Each metric's value for the mean image in place of every message."""
         return _mapping(self.values.get("constant_image"))
 
     def power(self, arm: int) -> float | None:
@@ -294,7 +294,7 @@ class Calibration:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """A section of a header; empty where there is none. Anything else no run writes."""
+    """A section of a header; empty where there is none, an error where it is not a mapping."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""On which scale a metric's values may be averaged, and which metric damage is told by.
+"""The scales on which metrics are averaged, and the choice of the metric for damage.
 
-A metric declares this in code; a ledger is read without that code. So the scale is one of a closed
-set of forms, and the header keeps its name.
+A metric declares its scale in code; a ledger is read without that code. So the scale is one of a
+closed set of forms, and the header keeps its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Form = Literal["as it is", "decibels lost", "decibels", "square", "root", "log",
 
 _NOTHING: Mapping[str, Mapping[str, Any]] = {}
 
-ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (ours)
+ROUNDING = 1e-5  # relative; some hundred times that of a float32 metric (project's choice)
 
 
 def _lost_to_linear(values: Floats) -> Floats:
@@ -36,7 +36,7 @@ def _linear_to_lost(values: Floats) -> Floats:
 
 
 def as_it_is(values: Floats) -> Floats:
-    """The same values: for what reads a scale or none."""
+    """The same values: for metrics whose scale is the values themselves."""
     return values
 
 
@@ -57,11 +57,11 @@ _WRITTEN = "v (the default), 10^(−v/10), 10^(v/10), v², √v, ln v, e^v, 1/v"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """What a summary must know about a metric.
+    """A metric's scale, as summaries need it.
 
-    ``higher_is_better`` is None for a metric of which nothing is known: its values are averaged as
-    they are, and no area or gain is taken from it. ``form``, ``factor``: what is averaged is
-    ``factor`` times that form of a value.
+    ``higher_is_better`` is None for an unknown metric: its values are averaged as they are, and no
+    area or gain is taken from it. ``form``, ``factor``: the averaged quantity is ``factor`` times
+    that form of a value.
     """
 
     name: str
@@ -86,8 +86,8 @@ class Scale:
     def damage(self, additive: np.ndarray) -> np.ndarray:
         """Mean damage from a mean on the additive scale: 0 without damage, growing with it.
 
-        A distance is its own damage, PSNR counts as the MSE behind it, and a bounded similarity
-        as what it lacks to its perfect value (1 − SSIM).
+        A distance is its own damage, PSNR counts as its MSE, and a bounded similarity as its
+        difference from the perfect value (1 − SSIM).
         """
         best = self.best
         if best is None:
@@ -113,12 +113,12 @@ class Scale:
 
     @property
     def decibels(self) -> bool:
-        """Whether its values are decibels, and are averaged as what is behind them."""
+        """Whether its values are decibels, averaged on a linear scale."""
         return self.form in ("decibels", "decibels lost")
 
     @property
     def damage_name(self) -> str:
-        """What `damage` is a mean of: ``mse`` for PSNR, ``1 − ssim``, else the metric itself."""
+        """The quantity averaged by `damage`: ``mse`` for PSNR, ``1 − ssim``, or the metric."""
         if self.name == "psnr":
             return "mse"
         if self.form != "as it is":
@@ -129,7 +129,7 @@ class Scale:
 
     @property
     def as_dict(self) -> dict[str, Any]:
-        """What the header keeps of a metric of the user's own."""
+        """The header's entry for a metric of the user's own."""
         return {
             "higher_is_better": self.higher_is_better,
             "perfect": self.perfect,
@@ -139,8 +139,8 @@ class Scale:
         }
 
 
-# What the metrics of this package declare, known without loading them: they need torch, and whoever
-# reads a ledger does not. A test holds this table to the metrics themselves.
+# Scales of this package's metrics, known without loading them: metrics need torch, ledger readers
+# do not. A test compares this table with the metrics.
 _SHIPPED: Mapping[str, Scale] = {
     scale.name: scale
     for scale in (
@@ -157,7 +157,7 @@ _SHIPPED: Mapping[str, Scale] = {
 
 
 def kept(name: str, scales: Mapping[str, Mapping[str, Any]]) -> Scale | None:
-    """The scale of a metric as a run's header keeps it (``scales``); None where it says nothing."""
+    """The scale of a metric in a run's header (``scales``); None where it has none."""
     stored = scales.get(name) if isinstance(scales, Mapping) else None
     if not isinstance(stored, Mapping):
         return None
@@ -189,9 +189,9 @@ def _is_number(value: Any) -> bool:
 
 
 def declared(name: str, metric: Any, called: str = "") -> Scale:
-    """The scale that a metric declares, or an `InputError` about what it declares.
+    """The scale that a metric declares, or an `InputError` about its declaration.
 
-    ``called``: what errors call it.
+    ``called``: the metric's name in errors.
     """
     called = called or name
     better = getattr(metric, "higher_is_better", None)
@@ -225,7 +225,7 @@ def _number(called: str, metric: Any, field: str) -> float | None:
 
 
 def _recognised(called: str, metric: Any) -> tuple[Form, float]:
-    """Which form ``to_additive`` has, and its factor, by trying it."""
+    """The form of ``to_additive`` and its factor, found by trying it."""
     values = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 1.0])
     with np.errstate(all="ignore"):
         found = np.asarray(metric.to_additive(values.copy()), dtype=float)
@@ -258,7 +258,7 @@ def _recognised(called: str, metric: Any) -> tuple[Form, float]:
 def scale_of(name: str, scales: Mapping[str, Mapping[str, Any]] = _NOTHING) -> Scale:
     """Return the scale of a metric by name; unknown names get a neutral one.
 
-    ``scales``: what the run's header says that metrics of the user's own declared.
+    ``scales``: declarations of the user's own metrics, from the run's header.
     """
     return kept(name, scales) or _SHIPPED.get(name, Scale(name=name))
 
@@ -266,16 +266,16 @@ def scale_of(name: str, scales: Mapping[str, Mapping[str, Any]] = _NOTHING) -> S
 def damage_metric(
     metrics: Sequence[str], scales: Mapping[str, Mapping[str, Any]] = _NOTHING
 ) -> str | None:
-    """Which of some metrics the adversarial gain is read from: see `gauge`."""
+    """The metric from which the adversarial gain is read: see `gauge`."""
     return gauge(scale_of(name, scales) for name in metrics)
 
 
 def gauge(scales: Iterable[Scale]) -> str | None:
-    """Which metric the adversarial gain is read from, and the worst is told by.
+    """The metric from which the adversarial gain is read and by which the worst case is chosen.
 
     MSE where it was measured, else the first distance, else PSNR or the first bounded similarity;
-    None where no metric has a known direction. The choice is ours: gains are power ratios, and
-    for small perturbations the MSE is the one proportional to power.
+    None where no metric has a known direction. A choice of this project: gains are power ratios,
+    and for small perturbations the MSE is the one proportional to power.
     """
     usable = [scale for scale in scales if scale.damaging]
     if any(scale.name == "mse" for scale in usable):

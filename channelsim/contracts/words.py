@@ -1,4 +1,4 @@
-"""Words of a digital link: which level of a quantiser each stands for, and which bits make it."""
+"""Words of a digital link: the level and the bits of each number."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Code = Literal["natural", "gray"]
 class Words:
     """b bits per real value on [−A, A]; level k of 2^b is −A + (k + ½)·Δ with Δ = 2A/2^b.
 
-    ``bits``: b ≤ 16, int64 [N, 1]. ``limit``: A, float64 [N, 1], so that no level of 16 bits lies
-    near a threshold by rounding. ``code``: k's word is ``natural`` binary or reflected (``gray``).
-    Numbers of levels, words and flips are int64 [N, K]; a flip is a 1 in the place of its bit.
+    ``bits``: b ≤ 16, int64 [N, 1]. ``limit``: A, float64 [N, 1], so that rounding brings no level
+    of 16 bits near a threshold. ``code``: k's word is ``natural`` binary or reflected (``gray``).
+    Numbers of levels, words and flips are int64 [N, K]; a flip is a 1 at its bit's place.
     """
 
     bits: Tensor
@@ -39,11 +39,11 @@ class Words:
         return (number.double() + 0.5) * self.step - self.limit
 
     def flipped(self, number: Tensor, flips: Tensor) -> Tensor:
-        """Numbers of the levels that are read where these bits arrive flipped."""
+        """Numbers of the levels read after these bits were flipped."""
         return self._number(self._word(number) ^ flips)
 
     def moved(self, number: Tensor, flips: Tensor) -> Tensor:
-        """How far these flips move the values, float64."""
+        """The change of the values by these flips, float64."""
         return self.level(self.flipped(number, flips)) - self.level(number)
 
     def weight(self, place: int) -> Tensor:
@@ -52,10 +52,10 @@ class Words:
         return torch.where(place < self.bits, weight, torch.zeros_like(weight))
 
     def within(self, signal: Tensor, delta: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
-        """δ as the flips that it makes of the words in ``signal``, no more than ``most`` [N].
+        """δ as flips of the words in ``signal``, at most ``most`` [N].
 
-        Flips beyond that are undone, from the codeword's end. Returns δ and how many bits it flips,
-        int64 [N].
+        Flips beyond that are undone, from the codeword's end. Returns δ and its number of flipped
+        bits, int64 [N].
         """
         sent = self.read(signal)
         wanted = self.read(self.level(sent) + delta.double())

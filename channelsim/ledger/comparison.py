@@ -1,4 +1,4 @@
-"""What differs between two ledgers, row by row and bit by bit."""
+"""Comparison of two ledgers, row by row and bit by bit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from channelsim.ledger.ledger import Ledger
 from channelsim.ledger.tables import dumps, quoted
 
-# Equal runs agree in these; the rest of the header says where, when and how they were computed.
+# Equal runs agree in these; other keys are about place, time and schedule.
 SAME_HEADER = (
     "seed", "scenario_hash", "count", "max_attempts", "metrics", "control", "swept_keys",
     "receivers", "block_rows", "weights", "calibration", "memory_s", "ledger_version", "total",
@@ -24,10 +24,10 @@ _BY_KEY: Mapping[str, tuple[str, ...]] = {
 
 
 def differences(a: Ledger, b: Ledger, at_most: int = 20) -> list[str]:
-    """What differs between two ledgers, row by row and bit by bit; empty where they are equal.
+    """The differences between two ledgers, row by row and bit by bit; empty if they are equal.
 
-    Compared are all rows of all tables by key, and the header without what tells of time, place
-    and schedule (`SAME_HEADER` lists what is compared).
+    Compared are all rows of all tables by key, and the keys of the header in `SAME_HEADER`, which
+    leaves out time, place and schedule.
     """
     found = []
     left, right = a.header().values, b.header().values
@@ -49,7 +49,7 @@ def _table_differences(a: Ledger, b: Ledger, table: str) -> Iterator[str]:
     if names != others:
         yield f"columns: {names} and {others}"
         return
-    # The number of an event is the order of arrival, which is a matter of schedule.
+    # An event's number is its order of arrival, which depends on the schedule.
     names = [*keys, *(name for name in names if name not in (*keys, "event"))]
     chosen = ", ".join(quoted(name) for name in names)
     query = f"SELECT {chosen} FROM {table} ORDER BY {', '.join(keys)}"

@@ -1,8 +1,8 @@
-"""Code that a run's header names: what it is, and whether it may be run again.
+"""Consent to run code that a run's header names.
 
-Who runs a scenario of his own has agreed to the code that it names. A ledger comes from anybody:
-its code is run only after somebody who was shown the files has said yes, and only if they are those
-that the header lists.
+Running one's own scenario implies consent to the code that it names. A ledger may come from
+anywhere: its code runs only after a user who was shown the files has agreed, and only if they are
+those that the header lists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from channelsim.support.user_files import of_the_user
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """A file of somebody's code, with its SHA-256 (hex) as it lies there now."""
+    """A file of code outside the package, with its present SHA-256 (hex)."""
 
     path: Path
     sha256: str
@@ -30,12 +30,12 @@ class CodeFile:
         return f"{self.path} (SHA-256 {self.sha256})"
 
 
-# Yes, no, or somebody to ask, who is shown the files.
+# Yes, no, or a function that asks a user who is shown the files.
 Consent = bool | Callable[[Sequence[CodeFile]], bool]
 
 
 def needs_consent(header: RunHeader) -> bool:
-    """Whether computing some of a run again would run code that does not ship."""
+    """Whether recomputing some of a run would run code that does not ship with the program."""
     return next(_named(header.values.get("scenario")), None) is not None
 
 
@@ -47,7 +47,7 @@ def code_files(header: RunHeader, run: Path) -> list[CodeFile]:
     """
     listed = dict(_listed(header))
     named = list(dict.fromkeys(_named(header.values.get("scenario"))))
-    if "parts" not in header:  # as it was before files were listed: what they import is code too
+    if "parts" not in header:  # written before files were listed: their imports are code too
         named += [Path(name) for path in named for name in of_the_user((), path)]
     changed, found = [], []
     for path in dict.fromkeys((*named, *listed)):
@@ -69,7 +69,7 @@ def code_files(header: RunHeader, run: Path) -> list[CodeFile]:
 
 
 def agreed(header: RunHeader, run: Path, consent: Consent) -> list[Path]:
-    """The files whose code may be run to compute some of a run again; an `InputError` otherwise."""
+    """The files whose code may be run to recompute some of a run; an `InputError` otherwise."""
     if not needs_consent(header):
         return []
     files = code_files(header, run)
@@ -83,7 +83,7 @@ def agreed(header: RunHeader, run: Path, consent: Consent) -> list[Path]:
 
 
 def _named(value: Any, key: str = "") -> Iterator[Path]:
-    """Files of all ``use:`` in a scenario as it was resolved, those of its sweeps included."""
+    """Files of all ``use:`` in a resolved scenario, sweeps included."""
     if isinstance(value, Mapping):
         for inner, below in value.items():
             yield from _named(below, str(inner))
@@ -95,7 +95,7 @@ def _named(value: Any, key: str = "") -> Iterator[Path]:
 
 
 def _listed(header: RunHeader) -> Iterator[tuple[Path, str]]:
-    """Files of all parts with the SHA-256 that the header gives them."""
+    """Files of all parts with their SHA-256 from the header."""
     try:
         parts = header.parts
         for part in parts.values():

@@ -1,6 +1,6 @@
-"""What cannot be true of a ledger: looked for where reading it failed for no other reason.
+"""Examination of a ledger for contradictions, after reading it has failed without another reason.
 
-It takes a pass over all rows, so nobody waits for it as long as a ledger reads well.
+It takes a pass over all rows, so it is skipped while a ledger reads well.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "versions": dict,
     "total": int,
 }
-# Sections that not every run has.
+# Sections that only some runs have.
 _SECTIONS = ("parts", "scales", "own_stages", "threats", "reach", "metric_cards", "loss_cards")
 _FATES = (records.DELIVERED, records.LOST, records.REJECTED)
 
 
 @contextmanager
 def examined(path: Path) -> Iterator[None]:
-    """Inside a ledger is read: what fails there is the ledger's fault if it is damaged."""
+    """Inside, errors while reading a ledger are reported as damage if it is damaged."""
     try:
         yield
     except ChannelsimError:
@@ -51,7 +51,7 @@ def examined(path: Path) -> Iterator[None]:
 
 
 def _fault(path: Path) -> str | None:
-    """The first thing that no run writes; None where there is none."""
+    """The first content that no run writes; None if there is none."""
     try:
         with Ledger.open(path) as ledger:
             return next(_faults(ledger), None)
@@ -89,7 +89,7 @@ def _faults(ledger: Ledger) -> Iterator[str]:
 
 
 def _rows(ledger: Ledger, most: int) -> Iterator[str]:
-    """Keys that fit no transmission, and cells of the wrong kind."""
+    """Keys that fit no transmission, and cells of the wrong type."""
     span = {"most": most, "tries": ledger.max_attempts}
     for table, bad in (
         ("transmission", "transmission < 0 OR transmission >= :most OR attempts < 1"

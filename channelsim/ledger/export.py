@@ -1,6 +1,6 @@
-"""The flat view as a file or a table: one row per transmission, its last attempt.
+"""Exports of the flat view as a file or a table: one row per transmission, its last attempt.
 
-Everything streams: a row exists in memory only while it is written (`frame` alone builds a table).
+Everything streams: a row is in memory only while it is written (`frame` alone builds a table).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "jsonl", "parquet"]
 _FORMULAS = ("=", "+", "-", "@")
-_CHUNK = 10_000  # rows at a time; ours
+_CHUNK = 10_000  # rows at a time; project's choice
 _INTEGERS = {"transmission", "arm", "message", "attempts"}
 _TEXTS = {"receiver", "delivered", "verdict"}
 
 
 def export(ledger: Ledger, format: str, out: Path | None = None) -> None:
-    """Write the flat view, to standard output where no file is named.
+    """Write the flat view, to standard output if no file is given.
 
-    ``csv``: a head line, empty cells for NULL, ``inf`` for infinities, an
-    apostrophe before texts that a spreadsheet would take for formulas; ``jsonl``: one object per
-    line, null, and 1e999 for infinities, which is valid JSON and read back as infinity;
-    ``parquet``: needs pyarrow. Numbers have all the digits it takes to read back the same bits.
-    A file appears under its name only when it is complete.
+    ``csv``: a head line, empty cells for NULL, ``inf`` for infinities, an apostrophe before texts
+    that a spreadsheet would take for formulas; ``jsonl``: one object per line, null, and 1e999 for
+    infinities, which is valid JSON and read back as infinity; ``parquet``: needs pyarrow. Numbers
+    have all digits needed to read back the same bits. A file gets its name only when it is
+    complete.
     """
     if format not in get_args(Format):
         known = ", ".join(get_args(Format))
@@ -80,14 +80,14 @@ def _to_stdout(ledger: Ledger, format: str) -> None:
         _WRITERS[format](ledger, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever was reading has seen enough (`| head`). Python would flush again at exit.
+        # The reader has closed the pipe (`| head`). Python would flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise MachineError(f"export: writing failed ({error.strerror})") from error
 
 
 def chunks(ledger: Ledger, rows: int | None = None) -> Iterator[list[tuple]]:
-    """The flat view in order of transmission, as it stood at the first look."""
+    """The flat view in order of transmission, as of the first read."""
     view = ledger.flat()
     while chunk := list(islice(view, rows or _CHUNK)):
         yield chunk
@@ -104,7 +104,7 @@ def _write_csv(ledger: Ledger, sink: IO[bytes]) -> None:
 def _no_formula(cell: Any) -> Any:
     """A text that a spreadsheet would compute gets an apostrophe before it; numbers never do.
 
-    What would steer a terminal is spelt out, in every line of a text.
+    Control characters are escaped in every line of a text.
     """
     if not isinstance(cell, str):
         return cell
@@ -144,7 +144,7 @@ def _text(sink: IO[bytes]) -> Iterator[io.TextIOWrapper]:
         text.flush()
     finally:
         with contextlib.suppress(OSError):
-            text.detach()  # the sink is not ours to close
+            text.detach()  # the caller closes the sink
 
 
 def _write_parquet(ledger: Ledger, sink: IO[bytes]) -> None:
@@ -152,7 +152,7 @@ def _write_parquet(ledger: Ledger, sink: IO[bytes]) -> None:
     kinds = _kinds(ledger)
     types = {"integer": arrow.int64(), "real": arrow.float64(), "text": arrow.string()}
     schema = arrow.schema([(name, types[kind]) for name, kind in kinds.items()])
-    # The format is finished at its end and wants a sink it can tell its place in.
+    # The writer puts the footer at the end and needs a sink that knows its position.
     with tempfile.TemporaryFile() as seekable:
         with parquet.ParquetWriter(seekable, schema) as writer:
             for chunk in chunks(ledger):
@@ -203,7 +203,7 @@ def frame(ledger: Ledger) -> pd.DataFrame:
     for chunk in chunks(ledger):
         for part, column, kind in zip(parts, zip(*chunk, strict=True), kinds.values(), strict=True):
             cells: Sequence[Any] = column
-            if kind == "text":  # a million times the same word is one word in memory
+            if kind == "text":  # one object per word: a table repeats it a million times
                 cells = [c if c is None else words.setdefault(c, c) for c in _texts(column)]
             try:
                 part.append(np.array(cells, dtype=types[kind]))
@@ -214,7 +214,7 @@ def frame(ledger: Ledger) -> pd.DataFrame:
 
 
 def _kinds(ledger: Ledger) -> Mapping[str, str]:
-    """What each column of the flat view holds: integer, real or text."""
+    """The type of each column of the flat view: integer, real or text."""
     kinds = {}
     for name in ledger.flat_columns:
         kinds[name] = "integer" if name in _INTEGERS else "text" if name in _TEXTS else "real"

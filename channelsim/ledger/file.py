@@ -1,4 +1,4 @@
-"""The ledger's file: opening it, one writer at a time, and faults told in one sentence each."""
+"""The ledger's file: opening, locking for one writer, and errors in one sentence each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from channelsim.support.errors import ChannelsimError, InputError, MachineError
 
 
 def connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Open a ledger of our version; it is changed, if at all, only after it was checked."""
+    """Open a ledger of this version; it is changed, if at all, only after the checks."""
     uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
     with explained(path):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
         try:
-            # What a file's own SQL calls may do nothing but compute; and text is what it may be.
+            # Functions called by the file's own SQL may only compute; text may be invalid UTF-8.
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.text_factory = _text
             genuine.check(path, connection)
             if write:
                 connection.execute("PRAGMA journal_mode = WAL")
-                # About one commit a second: we can afford that a power cut loses none either.
+                # With about one commit a second, durability against power cuts is affordable.
                 connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
@@ -36,13 +36,13 @@ def _text(cell: bytes) -> str:
 
 
 def locked(path: Path) -> sqlite3.Connection:
-    """One writer at a time: a lock the system lifts even from a killed process.
+    """Lock a ledger for one writer; the system releases the lock even if the process is killed.
 
-    The lock is SQLite's own, on an empty file beside the ledger, so readers never notice it.
+    The lock is SQLite's own, on an empty file beside the ledger, so it does not affect readers.
     """
     beside = path.with_name(path.name + ".lock")
     with explained(path):
-        # A view that asks whether somebody writes holds the lock for a moment, hence the patience.
+        # A view that tests for a writer holds the lock for a moment, hence the timeout.
         lock = sqlite3.connect(beside, isolation_level=None, timeout=0.25)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -58,7 +58,7 @@ def locked(path: Path) -> sqlite3.Connection:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a process holds a ledger for writing just now (its lock tells)."""
+    """Whether a process holds a ledger's write lock now."""
     beside = path.with_name(path.name + ".lock")
     if not beside.exists():
         return False
@@ -101,7 +101,7 @@ _SENTENCES: Mapping[int, tuple[type[ChannelsimError], str]] = {
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite reports into one sentence; what it does not explain is a bug and passes."""
+    """Turn SQLite's errors into one sentence; unexplained ones are bugs and pass."""
     try:
         yield
     except sqlite3.Error as error:

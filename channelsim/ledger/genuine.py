@@ -1,9 +1,9 @@
-"""Whether a file's own SQL is that of a ledger: what else it would do, nobody may have it do.
+"""The check that a file's SQL schema is a ledger's, so that it runs no other SQL.
 
-A database brings views that answer queries, triggers that decide about writing, and expressions in
-its tables. A file from somebody else could so keep a reader busy for ever, or tell a writer of rows
-that are not there. So its schema is compared, word for word, with what this program would write
-for such a header, before anything else of it is asked.
+A database brings views that answer queries, triggers that act on writing, and expressions in its
+tables. A file of unknown origin could so keep a reader busy for ever, or give a writer false rows.
+So its schema is compared, word for word, with the one this program would write for such a header,
+before anything else of it is queried.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _ASKED = (
     *("ledger_version", "versions"),
     *("count", "max_attempts", "metrics", "control", "judged", "swept_keys"),
 )
-_NAMES = {"metrics", "swept_keys", "parts"}  # of these `check` lets no steering characters in
-_MOST_WORDS = 10_000  # ours: metrics or swept keys of a run, and far more
+_NAMES = {"metrics", "swept_keys", "parts"}  # `check` lets no control characters into these
+_MOST_WORDS = 10_000  # project's choice: metrics or swept keys, far more than any run has
 
 
 def check(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a file that is no ledger, is damaged, is of another version, or brings SQL along."""
+    """Refuse a file that is no ledger, is damaged, is of another version, or has other SQL."""
     found = {
         str(name): (str(kind), sql)
         for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master")
@@ -49,7 +49,7 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
     wanted = statements(header)
     for name, (kind, sql) in found.items():
         if name.startswith("sqlite_autoindex_") and sql is None:
-            continue  # SQLite's own, of a primary key
+            continue  # SQLite's own, for a primary key
         if name == _TABLE and kind == "table" and _is_attempts(str(sql), header):
             continue
         if name == _VIEW and kind == "view" and _is_flat_view(str(sql), header):
@@ -66,7 +66,7 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def damaged(path: Path, what: object) -> MachineError:
-    """The error for a ledger whose content cannot be what was written."""
+    """The error for a ledger whose content no run can have written."""
     return MachineError(
         f"{path}: the ledger is damaged ({printable(str(what))[:120]}); restore it from a copy, or"
         " run the scenario again"
@@ -74,7 +74,7 @@ def damaged(path: Path, what: object) -> MachineError:
 
 
 def read_json(path: Path, text: Any) -> Any:
-    """A cell that holds JSON."""
+    """The value of a JSON cell."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
@@ -82,13 +82,13 @@ def read_json(path: Path, text: Any) -> Any:
 
 
 def shown_header(values: Mapping[str, Any]) -> RunHeader:
-    """A header that may be shown: its texts printable, but for names of columns and of files."""
+    """A header for display: its texts printable, except names of columns and files."""
     shown = {key: v if key in _NAMES else printable_all(v) for key, v in values.items()}
     return RunHeader(shown)
 
 
 def shown_swept(path: Path, text: Any) -> dict[str, Any]:
-    """An arm's swept values, fit to be shown, under their keys as written."""
+    """An arm's swept values for display, under their keys as written."""
     swept = read_json(path, text)
     if not isinstance(swept, dict):
         raise damaged(path, "an arm is at no point of the sweep")
@@ -116,7 +116,7 @@ def _check_version(path: Path, header: Mapping[str, Any]) -> None:
 
 
 def _checked(path: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The header, if what decides about tables has the types that it must have."""
+    """The header, if the keys that decide about tables have the required types."""
     for key in ("count", "max_attempts"):
         value = header.get(key)
         if type(value) is not int or not 0 < value < 2**53:
@@ -144,7 +144,7 @@ def _is_attempts(sql: str, header: RunHeader) -> bool:
 
 
 def _is_flat_view(sql: str, header: RunHeader) -> bool:
-    """Whether a flat view shows known columns only: which ones has changed, and nothing asks it."""
+    """Whether a flat view has known columns only: they have changed, and no query uses it."""
     begin, end = flat_ends(header)
     if not (sql.startswith(begin) and sql.endswith(end)):
         return False

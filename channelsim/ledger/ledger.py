@@ -1,11 +1,11 @@
 """The ledger: the append-only record of a run, from which every table, plot and replay is made.
 
-One SQLite file in WAL mode: one writer, readable while it grows. Nothing is ever removed from it
-but images that newer or worse ones displace (`retention`). Rows are keyed by numbers computed
-from arm, message and attempt, so writing a row twice changes nothing, and the ledger serves as its
-own memo when a run is resumed. Nothing here keeps rows in memory. The table `block` says which keys
-came with which event, so that a view can follow a run at the cost of what is new; it tells of
-schedule only (a resumed run lists transmissions again that were there), and is never compared.
+One SQLite file in WAL mode: one writer, readable while it grows. Only images that newer or worse
+ones displace are ever removed from it. Rows are keyed by numbers computed from arm, message and
+attempt, so writing a row twice changes nothing, and a resumed run looks up finished rows in the
+ledger. Nothing here keeps rows in memory. The table `block` records the keys of each event, so that
+a view can follow a run by reading only new rows; it describes the schedule only (a resumed run
+lists existing transmissions again), and is never compared.
 
 A commit falls only *between* computed blocks (before an `AttemptsDone`, or at a `Ticked`,
 `ArmDone` or `Finished`), about once a second: an attempt and its thumbnails enter together or not
@@ -46,15 +46,15 @@ from channelsim.ledger.tables import (
 )
 from channelsim.support.errors import ChannelsimError, InputError, printable
 
-COMMIT_SECONDS = 1.0  # ours: about as much work as a killed process may lose
-_LEAVE_TRIES, _LEAVE_WAIT_S = 10, 0.03  # ours: patience with readers when the file is closed
+COMMIT_SECONDS = 1.0  # project's choice: about as much work as a killed process may lose
+_LEAVE_TRIES, _LEAVE_WAIT_S = 10, 0.03  # project's choice: wait for readers when closing
 
 
 class Ledger:
     """A run's record: `create` or `open` one, `write` events, read through `rows`.
 
-    Use as a context manager: leaving it commits; leaving it by an exception drops what was written
-    since the last commit, which a resumed run computes again.
+    Use as a context manager: leaving it commits; leaving it by an exception drops the rows since
+    the last commit, which a resumed run computes again.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Ledger:
         self.max_attempts: int = header.max_attempts
         self.swept_keys: tuple[str, ...] = header.swept_keys
         self.attempt_columns = attempt_columns(header)
-        # A run that an older version began goes on without what its ledger has no place for.
+        # A resumed run of an older version omits columns that its ledger lacks.
         newer = {*records.passive_columns(header.metrics), records.CONTROL_ACCEPTED}
         self._no_place = newer - {*self.attempt_columns}
         self.flat_columns = flat_columns(header)
@@ -82,7 +82,7 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path, started: Started) -> Ledger:
-        """Make a new ledger with the header and the arms of a run, ready for writing."""
+        """Create a ledger with the header and the arms of a run, ready for writing."""
         path = Path(path)
         lock = locked(path)
         try:
@@ -91,7 +91,7 @@ class Ledger:
                     f"{path}: there is a ledger already; add --resume to continue it, or choose"
                     " another folder with --out"
                 )
-            # The file gets its name only when header and tables are complete in it.
+            # The file gets its name only when it has header and tables.
             unborn = path.with_name(path.name + ".part")
             for leftover in (unborn, unborn.with_name(unborn.name + "-journal")):
                 leftover.unlink(missing_ok=True)
@@ -113,7 +113,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, write: bool = False) -> Ledger:
-        """Open an existing ledger; any number may read while one writes.
+        """Open an existing ledger; any number of readers beside one writer.
 
         A finished run whose writer was killed before it could close the file is closed here.
         """
@@ -132,28 +132,28 @@ class Ledger:
 
     @classmethod
     def _tidy(cls, path: Path) -> None:
-        """Make one plain file of a finished run that was left with a log beside it."""
-        with suppress(ChannelsimError, sqlite3.Error, OSError):  # then it is read as it is
+        """Merge the log that a finished run left beside its ledger into one plain file."""
+        with suppress(ChannelsimError, sqlite3.Error, OSError):  # otherwise it is read as it is
             with cls(path, connected(path, write=False), None) as ledger:
                 finished = ledger.finished
             if finished:
                 cls.open(path, write=True).close()
 
     def commit(self) -> None:
-        """Make everything written so far permanent, whatever happens to this process."""
+        """Make all rows so far permanent, even if the process is killed."""
         if self.connection.in_transaction:
             with explained(self.path):
                 self.connection.execute("COMMIT")
         self._committed_at, self._unsaved = time.monotonic(), False
 
     def rollback(self) -> None:
-        """Drop what was written since the last commit."""
+        """Drop the rows since the last commit."""
         if self.connection.in_transaction:
             with suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Commit and let go of the file, which becomes one plain, portable file."""
+        """Commit and close the file, which becomes one plain, portable file."""
         if self._closed:
             return
         try:
@@ -167,9 +167,9 @@ class Ledger:
         self._closed = True
         self.rollback()
         if self._lock is not None:
-            # Without WAL a ledger is one file that also opens on read-only media. Where somebody
-            # is reading just now, SQLite refuses; a view reads for moments only, so that we wait
-            # a little; after that the ledger stays as it is, equally valid.
+            # Without WAL a ledger is one file that also opens on read-only media. While another
+            # process reads, SQLite refuses; a view reads only briefly, so a short wait suffices;
+            # after that the ledger stays as it is, equally valid.
             self._leave_wal()
         self.connection.close()
         if self._lock is not None:
@@ -278,20 +278,20 @@ class Ledger:
     # --- reading --------------------------------------------------------------------------------
 
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple]:
-        """Stream the answer to a query; a damaged file is reported in one sentence."""
+        """Stream the rows of a query; a damaged file is reported in one sentence."""
         with explained(self.path):
-            # `yield from` would close the cursor of an answer that is dropped half read, maybe of a
-            # ledger that is closed by then.
+            # `yield from` would close the cursor of a partly read answer, perhaps after the ledger
+            # is closed.
             for row in self.connection.execute(query, values):  # noqa: UP028
                 yield row
 
     def known(self, keys: Sequence[int]) -> dict[int, bool]:
-        """Those attempts that are in the ledger, with whether each was accepted."""
+        """The attempts among these that are in the ledger, with whether each was accepted."""
         wanted: list[int] = plain(keys)
         if not wanted:
             return {}
         low, high = min(wanted), max(wanted)
-        if high - low < 3 * len(wanted):  # mostly consecutive: one sweep beats single look-ups
+        if high - low < 3 * len(wanted):  # mostly consecutive: one scan beats single look-ups
             query = "SELECT attempt, accepted FROM attempt WHERE attempt BETWEEN ? AND ?"
             found = dict(self.rows(query, (low, high)))
             return {key: bool(found[key]) for key in wanted if key in found}
@@ -304,7 +304,7 @@ class Ledger:
         }
 
     def pictured(self, column: str | None) -> Iterator[tuple[int, int, float, float | None]]:
-        """Attempts whose images are recorded: key, accepted, arrived_s, what ``column`` says."""
+        """Attempts with stored images: key, accepted, arrived_s, value of ``column``."""
         value = "NULL" if column is None else quoted(column)
         return self.rows(
             f"SELECT a.attempt, a.accepted, a.arrived_s, {value} FROM"
@@ -314,17 +314,17 @@ class Ledger:
         )
 
     def raw_header(self) -> RunHeader:
-        """The header word for word, for comparing and computing; never to be shown."""
+        """The header as stored, for comparing and computing; never for display."""
         rows = self.rows("SELECT * FROM header")
         return RunHeader({key: read_json(self.path, value) for key, value in rows})
 
     def header(self) -> RunHeader:
-        """The header as it is now, fit to be shown; `finished` is in it of a complete run."""
+        """The current header, for display; it contains `finished` if the run is complete."""
         return shown_header(self.raw_header().values)
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What whoever reads this ledger should know of it."""
+        """Notices to readers of this ledger."""
         if "parts" in self.raw_header():
             return ()
         return (
@@ -334,24 +334,24 @@ class Ledger:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run has finished."""
         return "finished" in self.raw_header()
 
     @property
     def complete(self) -> bool:
-        """Whether every row of the run is there, be it finished or not."""
+        """Whether every row of the run is there, finished or not."""
         query = "SELECT count(*), total(attempts) FROM transmission"
         settled, attempts = next(self.rows(query))
         arms = int(next(self.rows("SELECT count(*) FROM arm"))[0])
         return bool(settled == arms * self.count and attempts == self.computed())
 
     def last_decision_s(self) -> float:
-        """Simulated time [s] at which the last message was decided about."""
+        """Simulated time [s] of the last decision about a message."""
         query = "SELECT ifnull(max(done_s), 0.0) FROM transmission"
         return float(next(self.rows(query))[0])
 
     def arms(self) -> list[ArmRecord]:
-        """All arms in order, with their swept values as the scenario gave them."""
+        """All arms in order, with their swept values as in the scenario."""
         query = "SELECT arm, receiver, swept FROM arm ORDER BY arm"
         return [
             ArmRecord(arm, printable(str(receiver)), shown_swept(self.path, swept))
@@ -359,7 +359,7 @@ class Ledger:
         ]
 
     def flat(self) -> Iterator[tuple]:
-        """The flat view in order of transmission, by a query of our own."""
+        """The flat view in order of transmission, by this program's own query."""
         return self.rows(flat_query(self.header()))
 
     @property
@@ -369,9 +369,9 @@ class Ledger:
         return {arm: printable(str(verdict)) for arm, verdict in self.rows(query, [DONE])}
 
     def settled(self) -> int:
-        """How many transmissions are recorded."""
+        """The number of transmissions recorded."""
         return int(next(self.rows("SELECT count(*) FROM transmission"))[0])
 
     def computed(self) -> int:
-        """How many attempts are recorded, those of transmissions under way included."""
+        """The number of attempts recorded, those of unfinished transmissions included."""
         return int(next(self.rows("SELECT count(*) FROM attempt"))[0])

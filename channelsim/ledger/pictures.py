@@ -1,7 +1,7 @@
-"""Pictures of a ledger: decoded only if they can be those of its run.
+"""Pictures of a ledger: decoded only if they have the shape of the run's images.
 
-A PNG of a few kilobytes may claim to be a gigabyte of pixels. What a run writes has its own image's
-shape, so a picture of any other is not decoded at all; it and one that is damaged are shown grey.
+A PNG of a few kilobytes may claim to be a gigabyte of pixels. A run writes pictures of its own
+image's shape, so others are not decoded at all; they and damaged ones are shown grey.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from channelsim.contracts.run_header import RunHeader
 
-_GREY = 217  # ours: nearly white, as a picture never is
-_LARGEST_SIDE = 1024  # of images that a source gives, where a header does not tell theirs
+_GREY = 217  # project's choice: nearly white, as a picture never is
+_LARGEST_SIDE = 1024  # of a source's images, if the header lacks their size
 _BEGIN = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _COLOURS = {0: 1, 2: 3}  # PNG's colour type → channels
 
 
 def image_shape(header: RunHeader) -> tuple[int, int, int] | None:
-    """(C, H, W) of a run's images; None where its header does not tell."""
+    """(C, H, W) of a run's images; None where its header lacks it."""
     given = header.values.get("image_shape")
     if not isinstance(given, list) or len(given) != 3:
         return None
@@ -49,13 +49,13 @@ def pixels(png: Any, shape: tuple[int, int, int] | None) -> NDArray[np.uint8] | 
 
 
 def grey_tile(shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
-    """What stands in the place of a picture that cannot be shown, [H, W, 3]."""
+    """The tile shown for a picture that cannot be shown, [H, W, 3]."""
     _, height, width = shape or (1, 8, 8)
     return np.full((height, width, 3), _GREY, dtype=np.uint8)
 
 
 def _claimed(png: Any) -> tuple[int, int, int] | None:
-    """(C, H, W) as a picture's first bytes say; None for what no run writes."""
+    """(C, H, W) from a picture's first bytes; None for pictures that no run writes."""
     if not isinstance(png, bytes) or len(png) < 33 or not png.startswith(_BEGIN):
         return None
     width, height, depth, colour = struct.unpack(">IIBB", png[16:26])

@@ -1,4 +1,4 @@
-"""The ledger's tables and the flat view, as SQL, and what may stand in their cells."""
+"""The ledger's tables and the flat view, as SQL, and the values of their cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from channelsim.contracts.records import Started
 from channelsim.contracts.run_header import RunHeader
 from channelsim.support.errors import InputError
 
-LEDGER_VERSION = 3  # 3: attempts tell when they began and what the channel did to them
+LEDGER_VERSION = 3  # 3: attempts have their beginning and the channel's effect on them
 TRANSMISSION_COLUMNS = ("transmission", "sent_s", "done_s", "attempts", "delivered")
 RUNNING, DONE = "running", "done"
 
@@ -26,7 +26,7 @@ _INTEGERS = {
     *("replayed", "stand_in", "erased", "flipped_bits", records.CONTROL_ACCEPTED),
 }
 _TEXTS = {"verdict", "delivered"}
-_MOST_KEYS = 2**20  # ours: of a block; a run's own have a few thousand
+_MOST_KEYS = 2**20  # project's choice: of a block; a run's own have a few thousand
 _PLAIN_TYPES = {int, float, str, bool, type(None)}
 
 
@@ -39,7 +39,7 @@ def attempt_columns(header: RunHeader) -> tuple[str, ...]:
 
 
 def flat_columns(header: RunHeader) -> tuple[str, ...]:
-    """Columns of the flat view, in order, under the names a user wrote."""
+    """Columns of the flat view, in order, under the user's names."""
     measured = records.metric_columns(
         header.metrics, header.control, passive=header.passive_columns
     )
@@ -59,7 +59,7 @@ def statements(header: RunHeader) -> dict[str, str]:
     shown = "".join(f", attempt.{quoted(name)} AS {quoted(name)}" for name in tail)
     return {
         "header": HEADER_TABLE,
-        # Swept values also stand as SQL values, for queries; without a type they stay as given.
+        # Swept values are also SQL values, for queries; untyped columns keep them as given.
         "arm": f"CREATE TABLE arm ({', '.join(arm + swept)})",
         "transmission": (
             "CREATE TABLE transmission (transmission INTEGER PRIMARY KEY, sent_s REAL, done_s REAL,"
@@ -76,9 +76,9 @@ def statements(header: RunHeader) -> dict[str, str]:
             "CREATE TABLE event (event INTEGER PRIMARY KEY, level TEXT, text TEXT, sim_s REAL,"
             " arm INTEGER)"
         ),
-        # Keys come in no order, so whoever reads along needs to be told what is new.
+        # Keys come in no order, so readers of a growing ledger need a list of new ones.
         "block": "CREATE TABLE block (block INTEGER PRIMARY KEY, kind TEXT, keys BLOB)",
-        # SQLite holds every NULL for different, and a note about the whole run names no arm.
+        # SQLite treats all NULLs as different, and a notice about the whole run has no arm.
         "event_once": (
             "CREATE UNIQUE INDEX event_once ON event (level, text, sim_s, ifnull(arm, -1))"
         ),
@@ -87,7 +87,7 @@ def statements(header: RunHeader) -> dict[str, str]:
 
 
 def flat_query(header: RunHeader) -> str:
-    """The flat view as a query of our own, in order of transmission."""
+    """The flat view as this program's own query, in order of transmission."""
     return statements(header)["transmissions"].partition(" AS ")[2] + " ORDER BY 1"
 
 
@@ -101,9 +101,9 @@ def flat_ends(header: RunHeader) -> tuple[str, str]:
         f"{source} AS {quoted(name)}"
         for source, name in zip(sources, flat_columns(header), strict=False)
     )
-    # Word for word as in every ledger since the first: what a file says is compared with it.
+    # Unchanged since the first ledger: a file's statement is compared with it word for word.
     last = f"transmission.transmission * {header.max_attempts} + transmission.attempts - 1"
-    # CROSS JOIN fixes the order of the loops: answers stream in order of transmission.
+    # CROSS JOIN fixes the order of the loops: rows stream in order of transmission.
     return (
         f"CREATE VIEW transmissions AS SELECT {chosen}",
         f" FROM transmission CROSS JOIN attempt ON attempt.attempt = {last}"
@@ -144,7 +144,7 @@ def packed(keys: Sequence[int]) -> bytes:
 
 
 def unpacked(cell: bytes) -> NDArray[np.int64]:
-    """Return the keys that `packed` put in a cell; ValueError for what it never puts in one."""
+    """The keys in a cell written by `packed`; ValueError for any other content."""
     inflater = zlib.decompressobj()
     try:
         data = inflater.decompress(cell, 8 * _MOST_KEYS)
@@ -156,13 +156,13 @@ def unpacked(cell: bytes) -> NDArray[np.int64]:
 
 
 def insert(table: str, columns: Sequence[str]) -> str:
-    """Statement that adds a row where its key is not there yet."""
+    """Statement that adds a row if its key is new."""
     names = ", ".join(quoted(name) for name in columns)
     return f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier, whatever characters it has."""
+    """A name as an SQL identifier, with any characters."""
     if "\0" in name:
         raise InputError(f"ledger: a column cannot be called {name!r}: it contains a NUL character")
     return '"' + name.replace('"', '""') + '"'
@@ -188,7 +188,7 @@ def plain(column: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, Mapping) and value.get("name"):
-        return str(value["name"])  # the arm's JSON holds all of it
+        return str(value["name"])  # the arm's JSON has all of it
     value = value.item() if hasattr(value, "item") else value
     return value if value is None or type(value) in {int, float, str} else dumps(value)
 

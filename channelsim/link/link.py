@@ -1,4 +1,4 @@
-"""The link between transmitters and receiver, as the event plane sees it: time, turns and loss."""
+"""The link between transmitters and receiver: its keys, times, and rules of access."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from channelsim.contracts.parts import Count, Fraction, NonNegative, Part, Posit
 
 @part
 class Link(Part):
-    """Transmitters, one receiver, and the medium between them. All defaults are ours.
+    """Transmitters, one receiver, and the medium between them. The defaults are the project's.
 
     **Time and loss.** A codeword of K real values is ⌈K/2⌉ complex symbols and occupies the medium
     for that many symbol times; a message that finds its transmitter or its medium busy waits.
@@ -25,38 +25,39 @@ class Link(Part):
     plus the receiver's latency, plus the answer's own time where the link is half duplex). While a
     message waits for its answer, its transmitter goes on with the next.
 
-    **Stations.** ``transmitters``: how many; messages are dealt in turn, message i to transmitter
-    i mod ``transmitters``. ``priorities``: one whole number per transmitter, lower goes first, as
-    in simpy (default: all 0); who has begun is not interrupted, equals go in order of asking. They
-    order the turns of ``access: queue`` on a shared medium and nothing else. ``medium``:
-    ``shared``, one for all; ``own``, one for each transmitter.
+    **Stations.** ``transmitters``: how many; messages are dealt in turn, message i to transmitter i
+    mod ``transmitters``. ``priorities``: one whole number per transmitter, lower goes first, as in
+    simpy (default: all 0); a transmission under way is not interrupted, and equals go in order of
+    request. They order the turns of ``access: queue`` on a shared medium and nothing else.
+    ``medium``: ``shared``, one for all; ``own``, one for each transmitter.
 
-    **Answers.** ``duplex: full`` (default): answers return on a channel of their own and disturb
-    nobody. ``duplex: half``: they occupy the medium for ``answer_symbols`` (default 4) symbol times
-    like everything else: the request to send again after a rejection, and an acknowledgement of
-    what was accepted. Only what could be repeated is answered: nothing where ``max_attempts``
-    is 1, and not the last attempt. Answers escape ``loss``. One that waits for the medium is waited
-    for; one that was destroyed is silence, and what is repeated needlessly after a destroyed
-    acknowledgement takes its time on the medium but is not decoded again.
+    **Answers.** ``duplex: full`` (default): answers return on a separate channel and disturb
+    nothing. ``duplex: half``: they occupy the medium for ``answer_symbols`` (default 4) symbol
+    times like everything else: the request to send again after a rejection, and an acknowledgement
+    of what was accepted. Only what could be repeated is answered: nothing where ``max_attempts`` is
+    1, and not the last attempt. Answers are not subject to ``loss``. The transmitter waits for an
+    answer that waits for the medium; a destroyed answer is silence, and a needless repetition after
+    a destroyed acknowledgement takes its time on the medium but is not decoded again.
 
-    **Access.** Two that leave in overlapping times on one medium destroy each other.
+    **Access.** Two signals that overlap in time on one medium destroy each other.
 
-    * ``queue`` (default): turns are given in order, by somebody who knows all who wait, and nobody
-      overlaps; on a half-duplex link a turn the other way begins ``latency_s`` after the last.
-    * ``aloha``: everyone sends at once (Abramson 1970).
-    * ``slotted_aloha``: everyone sends at the next slot (Roberts 1975); a slot is as long as a
+    * ``queue`` (default): turns are given in order by a central scheduler, and no signals overlap;
+      on a half-duplex link a turn the other way begins ``latency_s`` after the last.
+    * ``aloha``: every station sends at once (Abramson 1970).
+    * ``slotted_aloha``: every station sends at the next slot (Roberts 1975); a slot is as long as a
       codeword, or as an answer where that is longer and the link is half duplex.
-    * ``csma``: a station listens and sends if it hears nobody, else listens again after a random
+    * ``csma``: a station listens and sends if the medium is idle, else listens again after a random
       backoff (non-persistent: Kleinrock & Tobagi 1975). It hears a signal ``latency_s`` after it
-      began, and until ``latency_s`` after its end: whoever begins within ``latency_s`` of another
-      is not heard in time. After each codeword a transmitter pauses for a backoff as after its
-      first attempt, or it would keep the medium for as long as it has something to say.
+      began, and until ``latency_s`` after its end: a signal that begins within ``latency_s`` of
+      another is not heard in time. After each codeword a transmitter pauses for a backoff as after
+      its first attempt, or it would keep the medium for as long as it has messages.
 
-    Every station has a queue of its own and never overlaps itself. But for ``queue``, silence is
+    Every station has its own queue and never overlaps itself. Except with ``queue``, silence is
     followed by a random backoff: after the n-th attempt uniform over 2^min(n, 10) times the
     codeword's vulnerable time, which is two codewords for ``aloha`` and a slot for
     ``slotted_aloha`` (whole slots), and for ``csma`` over as many times a codeword with its
-    ``latency_s``; who hears somebody before its n-th attempt waits as long to listen again.
+    ``latency_s``; a station that hears a signal before its n-th attempt waits as long to listen
+    again.
     """
 
     kind: ClassVar[str] = "link"
@@ -95,28 +96,28 @@ class Link(Part):
         return self.access != "queue" and meets
 
     def airtime_s(self, latent_size: int) -> float:
-        """How long one codeword of K real values occupies the link."""
+        """Time that one codeword of K real values occupies the link."""
         return math.ceil(latent_size / 2) / self.symbol_rate_hz
 
     def spacing_s(self, latent_size: int) -> float:
-        """How much later than a message the next begins at the least, on average over many."""
+        """Least time from one message's beginning to the next one's, on average over many."""
         sharing = self.transmitters if self.medium == "own" else 1
         return self.airtime_s(latent_size) / sharing
 
     @property
     def answer_s(self) -> float:
-        """How long an answer occupies the medium: nothing on a full-duplex link."""
+        """Time that an answer occupies the medium: 0 on a full-duplex link."""
         return self.answer_symbols / self.symbol_rate_hz if self.duplex == "half" else 0.0
 
     def silence_s(self, receiver_latency_s: float) -> float:
-        """How long after sending the transmitter waits for an answer before it repeats."""
+        """Time after sending that the transmitter waits for an answer before it repeats."""
         if self.timeout_s is not None:
             return self.timeout_s
         return 2 * self.latency_s + receiver_latency_s + self.answer_s
 
     @property
     def idle(self) -> tuple[str, ...]:
-        """Keys that are given and change nothing here, a sentence each."""
+        """Keys that are given and have no effect here, a sentence each."""
         found = []
         if self.access != "queue" and not self.contended:
             found.append(
@@ -139,8 +140,8 @@ class Link(Part):
 
 
 def notices(links: Sequence[tuple[Link, int]]) -> tuple[str, ...]:
-    """What the user should know about the links of all arms, each with its latent size K."""
-    # A key that matters in one arm of a sweep is there for a reason.
+    """Notices to the user about the links of all arms, each with its latent size K."""
+    # A key that has an effect in some arm of a sweep needs no notice.
     found = [text for text in links[0][0].idle if all(text in link.idle for link, _ in links)]
     late = [
         (link.latency_s / link.airtime_s(latent_size), link.latency_s)

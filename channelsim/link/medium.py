@@ -1,8 +1,8 @@
-"""Who may send when: the medium between transmitters and receiver, in simulated time.
+"""Access to the medium between transmitters and receiver, in simulated time.
 
 A medium carries codewords one way and, where the link is half duplex, the receiver's answers the
-other way; `Link` states the rules. What is sent comes back as a `Passage`. Nothing here knows what
-a codeword says: times and numbers only, and random numbers that belong to a message and an attempt.
+other way; `Link` states the rules. Sending yields a `Passage`. Nothing here handles a codeword's
+values: only times, numbers, and random draws by message and attempt.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from channelsim.support import seeds
 
 RECEIVER = -1  # the receiver's number among the stations; transmitters count from 0
 
-_LARGEST_WINDOW = 10  # backoffs stop doubling here, as Ethernet's do
+_LARGEST_WINDOW = 10  # backoffs stop doubling here, as in Ethernet
 _LATE = EventPriority(2)  # after everything else of the same moment
 _ROUNDING = 1e-6  # of a codeword or slot: times that differ by less are the same
-_MESSAGES, _INDICES = 32, 8  # whose draws are made at once
+_MESSAGES, _INDICES = 32, 8  # whose draws are computed at once
 
 
 class Passage(NamedTuple):
-    """What became of one codeword or answer.
+    """The outcome of sending one codeword or answer.
 
     ``began_s``, ``ended_s`` [s]: when its first and its last symbol left. ``destroyed``: whether
-    something else was on the medium meanwhile.
+    another signal was on the medium meanwhile.
     """
 
     began_s: float
@@ -60,7 +60,7 @@ def media(env: simpy.Environment, link: Link, latent_size: int, seed: int) -> Me
 
 
 class Media:
-    """Finds the medium of a message; media of their own are made when they are first used."""
+    """Finds the medium of a message; separate media are made on first use."""
 
     def __init__(self, link: Link, new: Callable[[], Medium]) -> None:
         self._transmitters = link.transmitters
@@ -69,7 +69,7 @@ class Media:
         self._own: dict[int, Medium] = {}
 
     def of(self, message: int) -> Medium:
-        """The medium that this message has to cross."""
+        """The medium that this message crosses."""
         if self._shared is not None:
             return self._shared
         transmitter = message % self._transmitters
@@ -79,7 +79,7 @@ class Media:
 
 
 class Medium(ABC):
-    """One medium and all who use it."""
+    """One medium and its stations."""
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int) -> None:
         self.env = env
@@ -90,11 +90,11 @@ class Medium(ABC):
         self._transmitters = link.transmitters
 
     def send(self, message: int, attempt: int) -> Sending:
-        """Send a codeword as soon as it may be sent; returns when its last symbol has arrived."""
+        """Send a codeword as soon as access allows; returns when its last symbol has arrived."""
         return self._cross(message % self._transmitters, self.airtime_s, message, attempt)
 
     def answer(self, message: int, attempt: int) -> Sending:
-        """Answer an attempt; returns when the transmitter has heard it, or would have."""
+        """Answer an attempt; returns when the transmitter has heard the answer, or would have."""
         if self._half:
             return self._cross(RECEIVER, self.answer_s, message, attempt)
         return self._returned()
@@ -105,7 +105,7 @@ class Medium(ABC):
         return Passage(now, now, False)
 
     def backoff_s(self, message: int, attempt: int) -> float:  # noqa: ARG002
-        """How long the transmitter waits beyond the silence that followed this attempt."""
+        """Time that the transmitter waits beyond the silence that followed this attempt."""
         return 0.0
 
     def _until(self, time_s: float) -> simpy.Event:
@@ -113,7 +113,7 @@ class Medium(ABC):
 
     @abstractmethod
     def _cross(self, station: int, length_s: float, message: int, attempt: int) -> Sending:
-        """Send something of this length as this station."""
+        """Send a signal of this length as this station."""
 
 
 # --- turns in order -----------------------------------------------------------------------------
@@ -122,20 +122,20 @@ class Medium(ABC):
 class Queue(Medium):
     """First come, first served.
 
-    The medium is free again when the last one booked is through, so that a crossing takes one
+    The medium is free again when the last signal booked is through, so that a crossing takes one
     event, however many wait.
     """
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int) -> None:
         super().__init__(env, link, latent_size)
         self._free_at_s = 0.0
-        self._outward = True  # which way the last one booked travels
+        self._outward = True  # direction of the last signal booked
 
     def _cross(self, station: int, length_s: float, message: int, attempt: int) -> Sending:  # noqa: ARG002
         env = self.env
         outward = station != RECEIVER
         if outward != self._outward:
-            # The last one's end is still under way to those who are to send now.
+            # The last signal's end still has to reach the stations that send now.
             self._free_at_s += self.latency_s
             self._outward = outward
         began_s = max(env.now, self._free_at_s)
@@ -145,7 +145,7 @@ class Queue(Medium):
 
 
 class PriorityQueue(Medium):
-    """The lowest number first, equals in order of asking; who has begun is not interrupted.
+    """The lowest number first, equals in order of request; a transmission is not interrupted.
 
     An answer has the priority of the transmitter that waits for it.
     """
@@ -173,10 +173,10 @@ class PriorityQueue(Medium):
 
 
 class Turns:
-    """Gives turns one by one: the lowest priority first, equals in order of asking.
+    """Gives turns one by one: the lowest priority first, equals in order of request.
 
-    A turn is given when everybody who asks at that moment has asked, so priority decides among
-    them and not the order in which a simulation happens to call them.
+    A turn is given when all requests of a moment have been made, so that priority decides among
+    them and not the order in which the simulation happens to run them.
     """
 
     def __init__(self, env: simpy.Environment) -> None:
@@ -186,7 +186,7 @@ class Turns:
         self._taken = False
 
     def ask(self, priority: int = 0) -> simpy.Event:
-        """An event that happens when it is one's turn."""
+        """An event that happens when the caller's turn begins."""
         turn = self._env.event()
         heapq.heappush(self._waiting, (priority, next(self._asked), turn))
         if not self._taken:
@@ -195,7 +195,7 @@ class Turns:
         return turn
 
     def free(self) -> bool:
-        """End one's turn; whether somebody waits for the next."""
+        """End the current turn; returns whether another station waits."""
         if self._waiting:
             _Late(self._env, self._give)
         else:
@@ -207,7 +207,7 @@ class Turns:
 
 
 class _Late(simpy.Event):
-    """Happens now, but after everything else that happens now."""
+    """An event that happens now, after all others of this moment."""
 
     def __init__(self, env: simpy.Environment, then: Callable[[simpy.Event], None]) -> None:
         super().__init__(env)
@@ -221,7 +221,7 @@ class _Late(simpy.Event):
 
 @dataclass(slots=True)
 class _Signal:
-    """Something on the medium, from its first symbol to its last."""
+    """A signal on the medium, from its first symbol to its last."""
 
     station: int
     began_s: float
@@ -230,11 +230,11 @@ class _Signal:
 
 
 class Contention(Medium):
-    """Stations that send without being told to; signals that overlap destroy each other.
+    """Stations that send by themselves; signals that overlap destroy each other.
 
-    Every station has its own queue. ``_on_air``: signals that one who begins now could meet or
-    hear, as many as there are stations at most (and those of the last ``carrier_s``, for which a
-    signal matters after it has left). ``unit_s``: of backoffs.
+    Every station has its own queue. ``_on_air``: signals that a new one could meet or hear, as many
+    as there are stations at most (and those of the last ``carrier_s``, for which a signal matters
+    after it has left). ``unit_s``: of backoffs.
     """
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
@@ -272,7 +272,7 @@ class Contention(Medium):
         return Passage(signal.began_s, signal.ended_s, signal.destroyed)
 
     def _until_it_may_begin(self, station: int, message: int, attempt: int) -> Waiting:  # noqa: ARG002
-        """Wait for whatever the rules ask for before a station sends."""
+        """Wait until the access rules let a station send."""
         yield from ()
 
     def _beginning_s(self) -> float:
@@ -294,19 +294,19 @@ class Contention(Medium):
 
     def _free(self, station: int) -> None:
         if not self._stations[station].free():
-            del self._stations[station]  # only stations with something to say take memory
+            del self._stations[station]  # only stations with messages take memory
 
 
 class Aloha(Contention):
-    """Everyone sends at once."""
+    """Every station sends at once."""
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
         super().__init__(env, link, latent_size, seed)
-        self.unit_s = 2 * self.airtime_s  # who begins within it, centred on me, destroys me
+        self.unit_s = 2 * self.airtime_s  # signals that begin within it, centred on one, destroy it
 
 
 class SlottedAloha(Contention):
-    """Everyone sends at the next slot; slot k begins at k·``slot_s``."""
+    """Every station sends at the next slot; slot k begins at k·``slot_s``."""
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
         super().__init__(env, link, latent_size, seed)
@@ -328,7 +328,7 @@ class SlottedAloha(Contention):
 
 
 class Csma(Contention):
-    """Everyone listens first; who hears somebody listens again later (non-persistent)."""
+    """Every station listens first; if it hears a signal, it waits and listens again."""
 
     def __init__(self, env: simpy.Environment, link: Link, latent_size: int, seed: int) -> None:
         super().__init__(env, link, latent_size, seed)
@@ -344,15 +344,15 @@ class Csma(Contention):
             yield self.env.timeout(self._window(attempt) * share)
 
     def _hears(self, station: int) -> bool:
-        """Whether somebody else's signal is passing by this station now."""
-        left_s = self.env.now - self.latency_s  # what is here now left then
+        """Whether another station's signal is passing by this station now."""
+        left_s = self.env.now - self.latency_s  # signals here now left then
         return any(
             other.began_s <= left_s < other.ended_s and other.station != station
             for other in self._on_air
         )
 
     def _rest(self, station: int, message: int, attempt: int) -> None:
-        if station == RECEIVER:  # it speaks only when it is asked to
+        if station == RECEIVER:  # it sends only when it is asked to
             self._free(station)
             return
         pause_s = self._window(0) * self._draw("pause", message, attempt)

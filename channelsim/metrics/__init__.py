@@ -1,4 +1,4 @@
-"""How good an image is, compared with a reference."""
+"""Metrics: the quality of an image compared with a reference."""
 
 from __future__ import annotations
 

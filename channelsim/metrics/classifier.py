@@ -1,11 +1,11 @@
-"""A small convolutional classifier: its trunk gives features, its answer a label.
+"""A small convolutional classifier: its trunk gives features, its output a label.
 
     image [N,C,H,W] in [0,1] ─ 2x − 1 ─ (conv 4×4, stride 2 ─ ReLU) × 4 ─ mean over positions
                                         16, 32, 64, 128 channels          [N,128] ─ linear ─ [N,10]
 
-The architecture is ours. There is no batch norm and no dropout: the network is the same function
-in training and afterwards, and a row never meets its neighbours. Inputs are mapped to [−1, 1] so
-that black is not the zero vector, at which the direction of a feature would jump.
+The architecture is the project's. There is no batch norm and no dropout: the network is the same
+function in training and afterwards, and rows are independent. Inputs are mapped to [−1, 1] so that
+black is not the zero vector, at which the direction of a feature would jump.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class SmallConv(nn.Module):
         return found
 
     def features(self, images: Tensor) -> Tensor:
-        """The last stage averaged over its positions, [N, 128]: what the answer is read from."""
+        """The last stage averaged over its positions, [N, 128]: the input of the linear head."""
         return self.stages(images)[-1].mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, C, H, W] in [0, 1]."""
         features = self.features(images)
-        if self.head.weight.requires_grad:  # it is being trained
+        if self.head.weight.requires_grad:  # in training
             return cast(Tensor, self.head(features))
         return cast(Tensor, RowProduct(self.head.weight.T, self.head.bias)(features))
 
@@ -94,7 +94,7 @@ def save_classifier(
     remarks: Mapping[str, Any] | None = None,
     precision: torch.dtype = torch.float16,
 ) -> Classifier:
-    """Write weights (in half precision unless told otherwise) and the card beside them."""
+    """Write weights (in half precision by default) and the card beside them."""
     facts = {
         "format": FORMAT,
         "architecture": architecture,
@@ -107,14 +107,14 @@ def save_classifier(
 
 
 def load_classifier(path: Path | None = None) -> Classifier:
-    """Read a classifier (default: the shipped one of MNIST); read once while it is unchanged."""
+    """Read a classifier (default: the shipped one of MNIST); an unchanged file is read once."""
     path = Path(path) if path is not None else trunk_file("mnist")
     versions = (weight_files.stamp(path), weight_files.stamp(weight_files.card_path(path)))
     return _load(path, versions)
 
 
 def trunk_file(name: str) -> Path:
-    """Path of a classifier that ships with the program, by the data it was trained on."""
+    """Path of a classifier that ships with the program, by its training data."""
     return TRUNKS_FOLDER / f"{name}.safetensors"
 
 

@@ -32,8 +32,8 @@ def aggregate_total_correlation(
 
     ``mean``, ``log_variance``: [N, d], of the whole data set, so log q(z) and log q(z_j) are exact
     and only the expectation over z ~ q is an average: over ``draws`` (4) latents per image, from
-    ``seed``. ``block``: latents at a time, a matter of memory alone. A codec that is not
-    variational has no density here. Defaults are ours.
+    ``seed``. ``block``: latents at a time, which affects memory alone. A codec that is not
+    variational has no density here. The defaults are the project's.
     """
     count = len(mean)
     generator = torch.Generator().manual_seed(seed)

@@ -1,12 +1,12 @@
-"""How cleanly a codec's latent values separate known causes of its images.
+"""Disentanglement: the separation of known factors of images in a codec's latent values.
 
-Made images of one bright square stand for the data, because only of made data are the causes
-known: a full grid over horizontal place, vertical place, size and brightness. Two figures:
+Synthetic images of one bright square replace the data, because only synthetic data have known
+factors: a full grid over horizontal place, vertical place, size and brightness. Two figures:
 
-* mutual information gap (MIG; Chen et al. 2018, arXiv 1802.04942): for each factor v_k, how much
-  more the latent value that knows most of it knows than the runner-up,
-  (I(z_j*; v_k) − max_{j≠j*} I(z_j; v_k))/H(v_k), averaged over the factors; 1 if every factor sits
-  in one latent value alone, 0 if always two of them know equally much;
+* mutual information gap (MIG; Chen et al. 2018, arXiv 1802.04942): for each factor v_k, the
+  information in the best latent value minus the runner-up's,
+  (I(z_j*; v_k) − max_{j≠j*} I(z_j; v_k))/H(v_k), averaged over the factors; 1 if every factor is
+  in one latent value alone, 0 if always two have equal information;
 * total correlation of the aggregate posterior (see `correlation`).
 
 A codec trained on digits meets squares it has never seen: compare codecs with each other, not with
@@ -31,7 +31,7 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class MadeFactors:
-    """``images`` [N, C, H, W] in [0, 1] and ``factors`` [N, 4], int64, which value each shows."""
+    """``images`` [N, C, H, W] in [0, 1] and their factor values ``factors`` [N, 4], int64."""
 
     images: Tensor
     factors: Tensor
@@ -41,8 +41,8 @@ class MadeFactors:
 class Disentanglement:
     """``mig`` ∈ [0, 1], ``by_factor`` its summands, ``information`` I(z_j; v_k) [K, 4] in nats.
 
-    ``total_correlation`` of the aggregate posterior over the made images, in nats; None for a codec
-    without a posterior.
+    ``total_correlation`` of the aggregate posterior over the synthetic images, in nats; None for a
+    codec without a posterior.
     """
 
     mig: float
@@ -54,9 +54,9 @@ class Disentanglement:
 def made_factors(image_shape: tuple[int, int, int] = (1, 32, 32)) -> MadeFactors:
     """One square on black at every one of 8 × 8 places, 4 sizes and 4 brightnesses: 1,024 images.
 
-    Its side is 4, 6, 8 or 10 thirty-seconds of the image's shorter side, its brightness ¼, ½, ¾
-    or 1 in every colour, and it is never cut off. Edges between pixels are drawn by their share of
-    the pixel, so places need not be whole pixels. All numbers are ours.
+    Its side is 4, 6, 8 or 10 thirty-seconds of the image's shorter side, its brightness ¼, ½, ¾ or
+    1 in every colour, and it is never cut off. Edges between pixels are drawn by their share of the
+    pixel, so places need not be whole pixels. All numbers are the project's choice.
     """
     colours, height, width = image_shape
     factors = torch.cartesian_prod(*(torch.arange(count) for count in _COUNTS))
@@ -75,7 +75,7 @@ def _centre(place: Tensor, count: int, length: int, widest: float) -> Tensor:
 
 
 def _coverage(centre: Tensor, side: Tensor, length: int) -> Tensor:
-    """Which share of each pixel lies in the interval, [N, length]."""
+    """Share of each pixel that lies in the interval, [N, length]."""
     left = torch.arange(length, dtype=torch.float64)[None, :]
     low, high = (centre - side / 2)[:, None], (centre + side / 2)[:, None]
     return (torch.minimum(left + 1, high) - torch.maximum(left, low)).clamp(0, 1)
@@ -86,9 +86,9 @@ def disentanglement(
 ) -> Disentanglement:
     """MIG and total correlation of ``codec`` on ``made`` (default: `made_factors` of its shape).
 
-    A variational codec's information is that of draws of its posterior, as Chen et al. have it; of
-    any other codec that of its latent values in 20 bins (`binned_information`). The two are not to
-    be compared with each other.
+    A variational codec's information is that of draws of its posterior, as in Chen et al.; any
+    other codec's is that of its latent values in 20 bins (`binned_information`). The two are not
+    comparable.
     """
     made = made_factors(codec.image_shape) if made is None else made
     posteriors = [codec.posterior(block) for block in torch.split(made.images, _ROWS)]
@@ -128,7 +128,7 @@ def posterior_information(
                 density = gaussian_log_density(
                     latent[rows, j, None], mean[:, j], log_variance[:, j]
                 )
-                # Each row by its largest, which both mixtures share.
+                # Scale each row by its largest density, which both mixtures share.
                 density = torch.exp(density - density.amax(1, keepdim=True))
                 log_all = torch.log(density.mean(1))
                 for k, members in enumerate(classes):
@@ -142,9 +142,8 @@ def posterior_information(
 def binned_information(latent: Tensor, factors: Tensor) -> Tensor:
     """I(z_j; v_k) [d, F] in nats between ``factors`` [N, F] and latents [N, d] in 20 bins.
 
-    Bins of equal width from the smallest to the largest value, as Locatello et al. 2019
-    (arXiv 1811.12359) compute MIG. For independent values it averages about
-    (bins − 1)(values − 1)/2N instead of 0.
+    Bins of equal width from the smallest to the largest value, as in Locatello et al. 2019 (arXiv
+    1811.12359). For independent values it averages about (bins − 1)(values − 1)/2N instead of 0.
     """
     low, high = latent.amin(0), latent.amax(0)
     scaled = (latent - low) / (high - low).clamp_min(torch.finfo(latent.dtype).tiny)
@@ -162,7 +161,7 @@ def binned_information(latent: Tensor, factors: Tensor) -> Tensor:
 def information_gaps(information: Tensor, factors: Tensor) -> Tensor:
     """Best minus runner-up of each column of I(z_j; v_k) [d, F] over H(v_k), as [F].
 
-    A single latent value has nothing behind it: its runner-up counts 0.
+    The runner-up of a single latent value counts as 0.
     """
     padded = torch.cat([information, torch.zeros_like(information[:1])])
     first, second = torch.topk(padded, 2, dim=0).values

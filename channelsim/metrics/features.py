@@ -1,4 +1,4 @@
-"""Distances between the features that a convolutional trunk finds in two images."""
+"""Distances between the features of two images, from a convolutional trunk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unit_features(layers: Sequence[Tensor]) -> Tensor:
     """
     found = []
     for layer in layers:
-        u = layer.permute(0, 2, 3, 1)  # the networks answer channels-last: this copies nothing
+        u = layer.permute(0, 2, 3, 1)  # the networks return channels-last: this copies nothing
         weight = (len(layers) * u.shape[1] * u.shape[2]) ** -0.5
         scale = weight * torch.rsqrt(u.square().sum(dim=-1, keepdim=True) + _TINY)
         found.append((u * scale).reshape(len(u), -1))
@@ -39,7 +39,7 @@ def unit_features(layers: Sequence[Tensor]) -> Tensor:
 
 
 def check_size(metric: str, classifier: Classifier, image_shape: tuple[int, ...]) -> None:
-    """Refuse images [C, H, W] that the classifier was not trained on the like of."""
+    """Refuse images [C, H, W] of another shape than the classifier's training images."""
     wanted, found = classifier.network.image_shape, tuple(image_shape)
     if found != wanted:
         raise InputError(
@@ -50,7 +50,7 @@ def check_size(metric: str, classifier: Classifier, image_shape: tuple[int, ...]
 
 
 def classifier_card(classifier: Classifier) -> dict[str, Any]:
-    """What a run's header says of the classifier that a metric looks through."""
+    """A metric's classifier in a run's header."""
     data = classifier.card.get("data") or {}
     return {
         "weights": classifier.path.name,
@@ -70,9 +70,9 @@ class DatasetFeatureDistance(Metric):
     position for image and reference, û and v̂ of unit length; in [0, 2], 0 for equal features.
     Built like LPIPS (Zhang et al. 2018) without its heads, but not LPIPS: the trunk is a small
     classifier of the data set at hand (see `SmallConv`: four layers), not of ImageNet, and nothing
-    is calibrated against human judgement. Values do not compare with LPIPS, nor do its lines; there
-    is no ``limit``. For orientation: through the shipped trunk, images of two different digits of
-    mnist5k lie 0.6 to 1.0 apart (5th to 95th percentile; median 0.9).
+    is calibrated against human judgement. Values and limit lines of LPIPS do not apply; there is no
+    ``limit``. For orientation: through the shipped trunk, images of two different digits of mnist5k
+    lie 0.6 to 1.0 apart (5th to 95th percentile; median 0.9).
 
     ``weights``: a classifier's ``.safetensors`` that train wrote; default: the shipped one of
     MNIST. Images must have the shape it was trained on.
@@ -86,20 +86,20 @@ class DatasetFeatureDistance(Metric):
 
     @functools.cached_property
     def classifier(self) -> Classifier:
-        """The classifier whose trunk is used."""
+        """The classifier that provides the trunk."""
         return load_classifier(self.weights)
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """Which trunk: file, SHA-256, data, seed, accuracy."""
+        """The trunk: file, SHA-256, data, seed, accuracy."""
         return classifier_card(self.classifier)
 
     def check_shape(self, image_shape: tuple[int, ...]) -> None:
-        """Only the shape that the trunk was trained on."""
+        """Accept only the shape that the trunk was trained on."""
         check_size(self.kind, self.classifier, image_shape)
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
-        """Values [N]; differentiable. Computed in float32, whatever autocast says."""
+        """Values [N]; differentiable. Computed in float32, even under autocast."""
         self.check_shape(images.shape[1:])
         a, b = (remembered(self, given, self._features) for given in (images, references))
         return (a - b).square().sum(dim=1)
@@ -117,12 +117,12 @@ class RandomFeatureDistance(Metric):
     trunk of three stages: convolution 4×4 of stride 2, then twice average pooling 2×2 and
     convolution 3×3, with 16, 32 and 32 channels and ReLU; weights of He's normal law (variance 2 /
     inputs; He et al. 2015), no bias; images are mapped from [0, 1] to [−1, 1]. A structural
-    distance, no evidence about human perception: untrained trunks agree much less with people than
+    distance, not evidence about human perception: untrained trunks agree much less with people than
     trained ones (Zhang et al. 2018). It needs no weights, works for any number of colours and sizes
     from 8×8, and has no ``limit``.
 
-    ``seeds``: which trunks, at least five and all different; default 0 to 4 (ours). `per_seed`
-    gives the values of each, whose spread says how much a figure depends on the draw.
+    ``seeds``: the trunks, at least five and all different; project default 0 to 4. `per_seed` gives
+    the values of each, whose spread shows how much a figure depends on the draw.
     """
 
     kind: ClassVar[str] = "rfd"
@@ -144,7 +144,7 @@ class RandomFeatureDistance(Metric):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What decides the values."""
+        """The facts that decide the values."""
         return {
             "architecture": "conv 4x4/2, pool, conv 3x3, pool, conv 3x3; 16-32-32 channels, ReLU",
             "law": "He normal, no bias",
@@ -154,13 +154,13 @@ class RandomFeatureDistance(Metric):
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
         """Values [N]; differentiable."""
-        # One after the other: a mean over the first dimension may add up in an order that depends
-        # on a row's place in the batch.
+        # Sequentially: a mean over the first dimension may sum in an order that depends on a row's
+        # place in the batch.
         first, *others = self.per_seed(images, references)
         return sum(others, first) / len(self.seeds)
 
     def check_shape(self, image_shape: tuple[int, ...]) -> None:
-        """At least 8×8 pixels."""
+        """Require at least 8×8 pixels."""
         height, width = image_shape[-2:]
         if min(height, width) < 8:
             raise InputError(
@@ -196,9 +196,9 @@ def _through(trunk: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
 
 @functools.lru_cache(maxsize=64)
 def _random_trunk(seed: int, colours: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Kernels of a trunk, [16, C, 4, 4], [32, 16, 3, 3], [32, 32, 3, 3]: the same everywhere."""
+    """Kernels of a trunk, [16, C, 4, 4], [32, 16, 3, 3], [32, 32, 3, 3]: equal on all machines."""
     kernels, inputs = [], colours
-    # Whoever asks first may be inside inference_mode; the kernels must serve gradients too.
+    # The first caller may be inside inference_mode; the kernels must serve gradients too.
     with torch.inference_mode(False), torch.no_grad():
         for stage, outputs in enumerate(_RANDOM_CHANNELS):
             side = 3 if stage else 4
@@ -217,9 +217,9 @@ class LabelKept(Metric):
     """Whether a classifier gives image and reference the same label: 1 if so, 0 if not.
 
     The reference's label is the classifier's own answer for the reference, not the data set's:
-    ``label_source`` says whether the source image would be read as the same digit, including where
-    the classifier is wrong about both. Averages are shares of messages whose label was kept. It is
-    a step function without gradient: no adversary can follow it as a loss. There is no ``limit``.
+    ``label_source`` is 1 where the source image gets the same label, even if the classifier is
+    wrong about both. Averages are shares of messages whose label was kept. It is a step function
+    without gradient: no adversary can follow it as a loss. There is no ``limit``.
 
     ``weights``: a classifier's ``.safetensors`` that train wrote; default: the shipped one of
     MNIST. Images must have the shape it was trained on.
@@ -233,16 +233,16 @@ class LabelKept(Metric):
 
     @functools.cached_property
     def classifier(self) -> Classifier:
-        """The classifier that is asked."""
+        """The classifier in use."""
         return load_classifier(self.weights)
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """Which classifier: file, SHA-256, data, seed, accuracy."""
+        """The classifier: file, SHA-256, data, seed, accuracy."""
         return classifier_card(self.classifier)
 
     def check_shape(self, image_shape: tuple[int, ...]) -> None:
-        """Only the shape that the classifier was trained on."""
+        """Accept only the shape that the classifier was trained on."""
         check_size(self.kind, self.classifier, image_shape)
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fréchet distance between two sets of images: how alike they are as populations.
+"""Fréchet distance between two sets of images as populations.
 
 Unlike the metrics of single images, these figures belong to a whole set and depend on its size:
 compare them only at equal numbers of images, features and normalisation, which `Frechet` records.
@@ -30,11 +30,11 @@ _INCEPTION_SIDE = 299
 
 @dataclass(frozen=True)
 class Frechet:
-    """A Fréchet distance with what it must be reported with.
+    """A Fréchet distance with the facts to report beside it.
 
-    ``value`` ≥ 0, in squared units of the features. ``name``: fdd or fid. ``feature``: which
-    activations, and how many. ``normalisation``: what is done to images in [0, 1]. ``images``,
-    ``references``: how many of each. ``weights``, ``sha256``, ``trunk``: whose features.
+    ``value`` ≥ 0, in squared units of the features. ``name``: fdd or fid. ``feature``: the
+    activations, and how many. ``normalisation``: of images in [0, 1]. ``images``, ``references``:
+    how many of each. ``weights``, ``sha256``, ``trunk``: of the feature network.
     """
 
     value: float
@@ -57,7 +57,8 @@ def frechet_distance(mean1: Floats, cov1: Floats, mean2: Floats, cov2: Floats) -
     mean1, mean2 = np.asarray(mean1, dtype=float), np.asarray(mean2, dtype=float)
     cov1, cov2 = np.asarray(cov1, dtype=float), np.asarray(cov2, dtype=float)
     root = _root(cov1)
-    # Symmetric and positive semi-definite: no general matrix root, which singular ones upset.
+    # The product is symmetric and positive semi-definite; a general matrix root fails on singular
+    # matrices.
     product = np.linalg.eigvalsh(root @ cov2 @ root)
     cross = float(np.sqrt(product.clip(min=0)).sum())
     gap = float(np.sum((mean1 - mean2) ** 2))
@@ -88,9 +89,9 @@ def moments(features: Tensor) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A map from images [N, C, H, W] in [0, 1] to features [N, D], and what is to be said of it.
+    """A map from images [N, C, H, W] in [0, 1] to features [N, D], and its description.
 
-    Fields as in `Frechet`; ``rows``: how many images go through it at a time.
+    Fields as in `Frechet`; ``rows``: the number of images per forward pass.
     """
 
     apply: Callable[[Tensor], Tensor]
@@ -126,8 +127,8 @@ def fdd(images: Tensor, references: Tensor, weights: Path | None = None) -> Frec
     """Fréchet distance on data-set features: images [N, C, H, W] against references [M, C, H, W].
 
     The 128 features are those of a classifier trained on the data set (`SmallConv.features`),
-    ``weights`` or the shipped one of MNIST. Not the FID: another network, other numbers. With fewer
-    than some thousand images it is biased upwards.
+    ``weights`` or the shipped one of MNIST. Not the FID: the network and the numbers differ. With
+    fewer than some thousand images it is biased upwards.
     """
     extractor = dataset_features(weights)
     return extractor.between(extractor.features(images), extractor.features(references))
@@ -147,7 +148,7 @@ def fid(images: Tensor, references: Tensor, weights: Path | None = None) -> Frec
 
 
 def dataset_features(weights: Path | None = None) -> Extractor:
-    """What `fdd` looks through."""
+    """The feature extractor of `fdd`."""
     classifier = load_classifier(weights)
     data = (classifier.card.get("data") or {}).get("name")
 
@@ -168,7 +169,7 @@ def dataset_features(weights: Path | None = None) -> Extractor:
 
 
 def inception_features(weights: Path | None = None) -> Extractor:
-    """What `fid` looks through."""
+    """The feature extractor of `fid`."""
     file = imagenet.find("fid", "inception", weights, "fdd")
     network = _inception(file)
 
@@ -196,7 +197,7 @@ def _inception(file: imagenet.TrunkFile) -> nn.Module:
 
     network = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
     wanted = network.state_dict()
-    # Files of old lack the counters, which nothing reads.
+    # Old files lack the counters, which are not used.
     counters = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
     state = {**counters, **file.state}
     weight_files.check_tensors(file.path, wanted, state)

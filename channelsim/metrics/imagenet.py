@@ -1,4 +1,4 @@
-"""ImageNet weights that torchvision publishes: found on this machine, checked, never downloaded."""
+"""torchvision's published ImageNet weights: found on this machine, checked, never downloaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from channelsim.support import weight_files
 from channelsim.support.errors import InputError
 
-# Names of torchvision's files: the last part begins their SHA-256.
+# File names of torchvision: the last part begins their SHA-256.
 FILES: Mapping[str, str] = {
     "alex": "alexnet-owt-7be5be79.pth",
     "vgg": "vgg16-397923af.pth",
@@ -36,7 +36,7 @@ class TrunkFile:
 
     @property
     def card(self) -> dict[str, str]:
-        """What a run's header says of it."""
+        """The file's entry in a run's header."""
         origin = "torchvision, ImageNet, SHA-256 as published"
         return {
             "weights": self.path.name,
@@ -48,9 +48,9 @@ class TrunkFile:
 def find(metric: str, net: str, given: Path | None, substitute: str) -> TrunkFile:
     """Weights of ``net`` from the path given, else from the torch-hub cache.
 
-    A file of the cache must have the SHA-256 that its name states. A file given by path is taken as
-    it is, and the record says whether it is torchvision's. ``substitute``: the metric to name where
-    there is no file.
+    A cached file must have the SHA-256 in its name. A file given by path is used as it is, and the
+    record has whether it is torchvision's. ``substitute``: the metric to suggest where there is no
+    file.
     """
     name = FILES[net]
     path = given if given is not None else Path(torch.hub.get_dir()) / "checkpoints" / name
@@ -78,9 +78,9 @@ def _state(path: Path, data: bytes) -> dict[str, Tensor]:
         return weight_files.parse(path, data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about how an untrusted file was written
+            warnings.simplefilter("ignore")  # about the format of an untrusted file
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as reason:  # a damaged file may break the reader at any place
+    except Exception as reason:  # a damaged file may break the reader anywhere
         text = " ".join(str(reason).split())[:80]
         raise InputError(
             f"weights {path}: not a plain file of tensors ({text}…); it is damaged, or holds code,"

@@ -17,7 +17,7 @@ from channelsim.support import weight_files
 from channelsim.support.errors import InputError
 from channelsim.support.torchvision_shim import ensure_torchvision
 
-# The sides at which the last layer still has a pixel.
+# The smallest sides at which the last layer still has a pixel.
 _LEAST = {"alex": 31, "vgg": 16, "squeeze": 17}
 
 
@@ -55,7 +55,7 @@ class LPIPS(Metric):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """Which network, weights and versions."""
+        """The network, weights and versions."""
         _ = self.network
         return {
             **self._file.card,
@@ -79,7 +79,7 @@ class LPIPS(Metric):
             )
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
-        """Values [N]; differentiable. Computed in float32, whatever autocast says."""
+        """Values [N]; differentiable. Computed in float32, even under autocast."""
         self.check_shape(images.shape[1:])
         network = self.network.to(images.device)
         with torch.autocast(images.device.type, enabled=False):
@@ -94,11 +94,11 @@ def _prepared(images: Tensor) -> Tensor:
 def _assembled(net: str, file: imagenet.TrunkFile) -> nn.Module:
     ensure_torchvision()
     with warnings.catch_warnings():
-        # The package asks torchvision in a way that it has declared out of date.
+        # The package calls torchvision in a deprecated way.
         warnings.simplefilter("ignore")
         import lpips
 
-        # An untrained trunk, since the package's other way is a download.
+        # An untrained trunk, since the package's other option is a download.
         network: nn.Module = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
     trunk: Any = network.net
     # slice2.3.weight is torchvision's features.3.weight.

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-MOST_BYTES = 2**29  # ours: half a GiB; five batches of 256 images 32×32 in the features of rfd
+MOST_BYTES = 2**29  # project's choice: five batches of 256 images 32×32 in the features of rfd
 
 
 @dataclass(slots=True)
 class _Entry:
-    owner: object  # kept alive here, so that its identity is nobody else's
+    owner: object  # kept alive, so that its id is not reused
     images: weakref.ref[Tensor]
     version: int
     found: Tensor
@@ -56,11 +56,11 @@ _OPEN: ContextVar[_Block | None] = ContextVar("_OPEN", default=None)
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Remember features until the end of this context; outside of one nothing is remembered.
+    """Remember features until the end of this context; outside one nothing is remembered.
 
-    To be opened by those who know that nobody writes to a batch behind torch's back meanwhile
-    (through ``tensor.data`` or a shared numpy array): such a change leaves no trace that could be
-    looked for. Changes in place that torch counts are seen.
+    To be opened only where no code changes a batch without torch's notice (through ``tensor.data``
+    or a shared numpy array): such a change cannot be detected. Changes in place that torch counts
+    are.
     """
     token = _OPEN.set(_Block())
     try:
@@ -70,10 +70,10 @@ def remembering() -> Iterator[None]:
 
 
 def remembered(owner: object, images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """``compute(images)``, or what it answered the same ``owner`` for them within `remembering`.
+    """``compute(images)``, or its earlier result for the same ``owner`` within `remembering`.
 
-    Answers live as long as their images, at most `MOST_BYTES` of them, the oldest leaving first.
-    Tensors that carry a gradient or stem from inference mode are never remembered.
+    Results live as long as their images, at most `MOST_BYTES` of them, the oldest leaving first.
+    Tensors that carry a gradient or come from inference mode are never remembered.
     """
     block = _OPEN.get()
     if block is None or images.requires_grad or images.is_inference():

@@ -23,14 +23,14 @@ class MSSSIM(Metric):
     MS-SSIM = SSIM_M^w_M · Π_{j<M} CS_j^w_j: SSIM_M is the mean structural similarity at the
     coarsest of M scales, CS_j the mean of (2σ_ab + c₂)/(σ_a² + σ_b² + c₂) at scale j; from scale to
     scale images are averaged over 2×2 pixels (an odd last row or column is dropped). Window,
-    constants and ``border`` as in `SSIM`. A negative mean counts as 0: a root of it is not real.
+    constants and ``border`` as in `SSIM`. A negative mean counts as 0: it has no real root.
 
     ``scales``: M, default 5 with the paper's weights (0.0448, 0.2856, 0.3001, 0.2363, 0.1333). The
     coarsest scale must still hold the 11×11 window, so 5 scales need 176 pixels each way, 4 need
     88, 3 need 44, 2 need 22. Fewer scales use the first M weights divided by their sum: another
-    figure than the paper's (the choice is ours), taken only where ``scales`` asks for it.
-    torchmetrics 1.9 averages SSIM_M over the mirrored margin too but not CS_j; with ``border:
-    valid`` nothing here is mirrored. There is no ``limit``.
+    figure than the paper's (project's choice), used only where ``scales`` sets it. torchmetrics 1.9
+    averages SSIM_M over the mirrored margin too but not CS_j; with ``border: valid`` nothing here
+    is mirrored. There is no ``limit``.
     """
 
     kind: ClassVar[str] = "ms_ssim"
@@ -55,7 +55,7 @@ class MSSSIM(Metric):
                     similar = similar * (2 * found.mean_product + C1) / (found.mean_square + C1)
                 else:
                     a, b = functional.avg_pool2d(a, 2), functional.avg_pool2d(b, 2)
-                # The slope of a root is infinite at 0, and infinity times 0 is not a number.
+                # The slope of a root is infinite at 0, and infinity times 0 is NaN.
                 mean = found.average(similar)
                 root = mean.clamp_min(torch.finfo(dtype).tiny) ** weight
                 value = value * torch.where(mean > 0, root, torch.zeros_like(root))
@@ -69,7 +69,7 @@ class MSSSIM(Metric):
         return tuple(weight / sum(first) for weight in first)
 
     def check_shape(self, image_shape: tuple[int, ...]) -> None:
-        """Large enough for the window at the coarsest scale."""
+        """Require the window to fit at the coarsest scale."""
         height, width = image_shape[-2:]
         least = WIDTH * 2 ** (self.scales - 1)
         if min(height, width) >= least:

@@ -1,4 +1,4 @@
-"""What a run's header keeps of the scales of metrics that are not of this package."""
+"""Scales of the user's own metrics, for a run's header."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from channelsim.contracts.scales import declared
 
 
 def own_scales(metrics: Iterable[Metric]) -> dict[str, dict[str, Any]]:
-    """What metrics of the user's own declare, by name; a ledger is read without their code."""
+    """Scales declared by the user's own metrics, by name; ledgers are read without their code."""
     own = [metric for metric in metrics if is_foreign(type(metric))]
     return {metric.kind: declared(metric.kind, metric).as_dict for metric in own}

@@ -21,7 +21,7 @@ Border = Literal["valid", "reflect"]
 @lru_cache(maxsize=32)
 def _band(size: int, border: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Matrix that slides the normalised window over ``size`` pixels: [positions, size]."""
-    # Whoever asks first may be inside inference_mode; the matrix must serve gradients all the same.
+    # The first caller may be inside inference_mode; the matrix must serve gradients too.
     with torch.inference_mode(False), torch.no_grad():
         steps = torch.arange(WIDTH, dtype=torch.float64) - WIDTH // 2
         window = torch.exp(-0.5 * (steps / _SIGMA) ** 2)
@@ -63,7 +63,7 @@ class SSIM(Metric):
     border: Border = "valid"
 
     def check_shape(self, image_shape: tuple[int, ...]) -> None:
-        """At least as large as the window."""
+        """Require images at least as large as the window."""
         height, width = image_shape[-2:]
         if min(height, width) < WIDTH:
             raise InputError(
@@ -73,7 +73,7 @@ class SSIM(Metric):
             )
 
     def measure(self, images: Tensor, references: Tensor) -> Tensor:
-        """Values [N]; differentiable. Computed in float32 at least, whatever autocast says."""
+        """Values [N]; differentiable. Computed in float32 at least, even under autocast."""
         self.check_shape(images.shape[1:])
         with torch.autocast(images.device.type, enabled=False):
             dtype = torch.promote_types(images.dtype, torch.float32)
@@ -84,7 +84,7 @@ class SSIM(Metric):
 
 
 class LocalMoments(NamedTuple):
-    """What the window sees of a pair a, b: each [N·C, rows, columns and more], see `average`.
+    """Moments of a pair a, b in the window: each [N·C, rows, columns and more], see `average`.
 
     ``mean_product``: μ_a·μ_b. ``mean_square``: μ_a² + μ_b². ``covariance``: σ_ab. ``variance``:
     σ_a² + σ_b². ``rows``: N. ``columns``: those that count; the ones beyond only align memory.
@@ -105,15 +105,15 @@ class LocalMoments(NamedTuple):
 def local_moments(images: Tensor, references: Tensor, border: Border) -> LocalMoments:
     """Slide the window over images and references [N, C, H, W] of float32 or float64.
 
-    Callers make sure that height and width are at least `WIDTH`.
+    Callers ensure that height and width are at least `WIDTH`.
     """
     height, width = images.shape[-2:]
     a, b = images, references
     down = _band(height, border, a.dtype, a.device)
     across = _band(width, border, a.dtype, a.device)
     rows, columns = len(down), len(across)
-    # A product of small matrices may round differently where it is differently aligned in
-    # memory; padded so, every image sees the same alignment at every place of the batch.
+    # A product of small matrices may round differently at another alignment in memory; padded,
+    # every image has the same alignment at every place of the batch.
     spare_in = _spare(width, height)
     spare_out = _spare(columns, height, rows)
     stack = torch.stack([a, b, a * a + b * b, a * b]).flatten(0, 2)
@@ -124,12 +124,12 @@ def local_moments(images: Tensor, references: Tensor, border: Border) -> LocalMo
     mean_a, mean_b, square, product = blurred.chunk(4)
     mean_product = mean_a * mean_b
     mean_square = mean_a * mean_a + mean_b * mean_b
-    # Rounding may leave a variance a hair below zero.
+    # Rounding may leave a variance slightly below zero.
     variance = (square - mean_square).clamp_min(0)
     covariance = product - mean_product
     return LocalMoments(mean_product, mean_square, covariance, variance, len(images), columns)
 
 
 def _spare(width: int, *heights: int) -> int:
-    """How many columns to add so that every height × width is a multiple of 16 numbers."""
+    """Number of columns to add so that every height × width is a multiple of 16 numbers."""
     return next(spare for spare in range(16) if all(h * (width + spare) % 16 == 0 for h in heights))

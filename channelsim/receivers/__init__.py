@@ -1,4 +1,4 @@
-"""What a receiver has against an adversary."""
+"""Receivers and their defences."""
 
 from __future__ import annotations
 

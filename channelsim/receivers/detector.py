@@ -1,4 +1,4 @@
-"""Detectors: does what arrived look like what usually arrives?"""
+"""Detectors: tests of whether a received latent looks benign."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from channelsim.contracts.parts import Detector, OpenFraction, part
 from channelsim.support.errors import InputError
 
-# Share of the mean variance that is added to every variance of the Gaussian fit.
+# Share of the mean variance added to every variance of the Gaussian fit.
 _RIDGE = 1e-6
 
 
@@ -20,7 +20,7 @@ def threshold(scores: Tensor, false_alarm: float) -> float:
     """The score above which a detector rejects: the ⌈(n + 1)(1 − α)⌉-th smallest of n scores.
 
     For n benign calibration scores [n] and a fresh benign score, exchangeable with them and without
-    ties, P(score > threshold) ≤ α, whatever their law, and ≥ α − 1/(n + 1) (split conformal
+    ties, P(score > threshold) ≤ α for any distribution, and ≥ α − 1/(n + 1) (split conformal
     prediction; Vovk et al. 2005). Needs n ≥ (1 − α)/α scores.
     """
     count = scores.numel()
@@ -39,13 +39,13 @@ def threshold(scores: Tensor, false_alarm: float) -> float:
 
 @part
 class LatentDensity(Detector):
-    """How improbable is the received latent under a Gaussian fitted to benign ones?
+    """Distance of the received latent from a Gaussian fitted to benign ones.
 
     Score = (y − m)ᵀ S⁻¹ (y − m), the squared Mahalanobis distance, which is −2·log density up to a
     constant; dimensionless; χ² with K degrees of freedom if benign latents are Gaussian. m and S
     are mean and unbiased covariance of the benign received latents, with 1e-6 of the mean variance
-    added to the diagonal of S, so that unused latent dimensions stay invertible (our choice).
-    ``false_alarm`` in (0, 1), default 0.05 (ours): share of benign messages rejected.
+    added to the diagonal of S, so that unused latent dimensions stay invertible (project's choice).
+    ``false_alarm`` in (0, 1), project default 0.05: share of benign messages rejected.
     """
 
     kind: ClassVar[str] = "latent-density"
@@ -77,11 +77,11 @@ class LatentDensity(Detector):
 
 @part
 class Norm(Detector):
-    """Is the received latent unusually long or short?
+    """Deviation of the received latent's norm from that of benign ones.
 
-    Score = |‖y‖₂ − m|, in latent units, with m the mean norm of the benign received latents; two
-    sided, since an attack towards a dull image may shorten the latent. ``false_alarm`` in (0, 1),
-    default 0.05 (ours): share of benign messages rejected.
+    Score = |‖y‖₂ − m|, in latent units, with m the mean norm of the benign received latents;
+    two-sided, since an attack towards a uniform image may shorten the latent. ``false_alarm`` in
+    (0, 1), project default 0.05: share of benign messages rejected.
     """
 
     kind: ClassVar[str] = "norm"

@@ -1,8 +1,8 @@
-"""Where messages come from, which images they carry, and when they arrive.
+"""Sources of messages: the images they carry, and their times of arrival.
 
-Data sets (`mnist5k` is always there; others lie under a data root), image folders, NumPy archives,
-and codewords drawn from a codec's prior. No test image is ever in a training split: splits are
-compared by content.
+Data sets (`mnist5k` is built in; others lie under a data root), image folders, NumPy archives, and
+codewords drawn from a codec's prior. No test image is ever in a training split: splits are compared
+by content.
 """
 
 from channelsim.sources.arrivals import Arrivals, OnceArrivals, PeriodicArrivals, PoissonArrivals

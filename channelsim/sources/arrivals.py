@@ -1,4 +1,4 @@
-"""When messages arrive."""
+"""Arrival processes of messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from channelsim.support import seeds
 
 @part
 class OnceArrivals:
-    """Every message is there at time zero."""
+    """Every message arrives at time zero."""
 
     kind: Literal["once"] = "once"
 
@@ -24,7 +24,7 @@ class OnceArrivals:
 
 @part
 class PeriodicArrivals:
-    """Message i arrives at i / rate; ``rate_hz`` [messages/s], default (ours) 200."""
+    """Message i arrives at i / rate; ``rate_hz`` [messages/s], project default 200."""
 
     kind: Literal["periodic"] = "periodic"
     rate_hz: Positive = 200.0
@@ -36,9 +36,9 @@ class PeriodicArrivals:
 
 @part
 class PoissonArrivals:
-    """Independent exponential gaps of mean 1 / rate; ``rate_hz`` [messages/s], default (ours) 200.
+    """Independent exponential gaps of mean 1 / rate; ``rate_hz`` [messages/s], project default 200.
 
-    The gaps belong to (seed, message): neither the number of messages nor anything else moves them.
+    The gaps are drawn by (seed, message): the number of messages does not change them.
     """
 
     kind: Literal["poisson"] = "poisson"

@@ -17,7 +17,7 @@ from channelsim.sources.pictures import check_size, read_picture
 from channelsim.sources.root import data_root
 from channelsim.support.errors import InputError
 
-CROP = 148  # pixels: hair and chin without the borders; a customary centre, the choice is ours
+CROP = 148  # pixels: hair and chin without the borders; a common crop, project's choice
 SIZE = (64, 64)
 _ZIP, _FOLDER, _PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 _LINE = re.compile(r"(\w+\.jpg)\s+([012])")
@@ -31,11 +31,11 @@ HOW_TO_GET = (
 
 
 def celeba(root: Path | None = None, size: tuple[int, int] | None = None) -> Collection:
-    """CelebA from ``<root>/celeba`` (torchvision's layout) or ``<root>``, decoded when asked.
+    """CelebA from ``<root>/celeba`` (torchvision's layout) or ``<root>``, decoded on request.
 
-    There lie ``list_eval_partition.txt`` and either ``img_align_celeba.zip`` or the folder
-    ``img_align_celeba``. Of every picture the centred 148 × 148 pixels are resized to ``size``
-    [H, W], default 64 × 64, at most 1024 a side. Crop and size are customary; published figures
+    The folder holds ``list_eval_partition.txt`` and either ``img_align_celeba.zip`` or the folder
+    ``img_align_celeba``. The centred 148 × 148 pixels of every picture are resized to ``size`` [H,
+    W], default 64 × 64, at most 1024 a side. Crop and size are common ones; published figures
     differ in both.
     """
     wanted = size or SIZE
@@ -100,7 +100,7 @@ def _reader(folder: Path, size: tuple[int, int]) -> Callable[[str], Pixels]:
             with archive.open(member) as file:
                 return read_picture(file, f"{packed}:{member}", size=size, grey=False, crop=CROP)
         except (KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as reason:
-            # RuntimeError: encrypted, or packed in a way that Python does not know.
+            # RuntimeError: encrypted, or compressed by a method that Python does not know.
             text = str(reason).strip("\"'")
             raise InputError(
                 f"{packed}: is damaged or not the official file ({text}); fetch it again"

@@ -1,8 +1,8 @@
 """CIFAR-10 (Krizhevsky 2009): 32 × 32 colour, 50,000 training and 10,000 test images, ten classes.
 
 Read from the official *binary* version: records of one label byte and 3,072 pixel bytes (the red
-plane, the green, the blue, each row by row). The Python version consists of pickles, which run
-whatever code they hold when opened; it is never read.
+plane, the green, the blue, each row by row). The Python version consists of pickles, which run code
+when opened; it is never read.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def cifar10_subset(root: Path | None = None) -> Collection:
 
 
 def folders(root: Path) -> list[Path]:
-    """Where CIFAR-10 is looked for, the first being where a download goes."""
+    """Folders searched for CIFAR-10; downloads go to the first."""
     return [root / "cifar10", root]
 
 

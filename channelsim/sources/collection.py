@@ -1,7 +1,7 @@
-"""A data set as its reader hands it over: two splits without a common image, read when asked.
+"""A data set in the form its reader returns: two splits without a common image, read on request.
 
-Images are kept as bytes [n, C, H, W] where the files hold bytes (a quarter of float32), and made
-float32 in [0, 1] block by block with `as_float`.
+Images are kept as bytes [n, C, H, W] where the files hold bytes (a quarter of float32), and
+converted to float32 in [0, 1] block by block with `as_float`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch import Tensor
 from channelsim.contracts.records import Ints
 from channelsim.support.errors import InputError
 
-CALIBRATION_IMAGES = 10_000  # ours
+CALIBRATION_IMAGES = 10_000  # project's choice
 
 SplitName = Literal["train", "test"]
-Sent = Literal["train", "test", "all"]  # what messages may carry
+Sent = Literal["train", "test", "all"]  # the images that messages may carry
 Pixels = NDArray[np.uint8]
 
 
@@ -44,7 +44,7 @@ class Images:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of type, shape and values of images and labels."""
+        """SHA-256 of type, shape and values of images and labels."""
         digest = hashlib.sha256()
         for tensor in (self.images, self.labels):
             if tensor is not None:
@@ -54,7 +54,7 @@ class Images:
 
 
 def spread(size: int, count: int) -> Ints:
-    """``count`` rows (all of them if there are not more) evenly spaced over 0 … size − 1."""
+    """``count`` rows (all of them if there are fewer) evenly spaced over 0 … size − 1."""
     return np.arange(min(size, count), dtype=np.int64) * size // min(size, count)
 
 
@@ -65,7 +65,7 @@ class Split(Protocol):
     image_shape: tuple[int, int, int]
 
     def __len__(self) -> int:
-        """How many images."""
+        """The number of images."""
 
     def read(self, rows: Ints) -> Tensor:
         """The images of some rows, [len(rows), C, H, W], bytes or float32 in [0, 1]."""
@@ -102,7 +102,7 @@ def taking_turns(split: Split) -> Split:
 
 
 class Lazy:
-    """A split whose images are decoded when asked: ``decode(row)`` → bytes [C, H, W]."""
+    """A split whose images are decoded on request: ``decode(row)`` → bytes [C, H, W]."""
 
     def __init__(
         self,
@@ -133,20 +133,20 @@ def image_hashes(images: Tensor) -> list[str]:
 def is_test(digest: str, test_share: float) -> bool:
     """Whether an image of this content hash is a test image where a data set has no split.
 
-    A function of the content alone: copies fall on one side, and adding images moves no other.
+    A function of the content alone: copies fall on one side, and added images move no others.
     """
     return int(digest[:16], 16) < test_share * 2.0**64
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A data set. ``load``: reads a split as it lies in the files.
+    """A data set. ``load``: reads a split as stored in the files.
 
     ``disjoint``: the splits are known to have no image in common; otherwise training images whose
     content is also in the test split are left out when training images are first asked for.
-    ``whole``: all images in the order of the files, where they may be asked for at once.
-    ``test_share``: the share of them that was made the test split, where the files have none.
-    ``notices``: what the user should know about the files.
+    ``whole``: all images in the order of the files, where they may be read at once. ``test_share``:
+    the share of them chosen as the test split, where the files have none. ``notices``: notices to
+    the user about the files.
     """
 
     name: str
@@ -185,7 +185,7 @@ class Collection:
 
     @property
     def left_out(self) -> int:
-        """How many training images were left out because they are test images too."""
+        """The number of training images left out because they are test images too."""
         return self._apart[1]
 
     def split(self, name: Sent) -> Split:
@@ -201,7 +201,7 @@ class Collection:
         return _read(self.train, spread(len(self.train), CALIBRATION_IMAGES))
 
     def first(self, name: Sent, count: int) -> Images:
-        """The first images of a split; what was read stays read."""
+        """The first images of a split; images already read are not read again."""
         known = self._known.get(name)
         if known is None or len(known) < count:
             known = self._known[name] = _read(self.split(name), np.arange(count))

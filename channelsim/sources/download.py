@@ -1,7 +1,7 @@
-"""Fetching data sets, only when asked: checked, resumed, and never half there.
+"""Downloads of data sets, only on request: checked, resumed, and complete or absent.
 
 A file grows under the name ``<file>.part``; when it is complete and its checksum is right it is
-renamed. Interrupted, the same command goes on where it stopped.
+renamed. After an interruption the same command resumes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from channelsim.sources import celeba, cifar, idx
 from channelsim.sources.root import data_root
 from channelsim.support.errors import InputError, MachineError, did_you_mean
 
-TIMEOUT_S = 30.0  # ours: as long may a server be silent
+TIMEOUT_S = 30.0  # project's choice: the longest silence of a server
 _CHUNK = 2**18
 _WAIT = (http.client.HTTPException, OSError)  # URLError and timeouts are OSErrors
 
@@ -39,7 +39,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Transfer:
-    """How far a file is: bytes there of bytes in all (None if the server does not say)."""
+    """Progress of a file: bytes present of bytes in all (None if the server does not say)."""
 
     name: str
     done: int
@@ -97,13 +97,13 @@ _BY_HAND = {
 
 
 def folder_of(name: str, root: Path | None = None) -> Path:
-    """Where the files of a data set go."""
+    """The folder for a data set's files."""
     base = data_root(root)
     return cifar.folders(base)[0] if name == "cifar10" else idx.folders(name, base)[0]
 
 
 def download(name: str, root: Path | None = None, show: Show | None = None) -> list[Path]:
-    """Fetch what is missing of a data set into its place under the data root; return its files."""
+    """Download the missing files of a data set under the data root; return all its files."""
     if name not in REMOTE:
         if name in _BY_HAND:
             raise InputError(f"download {name}: {_BY_HAND[name]}")
@@ -121,7 +121,7 @@ def download(name: str, root: Path | None = None, show: Show | None = None) -> l
 
 
 def fetch(remote: Remote, folder: Path, show: Show) -> Path:
-    """One file: as it is if its checksum is right, else from the first mirror that has it."""
+    """One file: kept if its checksum is right, else from the first mirror that has it."""
     file, part = folder / remote.name, folder / f"{remote.name}.part"
     for one in (file, part):
         if one.is_dir():
@@ -141,7 +141,7 @@ def fetch(remote: Remote, folder: Path, show: Show) -> Path:
         try:
             _transfer(url, part, remote, show)
             if _md5(part) != remote.md5 and resumed:
-                # What was there before may be of another file: once more from the beginning.
+                # The old part may be of another file: start again from the beginning.
                 part.unlink()
                 _transfer(url, part, remote, show)
         except _WAIT as error:
@@ -160,7 +160,7 @@ def fetch(remote: Remote, folder: Path, show: Show) -> Path:
 
 
 def _transfer(url: str, part: Path, remote: Remote, show: Show) -> None:
-    """Append to ``part`` what is missing of it, or begin again where the server cannot resume.
+    """Append the missing bytes to ``part``, or begin again where the server cannot resume.
 
     No more than the official size is written, whatever the server offers.
     """
@@ -199,7 +199,7 @@ def _answer(url: str, there: int) -> Iterator[Any]:
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not there:
             raise
         error.close()
-        # Everything, or more than everything, is there: begin again.
+        # All bytes, or more, are there: begin again.
         with _answer(url, 0) as answer:
             yield answer
 
@@ -231,9 +231,9 @@ def _why(error: BaseException, folder: Path) -> str:
 
 def _md5(file: Path) -> str:
     with file.open("rb") as opened:
-        # Of the publisher's choosing: it guards against damage, not against an adversary.
+        # The publisher's choice: it guards against damage, not against an adversary.
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _nobody(transfer: Transfer) -> None:
-    """Nobody is watching."""
+    """Show no progress."""

@@ -13,7 +13,7 @@ from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split,
 from channelsim.sources.pictures import SUFFIXES, check_size, frames, read_picture
 from channelsim.support.errors import InputError
 
-KEPT_BYTES = 512 * 2**20  # ours: a folder that is larger as pixels is decoded again when asked
+KEPT_BYTES = 512 * 2**20  # project's choice: larger folders (as pixels) are decoded on request
 _IGNORED = ("thumbs.db", "desktop.ini", "readme", "license", "licence", "copying")  # beginnings
 
 
@@ -26,11 +26,12 @@ def image_folder(
     """All pictures of a folder and its sub-folders, sorted by path.
 
     ``size`` [H, W], at most 1024 a side: see `read_picture`; without it all pictures must be of one
-    size. A picture is a test image by the hash of its pixels as used (cropped, resized), so about
-    ``test_share`` of them are, copies are never on both sides, and adding pictures moves none.
-    Pictures of one person or scene may well be on both sides. Labels: the position of the first
-    sub-folder in sorted order; none where the folder has no sub-folders. Hidden files, read-me and
-    licence files are ignored; other files that are no pictures, and links to folders, are refused.
+    size. The hash of a picture's pixels as used (cropped, resized) decides whether it is a test
+    image: about ``test_share`` of them are, copies are never on both sides, and added pictures move
+    no others. Pictures of one person or scene may be on both sides. Labels: the position of the
+    first sub-folder in sorted order; none where the folder has no sub-folders. Hidden files,
+    read-me and licence files are ignored; other files that are not pictures, and links to folders,
+    are refused.
     """
     check_size(str(folder), size)
     files = _files(folder)
@@ -39,7 +40,7 @@ def image_folder(
     keep = first.nbytes * len(files) <= KEPT_BYTES
     kept = np.empty((len(files) if keep else 0, *first.shape), dtype=np.uint8)
     tested = np.zeros(len(files), dtype=bool)
-    several = []  # pictures of more than one frame
+    several = []  # pictures with more than one frame
     for number, file in enumerate(files):
         pixels = _read(file, size, grey)
         if pixels.shape != first.shape:

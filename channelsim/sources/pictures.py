@@ -17,8 +17,8 @@ from channelsim.support.errors import InputError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP")
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
-_ROUNDING = 1e-6  # ours: some units in the last place of float32 at 1
-LARGEST_SIDE = 1024  # ours, in pixels: 12 MB an image as float32
+_ROUNDING = 1e-6  # project's choice: a few units in the last place of float32 at 1
+LARGEST_SIDE = 1024  # project's choice, in pixels: 12 MB an image as float32
 
 
 def check_size(place: str, size: tuple[int, int] | None) -> None:
@@ -30,7 +30,7 @@ def check_size(place: str, size: tuple[int, int] | None) -> None:
 
 
 def within_rounding(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values that rounding carried out of [0, 1], by at most 1e-6, put back; others as they are."""
+    """Values that rounding moved out of [0, 1], by at most 1e-6, clipped; others unchanged."""
     beyond = (values < 0) | (values > 1)
     if not beyond.any() or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
         return values
@@ -38,7 +38,7 @@ def within_rounding(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def frames(file: Path) -> int:
-    """How many frames a readable picture holds; `read_picture` takes the first."""
+    """The number of frames of a readable picture; `read_picture` takes the first."""
     with opened_picture(file) as opened:
         return int(getattr(opened, "n_frames", 1))
 
@@ -53,12 +53,12 @@ def read_picture(
 ) -> Pixels:
     """Pixels [C, H, W], C = 1 (``grey``) or 3.
 
-    The orientation that a camera noted is applied. ``crop``: first cut the centred square of so
-    many pixels. ``size`` [H, W]: then cut the largest centred rectangle of that aspect ratio and
-    resize it (bilinear, averaged over what is lost). Colour becomes grey by the ITU-R 601 luma that
-    Pillow uses; 16-bit grey is divided by 257. Refused: transparency, grey values that are floats
-    or of 32 bits (nothing says which value is white), and more pixels than Pillow's
-    ``MAX_IMAGE_PIXELS``. ``place``: what an error calls the file.
+    The camera's orientation tag is applied. ``crop``: first cut the centred square of so many
+    pixels. ``size`` [H, W]: then cut the largest centred rectangle of that aspect ratio and resize
+    it (bilinear, antialiased). Colour becomes grey by the ITU-R 601 luma that Pillow uses; 16-bit
+    grey is divided by 257. Refused: transparency, grey values that are floats or of 32 bits (their
+    white level is unknown), and more pixels than Pillow's ``MAX_IMAGE_PIXELS``. ``place``: the
+    file's name in errors.
     """
     from PIL import Image, ImageOps
 
@@ -69,7 +69,7 @@ def read_picture(
                 f"{place}: has transparency (colour mode {picture.mode}); allowed: grey or"
                 " colour without it (save it again as such)"
             )
-        # PNM and PNG have at most 16 bits; Pillow calls theirs I too.
+        # PNM and PNG have at most 16 bits; Pillow's mode for them is I too.
         wide_grey = picture.mode == "I" and opened.format not in ("PPM", "PNG")
         if picture.mode == "F" or wide_grey:
             raise InputError(
@@ -89,7 +89,7 @@ def read_picture(
             )
         picture = picture.crop((left, top, left + crop, top + crop))
     if size is not None:
-        # Cut first: a resize by box would mix in what lies beside the box.
+        # Cut first: a resize by box would mix in pixels beside the box.
         picture = picture.crop(_centre(picture.height, picture.width, size))
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
@@ -98,7 +98,7 @@ def read_picture(
 
 @contextmanager
 def readable(place: str) -> Iterator[None]:
-    """Inside, whatever Pillow finds wrong with a picture is an `InputError` about ``place``."""
+    """Inside, Pillow's errors about a picture become `InputError`s about ``place``."""
     from PIL import Image
 
     try:

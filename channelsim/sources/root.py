@@ -1,7 +1,7 @@
-"""Where the user's data lie, and how their files are found and read.
+"""The data root: where the user's data lie, and how their files are found and read.
 
-Nothing here opens a pickle, and nothing is unpacked to disk: archives are read member by member,
-by the names that the formats prescribe.
+Nothing here opens a pickle, and nothing is unpacked to disk: archives are read member by member, by
+the names in their formats.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def found(folders: Sequence[Path], name: str) -> Path | None:
 
 
 def missing(data_set: str, root: Path, name: str, otherwise: str) -> InputError:
-    """The sentence for a data set that is not under the data root."""
+    """The error for a data set that is not under the data root."""
     return InputError(
         f"data set {data_set}: {name} is not under the data root {root}; name the folder that"
         f" holds it with --data-root or CHANNELSIM_DATA, or {otherwise}"
@@ -53,9 +53,9 @@ def missing(data_set: str, root: Path, name: str, otherwise: str) -> InputError:
 
 
 def content(file: Path, most: int) -> bytearray:
-    """What a file holds, unpacked where its name ends in ``.gz``; refused beyond ``most`` bytes.
+    """A file's content, unpacked where its name ends in ``.gz``; refused beyond ``most`` bytes.
 
-    No more than that is unpacked: a small .gz may hold more than the memory does.
+    No more than that is unpacked: a small .gz may expand beyond the memory.
     """
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""What every source of messages answers."""
+"""The contract of message sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from channelsim.support import seeds
 
 
 class Source(ABC):
-    """Where messages come from; a part like others, but one for the whole run."""
+    """A source of messages; a part like others, but one for the whole run."""
 
     kind: str
     arrivals: Arrivals
@@ -26,7 +26,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def messages(self) -> int:
-        """How many messages are sent."""
+        """The number of messages sent."""
 
     @property
     @abstractmethod
@@ -36,7 +36,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def described(self) -> str:
-        """What people call it, e.g. ``mnist5k (test)``."""
+        """The name for display, e.g. ``mnist5k (test)``."""
 
     @property
     @abstractmethod
@@ -53,15 +53,15 @@ class Source(ABC):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the user should know about the images before the run."""
+        """Notices to the user about the images, before the run."""
         return ()
 
     def arrival_times(self, seed: int) -> seeds.Floats:
-        """When each message reaches the transmitter [s], float64 [messages], ascending."""
+        """Arrival time of each message at the transmitter [s], float64 [messages], ascending."""
         return self.arrivals.times(self.messages, seed)
 
     def first(self, count: int) -> Self:
-        """The same source with so many messages; what was read stays read."""
+        """The same source with so many messages; images already read are not read again."""
         other = copy.copy(self)
         object.__setattr__(other, "count", count)
         return other
@@ -74,7 +74,7 @@ class ImageSource(Source):
     count: int | None
     repeat: bool
 
-    # The data root that was given, set once, when a source is made; no key of a scenario.
+    # The data root given, set once, when a source is made; not a scenario key.
     _root: ClassVar[Path | None] = None
 
     @abstractmethod
@@ -111,12 +111,12 @@ class ImageSource(Source):
 
     @property
     def messages(self) -> int:
-        """How many messages are sent."""
+        """The number of messages sent."""
         return self.length if self.count is None else self.count
 
     @property
     def length(self) -> int:
-        """How many images the split has."""
+        """The number of images in the split."""
         return len(self.collection.split(self.split))
 
     @property
@@ -131,7 +131,7 @@ class ImageSource(Source):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Which share of the files is sent where nobody asked for a split; what is odd in them."""
+        """The share of the files that is sent where no split was chosen; oddities of the files."""
         collection = self.collection
         found = list(collection.notices)
         if self.split == "all":
@@ -166,5 +166,5 @@ class ImageSource(Source):
         return self.collection.calibration
 
     def content(self) -> dict[str, str]:
-        """SHA-256 of the images that are sent, and of those that calibrate."""
+        """SHA-256 of the images sent and of the calibration images."""
         return {"sent": self.sent().sha256, "calibration": self.calibration().sha256}

@@ -1,4 +1,4 @@
-"""What codecs are trained on, and the images that their cards are measured on."""
+"""Training sets of codecs, with the images that their cards are measured on."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from channelsim.sources.mnist5k import content_hashes, mnist5k, mnist5k_test_has
 from channelsim.sources.npz import npz
 from channelsim.support.errors import InputError, did_you_mean
 
-FLOAT_BYTES = 2**30  # ours: a split that would be larger as float32 stays bytes
+FLOAT_BYTES = 2**30  # project's choice: a split that would be larger as float32 stays bytes
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images to train on, and the images that a card is measured on, which are not among them.
+    """Images to train on, and separate images that a card is measured on.
 
-    ``images``: [n, C, H, W]; float32 in [0, 1], or bytes (uint8) where the set is large: ask for
-    rows by `batch`, which always answers float32. ``left_out``: how many images were removed
-    because they are test images. ``labels``: int64 [n], None where the set has none.
-    ``test_images`` [m, C, H, W] (as ``images``), ``test_labels`` [m] and ``test_name``: what a
-    card is measured on, for mnist and mnist5k the test split of mnist5k.
+    ``images``: [n, C, H, W]; float32 in [0, 1], or bytes (uint8) where the set is large: read rows
+    by `batch`, which always returns float32. ``left_out``: how many images were removed because
+    they are test images. ``labels``: int64 [n], None where the set has none. ``test_images`` [m, C,
+    H, W] (as ``images``), ``test_labels`` [m] and ``test_name``: the images for the card, for mnist
+    and mnist5k the test split of mnist5k.
     """
 
     name: str
@@ -99,7 +99,7 @@ def training_set(
             else image_folder(Path(path), size, grey, test_share)
         )
         return of_collection(collection, count)
-    if name == "celeba":  # decoded when asked: what is not wanted is not read
+    if name == "celeba":  # decoded on request: unused images are not read
         return of_collection(celeba(root, size), count)
     found = TRAINING_SETS[name](root)
     if count is None or count >= len(found.images):
@@ -136,7 +136,7 @@ def _labels(split: Split, rows: Ints) -> Tensor | None:
 def mnist_train(root: Path | None = None) -> TrainingSet:
     """MNIST's 60,000 training images without every image of mnist5k's test split, padded.
 
-    Found as `idx.mnist` says. Labels are None where ``train-labels-idx1-ubyte`` is not there.
+    Found as described in `idx.mnist`. Labels are None where ``train-labels-idx1-ubyte`` is missing.
     """
     digits = read_digits("mnist", root, "train")
     test = mnist5k_test_hashes()

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, units, seeds, files, and how all of it is checked."""
+"""The base of the package: errors, units, seeds, files, and the validation of input."""

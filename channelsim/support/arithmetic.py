@@ -1,8 +1,8 @@
-"""What computes here: instruction set, processor, number of threads, and what its sums come out as.
+"""The machine's arithmetic: instruction set, processor, threads, and a signature of its rounding.
 
 Torch and the libraries below it choose their kernels by the processor, and kernels that sum in
-another order differ in the last bits. So two machines compute the same bits only where all of them
-chose alike, which no name of a processor tells for sure: `signature` tries it.
+another order differ in the last bits. Two machines compute the same bits only where all of them
+chose alike, which a processor's name does not prove: `signature` measures it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_CHANNELS = (1, 32, 64, 128, 64)  # of the codecs that ship: sums as long as theirs
+_CHANNELS = (1, 32, 64, 128, 64)  # those of the shipped codecs, so that sums are as long as theirs
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def threads(number: int) -> Iterator[None]:
 
 
 def instruction_set() -> str:
-    """What torch's own kernels use: AVX512, AVX2, DEFAULT, …"""
+    """The instruction set of torch's own kernels: AVX512, AVX2, DEFAULT, …"""
     return torch.backends.cpu.get_cpu_capability()
 
 
@@ -78,7 +78,7 @@ def signature() -> str:
 
 
 def _waves(*shape: int) -> Tensor:
-    """Numbers that look random and are the same everywhere, of a size that keeps sums near 1."""
+    """Pseudo-random numbers, the same on every machine, of a size that keeps sums near 1."""
     count = math.prod(shape)
     # Halves of a multiplicative congruence: exact in float32, unlike a sine.
     numbers = torch.arange(1, count + 1, dtype=torch.int64) * 48271 % 65537

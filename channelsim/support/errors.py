@@ -1,4 +1,4 @@
-"""What can go wrong, said in one sentence each.
+"""The package's exceptions: each message is one sentence.
 
 Every exception takes exactly one string: simpy rebuilds the exception of a failed process from
 ``.args``, and a two-argument class would surface as an unrelated ``TypeError``.
@@ -12,11 +12,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_JOINERS = "\u200c\u200d"  # words of some languages, and many pictures, need these
+_JOINERS = "\u200c\u200d"  # needed by some scripts and many emoji
 
 
 class ChannelsimError(Exception):
-    """Something this program can explain; ``exit_code`` is what the command line answers with."""
+    """An error with an explanation; ``exit_code`` is the exit status of the command line."""
 
     exit_code = 1
 
@@ -25,7 +25,7 @@ class ChannelsimError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence itself."""
+        """The message."""
         return str(self.args[0])
 
 
@@ -36,33 +36,33 @@ class InputError(ChannelsimError):
 
 
 class MachineError(ChannelsimError):
-    """The machine's fault: a full disk, a damaged file, a bug (exit code 1)."""
+    """A fault of the machine: a full disk, a damaged file, a bug (exit code 1)."""
 
     exit_code = 1
 
 
 class Differs(ChannelsimError):  # noqa: N818  an answer, not an error
-    """What was computed again is not what the ledger holds (exit code 3)."""
+    """A result computed again differs from the ledger (exit code 3)."""
 
     exit_code = 3
 
 
 class Interrupted(ChannelsimError):  # noqa: N818  a decision, not an error
-    """Stopped by the user or the system; what was committed stays (exit code 130)."""
+    """Stopped by the user or the system; committed rows stay (exit code 130)."""
 
     exit_code = 130
 
 
-_LONGEST_WORD = re.compile(r"[^\s/]{121,}")  # ours: longer than the names people give
+_LONGEST_WORD = re.compile(r"[^\s/]{121,}")  # project's choice: longer than usual names
 
 
 def cut(message: str) -> str:
-    """The message with the middle of overlong words left out: a value may be 5,000 letters."""
+    """The message with the middle of overlong words left out: a value may have 5,000 characters."""
     return _LONGEST_WORD.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", message)
 
 
 def printable(text: str) -> str:
-    """A text of anybody's on one line: what would steer a terminal or turn letters is spelt out."""
+    """Any text on one line: control characters and ones that reorder text are escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
 
 
 def printable_all(value: Any) -> Any:
-    """The same of every text in mappings and lists, keys included."""
+    """`printable` applied to every text in mappings and lists, keys included."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):
@@ -83,7 +83,7 @@ def printable_all(value: Any) -> Any:
 
 
 def _harmless(character: str) -> bool:
-    # Controls, formats (right-to-left marks among them), halves of surrogates, line separators.
+    # Controls, formats (such as right-to-left marks), lone surrogates, line separators.
     category = unicodedata.category(character)
     return category not in {"Cc", "Cs", "Zl", "Zp"} and (category != "Cf" or character in _JOINERS)
 

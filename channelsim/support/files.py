@@ -1,4 +1,4 @@
-"""Files that somebody names: regular ones, told from pipes and devices before they are opened."""
+"""Files given by name: only regular ones are read, so pipes and devices are never opened."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from channelsim.support.errors import InputError
 
-_LONGEST = 255  # bytes between two slashes; what common file systems take
+_LONGEST = 255  # bytes per path component on common file systems
 
 
 def sha256_of(file: Path) -> str | None:
-    """SHA-256 (hex) of a regular file; None where there is none, or none that may be read."""
+    """SHA-256 (hex) of a regular file; None where it is absent or unreadable."""
     try:
-        if not file.is_file():  # a pipe would be waited for, a device has no end
+        if not file.is_file():  # reading a pipe would block, and a device has no end
             return None
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
@@ -23,7 +23,7 @@ def sha256_of(file: Path) -> str | None:
 
 
 def written_name(name: str | Path) -> Path:
-    """The file that is meant, ``~`` spelled out; `InputError` where no file can be called so."""
+    """The file with ``~`` expanded; `InputError` where no file can have this name."""
     text = str(name)
     try:
         parts = os.fsencode(text).split(b"/")
@@ -45,7 +45,7 @@ def written_name(name: str | Path) -> Path:
 def read_text(file: Path, most: int, called: str, sort: str = "file") -> str:
     """The text of a regular file of at most ``most`` bytes.
 
-    ``called``: what errors call it. ``sort``: of what it should be.
+    ``called``: its name in errors. ``sort``: the kind of file expected.
     """
     try:
         if file.is_dir():

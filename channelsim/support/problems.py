@@ -1,4 +1,4 @@
-"""All that is wrong with a scenario, collected and said at once, in the order of the lines."""
+"""All errors of a scenario, collected and reported together in the order of the lines."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _SHOWN = 40  # errors printed; the rest is counted
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong: where (a path of keys and positions) and a sentence."""
+    """One error: where (a path of keys and positions) and a sentence."""
 
     where: Where
     text: str
 
     def inside(self, outer: Where) -> Fault:
-        """The same fault seen from further out."""
+        """The same fault with its path prefixed by ``outer``."""
         return Fault((*outer, *self.where), self.text)
 
 
@@ -42,14 +42,14 @@ def shown(value: Any) -> str:
         return "true" if value else "false"
     try:
         text = repr(value)
-    except Exception:  # a user's object may refuse to print itself
+    except Exception:  # a user's object may raise in its repr
         text = type(value).__name__
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 class Origins:
-    """Where each value of a scenario was written: a line of the file, or ``--set``."""
+    """The origin of each value of a scenario: a line of the file, or ``--set``."""
 
     def __init__(self, name: str, lines: Mapping[Where, int]) -> None:
         self._name = name
@@ -57,7 +57,7 @@ class Origins:
         self._set: dict[Where, tuple[int, str]] = {}
 
     def replaced(self, where: Where, option: str) -> None:
-        """Remember that an option such as ``--set key`` gave all that is at and below ``where``."""
+        """Record that an option such as ``--set key`` gave everything at and below ``where``."""
         depth = len(where)
         for table in (self._lines, self._set):
             for known in [known for known in table if known[:depth] == where]:
@@ -65,7 +65,7 @@ class Origins:
         self._set[where] = (len(self._set), option)
 
     def place(self, where: Where) -> tuple[tuple[int, int], str]:
-        """Sort key and the words in front of an error about ``where``."""
+        """Sort key and prefix of an error about ``where``."""
         for depth in range(len(where), -1, -1):
             known = where[:depth]
             if known in self._set:
@@ -73,20 +73,20 @@ class Origins:
                 return (1, order), option if known == where else f"{option}  {dotted(where)}"
             if known in self._lines:
                 line = self._lines[known]
-                # Without a place of its own the message is about the file as such.
+                # Without a line the message is about the file as a whole.
                 return (0, line), f"{self._name}:{line}  {dotted(where)}".rstrip()
         return (0, 0), dotted(where) or self._name
 
 
 class Problems:
-    """Collects faults; `raise_if_any` says them all in one `InputError`, one per line."""
+    """Collects faults; `raise_if_any` raises them as one `InputError`, one per line."""
 
     def __init__(self, origins: Origins) -> None:
         self.origins = origins
         self._found: dict[str, tuple[int, int]] = {}
 
     def add(self, where: Where, text: str) -> None:
-        """Note a fault; one that was noted before is not repeated."""
+        """Add a fault; repeated ones are kept once."""
         order, place = self.origins.place(where)
         self._found.setdefault(f"{place}: {text}", order)
 
@@ -94,7 +94,7 @@ class Problems:
         return len(self._found)
 
     def raise_if_any(self) -> None:
-        """Raise what was collected."""
+        """Raise an error if any fault was added."""
         if not self._found:
             return
         said = sorted(self._found, key=lambda text: self._found[text])

@@ -1,11 +1,11 @@
-"""Matrix products in which every row is a product of its own.
+"""Matrix products in which every row is computed separately.
 
 A product of a whole block, ``rows @ matrix``, is cut into tiles by the library that computes it,
-and rows of a tile that is not full may be summed in another order: on AVX2 the last four of 64 rows
-then differ in their last bits from what they would be elsewhere in the block, and at other numbers
-of threads others do. Here each row is handed over as a problem of its own, all of one shape and
-equally aligned in memory, so a row's bits depend on the row alone. It takes up to twice as long as
-one product of the block, which is some hundredths of what convolutions beside it take.
+and rows of a partly filled tile may be summed in another order: on AVX2 the last four of 64 rows
+then differ in their last bits from the same rows elsewhere in the block; with other numbers of
+threads, other rows do. Here each row is a problem of its own, all of one shape and equally aligned
+in memory, so a row's bits depend on the row alone. It takes up to twice as long as one product of
+the block, a few percent of the time of the convolutions beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-_ALIGNED = 16  # float32 values of 64 bytes: the widest vector
+_ALIGNED = 16  # 64 bytes in float32 values: the widest vector
 
 
 class RowProduct(nn.Module):

@@ -1,12 +1,12 @@
-"""Random numbers that belong to a message, not to a moment.
+"""Counter-based random numbers, keyed by message instead of drawn in sequence.
 
 Every draw is a pure function of (seed, part name, draw, message, attempt): Philox4x32-10, the
 counter-based generator of Salmon et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3",
 Random123), computed for whole columns of messages at once. So results do not depend on batches,
-arms, order, the place of a part in the file, the number of workers, or an interruption.
+arms, order, a part's position in the file, the number of workers, or interruptions.
 
 Normals are inverse-CDF transforms of 53-bit uniforms: one draw per value and no rejection, so the
-k-th value of a row never depends on how many values were asked for.
+k-th value of a row never depends on how many values are drawn.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def at_slots(
     """Draws of `uniforms` or `normals` that belong to slots of time, [*slots.shape, width].
 
     A slot is any whole number, also a negative one (before the run began), below 2⁶³ in size. Each
-    is drawn once however often it is asked for.
+    is drawn once, however often it occurs.
     """
     known, where = np.unique(slots, return_inverse=True)
     words = known.astype(np.int64).view(np.uint64)

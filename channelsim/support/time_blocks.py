@@ -1,8 +1,8 @@
-"""How much of a run must be resampled together where the channel remembers: the arithmetic of it.
+"""Resampling units where the channel has memory: blocks of time, runs of messages, or images.
 
-Messages in a row that meet the same fade, or the same burst, are no independent observations. What
-is (almost) independent are blocks of simulated time, counted from time 0, as long as the channel
-remembers (`Stage.memory_s`). Everywhere the same error is let pass, our choice: a tenth of the
+Consecutive messages in the same fade or burst are not independent observations. Blocks of simulated
+time, counted from time 0 and as long as the channel's memory (`Stage.memory_s`), are (almost)
+independent. Every rule here allows the same error, a choice of this project: a tenth of the
 variance of a mean, which makes its interval 5 % too narrow.
 """
 
@@ -16,18 +16,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-UNNOTICED = 0.1  # ours: share of a variance that an interval may miss
+UNNOTICED = 0.1  # project's choice: share of a variance that an interval may miss
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FEW = 30  # ours: fewer units than this are little to rest an interval on
-MOST_MEMORIES = 5  # with arrivals shifted by any constant, a time block of so many misses no more
-LEAST_RUNS = 10  # ours: with fewer runs of images, these images are taken as given instead
-_ROUNDING = 1e-6  # of a time block: who comes so little too early comes on time, as in `fading`
+FEW = 30  # project's choice: an interval needs at least so many units
+MOST_MEMORIES = 5  # with arrivals shifted by any constant, a time block this long misses no more
+LEAST_RUNS = 10  # project's choice: with fewer runs of images, the images are taken as given
+_ROUNDING = 1e-6  # of a time block: a time this little before an edge is at it, as in `fading`
 
 
 def shared(memory_s: float, gap_s: float) -> bool:
-    """Whether messages ``gap_s`` [s] apart on average meet the same channel to any effect.
+    """Whether messages ``gap_s`` [s] apart on average share channel states to a relevant extent.
 
     Of messages that arrive at random, 1 + memory/gap share a fade of that length on average, which
     is the factor between the variance of their mean and that of as many independent ones.
@@ -36,14 +36,14 @@ def shared(memory_s: float, gap_s: float) -> bool:
 
 
 def memories(memory_s: Sequence[float], wait_s: float = 0.0) -> int | None:
-    """How many times the longest of some memories [s] make a time block for all of them.
+    """Length of a time block that serves all memories [s], in multiples of the longest.
 
-    ``wait_s``: how long messages wait before they cross the channel, on average [s]. Without
-    waiting it is one: no fade reaches from one time block into the next. A message that waits
-    beyond the end of its time block meets the fade of the next; of the variance between time blocks
-    of length L that hides up to 2·wait/L; shorter fades that do not fill the longest evenly hide a
-    third of their length over L. None where more than `MOST_MEMORIES` would be needed: then the
-    time of arrival hardly tells which fade a message met.
+    ``wait_s``: mean wait of messages before they cross the channel [s]. Without waiting the length
+    is 1: no fade reaches from one time block into the next. A message that waits beyond the end of
+    its time block meets the fade of the next; this hides up to 2·wait/L of the variance between
+    time blocks of length L; shorter fades that do not divide the longest evenly hide a third of
+    their length over L. None where more than `MOST_MEMORIES` would be needed: then the time of
+    arrival hardly determines a message's fade.
     """
     longest = max(memory_s)
     straddling = [short for short in memory_s if abs(math.remainder(longest, short)) > 1e-6 * short]
@@ -53,11 +53,11 @@ def memories(memory_s: Sequence[float], wait_s: float = 0.0) -> int | None:
 
 
 def run_length(memory_s: float, reach_s: float, gap_s: float) -> int | None:
-    """How many consecutive messages, ``gap_s`` [s] apart on the channel, must stay together.
+    """Number of consecutive messages, ``gap_s`` [s] apart on the channel, in one resampled run.
 
-    A run that ends anywhere within a fade shares it with the next, which hides up to
-    memory/(2·run) of the variance between runs; messages that overtake each other by ``reach_s``
-    [s] on average widen that border. None where all messages meet the channel at once.
+    A run that ends anywhere within a fade shares it with the next, which hides up to memory/(2·run)
+    of the variance between runs; messages that overtake each other by ``reach_s`` [s] on average
+    widen that border. None where all messages are on the channel at once.
     """
     if gap_s <= 0.0:
         return None
@@ -66,8 +66,8 @@ def run_length(memory_s: float, reach_s: float, gap_s: float) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is resampled together: time blocks of ``many`` times the longest memory, or runs of so
-    many consecutive messages, or images.
+    """The units to resample: time blocks of ``many`` times the longest memory, runs of ``many``
+    consecutive messages, or images.
     """
 
     kind: Literal["time block", "messages", "images"]
@@ -84,14 +84,14 @@ def plan(
     images: int,
     contended: bool = False,
 ) -> Plan | None:
-    """How to resample ``count`` messages of ``images`` different images; None: each by itself.
+    """The resampling of ``count`` messages of ``images`` different images; None: each by itself.
 
     ``memory_s``: all memories on any path, ``gap_s``: mean time between messages on the channel,
-    ``wait_s``, ``reach_s``: how long they wait and overtake each other on average, all in seconds.
-    ``contended``: whether messages may destroy each other. Then at least two are lost at a time,
-    and a backlog of repetitions lasts for nobody knows how long: whatever the channel remembers,
-    the unit is a run of messages, and there are `FEW` of them (ours; Schmeiser 1982, "Batch size
-    effects in the analysis of simulation output", Oper. Res. 30: 10 to 30), or fewer longer ones.
+    ``wait_s``, ``reach_s``: their mean wait and mean overtaking, all in seconds. ``contended``:
+    whether messages may destroy each other. Then at least two are lost at a time, and a backlog of
+    repetitions has no known length: whatever the channel's memory, the unit is a run of messages,
+    and there are `FEW` of them (project's choice; Schmeiser 1982, "Batch size effects in the
+    analysis of simulation output", Oper. Res. 30: 10 to 30), or fewer longer ones.
     """
     remembers = bool(memory_s) and shared(max(memory_s), gap_s)
     run: int | None
@@ -113,10 +113,10 @@ def plan(
 
 
 def numbered(times_s: Floats, memory_s: float) -> Ints:
-    """In which time block of ``memory_s`` [s] each time [s] lies, counted from time 0."""
+    """Each time [s] as the number of its time block of ``memory_s`` [s], counted from time 0."""
     return np.floor(np.asarray(times_s) / memory_s + _ROUNDING).astype(np.int64)
 
 
 def numbered_in_sql(column: str, memory_s: float) -> str:
-    """The same, as an expression of SQLite in a column of times that are not negative."""
+    """`numbered` as an SQLite expression, for a column of non-negative times."""
     return f"CAST({column} / {memory_s!r} + {_ROUNDING!r} AS INTEGER)"

@@ -12,7 +12,7 @@ _SYMPTOM = "operator torchvision::nms does not exist"
 
 
 def ensure_torchvision() -> None:
-    """Import torchvision; where it only lacks its operators' schemas, declare them first.
+    """Import torchvision; if only its operators' schemas are missing, declare them first.
 
     Call it before importing anything that imports torchvision (torchmetrics, lpips). Any other
     failure of the import is passed on.
@@ -33,5 +33,5 @@ def _declare_and_retry() -> None:
     for name, schema in _SCHEMAS.items():
         torch.library.define(name, schema)
     for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[module]  # what the failed import left behind
+        del sys.modules[module]  # left by the failed import
     import torchvision  # noqa: F401

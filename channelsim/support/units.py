@@ -1,6 +1,6 @@
-"""Decibels, power and the one SNR contract.
+"""Decibels, power and the definition of SNR.
 
-The contract, used everywhere: a codeword has K real values; ``P`` is the codec's transmit power
+The definition, used everywhere: a codeword has K real values; ``P`` is the codec's transmit power
 per real value, measured once on training data. ``SNR = P / N0`` with ``N0`` the noise variance per
 real value. Two real values make one complex symbol of power 2P in noise of variance 2·N0, so the
 ratio is the same in the real and the complex reading. Nothing here looks at a batch.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:  # whoever has no tensors needs no torch
+if TYPE_CHECKING:  # readers without tensors need no torch
     from torch import Tensor
 
 Number = TypeVar("Number", float, np.ndarray, "Tensor")
@@ -56,7 +56,7 @@ def psnr_from_mse(mse: Number) -> Number:
 
 
 def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "log10")  # which neither a float nor an array has
+    return hasattr(value, "log10")  # neither a float nor an array has it
 
 
 def _like(given: Any, value: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Which files of the user's a part of his own was made from: those his code imported or read.
+"""The files behind a user's own part: those that its code imported or read.
 
-Python tells of every file that it opens (`sys.addaudithook`); what belongs to Python, to installed
-packages and to this program is left out. A module that a file beside the part imports somewhere in
-its text counts before it is imported: a method may do so late, in the middle of a run. A library
-that opens files by itself is not heard, so a file named in a part's keys counts as read, and what
-came of it is seen in its parameters.
+Python reports every file that it opens (`sys.addaudithook`); files of Python, of installed packages
+and of this program are left out. A module that a file beside the part imports anywhere in its text
+counts before it is imported, since a method may import it during the run. Files opened by compiled
+libraries are not reported, so a file named in a part's keys counts as read, and its effect shows in
+the part's parameters.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from typing import Any
 from channelsim.support.errors import InputError
 from channelsim.support.files import sha256_of
 
-_HEARD: list[set[str]] = []  # one per recording under way
-_BY_NAME: dict[str, Mapping[str, str]] = {}  # a module, or what is said of a part → its files
+_HEARD: list[set[str]] = []  # one per active recording
+_BY_NAME: dict[str, Mapping[str, str]] = {}  # a module, or a part's description → its files
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64")
 
 
-# The only files whose code may be run just now; None: any, for whoever runs a scenario of his own.
+# The only files whose code may be run now; None: any, for runs of the user's own scenario.
 _ONLY: ContextVar[frozenset[Path] | None] = ContextVar("only", default=None)
 
 
 class NotAllowedError(InputError):
-    """Code of a file was to be run that nobody has agreed to."""
+    """Code of a file was to be run without permission."""
 
 
 @contextmanager
 def only_from(files: Collection[Path]) -> Iterator[None]:
-    """Inside, of all code of users that of these files runs (absolute names) and no other."""
+    """Inside, run users' code only from these files (absolute names)."""
     _listen()
     token = _ONLY.set(frozenset(files))
     try:
@@ -49,7 +49,7 @@ def only_from(files: Collection[Path]) -> Iterator[None]:
 
 
 def require_allowed(file: str) -> None:
-    """Refuse a file of a user's whose code may not be run just now."""
+    """Refuse a user's file whose code may not be run now."""
     allowed = _ONLY.get()
     if allowed is not None and Path(file) not in allowed:
         raise NotAllowedError(f"{file} is not among the files whose code may be run here")
@@ -57,7 +57,7 @@ def require_allowed(file: str) -> None:
 
 @contextmanager
 def recorded() -> Iterator[set[str]]:
-    """Inside, collect the files that are opened for reading (absolute names, of anybody's)."""
+    """Inside, collect all files that are opened for reading (absolute names)."""
     _listen()
     heard: set[str] = set()
     _HEARD.append(heard)
@@ -71,7 +71,7 @@ def recorded() -> Iterator[set[str]]:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Inside, what is opened is none of a part's: this program reads for itself."""
+    """Inside, opened files are not recorded: this program reads for itself."""
     _HEARD.append(set())
     try:
         yield
@@ -80,32 +80,32 @@ def unheard() -> Iterator[None]:
 
 
 def of_the_user(heard: Iterable[str], file: Path) -> dict[str, str]:
-    """Those of the user's among some files, and ``file`` itself: absolute name → SHA-256 (hex)."""
+    """The user's files among some files, and ``file`` itself: absolute name → SHA-256 (hex)."""
     names = {str(file), *map(_source, heard), *_imports(file)}
     kept = sorted(name for name in names if _is_the_users(name, file.parent))
     return {name: digest for name in kept if (digest := sha256_of(Path(name))) is not None}
 
 
 def hear(files: Iterable[str]) -> None:
-    """Count some files as opened."""
+    """Record some files as opened."""
     if _HEARD:
         _HEARD[-1].update(files)
 
 
 def remembered(made: str) -> Mapping[str, str]:
-    """What was read for it, with SHA-256."""
+    """The files read to make it, with SHA-256."""
     return _BY_NAME.get(made, {})
 
 
 def remember(made: str, files: Mapping[str, str]) -> None:
-    """Keep what running a module of the user's, or making a part of his, has read."""
+    """Keep the files that running a user's module, or making a user's part, has read."""
     _BY_NAME[made] = dict(files)
 
 
 def unchanged(made: str) -> bool:
-    """Whether what was read for it is as it was then; where not, all of it is forgotten.
+    """Whether the files read to make it are unchanged; if not, its record is forgotten.
 
-    Where it is, a recording under way hears of these files: making it again would.
+    If they are, an active recording is given these files: making it again would read them.
     """
     files = _BY_NAME.get(made, {})
     if all(sha256_of(Path(name)) == digest for name, digest in files.items()):
@@ -121,7 +121,7 @@ def unchanged(made: str) -> bool:
 
 @cache
 def _listen() -> None:
-    """Have Python tell, once and for the life of the process: such a hook cannot be removed."""
+    """Install the audit hook, once per process: it cannot be removed."""
     sys.addaudithook(_hear)
 
 
@@ -138,7 +138,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _require_code_allowed(event: str, arguments: tuple[Any, ...]) -> None:
-    """Whatever way its code takes to run: a module of a package, `importlib`, a compiled file."""
+    """Refuse code by any route: a module of a package, `importlib`, a compiled file."""
     if event == "exec":
         file = getattr(arguments[0], "co_filename", "")
     else:  # a compiled module has a file here
@@ -150,7 +150,7 @@ def _require_code_allowed(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _source(name: str) -> str:
-    """The source that a compiled file stands for."""
+    """The source file of a compiled file."""
     if name.endswith(".pyc"):
         try:
             source = importlib.util.source_from_cache(name)
@@ -179,7 +179,7 @@ def _elsewhere() -> tuple[str, ...]:
 def _imports(file: Path) -> set[str]:
     """Files of modules that a file imports, and those of theirs: none is read twice.
 
-    Those that lie beside it count whether they are loaded yet or not.
+    Modules beside it count whether they are loaded yet or not.
     """
     found: set[str] = set()
     waiting = [str(file)]
@@ -192,7 +192,7 @@ def _imports(file: Path) -> set[str]:
 
 
 def _named(file: Path, folder: Path) -> Iterator[str]:
-    """Files of the modules that a file of Python imports anywhere in its text."""
+    """Files of the modules that a Python file imports anywhere in its text."""
     if file.suffix != ".py":
         return
     try:

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in our sentences: value given, what is allowed, likely fix."""
+"""Pydantic's validation errors as sentences: value given, what is allowed, likely fix."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def faults_of(error: ValidationError, cls: Any, kind: str = "") -> list[Fault]:
 
 
 def fields_of(cls: Any) -> dict[str, Any]:
-    """Field name → annotation of a part; its name last, since it is the least of its keys."""
+    """Field name → annotation of a part; ``name`` last, its least important key."""
     found = getattr(cls, "__pydantic_fields__", {})
     names = sorted(found, key=lambda name: name == "name")
     return {name: found[name].annotation for name in names}
@@ -72,13 +72,13 @@ def parts_in(annotation: Any) -> Iterator[type]:
 
 
 def called(cls: Any) -> str:
-    """What an error message calls a class: its kind, else its name."""
+    """A class's name in error messages: its kind, else its name."""
     kind = getattr(cls, "kind", "")
     return kind if isinstance(kind, str) and kind else str(cls.__name__).lower()
 
 
 def _walk(cls: Any, loc: tuple[int | str, ...]) -> tuple[Where, list[Any]]:
-    """Where in the mapping an error lies, and the classes that own its last key.
+    """The key path of an error in the mapping, and the classes that own its last key.
 
     A location names the members of unions too; those are not keys of the file.
     """
@@ -146,7 +146,7 @@ def _sentence(details: ErrorDetails, owners: list[Any], owner: str) -> str:
 
 
 def _kinds(details: ErrorDetails, owners: list[Any]) -> str:
-    """The kinds among which a field chooses."""
+    """The kinds that a field allows."""
     name = details["loc"][-1]
     fields = [fields_of(owner)[str(name)] for owner in owners if name in fields_of(owner)]
     return ", ".join(called(part) for annotation in fields for part in parts_in(annotation))

@@ -1,8 +1,8 @@
-"""Weights on disk: a safetensors file whose header says what it is, and a card beside it.
+"""Weights on disk: a safetensors file with a descriptive header, and a card beside it.
 
-A file's header is one JSON object under the key ``channelsim``: ``format``, what it takes to build
-the network, and ``card``, what was measured of it. The card lies beside the file as YAML, for
-people to read. Pickles are never opened, because opening one runs whatever code it holds.
+A file's header is one JSON object under the key ``channelsim``: ``format``, the arguments that
+build the network, and ``card``, its measurements. A readable copy of the card lies beside the file
+as YAML. Pickles are never opened, because opening one runs its code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from channelsim.support.errors import InputError
 from channelsim.support.files import read_text
 
-_LONGEST_CARD = 1_000_000  # bytes; a card is a page
+_LONGEST_CARD = 1_000_000  # bytes; a card is about a page
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class WeightFile:
 
     @property
     def content_sha256(self) -> str:
-        """See the function of this name."""
+        """See the function of the same name."""
         return content_sha256(self.facts, self.tensors)
 
 
 def content_sha256(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of what a network computes: its facts and every number, and nothing else.
+    """SHA-256 (hex) of the network's function: its facts and every number, and nothing else.
 
-    The file's own hash also covers its card, and so moves with a title or a figure.
+    The file's own hash also covers its card, and so changes with a title or a figure.
     """
     digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
     for name in sorted(tensors):
@@ -54,7 +54,7 @@ def content_sha256(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> s
 
 
 def card_path(weights: Path) -> Path:
-    """Return where the card of a weights file lies."""
+    """The path of a weights file's card."""
     return weights.with_name(f"{weights.name.removesuffix('.safetensors')}.card.yaml")
 
 
@@ -67,26 +67,26 @@ def write(
 ) -> str:
     """Write a weights file and its card; return the file's SHA-256.
 
-    ``facts``: ``format`` and what it takes to build the network. ``remarks`` go into the card
-    alone: what may differ between two equal trainings, such as the time taken, must not change the
-    weights file.
+    ``facts``: ``format`` and the arguments that build the network. ``remarks`` go into the card
+    alone: facts that may differ between two equal trainings, such as the time taken, must not
+    change the weights file.
     """
     from safetensors.torch import save
 
-    # One entry, because safetensors writes several in no fixed order, and equal trainings are to
-    # give equal files.
+    # One entry, because safetensors writes several in no fixed order, and equal trainings must give
+    # equal files.
     header = {"channelsim": json.dumps({**facts, "card": card})}
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     data = save(plain, metadata=header)
     sha256 = hashlib.sha256(data).hexdigest()
-    # The weights last: once they are there, all is there.
+    # The weights come last: their presence means that all is there.
     _write_card(path, {**card, "sha256": sha256, **(remarks or {})})
     _replace(path, data)
     return sha256
 
 
 def add_remarks(path: Path, remarks: Mapping[str, Any]) -> None:
-    """Add to the card beside a weights file what was found out later."""
+    """Add later findings to the card beside a weights file."""
     _write_card(path, {**_card(path, read(path).sha256), **remarks})
 
 
@@ -98,19 +98,19 @@ def _write_card(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is there in full or not at all."""
+    """Write a file atomically: complete or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)
     partial.replace(path)
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Modification time [ns] and size [bytes], by which a cached reading is told stale."""
+    """Modification time [ns] and size [bytes], which show that a cached reading is stale."""
     try:
         if not path.is_file():
             return None
         stat = path.stat()
-    except OSError:  # it vanished, or has a name that no file has
+    except OSError:  # deleted meanwhile, or not a valid name
         return None
     return stat.st_mtime_ns, stat.st_size
 
@@ -134,7 +134,7 @@ def read(path: Path, wanted_format: str | None = None) -> WeightFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes, or one sentence about why not."""
+    """The file's bytes, or an error of one sentence."""
     try:
         if not path.is_file():
             raise InputError(
@@ -148,7 +148,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse(path: Path, data: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; a pickle is refused by name."""
+    """The tensors of a safetensors file; a pickle is refused with its own message."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -197,7 +197,7 @@ def _card(path: Path, sha256: str) -> dict[str, Any]:
 
 
 def check_tensors(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    """Refuse tensors whose names, shapes or values do not serve the network."""
+    """Refuse tensors whose names, shapes or values do not fit the network."""
     problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
     problems += [f"{name} is unknown" for name in given.keys() - wanted.keys()]
     for name in wanted.keys() & given.keys():

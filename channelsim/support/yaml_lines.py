@@ -1,7 +1,7 @@
-"""YAML as plain values, with the line on which each of them stands.
+"""YAML as plain values, with the line number of each.
 
 The scalars are those of YAML 1.2 (``20e3`` is a number, ``off`` is a word, ``010`` is ten), keys
-may not repeat, and no tag makes objects: a file is data, never code.
+may not repeat, and no tag creates objects: a file is data, never code.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from channelsim.support.errors import InputError
 
 Where = tuple[str | int, ...]
 
-_LARGEST = 100_000  # values in one file; aliases of aliases would make billions of them
+_LARGEST = 100_000  # values in one file; nested aliases would make billions
 _DEEPEST = 50
 _TAG = "tag:yaml.org,2002:"
-_HALF = re.compile("[\ud800-\udfff]")  # of a pair in UTF-16, as an escape may leave it
+_HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, as an escape may leave it
 
 
 def half_character(text: str) -> str:
-    """Why a text is none, where it holds one half of a character; else an empty text."""
+    """The complaint about a text that holds half a character; else an empty text."""
     half = _HALF.search(text)
     if half is None:
         return ""
@@ -44,13 +44,13 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the scalars of YAML 1.2's core schema."""
 
-    # A table of its own: the inherited one reads 1e-3 as text, `no` as false, 1:30 as 90.
+    # A separate table: the inherited one reads 1e-3 as text, `no` as false, 1:30 as 90.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Refuse early what would take Python's stack and minutes to refuse."""
+        """Refuse early what would exhaust Python's stack or take minutes to refuse."""
         self.depth += 1
         if self.depth > _DEEPEST:
             mark = self.peek_event().start_mark
@@ -75,7 +75,7 @@ for _name, _pattern, _first in (
 
 
 def read_yaml(text: str, name: str) -> Document:
-    """Parse one YAML document; ``name`` stands in front of error messages."""
+    """Parse one YAML document; ``name`` begins its error messages."""
     try:
         loader = _Loader(text)
         try:
@@ -91,7 +91,7 @@ def read_yaml(text: str, name: str) -> Document:
 
 
 def read_scalar(text: str, name: str) -> Any:
-    """Parse what follows ``=`` on the command line: a number, a word, a [list], a {mapping}."""
+    """Parse the value after ``=`` on the command line: a number, a word, a [list], a {mapping}."""
     try:
         return read_yaml(text, name).data
     except InputError as error:  # one line has no line number
