@@ -23,7 +23,7 @@ from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
 from channelsim.support import units
 
-_NEAR_DB = 2.0  # so far below the weakest attack a straight line is as good as between two; project's choice
+_NEAR_DB = 2.0  # below the weakest attack: range of a straight line; project's choice
 
 
 def print_readings(page: Page, summary: Summary) -> None:

@@ -247,7 +247,7 @@ class Figures:
         return -_db(self._noise[0], self._noise[1])
 
     def groups(self, arms: Bools, word: str | None) -> Bools:
-        """Mask of the groups of `worst` and `newest` that belong to these arms [arms] and a verdict."""
+        """Mask of the groups of `worst` and `newest` for some arms [arms] and a verdict."""
         words = np.ones(len(WORDS) + 1, dtype=np.bool_)
         if word is not None:
             words[:] = False

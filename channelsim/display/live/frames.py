@@ -15,8 +15,8 @@ from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Theme
 
 WIDE = (120, 36)  # from this size on all panels stand side by side; project's choice
 BESIDE = 150  # columns from which the lines over time stand beside the path; project's choice
-ROOMY = 46  # lines from which curves and lines over time have room beside the table; project's choice
-TALL = 44  # lines from which a narrow terminal shows the path and a transmission as well; project's choice
+ROOMY = 46  # lines from which curves and lines over time fit beside the table; project's choice
+TALL = 44  # lines from which a narrow terminal adds path and transmission; project's choice
 BARE = 30  # lines below which panels that take turns have no frames; project's choice
 
 PANELS = ("path", "arms", "curves", "list", "detail", "warnings")

@@ -107,7 +107,7 @@ class RunInfo:
         return tuple(aim_of(self.scenario, arm.swept) for arm in self.arms)
 
     def gauge_of(self, arm: int) -> str | None:
-        """The metric by which an arm's attack is judged: of damage, or of distance to its target."""
+        """The metric that judges an arm's attack: of damage, or of distance to its target."""
         usual = damage_metric(self.metrics, self.header.scales)
         return self.aims[arm].metric(self.metrics, usual) or usual
 

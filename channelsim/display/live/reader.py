@@ -44,8 +44,8 @@ FIXED = (
 class Table:
     """Attempts as one matrix [rows, columns] of float64; NaN is missing.
 
-    The columns include those of the transmission (``sent_s``, ``done_s``, ``attempts``, ``fate``: an
-    index into `FATES`), NaN until it is settled.
+    The columns include those of the transmission (``sent_s``, ``done_s``, ``attempts``, ``fate``:
+    an index into `FATES`), NaN until it is settled.
     """
 
     names: tuple[str, ...]

@@ -11,7 +11,7 @@ from channelsim.display.live.app import LiveApp
 from channelsim.support.errors import InputError
 
 _NAME = re.compile(r"terminal-\d+-")
-_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML forbids
+_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
 _FONT = re.compile(r"@font-face\s*{[^}]*}\s*")
 
 
