@@ -122,7 +122,7 @@ def _legend(summary: Summary) -> list[Any]:
 
 
 def _named(summary: Summary, receiver: str) -> str:
-    """A receiver's name, with a note where its curves against g(z) could mislead."""
+    """A receiver's name, with a note where a mean image or another receiver is better."""
     if (family := summary.primary) is None:
         return receiver
     if receiver in family.hopeless():
