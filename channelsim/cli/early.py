@@ -1,4 +1,4 @@
-"""Ctrl-C before a command has begun.
+"""Handling of Ctrl-C before a command has begun.
 
 The program's first module, so it imports almost nothing: during every millisecond of imports Ctrl-C
 shows a traceback. While Python itself starts no program can handle it; ``bin/channelsim`` holds a
@@ -12,14 +12,14 @@ import os
 
 
 def listen() -> None:
-    """From now on Ctrl-C leaves at once, unless the parent process has it ignored."""
+    """Make Ctrl-C leave at once from now on, unless the parent process has it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def over() -> None:
-    """From now on Ctrl-C raises an exception again, so that a command can clean up."""
+    """Make Ctrl-C raise an exception again, so that a command can clean up."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

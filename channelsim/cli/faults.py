@@ -118,7 +118,7 @@ def say(sentence: str, code: int) -> int:
 
 
 def _listen() -> None:
-    """Make SIGTERM act like the current handler of Ctrl-C, and Ctrl-C an exception."""
+    """Make SIGTERM act like Ctrl-C, by its handler at that time, and Ctrl-C an exception."""
 
     def as_interrupt(number: int, frame: FrameType | None) -> None:
         listener = signal.getsignal(signal.SIGINT)

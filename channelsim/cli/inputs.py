@@ -62,7 +62,7 @@ def _asked(files: Sequence[CodeFile]) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """Seconds as text with units."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -73,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in words (powers of ten)."""
+    """Bytes as text with units (powers of ten)."""
     if count < 1000:
         return f"{count:.0f} bytes"
     for unit in ("kB", "MB", "GB"):

@@ -1,4 +1,4 @@
-"""``channelsim list``, ``schema``, ``replay`` and ``export``."""
+"""The commands ``channelsim list``, ``schema``, ``replay`` and ``export``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``channelsim run``."""
+"""The command ``channelsim run``."""
 
 from __future__ import annotations
 

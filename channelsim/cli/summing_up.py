@@ -1,4 +1,4 @@
-"""``channelsim summary``."""
+"""The command ``channelsim summary``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``channelsim train``."""
+"""The command ``channelsim train``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``channelsim zoo``."""
+"""The command ``channelsim zoo``."""
 
 from __future__ import annotations
 

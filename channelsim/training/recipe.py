@@ -29,7 +29,7 @@ from channelsim.training.objectives import (
 
 @part
 class CodecRecipe:
-    """The network. ``latent_size``: K, default 10 (Lu & Chen's for digits).
+    """The codec's network. ``latent_size``: K, default 10 (Lu & Chen's for digits).
 
     ``architecture``: lu-chen, for grey and colour images whose sides are multiples of 16.
     ``variational`` (default): the encoder returns a posterior and z is drawn from it; otherwise it

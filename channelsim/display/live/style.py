@@ -86,7 +86,7 @@ def clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Wall seconds in words."""
+    """Wall seconds as text with units."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -41,7 +41,7 @@ class Rows:
 
 
 class _Column:
-    """Cells under a title; the width is cached."""
+    """Cells under a title; the width is computed once."""
 
     def __init__(self, title: str, cells: list[Text], left: bool = False) -> None:
         self.title, self.cells, self.left = title, cells, left
