@@ -99,7 +99,7 @@ class KldRecipe(ObjectiveRecipe):
 
 @part
 class MmdRecipe(ObjectiveRecipe):
-    """λ·MMD²(latents of the batch, as many draws of N(0, I)) (Lu & Chen 2023, equation 2).
+    """λ·MMD²(latents, as many draws of N(0, I)) (Lu & Chen 2023, equation 2).
 
     ``weight_mmd``: λ, default 10 (Wasserstein autoencoders on MNIST, with the cost summed over the
     pixels). ``kernel``: ``imq``, the sum of inverse multiquadratics of seven scales with the
@@ -127,7 +127,7 @@ class MmdRecipe(ObjectiveRecipe):
 
 @part
 class SwtRecipe(ObjectiveRecipe):
-    """λ·(1 − W) with W Shapiro and Wilk's statistic of the latents (Lu & Chen 2023, equation 3).
+    """λ·(1 − W), W the Shapiro–Wilk statistic of the latents (Lu & Chen 2023, equation 3).
 
     W is 1 for a perfectly normal sample and blind to its offset and scale, so the latents are drawn
     towards *some* Gaussian, not to N(0, I): generate from the fitted one. ``weight_swt``: λ,
