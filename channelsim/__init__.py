@@ -1,4 +1,4 @@
-"""What happens to a learned codec when somebody else can touch its channel.
+"""Simulator of learned codecs over a communication channel with adversaries.
 
     import channelsim
 
@@ -15,9 +15,9 @@ import sys
 
 
 def _is_the_program() -> bool:
-    """Whether this is ``python -m channelsim`` or its script, and not somebody's import."""
+    """Whether this is ``python -m channelsim`` or its script, and not an import."""
     first = sys.argv[0] if sys.argv else ""
-    if first != "-m":  # which stands there while Python looks for the module
+    if first != "-m":  # the value while Python looks for the module
         return os.path.basename(first) in ("channelsim", "channelsim.exe")  # noqa: PTH119  light
     words = sys.orig_argv
     named = (place for place, word in enumerate(words) if place and word == "channelsim")
@@ -25,7 +25,7 @@ def _is_the_program() -> bool:
 
 
 if _is_the_program():
-    # Before anything else is loaded: a Ctrl-C from here on is one word and no traceback.
+    # Before anything else is loaded: from here on Ctrl-C prints no traceback.
     from channelsim.cli import early
 
     early.listen()
@@ -33,10 +33,10 @@ if _is_the_program():
 from importlib import import_module  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
-# Both must be said before torch is loaded. Threads that wait by spinning starve each other as soon
-# as anything else runs on the machine: a block of rows then takes ten times as long.
+# Both must be set before torch is loaded. Threads that wait by spinning starve each other when
+# other processes run: a block of rows then takes ten times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Left alone, MKL sums a row's gradient in an order that depends on the row's place in its batch.
+# By default MKL sums a row's gradient in an order that depends on the row's place in its batch.
 # AUTO keeps the instruction set and fixes the order.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 

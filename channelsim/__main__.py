@@ -1,4 +1,4 @@
-"""``python -m channelsim``."""
+"""Entry point of ``python -m channelsim``."""
 
 from channelsim.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: what a person types, and what the machine answers with."""
+"""The command line interface."""
 
 from __future__ import annotations
 

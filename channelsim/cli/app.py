@@ -1,6 +1,6 @@
 """Commands, options and their help; the work is in the modules beside this one.
 
-Nothing here imports torch or pydantic: ``--help`` answers at once.
+Nothing here imports torch or pydantic, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def answer(arguments: list[str]) -> int:
         return usage.explain(error)
     except (typer.Abort, KeyboardInterrupt):
         return say("Interrupted.", INTERRUPTED)
-    except SystemExit:  # how Rich takes it that a reader leaves the help
+    except SystemExit:  # raised by Rich when a reader leaves the help
         return DONE
     return code if isinstance(code, int) else DONE
 

@@ -1,4 +1,4 @@
-"""``channelsim check``: one message per arm for real, then what a whole run would take."""
+"""``channelsim check``: one message per arm, then an estimate of the whole run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Path | None) -> None:
-    """Load, try, estimate, and say all of it."""
+    """Load, try, estimate, and print the findings."""
     from channelsim.display.console import StandardConsole
     from channelsim.runs.estimate import BUDGET_S, estimate, trial
     from channelsim.scenario import Scenario

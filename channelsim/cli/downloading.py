@@ -1,4 +1,4 @@
-"""``channelsim download``."""
+"""The command ``channelsim download``."""
 
 from __future__ import annotations
 

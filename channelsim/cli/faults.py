@@ -1,4 +1,4 @@
-"""How things that go wrong are said: one sentence on standard error, and an exit code.
+"""Error messages: one sentence on standard error, and an exit code.
 
 0 done, 1 the machine's fault (a full disk, a bug), 2 the user's input, 130 interrupted.
 """
@@ -24,7 +24,7 @@ from channelsim.support.errors import ChannelsimError, cut, printable
 DONE, MACHINE, USER, INTERRUPTED = 0, 1, 2, 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# A file that is not there, not to be touched, or of a name that no file has.
+# A missing file, one without permission, or an impossible name.
 _NAMED_WRONG = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
     errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY,
@@ -32,21 +32,21 @@ _NAMED_WRONG = (
 
 
 def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
-    """Run a command's body and return its exit code, having said what went wrong.
+    """Run a command's body and return its exit code, having printed any error.
 
-    ``log_folder``: where the log of a bug goes if it exists by then, else the user's temp folder.
+    ``log_folder``: for the log of a bug if it exists by then, else the user's temp folder.
     """
     _listen()
     try:
         body()
         sys.stdout.flush()
     except BrokenPipeError:
-        streams.forget(sys.stdout)  # the reader has what it wanted (`… | head`)
+        streams.forget(sys.stdout)  # the reader has left (`… | head`)
     except ChannelsimError as error:
         return say(error.message, error.exit_code)
     except KeyboardInterrupt:
         return say("Interrupted.", INTERRUPTED)
-    except SystemExit:  # never ours
+    except SystemExit:  # not raised by this program
         return say("Code that the scenario names ended the program; remove exit() from it.", USER)
     except MemoryError:
         return say("Out of memory: try a smaller block_rows or fewer messages.", MACHINE)
@@ -58,7 +58,7 @@ def guarded(body: Callable[[], None], log_folder: Path | None = None) -> int:
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind it: compiled modules make an ImportError of it while they load."""
+    """Whether Ctrl-C is the cause: compiled modules turn it into an ImportError while they load."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -104,8 +104,8 @@ def _write_log(error: Exception, folder: Path | None) -> Path:
 def say(sentence: str, code: int) -> int:
     """Write a sentence to standard error, after what standard output still holds; return ``code``.
 
-    Neither a full disk nor a reader that left keeps the sentence or the code back. What it quotes
-    is anybody's: names and texts are spelt out, only its own lines stay.
+    Neither a full disk nor a reader that left suppresses the sentence or the code. It may quote
+    foreign names and texts: these are escaped, only its own line breaks stay.
     """
     shown = "".join(printable(line) + "\n" for line in sentence.rstrip("\n").split("\n"))
     for stream, text in ((sys.stdout, ""), (sys.stderr, shown)):
@@ -118,7 +118,7 @@ def say(sentence: str, code: int) -> int:
 
 
 def _listen() -> None:
-    """Make SIGTERM act like Ctrl-C, whoever listens to Ctrl-C by then, and Ctrl-C an exception."""
+    """Make SIGTERM act like Ctrl-C, by its handler at that time, and Ctrl-C an exception."""
 
     def as_interrupt(number: int, frame: FrameType | None) -> None:
         listener = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""From what was typed to a scenario."""
+"""Parsing of command-line inputs, and notices to the user."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def existing_run(folder: Path) -> Path:
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Say what the user should know, beside what was asked for."""
+    """Print notices to the user on standard error."""
     for sentence in sentences:
         sys.stderr.write(f"warning: {printable(sentence)}\n")
 
 
 def consent(allow_code: bool) -> Consent:
-    """Whether code that a ledger names may run: as was said, else as the user says now."""
+    """Whether code that a ledger names may run: by the option, else by asking the user."""
     return allow_code or (_asked if sys.stdin and sys.stdin.isatty() else False)
 
 
@@ -62,7 +62,7 @@ def _asked(files: Sequence[CodeFile]) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as text with units."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -73,7 +73,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as a person says them (powers of ten)."""
+    """Bytes as text with units (powers of ten)."""
     if count < 1000:
         return f"{count:.0f} bytes"
     for unit in ("kB", "MB", "GB"):

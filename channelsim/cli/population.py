@@ -1,4 +1,4 @@
-"""``channelsim population``."""
+"""The command ``channelsim population``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``channelsim list``, ``schema``, ``replay`` and ``export``."""
+"""The commands ``channelsim list``, ``schema``, ``replay`` and ``export``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def list_parts(*, kind: str | None) -> None:
-    """What a scenario may name, and what a recipe may say, shelf by shelf, with the keys."""
+    """Print the parts of scenarios and recipes, shelf by shelf, with their keys."""
     from channelsim.scenario.listing import described
     from channelsim.scenario.listing import listing as parts_listing
     from channelsim.training.recipe import KEYS, Recipe
@@ -47,7 +47,7 @@ def list_parts(*, kind: str | None) -> None:
 
 
 def schema() -> None:
-    """The JSON Schema of scenario files."""
+    """Print the JSON Schema of scenario files."""
     from channelsim import scenario
 
     sys.stdout.write(json.dumps(scenario.schema(), indent=2) + "\n")
@@ -62,7 +62,7 @@ def replay(
     data_root: Path | None,
     allow_code: bool,
 ) -> None:
-    """Recompute one attempt and say how it compares; its pictures into ``out``."""
+    """Recompute one attempt, print the comparison, and save its pictures to ``out``."""
     from channelsim.runs.replay import replay as recompute
 
     again = recompute(

@@ -1,4 +1,4 @@
-"""``channelsim run``."""
+"""The command ``channelsim run``."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def run(
     mixed: bool,
     folder_file: Path | None,
 ) -> None:
-    """Simulate, show progress on standard error, and what was found on standard output.
+    """Simulate, show progress on standard error, and the findings on standard output.
 
-    ``folder_file``: where to write the name of the run's folder, for whoever watches it.
+    ``folder_file``: file for the name of the run's folder, for a process that watches it.
     """
     from channelsim.display.console import StandardConsole
     from channelsim.display.plain import PlainDisplay, QuietDisplay
@@ -52,7 +52,7 @@ def run(
         )
     finally:
         display.close()
-    if quiet:  # for scripts: they will ask for what they want
+    if quiet:  # for scripts, which query the results themselves
         console = StandardConsole()
         console.print(str(done.folder), markup=False, soft_wrap=True)
         return
@@ -69,7 +69,7 @@ def run_live(
     resume: bool,
     mixed: bool,
 ) -> None:
-    """The same with the live view, where there is a terminal for it: the run is a child of ours."""
+    """The same with the live view, where there is a terminal: the run is a child process."""
     from channelsim.cli import watching
 
     if not watching.on_a_terminal():
@@ -92,7 +92,7 @@ def run_live(
 
 
 def _telling(file: Path) -> Callable[[Path], None]:
-    """Write a folder's name into a file, all at once."""
+    """A function that writes a folder's name into a file atomically."""
 
     def tell(folder: Path) -> None:
         part = file.with_name(file.name + ".part")

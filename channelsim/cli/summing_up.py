@@ -1,4 +1,4 @@
-"""``channelsim summary``."""
+"""The command ``channelsim summary``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from channelsim.support.errors import InputError, did_you_mean
 
 
 def summary(*, folder: Path, metric: str | None, against: str, full: bool) -> None:
-    """Tell what a run found, from its ledger alone, finished or not."""
+    """Print a run's findings, from its ledger alone, finished or not."""
     from rich.text import Text
 
     from channelsim.analysis.short import AGAINST, short_lines

@@ -1,4 +1,4 @@
-"""``channelsim train``."""
+"""The command ``channelsim train``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from channelsim.training.train import Progress
 
-_EVERY_S = 5.0  # between two lines where nobody watches a terminal; ours
+_EVERY_S = 5.0  # between two lines without a terminal; project's choice
 
 
 def train(
@@ -84,7 +84,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
     from rich.table import Column
 
-    whole = Column(no_wrap=True, min_width=8)  # on a narrow terminal the losses give way
+    whole = Column(no_wrap=True, min_width=8)  # on a narrow terminal the losses are cut
     epoch = TextColumn("epoch {task.fields[epoch]}", table_column=whole)
     left = TimeRemainingColumn(table_column=whole)
     losses = TextColumn(
@@ -106,7 +106,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 
 
 def _lines(console: Console) -> Callable[[Progress], None]:
-    """A line now and then, for a file or a log."""
+    """A line at intervals, for a file or a log."""
     import time
 
     last = [time.monotonic()]

@@ -1,4 +1,4 @@
-"""What was typed, and one clear sentence where it does not make sense."""
+"""Command-line arguments, and one clear sentence where they are wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def spread_set(arguments: list[str]) -> list[str]:
 
 
 def explain(error: Any) -> int:
-    """Say what is wrong with a command line (the error is typer's), and return the exit code."""
+    """Print a command line's error (raised by typer), and return the exit code."""
     context = error.ctx
     place = context.command_path if context is not None else "channelsim"
     sentence = _sentence(error, context)

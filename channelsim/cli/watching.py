@@ -1,4 +1,4 @@
-"""``channelsim watch``, and ``run --live``: a run as it happens, in another process."""
+"""``channelsim watch``, and ``run --live``: a live view of a run in another process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def watch(
     press: str,
     allow_code: bool,
 ) -> None:
-    """Show a run, whoever writes it or wrote it; plain lines where there is no terminal."""
+    """Show a run of any process, ended or not; plain lines where there is no terminal."""
     from channelsim.analysis.closing import ending
     from channelsim.display.live.model import Model
     from channelsim.display.live.reader import Reader
@@ -70,13 +70,13 @@ def watch(
 
 
 def on_a_terminal() -> bool:
-    """Whether there is a terminal that can show more than lines, to write to and to read from."""
+    """Whether there is a terminal for input and output that can show more than lines."""
     both = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     return both and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
 
 
 def _step_back() -> None:
-    """Where both want the same core, the run comes first."""
+    """Lower this process's priority: the run comes first."""
     with suppress(OSError, AttributeError):
         os.nice(10)
 
@@ -93,7 +93,7 @@ def _raise_failure(app: LiveApp) -> None:
 
 
 def _parting(model: Model, folder: Path) -> str:
-    """One sentence for the shell: how the run stands now that nobody looks."""
+    """One sentence for the shell: the state of the run when the view is left."""
     from channelsim.display.live.plain import progress
 
     return f"{folder}: {progress(model)}"
@@ -103,9 +103,9 @@ def _parting(model: Model, folder: Path) -> str:
 
 
 class LiveRun:
-    """A run in a process of its own, in a session of its own: a terminal's Ctrl-C is not for it.
+    """A run in its own process and session, so that a terminal's Ctrl-C does not reach it.
 
-    ``arguments``: of ``channelsim run``. What it writes to standard error is kept.
+    ``arguments``: of ``channelsim run``. Its standard error is kept.
     """
 
     def __init__(self, arguments: list[str]) -> None:
@@ -136,12 +136,12 @@ class LiveRun:
         return self.child.poll() is not None
 
     def stop(self) -> None:
-        """Ask it to stop with everything recorded."""
+        """Request a stop with everything recorded."""
         if not self.over:
             self.child.send_signal(signal.SIGINT)
 
     def wait(self) -> int:
-        """Wait for its end; asked to stop meanwhile (Ctrl-C), it is asked to."""
+        """Wait for its end; a Ctrl-C meanwhile is passed on as a request to stop."""
         while True:
             try:
                 return self.child.wait()
@@ -149,11 +149,11 @@ class LiveRun:
                 self.stop()
 
     def said(self) -> str:
-        """What it wrote to standard error."""
+        """Its standard error so far."""
         return self._errors.read_text(encoding="utf-8").strip()
 
     def close(self) -> None:
-        """Remove what was kept."""
+        """Remove the kept output."""
         self._files.cleanup()
 
 
@@ -161,13 +161,13 @@ def run_live(arguments: list[str], data_root: Path | None) -> Path:
     """Run and show; return the folder of the finished run.
 
     Leaving the view lets the run go on, with plain lines; Ctrl-C stops it, and raises
-    `Interrupted` with the command that goes on.
+    `Interrupted` with the command that resumes it.
     """
     from channelsim.display.live.app import STOP
 
     live = LiveRun(arguments)
     try:
-        _step_back()  # after the run was started, which does not
+        _step_back()  # after the start of the run, which keeps its priority
         app = _app(lambda: _opened(live, data_root), ended=lambda: live.over, owned=True)
         if app.run() == STOP:
             sys.stderr.write("stopping, once everything computed is recorded …\n")

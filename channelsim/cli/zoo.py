@@ -1,4 +1,4 @@
-"""``channelsim zoo``."""
+"""The command ``channelsim zoo``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def zoo(
     out: Path,
     data_root: Path | None,
 ) -> None:
-    """The table of the zoo; with ``remake``, after training all of it again."""
+    """Print the table of the zoo; with ``remake``, after training all of it again."""
     if remake:
         _remake(only, install, jobs, out, data_root)
     elif only or install:

@@ -1,1 +1,1 @@
-"""What a user sees of a run."""
+"""The displays of a run: progress, live view, summary tables."""

@@ -12,17 +12,17 @@ from channelsim.display import streams
 
 
 class StandardConsole(Console):
-    """Rich's, except that a reader that leaves (``| head``) ends nothing that is still worth doing.
+    """Rich's console, except that a reader that leaves (``| head``) does not end the process.
 
-    On standard error the rest is shown to nobody, and the work goes on; on standard output
-    `BrokenPipeError` says that nobody wants more.
+    On standard error the rest of the output is dropped and the work goes on; on standard output
+    `BrokenPipeError` is raised.
     """
 
     def __init__(self, *, error: bool = False, wrapped: bool = True) -> None:
         super().__init__(stderr=error, highlight=False, soft_wrap=not wrapped)
 
     def on_broken_pipe(self) -> None:
-        """Called where the error is caught; Rich's own would exit with 1."""
+        """Replaces Rich's handler, which would exit with 1."""
         if not self.stderr:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self.quiet = True

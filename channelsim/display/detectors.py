@@ -1,4 +1,4 @@
-"""What detectors cost and what they are worth, as one table over receivers and sweep points."""
+"""Cost and benefit of detectors, as one table over receivers and sweep points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from channelsim.display.tables import Column, Page
 
 
 def print_detectors(page: Page, summary: Summary) -> None:
-    """Print what every detector rejects, and what its rejecting is worth; nothing without one."""
+    """Print every detector's rejection rates and their benefit; nothing without a detector."""
     found = summary.coverages
     if not found:
         return

@@ -1,4 +1,4 @@
-"""The plain display: one progress line on a terminal, a line now and then elsewhere."""
+"""The plain display: one progress line on a terminal, lines at intervals elsewhere."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from channelsim.support.errors import printable
 
 __all__ = ["Display", "PlainDisplay", "QuietDisplay", "print_summary"]
 
-EVERY_S = 5.0  # ours: rhythm of the lines without a terminal
-PATIENCE_S = 2.0  # ours: what is over sooner needs no line
+EVERY_S = 5.0  # interval of the lines without a terminal; project's choice
+PATIENCE_S = 2.0  # shorter preparations get no line; project's choice
 _WORTH_A_BAR = 72  # columns
 
 
 class Display(Protocol):
-    """Whoever shows a run while it goes on."""
+    """A display of a run while it goes on."""
 
     def show(self, event: LogEvent) -> None:
-        """Take notice of an event; must return quickly."""
+        """Show an event; must return quickly."""
 
     def close(self) -> None:
-        """Leave the terminal tidy; may be called twice, and after an error."""
+        """Restore the terminal; may be called twice, and after an error."""
 
 
 class QuietDisplay:
-    """Shows nothing but warnings (and none either where no console is given)."""
+    """Shows only warnings (none where no console is given)."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._notes = _Notes(console) if console is not None else None
@@ -43,7 +43,7 @@ class QuietDisplay:
             self._notes.show(event)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class PlainDisplay:
@@ -83,13 +83,13 @@ class PlainDisplay:
                 pass
 
     def close(self) -> None:
-        """Stop the progress line; where the run did not finish, say how far it came."""
+        """Stop the progress line; where the run did not finish, print how far it came."""
         if self._view is not None:
             self._view.stop()
             self._view = None
 
     def _prepare(self, event: Preparing) -> None:
-        """Say what takes so long before the first message; nothing where it does not."""
+        """Print which preparation before the first message takes long; nothing if none does."""
         now = self._clock()
         if self._prepared_at is None:
             self._prepared_at = now + min(PATIENCE_S, self._every_s)
@@ -110,7 +110,7 @@ class PlainDisplay:
 
 
 class _Notes:
-    """Prints each distinct note once, above whatever else is shown."""
+    """Prints each distinct note once, above the progress."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -173,7 +173,7 @@ class _Lines:
         self._done = event.done
         if now - self._last_at < self._every_s:
             return
-        # The rate since the last line: on a resumed run the rows already known race by at first.
+        # The rate since the last line: on a resumed run the rows already known come fast at first.
         rate = (event.done - self._last_done) / (now - self._last_at)
         self._last_at, self._last_done = now, event.done
         left = f", {_time((self._total - event.done) / rate)} left" if rate > 0 else ""
@@ -240,5 +240,5 @@ def _many(number: int, word: str) -> str:
 
 
 def _say(console: Console, text: Text) -> None:
-    """Print a line as it is: no markup, and no wrapping where nobody's terminal sets a width."""
+    """Print a line as it is: no markup, and no wrapping without a terminal."""
     console.print(text, soft_wrap=not console.is_terminal, highlight=False)

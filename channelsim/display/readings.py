@@ -23,11 +23,11 @@ from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
 from channelsim.display.tables import Column, Page
 from channelsim.support import units
 
-_NEAR_DB = 2.0  # ours: so far below the weakest attack the straight line is as good as between two
+_NEAR_DB = 2.0  # below the weakest attack: range of a straight line; project's choice
 
 
 def print_readings(page: Page, summary: Summary) -> None:
-    """Print the areas of every receiver under both readings, and what follows from them."""
+    """Print the areas of every receiver under both readings, and their order."""
     compared = {_key(one.fixed): one for one in summary.comparisons}
     fixed = dict.fromkeys([*(_key(area.fixed) for area in summary.areas), *compared])
     if summary.areas:
@@ -60,7 +60,7 @@ def _where(summary: Summary, fixed: Mapping[str, Any]) -> str:
 
 
 def _twice(summary: Summary, one: Comparison | None) -> bool:
-    """Whether the reading at equal PSR says anything that the one at equal ε does not."""
+    """Whether the reading at equal PSR adds anything to the one at equal ε."""
     return one is not None and (not one.same_power or summary.epsilon_in_db)
 
 
@@ -76,7 +76,7 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
         name: str,
         reading: str,
         found: Mapping[str, Interval | None],
-        beside: Mapping[str, Interval | None] | None = None,  # what it will be compared with
+        beside: Mapping[str, Interval | None] | None = None,  # the values to compare with
     ) -> None:
         if not any(found.values()):
             return
@@ -84,7 +84,7 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
         cells = [spread_cell(found.get(receiver), digits) for receiver in receivers]
         columns.append(Column(f"{name}\n{reading}" if psr else name, cells))
 
-    # Metrics with a normalised area first: theirs are the columns to be held side by side.
+    # Metrics with a normalised area first: their columns are the ones to compare.
     metrics = dict.fromkeys(area.metric for area in own)
     for metric in sorted(metrics, key=lambda name: scale_of(name, summary.scales).perfect is None):
         here = {area.receiver: area for area in own if area.metric == metric}
@@ -105,7 +105,7 @@ def _areas(page: Page, summary: Summary, own: Sequence[Area], one: Comparison | 
 def _quality(
     summary: Summary, fixed: Mapping[str, Any], metric: str, receivers: Sequence[str], tall: bool
 ) -> Column:
-    """What the user gets of an undisturbed image, without which areas against g(z) say nothing."""
+    """Quality of the undisturbed image, needed to interpret areas against g(z)."""
     found = {
         point.receiver: point.metrics[metric].quality
         for point in reversed(summary.points)
@@ -128,7 +128,7 @@ def _notes(summary: Summary) -> list[str]:
     notes: dict[tuple[str, str], list[str]] = {}
     for area in summary.areas:
         for flag in area.flags:
-            if flag != areas.WRONG_SIDE:  # a warning of its own
+            if flag != areas.WRONG_SIDE:  # has its own warning
                 receivers = notes.setdefault((area.metric, flag), [])
                 if area.receiver not in receivers:
                     receivers.append(area.receiver)
@@ -218,7 +218,7 @@ def _table(page: Page, summary: Summary, one: Comparison) -> None:
 
 
 def _weakest_db(summary: Summary, one: Comparison) -> float | None:
-    """From which PSR on every receiver's curve lies between measured attacks."""
+    """The PSR from which on every receiver's curve lies between measured attacks."""
     lowest: dict[str, float] = {}
     for point in summary.points:
         if point.receiver not in one.receivers or point.psr_db is None:

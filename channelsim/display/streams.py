@@ -1,4 +1,4 @@
-"""Standard streams as a machine may give them: closed, in any encoding, left by their reader."""
+"""Standard streams in any state: closed, in any encoding, abandoned by their reader."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TextIO
 
 _PLAINLY = "channelsim-plainly"  # the name of the error handler below
-_SIZE = re.compile("0*[1-9][0-9]{0,3}")  # columns or lines; ours, more is no terminal
+_SIZE = re.compile("0*[1-9][0-9]{0,3}")  # columns or lines; a choice of this project
 
 
 def prepare() -> None:
-    """Make standard output and error ready for any text, and the terminal's size a size.
+    """Prepare standard output and error for any text, and correct the terminal's size.
 
-    A closed one (``>&-``) leads nowhere. What an encoding lacks is written as near to it as the
-    encoding can, so that a title never ends a run. ``COLUMNS=0`` means that nobody knows.
+    A closed one (``>&-``) is opened to the null device. Characters that an encoding lacks are
+    replaced by near ones, so that a title never ends a run. ``COLUMNS=0`` means unknown.
     """
     _fill_closed()
     sys.stdout = _ready(sys.stdout)
@@ -31,7 +31,7 @@ def prepare() -> None:
 
 
 def forget(stream: TextIO) -> None:
-    """Nobody reads it any more: let whatever is still written, also at the exit, go nowhere."""
+    """Discard all further output to a stream without a reader, also at the exit."""
     with contextlib.suppress(OSError, ValueError):  # a stream of a test has no number
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -39,7 +39,7 @@ def forget(stream: TextIO) -> None:
 
 
 def _fill_closed() -> None:
-    """Give the numbers 0 to 2 to nothing where they are free, or a ledger would be number 1."""
+    """Open free descriptors 0 to 2 on the null device, or a ledger could become number 1."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)

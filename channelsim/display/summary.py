@@ -1,4 +1,4 @@
-"""A summary as a reader wants it: tables per receiver, areas side by side, and sentences."""
+"""Printed summary: tables per receiver, areas side by side, and sentences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from channelsim.display.readings import print_readings
 from channelsim.display.tables import Column, Page
 from channelsim.display.timeline import print_timelines
 
-_APART_DB = 0.05  # ours: PSRs closer than this are printed alike
+_APART_DB = 0.05  # PSRs closer than this are printed alike; project's choice
 _VERDICT_STYLES = {
     records.BEATEN_BY_NOISE: "yellow",
     records.OFF: "dim",
@@ -99,7 +99,7 @@ def _scope(summary: Summary) -> str:
 
 
 def _of_power(summary: Summary) -> list[str]:
-    """What the columns of power say, and of whom, where one may take it for something else."""
+    """Notes on the power columns that could be misread."""
     found = []
     if _weakened(summary):
         found.append(
@@ -116,7 +116,7 @@ def _of_power(summary: Summary) -> list[str]:
 
 
 def _weakened(summary: Summary) -> bool:
-    """Whether in any arm another power arrives at the receiver than was injected."""
+    """Whether in any arm the power at the receiver differs from the injected one."""
 
     def differ(sent_db: float | None, arrived_db: float | None) -> bool:
         if sent_db is None or arrived_db is None:
@@ -171,7 +171,7 @@ def _swept(summary: Summary, points: Sequence[Point], above: str | None) -> list
 
 
 def _steady(summary: Summary, points: Sequence[Point]) -> bool:
-    """Whether clean quality is the same at every point: then one row of it stands above all."""
+    """Whether clean quality is the same at every point: then one row above all shows it."""
 
     def same(metric: str) -> bool:
         found = [point.metrics[metric].quality for point in points]
@@ -203,7 +203,7 @@ def _primary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Co
 
 
 def _adversary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Column]:
-    """Power, gain, delivery and verdict; a column that would say nothing is left out."""
+    """Power, gain, delivery and verdict; empty columns are left out."""
     columns = []
 
     def add(header: str, cells: list[str], styles: Sequence[str] = (), left: bool = False) -> None:
@@ -269,7 +269,7 @@ def _others(summary: Summary, points: Sequence[Point]) -> list[Column]:
 
 
 def _remark(points: Sequence[Point]) -> str:
-    """Say in one line what hardly varies over the points: power, noise, latency."""
+    """One line on what hardly varies over the points: power, noise, latency."""
     parts = []
     power = [point.power for point in points if point.power is not None]
     sizes = sorted({point.latent_size for point in points if point.latent_size is not None})

@@ -1,4 +1,4 @@
-"""Tables that fit: columns are packed into as many tables as the terminal's width asks for."""
+"""Tables that fit: columns are packed into as many tables as the terminal's width requires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-SPARKS = "▁▂▃▄▅▆▇█"  # a sparkline's letters, from nothing to the most
+SPARKS = "▁▂▃▄▅▆▇█"  # a sparkline's characters, from lowest to highest
 _GAP = 2  # characters between columns
 _INDENT = 2
 _ASCII = {
@@ -71,7 +71,7 @@ def pack(
 
 
 class Page:
-    """Prints to a console, whatever it is: no markup, and ASCII where it speaks nothing else."""
+    """Prints to any console: no markup, and ASCII where its encoding is limited to that."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

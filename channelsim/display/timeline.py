@@ -14,11 +14,11 @@ from channelsim.display.tables import SPARKS, Column, Page
 
 Read = Callable[[Traffic], float | None]
 
-_WINDOW = 0.1  # ours: shares under attack that differ more than this are drawn
+_WINDOW = 0.1  # shares under attack that differ by more than this are drawn; project's choice
 
 
 def print_timelines(page: Page, summary: Summary) -> None:
-    """Print traffic over the run and over simulated time, where something was lost or waited."""
+    """Print traffic over the run and over simulated time, where messages were lost or waited."""
     found = summary.timelines
     if not (summary.coverages or any(one.telling for one in found)):
         return
@@ -60,7 +60,7 @@ def _totals(found: Sequence[Timeline]) -> list[Column]:
 
 
 def _sparks(page: Page, summary: Summary) -> None:
-    """One row per receiver, at the point where the user got least; all on the same scales."""
+    """One row per receiver, at its `hardest` point; all on the same scales."""
     chosen = []
     for receiver in summary.receivers:
         own = [one for one in summary.timelines if one.receiver == receiver]
@@ -108,7 +108,7 @@ def _times(value: float | None, factor: float) -> float | None:
 
 
 def _spark(values: Sequence[float | None], most: float, attacked: Timeline | None) -> Text:
-    """A letter per bin, blank where nothing was measured, red where most attempts were attacked."""
+    """A character per bin: blank without data, red where most attempts were attacked."""
     text = Text()
     for place_, value in enumerate(values):
         share = attacked.bins[place_].attacked_share if attacked is not None else None

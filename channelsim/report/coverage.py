@@ -1,4 +1,4 @@
-"""The picture of what detectors are worth: risk against coverage, one panel per receiver."""
+"""The picture of detectors' benefit: risk against coverage, one panel per receiver."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LINES = 6  # in a panel: of a longer sweep evenly chosen points, its ends among them
-_MOST_ROWS = 6  # receivers; beyond that nobody looks
+_MOST_ROWS = 6  # receivers; more would be unreadable
 
 
 def coverage(summary: Summary, path: Path) -> bool:
     """Draw risk against coverage as PNG; False, and nothing drawn, where no detector was judged.
 
     A row per receiver with a detector, a panel per kind of damage. One line per sweep point with
-    its 95 % band, a dot at the operating threshold, dashed what an oracle would reach; a random
-    score stays level at the risk of accepting all, where the line ends. PSNR counts as its MSE.
+    its 95 % band, a dot at the operating threshold, dashed the oracle's line; a random score
+    stays level at the risk of accepting all, where the line ends. PSNR counts as its MSE.
     """
     figure = figure_of(summary)
     if figure is None:
@@ -85,7 +85,7 @@ def thinned(rows: Sequence[Coverage]) -> list[Coverage]:
 
 
 def _metrics(summary: Summary) -> list[str]:
-    """The damage that gains are read from first; PSNR only where the MSE does not stand there."""
+    """The metrics, that of the gains first; PSNR only where the MSE is missing."""
     first = damage_metric(summary.metrics, summary.scales)
     known = [
         name for name in summary.metrics if any(name in one.risks for one in summary.coverages)

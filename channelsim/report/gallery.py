@@ -1,4 +1,4 @@
-"""The images of a run side by side: what was sent, and what arrived as the attack grew."""
+"""The images of a run side by side: sent, and received as the attack grows."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.float64]
 
-_BLANK: Picture = np.ones((1, 1, 3))  # where nothing belongs, unlike where something is missing
+_BLANK: Picture = np.ones((1, 1, 3))  # an empty place, unlike a missing image
 _GAP = 2  # pixels between thumbnails
-_MOST_MESSAGES, _MOST_POINTS = 8, 16  # beyond that nobody looks
+_MOST_MESSAGES, _MOST_POINTS = 8, 16  # more would be unreadable
 _DPI = 150
 _WIDE, _LONG = 16, 14  # characters that fit over a picture, and that fit in the usual size
 _PER_INCH = 12.5  # characters of a title, at 10 points
-# What stands on a picture that is not what was decoded, but the receiver's fallback.
+# Marks of pictures that show the receiver's fallback.
 _MARKS = {records.REJECTED: "refused", records.LOST: "lost"}
 
 
@@ -53,11 +53,11 @@ class _Block:
 def gallery(ledger: Ledger, path: Path) -> bool:
     """Draw the ledger's thumbnails as PNG: a block per receiver, a row per message.
 
-    Columns: the source, the undisturbed g(z), then what was received over the sweep, at the
-    transmission's last attempt; where that was lost or refused the fallback is shown, and marked.
-    The last rows are the worst message of every arm: its source, what an adversary before the
-    encoder made of it, and what was received. Long sweeps are thinned evenly. Returns False, and
-    writes nothing, where the ledger holds no images.
+    Columns: the source, the undisturbed g(z), then the received images over the sweep, at the
+    transmission's last attempt; where that was lost or refused the fallback is shown and marked.
+    The last rows are the worst message of every arm: its source, the image as changed by an
+    adversary before the encoder, and the received one. Long sweeps are thinned evenly. Returns
+    False, and writes nothing, where the ledger holds no images.
     """
     from matplotlib.figure import Figure
 
@@ -98,7 +98,7 @@ def gallery(ledger: Ledger, path: Path) -> bool:
 
 
 def entitle(figure: Figure, title: str, fontsize: int) -> None:
-    """Put a title over a figure, in as many lines as its width asks for."""
+    """Put a title over a figure, wrapped to its width."""
     width = max(20, int(figure.get_figwidth() * _PER_INCH * 10 / fontsize))
     figure.suptitle(plain_text(textwrap.fill(title, width)), fontsize=fontsize)
 
@@ -125,7 +125,7 @@ def _blocks(ledger: Ledger) -> list[_Block]:
     key = epsilon_key_of(header.swept_keys)
     in_db = key is not None and in_decibels(header.described_scenario, key)
     short = short_names(header.swept_keys, key, in_db)
-    # Of other messages only the arms to which they are the worst, or the newest, have pictures.
+    # Other messages have pictures only in arms where they are the worst or the newest.
     sample = header.scenario.get("images", count)
     query = (
         "SELECT DISTINCT transmission % :count AS message FROM image"
@@ -158,7 +158,7 @@ def _blocks(ledger: Ledger) -> list[_Block]:
 
 
 def _worst(ledger: Ledger, header: RunHeader) -> dict[int, int]:
-    """Of every arm, the transmission that suffered most among those that have pictures."""
+    """Per arm, the transmission with the most damage among those with pictures."""
     gauge = header.damage_metric
     if gauge is None:
         return {}
@@ -179,7 +179,7 @@ def _worst(ledger: Ledger, header: RunHeader) -> dict[int, int]:
 def _pictures(
     ledger: Ledger, arms: Sequence[ArmRecord], of: Mapping[int, int], role: str
 ) -> list[Picture | None]:
-    """Under the arms' heads, one role of a transmission of each."""
+    """One role of a transmission of each arm, under the arms' heads."""
     query = "SELECT png FROM image WHERE transmission = ? AND role = ? ORDER BY attempt DESC"
     stored = [ledger.rows(query, (of.get(arm.arm), role)) for arm in arms]
     return [_picture(ledger, next(rows, (None,))[0]) for rows in stored]
@@ -197,7 +197,7 @@ def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
         return "received"
     lines = []
     for key, value in swept.items():
-        part = isinstance(value, Mapping)  # its name says it all
+        part = isinstance(value, Mapping)  # its name suffices
         line = number(value) if part else f"{short[key]} = {number(value)}"
         lines.append(line if len(line) <= _WIDE else line.replace(" = ", " =\n"))
     return "\n".join(lines)
@@ -206,7 +206,7 @@ def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
 def _row(
     ledger: Ledger, arms: Sequence[ArmRecord], message: int, keys: Keys
 ) -> list[Picture | None]:
-    """Source, clean, and what every arm received of one message."""
+    """Source, clean, and every arm's received image of one message."""
     stored: dict[tuple[int, str], bytes] = {}
     query = "SELECT role, png FROM image WHERE transmission = ? ORDER BY attempt"
     for arm in arms:
@@ -220,7 +220,7 @@ def _row(
 
 
 def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, keys: Keys) -> list[str]:
-    """Of every arm, a word where this message was not delivered."""
+    """Per arm, a word where this message was not delivered."""
     return [_fate(ledger, keys.transmission(arm.arm, message)) for arm in arms]
 
 
@@ -230,7 +230,7 @@ def _fate(ledger: Ledger, transmission: int | None) -> str:
 
 
 def _picture(ledger: Ledger, png: bytes | None) -> Picture | None:
-    """PNG → RGB in [0, 1], [H, W, 3]; None, and so a grey field, for one that is damaged."""
+    """PNG → RGB in [0, 1], [H, W, 3]; None (a grey field) for a damaged one."""
     shown = None if png is None else pixels(png, image_shape(ledger.header()))
     return None if shown is None else shown / 255.0
 

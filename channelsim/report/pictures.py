@@ -1,7 +1,7 @@
-"""Pictures of a run: curves with their intervals here, the images themselves in `gallery`.
+"""Pictures of a run: curves with their intervals (the images are in `gallery`).
 
 Where a budget is swept, the damage against clean g(z) is drawn twice: over ε, and over the relative
-amplitude of what was injected, the abscissa of the reading at equal PSR (`equal_psr`).
+amplitude of the injection, the abscissa of the reading at equal PSR (`equal_psr`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["curves", "gallery"]
 
-# Okabe and Ito's colours, which also the colour-blind tell apart.
+# Okabe and Ito's colours, distinguishable with colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _UNITS = {"psnr": " [dB]"}
-_MOST_ROWS = 9  # of panels: beyond that nobody looks
+_MOST_ROWS = 9  # of panels: more would be unreadable
 DPI = 150
 
-_CHANGE = "clean g(z), secondary"  # what says little changes little; clean quality is beside it
+_CHANGE = "clean g(z), secondary"  # a poor codec changes little; clean quality is beside it
 _KINDS = ("source", "clean")
 _OVER_PSR = "over psr"
 _MARKERS = {"-": "o", "--": "x", ":": "_"}  # received, matched noise, clean quality
@@ -51,11 +51,11 @@ Read = Callable[[Reading], Interval | None]
 def curves(summary: Summary, path: Path) -> None:
     """Draw every metric over the sweep as PNG: against the source, and against clean g(z).
 
-    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted; who
-    serves the user worse than another at every point is named so in the legend. The
-    curves against g(z) stand there once more over the PSR, linear in amplitude and labelled in dB;
-    a grey line ends the range that all receivers share. With further swept keys the panels repeat
-    for each of their values (at most nine rows).
+    One line per receiver with its 95 % band, the matched noise dashed, clean quality dotted; a
+    receiver that serves the user worse than another at every point is marked in the legend. The
+    curves against g(z) are repeated over the PSR, linear in amplitude and labelled in dB; a grey
+    line ends the range that all receivers share. With further swept keys the panels repeat for
+    each of their values (at most nine rows).
     """
     figure_of(summary).savefig(path, dpi=DPI, format="png")
 
@@ -122,7 +122,7 @@ def _legend(summary: Summary) -> list[Any]:
 
 
 def _named(summary: Summary, receiver: str) -> str:
-    """A receiver's name, and that it may not win where its curves against g(z) may lie on top."""
+    """A receiver's name, with a note where a mean image or another receiver is better."""
     if (family := summary.primary) is None:
         return receiver
     if receiver in family.hopeless():
@@ -247,7 +247,7 @@ def _limit_line(panel: Axes, scale: Scale) -> None:
 
 
 def tidy(panel: Axes) -> None:
-    """The look of every panel: a light grid, small labels, no frame."""
+    """The style of every panel: a light grid, small labels, no frame."""
     panel.grid(color="0.92")
     panel.set_axisbelow(True)
     panel.tick_params(labelsize=8)
@@ -260,7 +260,7 @@ def _value(point: Point, key: str | None) -> Any:
 
 
 def _numeric(every: Sequence[Any]) -> bool:
-    """Whether points lie on a scale, and not beside one another."""
+    """Whether points lie on a numeric scale, and are not categories."""
     return len(every) > 1 and all(
         isinstance(value, int | float) and np.isfinite(value) for value in every
     )
@@ -281,7 +281,7 @@ def _line(
     value = np.where(np.isfinite(value), value, np.nan)  # PSNR without damage
     if np.isnan(value).all():
         return
-    alone = len(where) == 1 or not joined  # nothing lies between words
+    alone = len(where) == 1 or not joined  # categories are not joined
     marker = _MARKERS[style] if alone or style == "-" else ""
     line = "" if alone else style
     panel.plot(

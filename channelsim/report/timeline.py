@@ -26,11 +26,11 @@ Read = Callable[[Traffic], float | None]
 
 
 def timeline(summary: Summary, path: Path) -> bool:
-    """Draw what happened over simulated time as PNG; False, and nothing drawn, where nothing did.
+    """Draw traffic over simulated time as PNG; False, and nothing drawn, without such data.
 
-    A column per sweep point, one line per receiver. Rows: goodput; latency of what was delivered,
-    mean and dotted the 95th percentile; what was refused of the attempts, and dotted what was lost
-    of the messages. Shaded: how large a share of the attempts was under attack.
+    A column per sweep point, one line per receiver. Rows: goodput; latency of delivered messages,
+    mean and dotted the 95th percentile; share of attempts refused, and dotted of messages lost.
+    Shaded: the share of attempts under attack.
     """
     figure = figure_of(summary)
     if figure is None:
@@ -81,7 +81,7 @@ def figure_of(summary: Summary) -> Figure | None:
             if row == high - 1:
                 panel.set_xlabel("simulated time [s]", fontsize=9)
     for row in range(high):
-        panels[row, 0].set_ylim(bottom=0)  # shared, and only now is everything drawn
+        panels[row, 0].set_ylim(bottom=0)  # shared, so set after everything is drawn
     keys: list[Any] = [
         Line2D([], [], color=colour(rank), linewidth=2, label=plain_text(receiver))
         for rank, receiver in enumerate(summary.receivers)

@@ -1,1 +1,1 @@
-"""Runs as folders: made, resumed, computed again, estimated beforehand."""
+"""Runs as folders: created, resumed, recomputed, estimated beforehand."""

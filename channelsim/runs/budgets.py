@@ -1,4 +1,4 @@
-"""The budgets once more, this time in what was recorded (they are enforced outside every attack).
+"""A second check of the budgets, on the recorded values (they are enforced outside every attack).
 
     ‖δ‖₂ ≤ Σ_adversaries R,  R = ε (l2), ε·√K (linf), √(K·P·10^(ε/10)) (psr_db)
 
@@ -50,7 +50,7 @@ def assert_budgets(ledger: Ledger, arms: tuple[Arm, ...], calibration: Calibrati
         if flipped > bits:
             raise MachineError(_broken(arm, "flipped bits", flipped, bits))
         if digital:
-            continue  # a bit may weigh little or much
+            continue  # a flipped bit bounds no norm
         owner = next((one for one in adversaries if one.activity.energy), None)
         if owner is not None and owner.activity.energy is not None:
             others = sum(_l2_radius(one, power, size) for one in adversaries if one is not owner)

@@ -1,4 +1,4 @@
-"""How long a run will take and how large its ledger will be, from a trial of the real thing."""
+"""Estimates of a run's time and ledger size, from a trial of its first messages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from channelsim.scenario import Scenario
 from channelsim.scenario.waiting import JUDGED_BLOCK, judged
 from channelsim.simulation.event_plane import simulate
 
-# All ours: what is tried as block_rows, how much faster another must be to be proposed, how long
-# the trials may take together [s], and how many blocks each one runs.
+# Choices of this project: the values of block_rows tried, the speed-up for another to be proposed,
+# the total time of the trials [s], and the blocks per trial.
 BLOCKS = (32, 64, 128, 256, 512)
 WORTH_CHANGING = 1.1
 BUDGET_S = 20.0
@@ -35,9 +35,9 @@ _EMPTY_BYTES = 50_000  # a ledger with its header and no rows
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a short run showed.
+    """Results of a short run.
 
-    ``header``: of the run. ``columns``: what is measured per attempt, with the values measured.
+    ``header``: of the run. ``columns``: the attempt columns with the values measured.
     ``set_up_s``: before the first message (loading, calibration). ``run_s``: the rest.
     ``transmissions``, ``image_bytes``, ``row_bytes``: of this trial.
     """
@@ -56,7 +56,7 @@ class Trial:
 class Estimate:
     """Time [s] and ledger size [bytes] of a run, and the block size that was fastest here.
 
-    ``rates``: transmissions per second for every block_rows that was tried.
+    ``rates``: transmissions per second for every block_rows tried.
     """
 
     transmissions: int
@@ -75,7 +75,7 @@ def trial(
 ) -> Trial:
     """Run the first ``messages`` of a scenario in memory, through everything but the ledger.
 
-    ``fitted``, ``tried``: what its adversaries fitted, and the self-test found, in another trial of
+    ``fitted``, ``tried``: fits of its adversaries and result of the self-test in another trial of
     it, see `simulate`.
     """
     short = dataclasses.replace(
@@ -117,7 +117,7 @@ def trial(
 
 
 def least_messages(scenario: Scenario) -> int:
-    """How many messages it takes to try all of a run: two where a goal is another one's image."""
+    """Messages needed to try all of a run: two where a goal is another message's image."""
     goals = (stage.goal for arm in scenario.arms for stage in arm.path.adversaries)
     needs = {need for goal in goals if goal is not None for need in goal.needs()}
     return min(scenario.source.messages, 2 if "other messages" in needs else 1)
@@ -128,8 +128,8 @@ def estimate(
 ) -> Estimate:
     """Measure a scenario at its own block_rows, then at others for as long as `BUDGET_S` allows.
 
-    Call `trial` once before: what is loaded on first use is no part of the rate. ``first``: that
-    trial, so that what adversaries fitted in it need not be fitted again.
+    Call `trial` once before, so that loading on first use is not part of the rate. ``first``: that
+    trial, so that its adversaries' fits need not be repeated.
     """
     began = time.perf_counter()
     fitted = None if first is None else first.header.calibration.fitted
@@ -139,8 +139,8 @@ def estimate(
     own = _measured(scenario, scenario.block_rows, fitted, tried)
     rates = {scenario.block_rows: own.transmissions / own.run_s}
     total = messages * arms
-    # What nobody would have to name comes first, and always: large blocks where somebody judges
-    # are so slow that no other would be tried.
+    # The default block size is always tried first: large blocks with a judging receiver are so
+    # slow that no other would be tried.
     usual = [JUDGED_BLOCK] if any(map(judged, scenario.arms)) else []
     for block in usual + sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
         fills, in_time = block <= total, time.perf_counter() - began < BUDGET_S
@@ -149,7 +149,7 @@ def estimate(
             rates[block] = measured.transmissions / measured.run_s
     share = total / own.transmissions
     sent = own.transmissions // arms
-    # Pictures of the first few messages are kept, of which the trial may have sent not all.
+    # Pictures of the first messages are kept; the trial may have sent only some of these.
     pictures = own.image_bytes * min(scenario.images, messages) / max(1, min(scenario.images, sent))
     return Estimate(
         transmissions=total,
@@ -188,7 +188,7 @@ def _value_bytes(value: Any) -> int:
 def _measured(
     scenario: Scenario, block_rows: int, fitted: Mapping[str, Any] | None, tried: Tried | None
 ) -> Trial:
-    # Only arms of one receiver share blocks; padding would count for work where these do not fill.
+    # Only arms of one receiver share blocks; where these do not fill, padding would count as work.
     receivers = Counter(arm.receiver_name for arm in scenario.arms)
     rows, sharing = _TRIAL_BLOCKS * block_rows, min(receivers.values())
     messages = max(1, min(scenario.source.messages, -(-rows // sharing)))

@@ -1,4 +1,4 @@
-"""Which folder a run lives in, and the scenario that lies beside its ledger."""
+"""The folder of a run, and the scenario file beside its ledger."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LEDGER = "ledger.sqlite"
 SCENARIO = "scenario.yaml"
 RUNS = Path("runs")
 
-# What a process that was killed before its first row may have left.
+# Files that a process killed before its first row may have left.
 _REMAINS = {SCENARIO, f"{LEDGER}.lock", f"{LEDGER}.part", f"{LEDGER}.part-journal"}
 
 
 def chosen_folder(scenario: Scenario, out: Path | None, resume: bool) -> Path:
-    """The run's folder: made if need be, empty or (to resume) with the run to go on with."""
+    """The run's folder: created if missing, empty or (to resume) with the run to go on with."""
     try:
         if out is None:
             return (_latest(scenario) if resume else None) or _next_free(scenario)
@@ -64,14 +64,14 @@ def _next_free(scenario: Scenario) -> Path:
         folder = RUNS / f"{_name(scenario)}-{number}"
         folder.parent.mkdir(exist_ok=True)
         try:
-            folder.mkdir()  # fails where another process took the number first
+            folder.mkdir()  # fails if another process took the number first
         except FileExistsError:
             continue
         return folder
 
 
 def _latest(scenario: Scenario) -> Path | None:
-    """The newest run of this very scenario; failing that, of its name, to say what differs."""
+    """The newest run of this scenario; else of its name, to report the difference."""
     newest = None
     for _, folder in sorted(_runs(scenario), reverse=True):
         if not (folder / LEDGER).exists():

@@ -1,9 +1,9 @@
-"""What the received images of an arm are like as a population: Fréchet distances of a run.
+"""Fréchet distances of a run: the received images of an arm as a population.
 
-A ledger holds no images, but every row can be computed again. This goes through a finished run arm
-by arm, in blocks of the run's own shape, and compares the images that users were shown with what
-was sent. It costs about as much as the run did, and its figures depend neither on ``max_pending``
-nor on interruptions, since rows do not.
+A ledger holds no images, but every row can be computed again. This recomputes a finished run arm by
+arm, in blocks of the run's own shape, and compares the images shown to users with those sent. It
+costs about as much as the run did, and its figures depend neither on ``max_pending`` nor on
+interruptions, since rows do not.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def populations(
 
     ``figure``: `fdd` on the features of a classifier of the data set, or `fid` where Inception's
     weights are at hand; ``weights``: as for these. Arms compare at equal numbers of messages.
-    ``on_progress`` hears how many arms are done, and of how many. ``allow_code``: whether code that
-    the ledger names may run, or whom to ask, see `consent`.
+    ``on_progress``: called with the number of arms done and of all. ``allow_code``: whether code
+    that the ledger names may run, or a callback to ask, see `consent`.
     """
     path = Path(folder) / "ledger.sqlite"
     whole = ending(path).finished_s is not None

@@ -1,4 +1,4 @@
-"""A finished or growing run, ready to compute any of its attempts once more."""
+"""Recomputation of any attempt of a finished or growing run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from channelsim.support.user_files import only_from
 
 
 class Recomputation:
-    """The scenario of a run, calibrated again; what the event plane decided comes from the ledger.
+    """The scenario of a run, calibrated again; decisions of the event plane come from the ledger.
 
-    What adversaries fitted comes from there too: it took the longest, and it is theirs to keep.
+    Fits of adversaries come from there too, since they take the longest.
 
-    ``header``: of the run. ``scenario``, ``paths``: as they were in it; files that changed since
-    are refused, and parts that compute something else. ``allow_code``: whether code that the ledger
-    names may run, or whom to ask, see `consent`.
+    ``header``: of the run. ``scenario``, ``paths``: as in the run; changed files are refused, and
+    parts that compute something else. ``allow_code``: whether code that the ledger names may run,
+    or a callback to ask, see `consent`.
     """
 
     @naming_own_code()
@@ -61,7 +61,7 @@ class Recomputation:
             self.paths: Paths = calibrate(self.scenario, fitted)
 
     def allowed(self) -> AbstractContextManager[None]:
-        """Inside, of all code of users that runs to which was agreed: methods may import late."""
+        """Inside, only user code that was agreed to may run: methods may import late."""
         return only_from(self._allowed)
 
     def path(self, arm: int) -> SignalPath:
@@ -72,7 +72,7 @@ class Recomputation:
     def transmit(
         self, arm: int, attempts: Sequence[int]
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
-        """At most ``block_rows`` attempts of one arm, by key: see `SignalPath.transmit`."""
+        """At most ``block_rows`` attempts of one arm by key, as `SignalPath.transmit`."""
         with self.allowed():
             batch, stand_in = self._recorded(arm, attempts)
             path = self.path(arm)
@@ -89,7 +89,7 @@ class Recomputation:
             return path.transmit(batch, Recorded(stand_in, images))
 
     def _recorded(self, arm: int, attempts: Sequence[int]) -> tuple[Batch, list[int | None]]:
-        """What the ledger knows of some attempts that no computation can tell."""
+        """The inputs of some attempts that only the ledger holds."""
         columns = ", ".join((*Batch.RECORDED, "stand_in"))
         query = f"SELECT {columns} FROM attempt WHERE attempt = ?"
         with Ledger.open(self._ledger) as ledger:

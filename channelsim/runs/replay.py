@@ -1,8 +1,8 @@
-"""Recompute any transmission of a run and hold it against the ledger.
+"""Recompute any transmission of a run and compare it with the ledger.
 
 The row is computed in a block of the run's own shape, so where the platform is the same (header:
 fingerprint; no `--mixed`) and the self-test found that rows keep their bits there, every number
-must come out bit for bit; elsewhere within 1e-4, and what flipped is listed.
+must agree bit for bit; elsewhere within 1e-4, and columns that differ are listed.
 """
 
 from __future__ import annotations
@@ -46,12 +46,11 @@ class Replay:
     """A recomputed attempt: its columns beside the ledger's, and its images by role.
 
     ``exact``: whether agreement was required bit for bit (same platform, and rows keep their bits
-    on it) or within 1e-4: ``unlike`` the run's are here the parts of the fingerprint it names, or
-    ``place in the block`` decides bits there.
-    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and tampered: what the
-    encoder was given, where an adversary stands before it. ``latents``: sent, passive, received,
-    each [K], as the receiver's decoder would be given them. ``notices``: what a reader should know
-    of the ledger.
+    on it) or within 1e-4: ``unlike`` names the parts of the fingerprint that differ from the run's,
+    or ``place in the block`` where that changes bits there.
+    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and tampered: the
+    encoder's input, where there is an input attack. ``latents``: sent, passive, received, each [K],
+    as input of the receiver's decoder. ``notices``: about the ledger.
     """
 
     transmission: int
@@ -68,7 +67,7 @@ class Replay:
 
     @property
     def promise(self) -> str:
-        """How closely the two had to agree, and why not bit for bit."""
+        """The required agreement, and the reason where it is not bit for bit."""
         if self.exact:
             return "bit for bit"
         others = [name.replace("_", " ") for name in self.unlike if name != _PLACE]
@@ -94,7 +93,7 @@ def replay(
 ) -> Replay:
     """Recompute one attempt (default: the last) of a transmission of the run in ``folder``.
 
-    ``allow_code``: whether code that the ledger names may run, or whom to ask, see `consent`.
+    ``allow_code``: whether code that the ledger names may run, or a callback to ask, see `consent`.
     """
     path = Path(folder) / "ledger.sqlite"
     how = ending(path)
@@ -126,7 +125,7 @@ def _replayed(
     unlike = [name for name in here if here[name] != there.get(name)]
     if not unlike and not keeps_bits(header):
         unlike.append(_PLACE)
-    if "mixed" in header:  # nobody knows which row is whose
+    if "mixed" in header:  # rows do not record their machine
         unlike.append("machines")
     recomputed = {"accepted": int(outcome.accepted[0])} | {
         name: values[0] for name, values in outcome.columns.items()

@@ -1,4 +1,4 @@
-"""A child process that replays transmissions for a view, one line of JSON per question and answer.
+"""A child process that replays transmissions for a view, one line of JSON per request and answer.
 
 FOLDER [--allow-code] [DATA_ROOT]; pictures travel as raw bytes in base64.
 """
@@ -27,7 +27,7 @@ def serve(
     answers: IO[str],
     allow_code: bool = False,
 ) -> None:
-    """Answer questions until there are no more."""
+    """Answer requests until the input ends."""
     from channelsim.runs.replay import replay
 
     for line in questions:
@@ -65,7 +65,7 @@ def main() -> None:
     """The child's program: FOLDER [--allow-code] [DATA_ROOT]."""
     os.nice(10)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever else is printed is no answer
+    os.dup2(2, 1)  # other prints must not mix with answers
     folder, *more = sys.argv[1:]
     allow_code = more[:1] == ["--allow-code"]
     root = [Path(word) for word in more[allow_code:]]

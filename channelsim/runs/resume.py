@@ -1,4 +1,4 @@
-"""What must be equal for a run to go on, and how to ask for it."""
+"""Conditions for resuming a run, and the command for it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_same_scenario(ledger: Ledger, scenario: Scenario) -> None:
 
 
 def check_same_parts(ledger: Ledger, scenario: Scenario) -> None:
-    """Refuse to go on with parts that compute something else than those that began the run."""
+    """Refuse to go on with parts whose results differ from those that began the run."""
     header, place = ledger.raw_header(), ledger.path.parent
     if "parts" not in header:
         raise InputError(
@@ -54,7 +54,7 @@ def check_same_parts(ledger: Ledger, scenario: Scenario) -> None:
 
 
 def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:
-    """Refuse to mix rows of two kinds of machine or version, unless asked for; then record it."""
+    """Refuse to mix rows of two kinds of machine or version, unless ``mixed``; then record it."""
     before = ledger.raw_header().values
     now = json.loads(dumps(dict(started.header.values)))
     old, new = ({key: header.get(key) for key in _MACHINE} for header in (before, now))
@@ -102,7 +102,7 @@ def resume_command(
     data_root: Path | str | None,
     folder: Path,
 ) -> str:
-    """What to type to go on with this run."""
+    """The command that resumes this run."""
     if not isinstance(scenario, str | Path):
         return f"channelsim.run(…, out={str(folder)!r}, resume=True)"
     words = ["channelsim", "run", str(scenario)]

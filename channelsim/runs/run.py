@@ -1,8 +1,8 @@
-"""Running a scenario into a folder, and going on where an earlier run was interrupted.
+"""Runs a scenario into a folder, or resumes an interrupted run.
 
 A run's folder holds ``ledger.sqlite`` (the record), ``scenario.yaml`` (the scenario with every
-default filled in), ``summary.txt`` and ``summary.csv`` (what was found, also so far), and what
-reports make of them.
+default filled in), ``summary.txt`` and ``summary.csv`` (the findings, also of an unfinished run),
+and the reports' pictures.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
 
     from channelsim.analysis.short import ShortSummary
 
-Stamp = tuple[int, ...]  # by which one knows a file to be unchanged
+Stamp = tuple[int, ...]  # identifies an unchanged file
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder, and what one asks of it.
+    """A run's folder and its results.
 
-    ``was_finished``: the run asked for had been finished before, so nothing was computed.
-    ``notices``: what whoever opened it should know of how it ended.
+    ``was_finished``: the requested run was already finished, so nothing was computed.
+    ``notices``: about how the run ended.
     """
 
     folder: Path
     was_finished: bool = False
     notices: tuple[str, ...] = ()
-    # What the run summed up when it ended, good as long as its ledger is this very file.
+    # The summary from the run's end, valid as long as its ledger is unchanged.
     _found: tuple[Stamp, ShortSummary] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -68,17 +68,17 @@ class Run:
 
     @contextmanager
     def _read(self) -> Iterator[Ledger]:
-        """The record; what fails inside is its own fault if it is damaged."""
+        """The record; an error inside is attributed to it if it is damaged."""
         with examined(self.folder / LEDGER), self.ledger() as ledger:
             yield ledger
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is finished."""
         return ending(self.folder / LEDGER).finished_s is not None
 
     def header(self) -> dict[str, Any]:
-        """What the ledger says about the run as a whole."""
+        """The ledger's header of the run."""
         with self._read() as ledger:
             return dict(ledger.header().values)
 
@@ -88,7 +88,7 @@ class Run:
             return export.frame(ledger)
 
     def summary(self) -> ShortSummary:
-        """Who serves the user best, and all figures with intervals; prints itself in short."""
+        """The best receivers, and all figures with intervals; its text is the short summary."""
         from channelsim.analysis.short import ShortSummary
         from channelsim.analysis.summary import summarise
 
@@ -111,13 +111,12 @@ def run(
 ) -> Run:
     """Simulate a scenario and record it in a folder.
 
-    ``set``: dotted key → value, over what the file says. ``seed``: in place of the file's.
+    ``set``: dotted key → value, overriding the file's. ``seed``: in place of the file's.
     ``out``: the folder (default: ``runs/<scenario>-<seed>-<n>``, the first free n). ``resume``: go
     on with the run in ``out`` (default: the newest of this scenario), computing only what is
-    missing; a run that is finished is returned as it is. ``data_root``: where data sets lie.
-    ``on_event``: is shown every event. ``on_folder``: is told the folder, before the first of them.
-    ``mixed``: let a run go on although another kind of machine
-    or other versions began it.
+    missing; a finished run is returned as it is. ``data_root``: folder of the data sets.
+    ``on_event``: called with every event. ``on_folder``: called with the folder, before the first
+    event. ``mixed``: resume a run although another kind of machine or other versions began it.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
     `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
@@ -146,9 +145,9 @@ def run(
         if not existed and not path.exists():
             with suppress(OSError):
                 (folder / f"{LEDGER}.lock").unlink(missing_ok=True)
-                folder.rmdir()  # only ever removes an empty one
+                folder.rmdir()  # removes only an empty one
         if isinstance(error, Interrupted):
-            # Whoever interrupts waits for the word how to go on, not for this.
+            # The user who interrupts waits for the command to resume, not for this.
             with suppress(Exception, KeyboardInterrupt):
                 _summed_up(Run(folder))
         raise
@@ -156,7 +155,7 @@ def run(
 
 
 def _summed_up(run: Run) -> Run:
-    """The run with its summary, which lies in its folder too."""
+    """The run with its summary, which is also written to its folder."""
     found = run.summary()
     write_summary(run.folder, found)
     return replace(run, _found=(_stamp(run.folder), found))
@@ -183,7 +182,7 @@ def _record(
         ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
         if ledger is not None:
             stack.enter_context(threads_of(ledger.header()))
-        # A new run asks no memo: the look-ups would cost something and find nothing.
+        # A new run has no memo: look-ups would cost time and find nothing.
         for event in simulate(scenario, memo=ledger, stop=asked, prepare=on_event):
             if isinstance(event, Started):
                 if ledger is None:
@@ -223,4 +222,4 @@ def _close_arms(ledger: Ledger, scenario: Scenario, on_event: Callable[[LogEvent
 
 
 def _nothing(event: LogEvent) -> None:
-    """Nobody is watching."""
+    """Ignore the event."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, politely: once to stop at the next block, twice to stop at once."""
+"""Ctrl-C and SIGTERM: once to stop at the next block, twice to stop at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextmanager
 def until_asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Listen for both signals; yields a function that says whether one has come.
+    """Handle both signals; yields a function that returns whether one has come.
 
-    Only the main thread hears signals; elsewhere the answer is always no.
+    Only the main thread receives signals; elsewhere it always returns False.
     """
     heard: list[int] = []
 

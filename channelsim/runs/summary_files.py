@@ -1,4 +1,4 @@
-"""What a run found, as files in its folder: they always lie there, however the run was started."""
+"""The summary files in a run's folder, written however the run was started."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WIDTH = 100  # columns of summary.txt
 
 
 def write_summary(folder: Path, found: Summary) -> None:
-    """Write ``summary.txt`` (everything) and ``summary.csv`` beside the ledger, where that can be.
+    """Write ``summary.txt`` (everything) and ``summary.csv`` beside the ledger, where possible.
 
-    A folder that may only be read is no reason not to tell what is in it.
+    A read-only folder is no error: it can still be summarised.
     """
     from rich.console import Console
 

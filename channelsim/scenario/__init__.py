@@ -1,4 +1,4 @@
-"""Scenarios: YAML → everything a run needs, frozen and validated, or all that is wrong with it."""
+"""Scenarios: YAML → everything a run needs, frozen and validated, or one error with all faults."""
 
 from channelsim.scenario.arms import Arm
 from channelsim.scenario.scenario import Scenario, parse_value

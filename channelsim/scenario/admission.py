@@ -1,10 +1,10 @@
-"""What a part of the user's own must show before a run: on real images, in a second.
+"""Admission: tests that a part of the user's own must pass before a run, on real images.
 
-A run stands on these properties: rows are computed in blocks of strangers, recomputed after an
-interruption, attacked through their gradients. A part without them would give numbers that nobody
-could repeat, so it is refused, with what was found and the likely fix. One that writes into what it
-is given changes nobody's numbers, since that is a copy, and its author is told. Parts of this
-package need no admission.
+A run depends on these properties: rows are computed in blocks of unrelated rows, recomputed after
+an interruption, attacked through their gradients. A part without them would give unrepeatable
+numbers, so it is refused, with the finding and the likely fix. A part that writes into its
+arguments changes no results, since they are copies, and its author gets a notice. Parts of this
+package need no admission. A test takes about a second.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
 
 
 def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
-    """Make a codec of a torch module; its latent size is what it answers for real images."""
+    """Make a codec of a torch module; its latent size is read from its output for real images."""
     for verb in ("encode", "decode"):
         if not callable(getattr(module, verb, None)):
             raise InputError(
@@ -58,7 +58,7 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
 
 
 def admit(codec: Codec, name: str, given: Images, again: Again | None = None) -> list[str]:
-    """Refuse a codec that a run cannot stand on (`InputError`); return what the user should know.
+    """Refuse a codec that a run cannot rely on (`InputError`); return notices to the user.
 
     ``again``: constructs its network a second time.
     """
@@ -66,7 +66,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
     _still(network, name)
     images = _beside(network, given.images)
     if tuple(codec.image_shape) != tuple(images.shape[1:]):
-        return []  # said elsewhere, in one sentence for all codecs
+        return []  # reported elsewhere, in one sentence for all codecs
     pictures_like = tuple(codec.image_shape)
 
     def encoding(network: nn.Module) -> Answer:
@@ -88,7 +88,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
         return answer
 
     with torch.no_grad(), given.tried() as writes:
-        _ = encoding(network)(range(ROWS))  # the usual faults, in the usual words
+        _ = encoding(network)(range(ROWS))  # the usual faults, with the usual messages
         method = Method(
             label=f"{name}.encode",
             count=len(images),
@@ -105,7 +105,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
                 f"{name}.encode returned a negative standard deviation; return (mean, standard"
                 " deviation), not the log variance"
             )
-        # Around what is sent as well: an adversary and noise lead there.
+        # Around the codewords as well: an adversary and noise lead there.
         spread = mean.std() if mean.numel() > 1 else torch.tensor(1.0)
         noise = torch.linspace(-1, 1, mean.numel()).roll(mean.numel() // 3).reshape(mean.shape)
         latents = mean + spread * noise.to(mean.device)
@@ -125,7 +125,7 @@ def admit(codec: Codec, name: str, given: Images, again: Again | None = None) ->
 def require_gradient(codec: Codec, name: str) -> list[str]:
     """Refuse a decoder without a gradient, which an adversary in the path would follow.
 
-    Returns what the user should know: nothing that `admit` did not say.
+    Returns notices to the user beyond those of `admit`: none.
     """
     latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
     leaf = _beside(codec.network, latents).requires_grad_()
@@ -154,7 +154,7 @@ def require_gradient(codec: Codec, name: str) -> list[str]:
 def admit_metric(metric: Metric, name: str, given: Images, again: Again | None = None) -> list[str]:
     """Refuse a metric that does not give one number per row, couples rows, or declares wrongly.
 
-    Returns what the user should know.
+    Returns notices to the user.
     """
     scale = declared(metric.kind, metric, name)
     images = given.images
@@ -183,7 +183,7 @@ def admit_metric(metric: Metric, name: str, given: Images, again: Again | None =
     with given.tried() as writes:
         values = measuring(metric)(range(len(images)))
         own_code.require_numbers(f"{name}.measure", values)
-        # An infinite PSR or PSNR has a finite mean only where it is averaged as something else.
+        # An infinite PSR or PSNR has a finite mean only where it is averaged on another scale.
         own_code.require_finite(
             f"{name}.measure",
             torch.from_numpy(scale.to_additive(values.detach().double().cpu().numpy())),
@@ -243,7 +243,7 @@ def _shaped(label: str, given: Any, shape: tuple[int, ...]) -> None:
         raise InputError(f"{label} must return shape {list(shape)}, returned {described(given)}")
     if given.dtype != torch.float32:
         fix = "convert with .float()"
-        if given.dtype.is_complex:  # of which .float() would drop the imaginary half
+        if given.dtype.is_complex:  # .float() would drop the imaginary part
             fix = (
                 "two real values make one complex symbol: torch.view_as_real(z).flatten(1)"
                 if label.endswith(".encode")

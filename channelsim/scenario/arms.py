@@ -1,4 +1,4 @@
-"""The arms of a scenario: receivers × the points of its sweep, every part of them built once."""
+"""The arms of a scenario: receivers × points of its sweep, with every part built once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from channelsim.scenario.trying import aim, own_parts
 from channelsim.support.errors import InputError
 from channelsim.support.problems import Fault, Problems, Where, shown
 
-MOST_ARMS = 100_000  # ours
+MOST_ARMS = 100_000  # project's choice
 
-Choice = tuple[int, ...]  # which value of each swept key, in the order of the file
+Choice = tuple[int, ...]  # index of each swept key's value, in the order of the file
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_sweep(sweep: Mapping[str, Any], keys: Keys, problems: Problems) -> list
 
 
 class ArmBuilder:
-    """Builds the arms; parts that are described alike are the same object in all of them."""
+    """Builds the arms; parts with equal descriptions are one object in all of them."""
 
     def __init__(
         self, skeleton: Skeleton, sweep: list[Swept], workshop: Workshop, problems: Problems
@@ -204,7 +204,7 @@ class ArmBuilder:
         ]
 
     def _report(self, fault: Fault, at: Where, applied: list[tuple[Swept, int, Where]]) -> None:
-        """Say a fault at the line of the swept value that causes it, else where the part stands."""
+        """Report a fault at the line of the swept value that causes it, else at the part's line."""
         where = (*at, *fault.where)
         for one, i, target in reversed(applied):
             if where[: len(target)] == target or target[: len(where)] == where:
@@ -250,10 +250,10 @@ class ArmBuilder:
         ]
         return Built(None if faults or dropped else built.part, tuple(faults))
 
-    # --- what only the parts together can show -------------------------------------------
+    # --- checks of parts together --------------------------------------------------------
 
     def _try_names(self, stages: Stages, choice: Choice) -> None:
-        """Stages that a sweep puts in the place of others bring names of their own."""
+        """Check the names of stages that a sweep puts in the place of others."""
         for one, i in zip(self.sweep, choice, strict=True):
             for target in one.targets:
                 if target[0] != "path" or len(target) != 2:
@@ -281,7 +281,7 @@ class ArmBuilder:
                     check_loss(stage, codec.image_shape)
 
     def _try_threats(self, codec: Codec, link: Link, stages: Stages, choice: Choice) -> None:
-        """What no stage can do in its place, and no adversary anywhere: know too early, say."""
+        """Check stages and adversaries in their places: none may know something too early, say."""
         symbols = symbol_count(codec.latent_size)
         for index, stage in enumerate(stages):
             new = self._first((id(stage), *map(id, stages[:index])))
@@ -298,7 +298,7 @@ class ArmBuilder:
                     check_shared_path(stage, stages.up_to(index), self.workshop.source)
 
     def _first(self, question: tuple[Any, ...]) -> bool:
-        """Whether a question was not asked before."""
+        """Whether a question is asked for the first time."""
         new = question not in self._tried
         self._tried.add(question)
         return new
@@ -307,7 +307,7 @@ class ArmBuilder:
     def _reporting(
         self, at: Where, inside: Where = (), choice: Choice | None = None
     ) -> Iterator[None]:
-        """Note what is raised as a fault of a component, or of what is swept in it at a choice."""
+        """Note an exception as a fault of a component, or of what is swept in it at a choice."""
         try:
             yield
         except InputError as error:
@@ -316,7 +316,7 @@ class ArmBuilder:
 
 
 def _value_at(one: Swept, i: int, stages: Stages) -> Any:
-    """A swept value as tables shall tell it: a whole stage never without its name."""
+    """A swept value as tables show it: a whole stage always with its name."""
     value, target = one.values[i], one.targets[0]
     if target[0] != "path" or len(target) != 2 or not isinstance(value, Mapping | Stage):
         return value

@@ -1,4 +1,4 @@
-"""From what a scenario says about a part to the part itself; each distinct part is built once."""
+"""Builds parts from their descriptions in a scenario; each distinct part is built once."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from channelsim.support.validation import faults_of
 
 @dataclass(frozen=True)
 class Built:
-    """A part, or what is wrong with its description. ``origin``: the user's file, if it is his.
+    """A part, or the faults of its description. ``origin``: the user's file, if it is his.
 
-    ``files``: absolute names of those of the user's that it was made from, with their SHA-256;
+    ``files``: absolute names of the user's files that it was made from, with their SHA-256;
     ``again`` constructs the part once more.
     """
 
@@ -61,11 +61,11 @@ def expand(slot: str, given: Any) -> Any:
 
 
 class Workshop:
-    """Builds parts and remembers them by what was said about them.
+    """Builds parts and caches them by their descriptions.
 
-    ``folder``: where relative paths start. ``data_root``: where data sets lie. ``source``: gives
-    images to try foreign codecs on; None where it is wrong itself. ``notices``: what the user
-    should know.
+    ``folder``: the base of relative paths. ``data_root``: the folder of data sets. ``source``:
+    gives images to try foreign codecs on; None where it is faulty itself. ``notices``: to the
+    user.
     """
 
     def __init__(self, folder: Path | None, data_root: Path | None = None) -> None:
@@ -75,21 +75,21 @@ class Workshop:
         self.notices: list[str] = []
         self.foreign: dict[int, Built] = {}  # by the identity of the part, which stays alive here
         self._built: dict[str, Built] = {}
-        self._read: dict[type, dict[str, str]] = {}  # what methods of a class read when tried
+        self._read: dict[type, dict[str, str]] = {}  # files that methods of a class read when tried
 
     @functools.cached_property
     def images(self) -> Images | None:
-        """Some images to try the user's own parts on."""
+        """Images to try the user's own parts on."""
         return None if self.source is None else Images.of(self.source)
 
     @functools.cached_property
     def training(self) -> Tensor:
-        """More of the training split, for what must be fitted to be tried."""
+        """More of the training split, for parts that must be fitted to be tried."""
         assert self.source is not None
         return as_float(self.source.calibration().images[:TRAINING])
 
     def note(self, notices: Iterable[str]) -> None:
-        """Keep what the user should know, each once."""
+        """Keep notices to the user, each once."""
         self.notices += [notice for notice in dict.fromkeys(notices) if notice not in self.notices]
 
     def build(self, slot: str, given: Any) -> Built:
@@ -130,7 +130,7 @@ class Workshop:
         return _opened(built) if slot == "codec" else built
 
     def _fitting(self, built: Built) -> Built:
-        """A metric that cannot measure the source's images is said here, not in the run."""
+        """Refuse a metric that cannot measure the source's images here, not in the run."""
         if built.part is not None and self.source is not None:
             try:
                 built.part.check_shape(self.source.image_shape)
@@ -139,7 +139,7 @@ class Workshop:
         return built
 
     def _zoo(self, name: str) -> Built:
-        """A codec named by a word: errors speak of the word, not of keys that are not there."""
+        """A codec named by a word: errors name the word, not keys that are not in the file."""
         built = _opened(validated(TABLES["codec"]["zoo"], {"name": name}, self.folder))
         known = [*zoo_names(), *TABLES["codec"]]
         if built.part is None and name not in known:
@@ -152,7 +152,7 @@ class Workshop:
     # --- the user's own ---------------------------------------------------------------------------
 
     def _given(self, slot: str, part: Any) -> Built:
-        """A part that came from Python as such: the user's own is tried like any other of his."""
+        """A part passed as a Python object: the user's own is tried like one from a file."""
         if slot == "source" or not is_own(part):
             return Built(part)
         if id(part) in self.foreign:
@@ -160,7 +160,7 @@ class Workshop:
         return self._kept(self._tried(part, type(getattr(part, "module", part)).__name__, None, ()))
 
     def _kept(self, built: Built) -> Built:
-        """Remember a part of the user's own."""
+        """Cache a part of the user's own."""
         if built.part is not None:
             self.foreign[id(built.part)] = built
         return built
@@ -169,14 +169,14 @@ class Workshop:
         use = mapping.pop("use")
         if "kind" in mapping:
             return _wrong("kind and use exclude each other; remove one", ("kind",))
-        _ = self.images  # read before: the data set is no file of the part's
+        _ = self.images  # loaded first: the data set's files are not the part's
         try:
             file, wanted = user_code.split_use(use, self.folder)
         except InputError as error:
             return _wrong(error.message, ("use",))
         with user_files.recorded() as heard, beside.aside(file.parent):
             said = _said([str(file), wanted, mapping]) or f"{file}:{wanted}"
-            user_files.unchanged(said)  # what it read before, from wherever, it may not read again
+            user_files.unchanged(said)  # files read earlier may not be opened again
             try:
                 cls = user_code.load_class(file, wanted)
             except InputError as error:
@@ -195,7 +195,7 @@ class Workshop:
 
     @contextmanager
     def listening(self, part: Any, codec: Codec) -> Iterator[None]:
-        """Inside, what is opened counts as read by a part's class, but for what its codec reads."""
+        """Inside, opened files count as read by a part's class, except those its codec reads."""
         own, others = self.foreign[id(part)], self.foreign.get(id(codec), Built()).files
         if own.origin is None:
             yield
@@ -215,20 +215,20 @@ class Workshop:
 
     @property
     def files(self) -> dict[int, dict[str, str]]:
-        """By a part's identity: absolute names of files that it was made from, with SHA-256."""
+        """Per part identity: absolute names of the files that it was made from, with SHA-256."""
         return {
             part: {**built.files, **self._read.get(type(built.part), {})}
             for part, built in self.foreign.items()
         }
 
     def _beside(self, value: Any) -> Any:
-        """A text that names a file beside the scenario, as that file: from any working folder."""
+        """A text that names a file beside the scenario, as an absolute path."""
         if not isinstance(value, str) or ("/" not in value and "." not in value):
             return value
         file = (self.folder or Path()) / value
         try:
             return file.absolute() if file.is_file() else value
-        except (OSError, ValueError):  # no name that a file could have
+        except (OSError, ValueError):  # not a possible file name
             return value
 
     def _of_class(self, slot: str, cls: type, arguments: dict[str, Any], use: str) -> Built:
@@ -300,14 +300,14 @@ class Workshop:
 
 
 def is_own(part: Any) -> bool:
-    """Whether a part's code is not this package's, that of a codec's torch module included."""
+    """Whether a part's code, or that of a codec's torch module, is not this package's."""
     return is_foreign(type(part)) or isinstance(part, Module)
 
 
 def validated(
     cls: type, arguments: Mapping[str, Any], folder: Path | None, data_root: Path | None = None
 ) -> Built:
-    """A part from its keys, or everything that is wrong with them."""
+    """A part from its keys, or all faults in them."""
     context = {"folder": folder, "data_root": data_root}
     try:
         part = adapter(cls).validate_python(dict(arguments), context=context)
@@ -326,7 +326,7 @@ def _constructed(cls: type, arguments: dict[str, Any]) -> Built:
 
 
 def _second(built: Built) -> Any:
-    """A part that was constructed before, once more."""
+    """A second construction of a part."""
     if built.part is None:
         reason = built.faults[0].text if built.faults else "nothing came of it"
         raise InputError(
@@ -337,7 +337,7 @@ def _second(built: Built) -> Any:
 
 
 def _opened(built: Built) -> Built:
-    """Load a part's network now, so that a missing or damaged file is said with the rest."""
+    """Load a part's network now, so that a missing or damaged file is reported with the rest."""
     if built.part is not None:
         try:
             _ = built.part.network if isinstance(built.part, Codec) else built.part.card
@@ -351,7 +351,7 @@ def _wrong(text: str, where: Where = ()) -> Built:
 
 
 def _said(value: Any) -> str | None:
-    """What was said of a part, equal for equal parts; None where keys are no words."""
+    """The description of a part as text, equal for equal parts; None where keys are no words."""
     try:
         return json.dumps(value, sort_keys=True, default=_identity)
     except (TypeError, ValueError, RecursionError):

@@ -1,12 +1,12 @@
-"""Modules that lie beside a user's file: importable by its code, whenever it asks; by nobody else.
+"""Modules beside a user's file: importable by that file's code at any time, and by no other code.
 
-The folder never stands in ``sys.path``. Code that `use:` loaded, and what that loaded from beside
-it, imports through a function that knows its folder; so two folders may each have a ``helper.py``.
-What imports by other ways on such code's behalf (``importlib``, unpickling of a whole module) finds
-the folder as the last place, while that code is on the stack.
+The folder is never in ``sys.path``. Code that `use:` loaded, and modules that it loaded from beside
+it, import through a function that knows the folder; so two folders may each have a ``helper.py``.
+Other ways of importing for such code (``importlib``, unpickling of a whole module) search the
+folder last, while that code is on the stack.
 
-A module that is loaded already is not opened again, and Python says nothing of its import. So while
-a part is built such modules stand aside (`aside`), and are handed back to whoever asks for them.
+A module that is already loaded is not opened again, and Python reports no import of it. So while
+a part is built such modules are set aside (`aside`), and handed back to code that imports them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from channelsim.contracts.own_code import USER_MARK
 from channelsim.support import user_files
 from channelsim.support.files import sha256_of
 
-_FOLDERS: dict[Path, dict[str, ModuleType]] = {}  # with modules that gave way to another folder's
+_FOLDERS: dict[Path, dict[str, ModuleType]] = {}  # including modules replaced by another folder's
 _CONTENT: dict[str, str] = {}  # file of a module → SHA-256 when it was first seen
 _NEEDS: dict[str, set[str]] = {}  # file of a module → the files that running it opened
-PREFIX = "channelsim_user_"  # of the names of modules that `use:` names, which nobody imports
+PREFIX = "channelsim_user_"  # of the names of modules that `use:` loads
 
 
 def namespace(folder: Path) -> dict[str, Any]:
-    """Builtins for code of a folder: its imports find what lies beside it."""
+    """Builtins for code of a folder: its imports find the modules beside it."""
     _FOLDERS.setdefault(folder, {})
     if not any(isinstance(one, _OnTheStack) for one in sys.meta_path):
         sys.meta_path.append(_OnTheStack())
@@ -41,13 +41,13 @@ def namespace(folder: Path) -> dict[str, Any]:
 
 
 def modules(folder: Path) -> dict[str, ModuleType]:
-    """The modules in use that lie in a folder, by name."""
+    """The loaded modules from a folder, by name."""
     there = {name: one for name, one in list(sys.modules.items()) if _home(one) == folder}
     return _FOLDERS.get(folder, {}) | there
 
 
 def note(folder: Path) -> None:
-    """Remember the content of what was imported from a folder."""
+    """Remember the content of the modules imported from a folder."""
     for module in modules(folder).values():
         _CONTENT.setdefault(str(module.__file__), _content(str(module.__file__)))
 
@@ -68,7 +68,7 @@ def forget(folder: Path) -> None:
 
 @contextmanager
 def aside(folder: Path) -> Iterator[None]:
-    """Inside, it is heard what code of a folder imports from it, loaded before or not."""
+    """Inside, imports of a folder's modules by its code are recorded, loaded before or not."""
     _FOLDERS.setdefault(folder, {})
     away = [
         (home, name, module)
@@ -90,7 +90,7 @@ def aside(folder: Path) -> Iterator[None]:
 
 
 def back(files: Collection[str]) -> None:
-    """Hand back the modules that stand aside and are of these files: they are in use."""
+    """Hand back the modules set aside that are of these files: they are in use."""
     for kept in _FOLDERS.values():
         for name, module in list(kept.items()):
             if module.__file__ in files and name not in sys.modules:
@@ -121,7 +121,7 @@ def _put_in_place(folder: Path, name: str) -> None:
             user_files.require_allowed(known.__file__)
         return
     if known is not None and home is None:
-        return  # in place; or a module of Python's, or of a library, which is loaded already
+        return  # in place; or an already loaded module of Python or a library
     spec = PathFinder.find_spec(name, [str(folder)])
     if spec is None or spec.loader is None:
         return
@@ -133,7 +133,7 @@ def _put_in_place(folder: Path, name: str) -> None:
     if name in kept:
         _heard(kept[name])
         sys.modules[name] = kept.pop(name)
-        if not any(isinstance(one, _Aside) for one in sys.meta_path):  # which hands out the others
+        if not any(isinstance(one, _Aside) for one in sys.meta_path):  # it provides the others
             inner = [one for one in kept if one.startswith(f"{name}.")]
             sys.modules.update({one: kept.pop(one) for one in inner})
         return
@@ -148,14 +148,14 @@ def _put_in_place(folder: Path, name: str) -> None:
 
 
 def _heard(module: ModuleType) -> None:
-    """A module that is loaded is imported again: let who records know of its files."""
+    """Record the files of a loaded module that is imported again."""
     if module.__file__ is not None:
         user_files.require_allowed(module.__file__)
         user_files.hear({module.__file__, *_NEEDS.get(module.__file__, ())})
 
 
 def _listening(spec: ModuleSpec) -> Loader:
-    """The loader of a module, which from now on notes what running the module opens."""
+    """The loader of a module, changed to record the files that running the module opens."""
     loader = spec.loader
     assert loader is not None
     run = loader.exec_module
@@ -171,7 +171,7 @@ def _listening(spec: ModuleSpec) -> Loader:
 
 
 class _HandsBack(Loader):
-    """Loads a module that is there already."""
+    """Loads a module that exists already."""
 
     def __init__(self, module: ModuleType) -> None:
         self._module, self._spec = module, module.__spec__
@@ -185,7 +185,7 @@ class _HandsBack(Loader):
 
 
 class _Aside:
-    """The first finder while a part is built: modules that stand aside."""
+    """The first finder while a part is built: modules set aside."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -204,7 +204,7 @@ class _Aside:
 
 
 class _OnTheStack:
-    """The last finder: beside the user's code that is being executed."""
+    """The last finder: modules beside the user's code that is being executed."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -230,7 +230,7 @@ def _on_the_stack() -> Iterator[Path]:
 
 
 def _taken(spec: ModuleSpec) -> ModuleSpec:
-    """A module of the user's that is about to be run."""
+    """The spec of a user's module that is about to run."""
     _admitted(spec)
     if spec.loader is not None:
         _listening(spec)
@@ -238,7 +238,7 @@ def _taken(spec: ModuleSpec) -> ModuleSpec:
 
 
 def _admitted(spec: ModuleSpec) -> None:
-    """Refuse a file whose code may not be run just now; keep the content of others as it is."""
+    """Refuse a file whose code may not run now; record the content of others."""
     if spec.has_location and spec.origin is not None:
         user_files.require_allowed(spec.origin)
         _CONTENT.setdefault(spec.origin, _content(spec.origin))

@@ -31,7 +31,7 @@ TABLES: Mapping[str, Mapping[str, type]] = {
     "metric": METRICS,
 }
 
-# What a part for each slot is; ``use:`` may bring others.
+# The contract of each slot's parts; ``use:`` may add parts.
 CONTRACTS: Mapping[str, type] = {
     "source": Source,
     "codec": Codec,
@@ -42,7 +42,7 @@ CONTRACTS: Mapping[str, type] = {
 
 
 def unknown_kind(slot: str, kind: Any) -> str:
-    """The sentence for a kind that is not in a slot's table."""
+    """The error message for a kind that is not in a slot's table."""
     if slot == "codec" and kind == "module":
         return (
             "a module that was given from Python cannot be loaded from a file; bring it by `use:`"
@@ -93,7 +93,7 @@ def part_schema(cls: type, kind: str | None = None) -> dict[str, Any]:
     found["description"] = summary_of(cls)
     found["additionalProperties"] = False
     for field in found.get("properties", {}).values():
-        # What a part within has by default is decided by the part around it.
+        # The default of an inner part is decided by the part around it.
         own = field.get("default")
         for key, value in own.items() if isinstance(own, Mapping) else ():
             if key in field.get("properties", {}):
@@ -121,6 +121,6 @@ def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def summary_of(cls: type) -> str:
-    """What the docstring says before its first stop, colon or semicolon."""
+    """The docstring up to its first stop, colon or semicolon."""
     text = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
     return re.split(r"(?<! al)[.:;]( |$)", text)[0].replace("``", "")

@@ -1,9 +1,9 @@
-"""Dotted keys: what ``sweep`` and ``--set`` may name, and where in the file that is.
+"""Dotted keys: the names that ``sweep`` and ``--set`` accept, and their places in the file.
 
 A key begins with a stage's label (``mallory.budget.epsilon``), a receiver's name
 (``kld.latency_s``) or a top-level key (``link.latency_s``, ``path.0.snr_db``,
 ``receivers.kld.detector.false_alarm``); ``receivers.*.latency_s`` means every receiver. A whole
-stage is named by its place alone (``path.0``), for another in its place may have another label.
+stage is named by its place alone (``path.0``), since its replacement may have another label.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def name_fault(name: str, what: str) -> str:
-    """Why a word cannot name a stage or a receiver, or an empty text."""
+    """The reason why a word cannot name a stage or a receiver, or an empty text."""
     if not _NAME.fullmatch(name):
         return f"{name!r} cannot name a {what}: use letters, digits, _ and -"
     if name in RESERVED:
@@ -58,7 +58,7 @@ def name_fault(name: str, what: str) -> str:
 
 
 def labels_of(path: Any, folder: Path | None) -> list[str | None]:
-    """Each stage's label: its name, else its kind; None where neither can be told."""
+    """Each stage's label: its name, else its kind; None where neither is known."""
     return [_label(stage, folder) for stage in path] if isinstance(path, list) else []
 
 
@@ -68,7 +68,7 @@ def _label(stage: Any, folder: Path | None) -> str | None:
     elif "use" in stage and not stage.get("name"):
         try:
             found = getattr(load_class(*split_use(stage["use"], folder)), "kind", None)
-        except InputError:  # said where the stage is built
+        except InputError:  # reported where the stage is built
             found = None
     else:
         found = stage.get("name") or stage.get("kind")
@@ -114,7 +114,7 @@ class Keys:
 
     @staticmethod
     def _of_part(slot: str, given: Any) -> list[str | None]:
-        """Keys below a part; None where only its author knows them."""
+        """Keys below a part; None where they are unknown."""
         mapping = expand(slot, given)
         if not isinstance(mapping, Mapping) or "use" in mapping:
             cls: Any = None
@@ -137,7 +137,7 @@ class Keys:
                 self._known.setdefault(f"{prefix}.{key}", ((*where, *key.split(".")),))
 
     def targets(self, key: Any) -> tuple[Where, ...]:
-        """Where in the scenario a key points to; nowhere if it is unknown."""
+        """The places in the scenario that a key points to; none if it is unknown."""
         if not isinstance(key, str):
             return ()
         if key in self._known:
@@ -149,14 +149,14 @@ class Keys:
         return ()
 
     def unknown(self, key: Any, sweep: bool) -> str:
-        """The sentence for a key that is not known."""
+        """The error message for an unknown key."""
         near = did_you_mean(str(key), self._sweepable if sweep else self._known)
         example = f" Keys look like {self._sweepable[0]}." if not near else ""
         return f"unknown key {key!r}.{near}{example}"
 
     @staticmethod
     def not_sweepable(key: Any) -> str:
-        """Why a known key may not be swept, or an empty text."""
+        """The reason why a known key may not be swept, or an empty text."""
         top, _, inside = str(key).partition(".")
         if top not in _SHARED or (inside and top in ("path", "receivers", "primary")):
             return ""
@@ -183,12 +183,12 @@ def put(data: Any, where: Where, value: Any, at: Where = ()) -> Any:
         return items
     mapping = {} if data is None else _spelled(data, at)
     if not isinstance(mapping, Mapping):
-        return data  # nothing can be put into it, and validation will say what is wrong with it
+        return data  # nothing can be put into it, and validation will report it
     return {**mapping, step: put(mapping.get(step), rest, value, (*at, step))}
 
 
 def _spelled(given: Any, at: Where) -> Any:
-    """A word spelled out, where a word may stand for a mapping."""
+    """A word as the mapping that it abbreviates, where there is one."""
     if not isinstance(given, str):
         return given
     if at == ("power",):

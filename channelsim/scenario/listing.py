@@ -1,4 +1,4 @@
-"""What ``channelsim list`` shows: every part, what it is, its keys with their defaults."""
+"""The content of ``channelsim list``: every part, its description, its keys with defaults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from channelsim.scenario.catalog import TABLES, summary_of
 from channelsim.sources import OnceArrivals, PeriodicArrivals, PoissonArrivals
 from channelsim.support.validation import fields_of, parts_in
 
-# What `channelsim list` shows, by the word that selects it.
+# The shelves of `channelsim list`, by the word that selects each.
 _SHELVES: Mapping[str, Mapping[str, type]] = {
     "sources": TABLES["source"],
     "arrivals": {part.kind: part for part in (OnceArrivals, PeriodicArrivals, PoissonArrivals)},
@@ -39,13 +39,13 @@ _SHELVES: Mapping[str, Mapping[str, type]] = {
 
 
 def listing() -> dict[str, list[str]]:
-    """Shelf (sources, codecs, …) → lines: each part, what it is, its keys with their defaults."""
+    """Shelf (sources, codecs, …) → lines: each part, its description, its keys with defaults."""
     shelves = {shelf: _shelf(table) for shelf, table in _SHELVES.items()}
     return shelves | {"zoo": [line for name in zoo_names() for line in _zoo_lines(name)]}
 
 
 def _shelf(table: Mapping[str, type]) -> list[str]:
-    """The parts of a shelf; keys that several of them share are told once, at the end."""
+    """The parts of a shelf; keys that several of them share are listed once, at the end."""
     uses = Counter(
         (name, tuple(parts_in(info.annotation)))
         for cls in table.values()
@@ -56,7 +56,7 @@ def _shelf(table: Mapping[str, type]) -> list[str]:
     shared = {
         name: parts
         for (name, parts), number in uses.items()
-        if number > 2 and not shelved.issuperset(parts)  # else they are found on their own shelf
+        if number > 2 and not shelved.issuperset(parts)  # else they are on their own shelf
     }
     lines = [line for kind, cls in table.items() for line in described(kind, cls, shared)]
     for name, parts in shared.items():
@@ -71,7 +71,7 @@ def _shelf(table: Mapping[str, type]) -> list[str]:
 def described(
     kind: str, cls: type, shared: Mapping[str, tuple[type, ...]] | None = None
 ) -> list[str]:
-    """A part under its name: what it is, its keys with their defaults."""
+    """A part under its name: its description, its keys with defaults."""
     keys = [
         f"{name}: {_brief(info) if name in (shared or {}) else _written(info)}"
         for name, info in _fields(cls).items()
@@ -86,7 +86,7 @@ def _fields(cls: type) -> dict[str, FieldInfo]:
 
 
 def _brief(info: FieldInfo) -> str:
-    """What of a shared key is its part's own: that it is required, or its default."""
+    """The part-specific facts of a shared key: that it is required, or its default."""
     default = info.get_default(call_default_factory=True, validated_data={})
     if default is PydanticUndefined:
         return "(required)"
@@ -112,7 +112,7 @@ def _zoo_lines(name: str) -> list[str]:
 
 
 def _written(info: FieldInfo) -> str:
-    """A default as a scenario file would state it, and the words to choose from."""
+    """A default as written in a scenario file, and the words to choose from."""
     default = info.get_default(call_default_factory=True, validated_data={})
     required = default is PydanticUndefined
     if get_origin(info.annotation) is Literal:

@@ -1,4 +1,4 @@
-"""From a file or a mapping to the fields of a `Scenario`, with all errors at once."""
+"""Loads a file or a mapping into the fields of a `Scenario`, with all errors at once."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _timed_notices(arms: list[Arm], source: Any, skeleton: Skeleton) -> tuple[st
 
 
 def _from_python(value: Any, depth: int = 0) -> Any:
-    """Python's richer values as a file would hold them; parts stay as they are."""
+    """Python values in the types that a file holds; parts stay as they are."""
     if depth > 50:
         raise InputError("scenario: nested too deeply")
     if isinstance(value, Mapping):
@@ -144,7 +144,7 @@ def _from_python(value: Any, depth: int = 0) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """The same, unless it is a text that no file could hold."""
+    """The value itself; refuses a text that no file could hold."""
     if isinstance(value, str) and (fault := half_character(value)):
         raise InputError(f"scenario: {shown(value)} {fault}")
     return value
@@ -164,7 +164,7 @@ def _one(workshop: Workshop, slot: str, given: Any, problems: Problems) -> Any:
 def _check_success(
     arms: Mapping[Any, Mapping[str, Arm]], metrics: tuple[Metric, ...], problems: Problems
 ) -> None:
-    """A goal's criterion is read from a metric, which must be among those that are measured."""
+    """Check that the metric of a goal's criterion is measured."""
     known = {metric.kind for metric in metrics}
     for arm in (arm for point in arms.values() for arm in point.values()):
         for index, stage in arm.path.by_place.items():
@@ -197,7 +197,7 @@ def _metrics(skeleton: Skeleton, workshop: Workshop, problems: Problems) -> tupl
 def _check_primary(skeleton: Skeleton, metrics: tuple[Metric, ...], problems: Problems) -> None:
     names = [metric.kind for metric in metrics]
     if skeleton.primary is None or skeleton.primary in names or len(names) < len(skeleton.metrics):
-        return  # a metric that is wrong itself is told where it stands
+        return  # a faulty metric is reported at its own place
     problems.add(
         ("primary",),
         f"{shown(skeleton.primary)} is no metric of this run; name one of {', '.join(names)}, or"
@@ -208,7 +208,7 @@ def _check_primary(skeleton: Skeleton, metrics: tuple[Metric, ...], problems: Pr
 def _check_names(
     skeleton: Skeleton, broken: set[str], folder: Path | None, problems: Problems
 ) -> None:
-    """Labels and receivers share one name space: that of dotted keys."""
+    """Check that labels and receivers are unique in the name space of dotted keys."""
     taken: dict[str, str] = {}
     named: list[tuple[Where, str]] = [
         (("path", i), label) for i, label in enumerate(labels_of(skeleton.path, folder)) if label

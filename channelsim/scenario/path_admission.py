@@ -1,4 +1,4 @@
-"""What a detector, a stage or an adversary of the user's own must show, with the codec it meets."""
+"""Admission of a user's own detector, stage or adversary, tried with the codec it meets."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from channelsim.support.errors import InputError
 _DRAWS = "draw random numbers with rows.normal or rows.uniform, which belong to the message"
 _APART_S = 1e4  # between rows, so that each meets a channel of its own
 _CHUNK = 64  # images encoded at a time
-_REHEARSED = 64  # training images that an adversary is fitted to when it is tried; ours
+_REHEARSED = 64  # training images that an adversary is fitted to when it is tried; project's choice
 
 
 def admit_detector(
     detector: Detector, name: str, codec: Codec, given: Images, train: Tensor, again: Again | None
 ) -> list[str]:
-    """Refuse a detector whose score of a row depends on others, or on who asks.
+    """Refuse a detector whose score of a row depends on other rows, or changes when repeated.
 
-    ``train``: more training images, for its fit. Returns what the user should know.
+    ``train``: more training images, for its fit. Returns notices to the user.
     """
     with torch.no_grad(), on_the_cpu(codec):
         benign = _latents(codec, train)
@@ -75,8 +75,8 @@ def admit_stage(
 ) -> list[str]:
     """Refuse a stage, or an adversary, that couples rows or is not repeatable.
 
-    ``earlier``: the stages before it. ``train``: more training images, for what an adversary fits.
-    Returns what the user should know.
+    ``earlier``: the stages before it. ``train``: more training images, for an adversary's fit.
+    Returns notices to the user.
     """
     with on_the_cpu(codec):
         attack = isinstance(stage, Adversary)
@@ -109,9 +109,10 @@ def admit_stage(
 
 @dataclass(frozen=True)
 class Stand:
-    """Some images where a stage stands: behind a codec and the impairments of ``earlier``.
+    """Signals of some images at a stage: behind a codec and the impairments of ``earlier``.
 
-    ``images`` [n, C, H, W]; places count them. All draws are of admission: no message meets them.
+    ``images`` [n, C, H, W]; places index them. All draws are admission's own: no message meets
+    them.
     """
 
     codec: Codec
@@ -120,12 +121,12 @@ class Stand:
 
     @functools.cached_property
     def latents(self) -> Tensor:
-        """What is sent, [n, K]."""
+        """The codewords sent, [n, K]."""
         return _latents(self.codec, self.images)
 
     @functools.cached_property
     def power(self) -> float:
-        """The mean square of what is sent, per value."""
+        """The mean square of the codewords, per value."""
         return float(self.latents.double().square().mean()) or 1.0
 
     @torch.no_grad()
@@ -149,7 +150,7 @@ class Stand:
     def attack(
         self, stage: Adversary, places: Sequence[int], fitted: Tensor | None = None
     ) -> Tensor:
-        """What an adversary injects into some of them, [m, ·]. ``fitted``: what it fitted."""
+        """An adversary's injection into some of them, [m, ·]. ``fitted``: the result of its fit."""
         signal, rows = self.meets(stage, places)
         if fitted is not None:
             rows.fitted = fitted.expand(len(signal), *fitted.shape)
@@ -159,17 +160,17 @@ class Stand:
         return found.delta
 
     def injected(self, stage: Adversary, places: Sequence[int]) -> Tensor:
-        """What it injects when it was fitted to these images, where it fits."""
+        """The injection after a fit to these images, where it fits."""
         return self.attack(stage, places, self.fit(stage) if stage.fits else None)
 
     def fit(self, stage: Adversary) -> Tensor:
-        """What an adversary fits to these images, with the least effort that it knows."""
+        """An adversary's fit to these images, with its least effort."""
         before = stage.access.before_encoder
         size = self.images[0].numel() if before else self.codec.latent_size
         epsilon = torch.tensor([stage.budget.epsilon], dtype=torch.float64)
         radius = stage.budget.radius(epsilon, self._power(before), size)
         everything = self.rows(stage, range(len(self.images)))
-        # It may ask for any codewords of a training split; there are more in the run.
+        # It may request any codewords of a training split; the run has more.
         with torch.enable_grad():
             return stage.brief().fitted(
                 float(radius),
@@ -178,7 +179,7 @@ class Stand:
             )
 
     def rows(self, stage: Stage, places: Sequence[int]) -> Rows:
-        """Rows of nobody's run, with the columns that a stage declares."""
+        """Rows of no run, with the columns that a stage declares."""
         numbers = np.array(places, dtype=np.int64)
         values = stage.column_values()
         return Rows(
@@ -196,11 +197,11 @@ class Stand:
         )
 
     def _power(self, before: bool) -> float:
-        """P per value where an adversary stands: on the wire, or before the encoder."""
+        """P per value at an adversary's place: on the wire, or before the encoder."""
         return float(self.images.square().mean()) if before else self.power
 
     def _knowledge(self, stage: Adversary, chosen: list[int]) -> Knowledge:
-        """What an adversary may use of the images tried."""
+        """An adversary's knowledge of the images tried."""
         codec, images, latents = self.codec, self.images, self.latents
 
         def pixels(flat: Tensor) -> Tensor:
@@ -226,7 +227,7 @@ def _latents(codec: Codec, images: Tensor) -> Tensor:
 
 
 def _require_same_fit(method: Method, label: str, what: str, one: Tensor, other: Tensor) -> None:
-    """Refuse a ``fit`` of which something else comes when it is asked twice."""
+    """Refuse a ``fit`` whose result differs when it is repeated."""
     strict, same = replace(method, share=0.0), one.shape == other.shape
     one, other = (each[None] if each.dim() == 0 else each for each in (one, other))
     if changed := strict.apart(one, other) if same else (0, float("inf")):
@@ -238,9 +239,9 @@ def _require_same_fit(method: Method, label: str, what: str, one: Tensor, other:
 
 @torch.no_grad()
 def _crossed(stage: Stage, signal: Tensor, rows: Rows) -> Tensor:
-    """What it makes of two signals of one batch, which must meet the same channel.
+    """A stage's output for two signals of one batch, which must meet the same channel.
 
-    What it leaves and foresees is asked for as well: both may fail, or write into the rows.
+    ``left`` and ``foresee`` are called as well: both may fail, or write into the rows.
     """
     first, second = stage.apply(signal, rows), stage.apply(signal, rows)
     if not torch.equal(first, second):

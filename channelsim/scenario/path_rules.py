@@ -1,4 +1,4 @@
-"""What adversaries and their surroundings must agree on, and which of them act together."""
+"""Consistency rules of adversaries and their path, and groups of adversaries on a shared path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from channelsim.support.errors import InputError
 
 
 def check_shared_path(stage: Adversary, earlier: Stages, source: Source | None) -> None:
-    """Raise an `InputError` where an adversary cannot stand behind ``earlier`` stages."""
+    """Raise an `InputError` where an adversary cannot follow the ``earlier`` stages."""
     others = earlier.adversaries
     before = stage.access.before_encoder
     if before and len(others) < len(earlier):
@@ -52,9 +52,9 @@ def check_shared_path(stage: Adversary, earlier: Stages, source: Source | None) 
 
 
 def shared_paths(paths: Iterable[Stages]) -> list[list[str]]:
-    """Names of the adversaries that act on one path, of every such group in any arm once.
+    """Names of the adversaries that share a path, each such group of any arm once.
 
-    What the ledger says of δ, PSR and verdict is of all of them together.
+    δ, PSR and verdict in the ledger are of all of them together.
     """
     found = []
     for path in paths:
@@ -65,7 +65,7 @@ def shared_paths(paths: Iterable[Stages]) -> list[list[str]]:
 
 
 def shared_path_notices(paths: Iterable[Stages]) -> tuple[str, ...]:
-    """A sentence about adversaries that act together, where any do."""
+    """A sentence about adversaries on a shared path, where there are any."""
     shared = shared_paths(paths)
     if not shared:
         return ()

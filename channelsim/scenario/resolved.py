@@ -1,4 +1,4 @@
-"""A scenario with every default filled in, and the hash that says whether two are the same run."""
+"""A scenario with every default filled in, and the hash that identifies equal runs."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ _SCHEDULING = ("max_pending",)
 
 
 class _Use:
-    """A class in a file of the user's."""
+    """A class in a user's file."""
 
     def __init__(self, file: Path, name: str) -> None:
         self.file, self.name = file, name
 
 
 class _Known:
-    """A file or folder whose content is hashed elsewhere, by those who read it."""
+    """A file or folder whose content is hashed elsewhere, by the code that reads it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
 
 def _files_known(value: Any) -> Any:
-    """Paths that the hash leaves to the content of the images."""
+    """Paths that the hash replaces by the content of the images."""
     if isinstance(value, Mapping):
         return {key: _files_known(inner) for key, inner in value.items()}
     return _Known(value) if isinstance(value, Path) else value
 
 
 class Resolver:
-    """Writes parts down. ``foreign``: the user's own parts by identity, with where they are from.
+    """Serialises parts. ``foreign``: the user's own parts by identity, with their origins.
 
-    Two spellings: as a scenario that can be loaded again (``resolved``; files by absolute path),
-    and for the hash (files by content, so that a moved folder changes nothing).
+    Two forms: a scenario that can be loaded again (``resolved``; files by absolute path), and
+    input of the hash (files by content, so that a moved folder changes nothing).
     """
 
     def __init__(self, foreign: Mapping[int, Built]) -> None:
@@ -64,7 +64,7 @@ class Resolver:
         sweep: list[Swept],
         arms: dict[Choice, dict[str, Arm]],
     ) -> dict[str, Any]:
-        """The whole file as a mapping; a swept value stands in it as at the sweep's first point."""
+        """The whole file as a mapping; swept keys have their first values."""
         first = next(iter(arms.values()))
         one = next(iter(first.values()))
         usual = skeleton.primary in (None, metrics[0].kind)
@@ -75,7 +75,7 @@ class Resolver:
             **{key: self._top(one, key) for key in ("transmit", "power", "link", "path")},
             "receivers": {name: self.receiver(arm.receiver) for name, arm in first.items()},
             "metrics": [self.part(metric) for metric in metrics],
-            # Left out at its default, as every key that came later, so that hashes stay.
+            # Left out at its default, as every later key, so that hashes stay the same.
             **({} if usual else {"primary": skeleton.primary}),
             "control": skeleton.control,
             "sweep": {
@@ -92,7 +92,7 @@ class Resolver:
         return arm.transmit if key == "transmit" else self.part(getattr(arm, key), kind=False)
 
     def _values(self, swept: Swept, place: int, arms: dict[Choice, dict[str, Arm]]) -> list[Any]:
-        """Values of a swept key as the parts understood them: defaults and paths filled in."""
+        """Values of a swept key as parsed by the parts: defaults and paths filled in."""
         target = swept.targets[0]
         by_value: dict[int, dict[str, Arm]] = {}
         for choice, receivers in arms.items():
@@ -150,7 +150,7 @@ class Resolver:
         return found
 
 
-# What of a codec's card decides about results; titles and measured quality do not.
+# Entries of a codec's card that decide results; titles and measured quality do not.
 _DECISIVE = (
     *("content_sha256", "transmit_power", "transmit_power_sample"),
     *("latent_mean", "latent_covariance", "prior"),
@@ -163,7 +163,7 @@ def loadable(value: Any) -> Any:
 
 
 def digest(resolved: Any) -> str:
-    """SHA-256 of what decides about results: all but the scheduling keys, files by content."""
+    """SHA-256 of everything that decides results: all but the scheduling keys, files by content."""
     kept = {key: value for key, value in resolved.items() if key not in _SCHEDULING}
     plain = _plain(kept, _content, lambda use: f"{_content(use.file)}:{use.name}", hashing=True)
     text = json.dumps(plain, sort_keys=True, ensure_ascii=True)
@@ -212,7 +212,7 @@ def _content(file: Path) -> str:
 
 
 def _module(module: nn.Module) -> str:
-    """A module that came from Python: its structure and weights."""
+    """A module passed as a Python object: its structure and weights."""
     found = hashlib.sha256(repr(module).encode())
     for name, tensor in module.state_dict().items():
         found.update(name.encode() + tensor.detach().cpu().numpy().tobytes())

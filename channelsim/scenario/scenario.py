@@ -21,17 +21,17 @@ __all__ = ["Arm", "Scenario", "parse_value", "schema"]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What `simulate` runs. Made by `Scenario.load`.
+    """The input of `simulate`, made by `Scenario.load`.
 
     ``arms``: receivers (outermost) × the points of the sweep in file order; ``arm.number`` is the
-    position. ``block_rows``: the compute shape (default: see `waiting`). ``max_pending``: how many
-    rows may wait, None for ``block_rows``; changes no result. ``images``: of how many messages per
-    arm pictures are kept beside the newest and the worst. ``written``: the YAML as the user wrote
+    position. ``block_rows``: the compute shape (default: see `waiting`). ``max_pending``: most
+    rows that may wait, None for ``block_rows``; changes no result. ``images``: messages per arm
+    whose pictures are kept beside the newest and the worst. ``written``: the YAML as the user wrote
     it. ``resolved``: plain values with every default filled in, from which the same scenario can be
-    loaded again. ``hash``: of all that decides about results, files included, ``max_pending`` not.
-    ``path``: the file, None for a mapping. ``notices``: what the user should know before the run.
-    ``files``: of every part of the user's own, by identity, the files that it was made from, by
-    absolute name, with their SHA-256; that of its class comes with ``origins``.
+    loaded again. ``hash``: of all that decides results, files included, ``max_pending`` not.
+    ``path``: the file, None for a mapping. ``notices``: to the user, before the run. ``files``: of
+    every part of the user's own, by identity, the files that it was made from, by absolute name,
+    with their SHA-256; that of its class comes with ``origins``.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Scenario:
     origins: Mapping[int, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Try parts of the user's own that came in from Python, past `load`."""
+        """Try the user's own parts that were passed as Python objects and not by `load`."""
         with naming_own_code():
             own = admit_unseen(self.source, self.arms, self.metrics, self.files)
         if own.foreign:
@@ -74,12 +74,12 @@ class Scenario:
         seed: int | None = None,
         data_root: str | Path | None = None,
     ) -> Scenario:
-        """Read and validate; one `InputError` says everything that is wrong, in file order.
+        """Read and validate; one `InputError` lists all faults in file order.
 
         ``given``: a file, its content as a mapping (relative paths start at the current folder), or
         a scenario. ``set``: dotted key → value; setting a swept key pins it (its sweep is removed,
         and those inside it), ``sweep.KEY`` replaces or adds a sweep. ``seed``: instead of the
-        file's. ``data_root``: where data sets lie (default: CHANNELSIM_DATA, else the cache).
+        file's. ``data_root``: folder of the data sets (default: CHANNELSIM_DATA, else the cache).
         """
         root = None if data_root is None else Path(data_root)
         if isinstance(given, Scenario):
@@ -92,5 +92,5 @@ class Scenario:
 
 
 def parse_value(text: str, place: str) -> Any:
-    """Read what follows ``--set key=``, as a scenario file would read it; ``place`` for errors."""
+    """Parse the text after ``--set key=`` like a scenario file; ``place`` for errors."""
     return read_scalar(text, place)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a scenario file, for editors that complete and check while one types."""
+"""The JSON Schema of a scenario file, for editors with completion and checks."""
 
 from __future__ import annotations
 

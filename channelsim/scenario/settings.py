@@ -65,7 +65,7 @@ class Settings:
         self._origins.replaced(("sweep", inner), f"--set {key}")
 
     def _wider_sweep(self, targets: tuple[Where, ...], keys: Keys) -> str:
-        """A swept key that covers more than the key to be set, and so would undo it."""
+        """A swept key that covers more than the key to be set, and so would override it."""
         for other in self._swept():
             wheres = keys.targets(other)
             inside = [w for w in wheres if any(w[: len(t)] == t for t in targets)]

@@ -1,4 +1,4 @@
-"""The top level of a scenario file: which keys there are, and what each must look like."""
+"""The top level of a scenario file: its keys and their types."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from channelsim.contracts.parts import Count, Flag, Whole
 from channelsim.support.problems import Fault
 from channelsim.support.validation import faults_of
 
-LARGEST_BLOCK = 65_536  # rows; ours: beyond this a block only wastes memory
+LARGEST_BLOCK = 65_536  # rows; project's choice: beyond this a block only wastes memory
 
 
 class Skeleton(BaseModel):
-    """A scenario: one source, one path, receivers to compare, and what is varied."""
+    """A scenario: one source, one path, receivers to compare, and a sweep."""
 
     model_config = ConfigDict(extra="forbid", title="channelsim scenario")
 
@@ -62,7 +62,7 @@ class Skeleton(BaseModel):
 
 
 def read_skeleton(data: dict[str, Any]) -> tuple[Skeleton, set[str], list[Fault]]:
-    """The top level, the keys of it that are broken (defaults stand in), and their faults."""
+    """The top level, its broken keys (replaced by defaults), and their faults."""
     try:
         return Skeleton.model_validate(data), set(), []
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""What every part of a user's own is tried on, and what a method must show there.
+"""Trials of the user's own parts: the images they are tried on, and the checks of a method.
 
-A run computes rows in blocks of strangers, in any order and any number, and again after an
-interruption: an answer must be repeatable, and every row's must be its own.
+A run computes rows in blocks of unrelated rows, in any order and number, and again after an
+interruption: an answer must be repeatable, and each row's independent of the others.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from channelsim.sources import ImageSource, Source, as_float
 from channelsim.support.errors import InputError
 
 Again = Callable[[], Any]  # constructs a part a second time
-Answer = Callable[[Sequence[int]], Tensor]  # places of rows → what is answered for these, [n, …]
+Answer = Callable[[Sequence[int]], Tensor]  # places of rows → the answers for these, [n, …]
 
 ROWS = 8  # ordinary images tried: enough to change all neighbours of a row
-TRAINING = 512  # training images for what must be fitted to be tried
-_SENT = 6  # of those that will be sent
-_TOLERANCE = 1e-6  # in a block of one shape, relative to the largest value; ours
-_ROUNDING = 1e-4  # in blocks of different shapes, where other kernels compute; ours
+TRAINING = 512  # training images for parts that must be fitted to be tried
+_SENT = 6  # images of the messages
+_TOLERANCE = 1e-6  # in a block of one shape, relative to the largest value; project's choice
+_ROUNDING = 1e-4  # in blocks of different shapes, where kernels differ; project's choice
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images [n, C, H, W] to try parts on, float32 in [0, 1], and what errors call each.
+    """Images [n, C, H, W] to try parts on, float32 in [0, 1], and their names in errors.
 
-    The first `ROWS` are of the training split; then a black one, a white one, and some to be sent.
+    The first `ROWS` are of the training split; then a black one, a white one, and some messages'.
     """
 
     images: Tensor
@@ -42,7 +42,7 @@ class Images:
 
     @classmethod
     def of(cls, source: Source) -> Images:
-        """Those of a source."""
+        """Images of a source."""
         ordinary = as_float(source.calibration().images[:ROWS])
         black, white = torch.zeros_like(ordinary[:1]), torch.ones_like(ordinary[:1])
         found, names = [ordinary, black, white], ["ordinary input"] * len(ordinary)
@@ -59,7 +59,7 @@ class Images:
 
     @contextmanager
     def tried(self) -> Iterator[Writes]:
-        """Inside, it is noted who writes into arguments, and errors about rows say which images."""
+        """Inside, writes into arguments are recorded, and errors about rows name the images."""
         try:
             with watched() as writes:
                 yield writes
@@ -91,10 +91,10 @@ def on_the_cpu(codec: Codec) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One method of a part. ``label``: what errors call it. ``count``: how many rows there are.
+    """One method of a part. ``label``: its name in errors. ``count``: number of rows.
 
     ``coupled``, ``random``: the likely fix where it mixes rows, or answers differently. ``floor``:
-    what rounding is relative to at least. ``share``: of the rows, how many may change; for attacks,
+    least scale to which rounding is relative. ``share``: of the rows that may change; for attacks,
     where a rounding error may turn a sign.
     """
 

@@ -1,4 +1,4 @@
-"""What of an arm is tried while it is built: goals, and the user's own parts that need a codec."""
+"""Trials while an arm is built: goals, and the user's own parts that need a codec."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from channelsim.support.problems import Origins, Problems, Where
 
 @dataclass(frozen=True)
 class Own:
-    """A part of the user's own. ``at``, ``inside``: where it stands in the scenario.
+    """A part of the user's own. ``at``, ``inside``: its place in the scenario.
 
     ``question``: equal where the same code would be tried again. ``admit``: raises an `InputError`,
-    or returns what the user should know.
+    or returns notices to the user.
     """
 
     at: Where
@@ -39,9 +39,9 @@ class Own:
 def own_parts(
     workshop: Workshop, name: str, receiver: Receiver, stages: Sequence[Stage]
 ) -> Iterator[Own]:
-    """What of an arm is the user's own: a decoder whose gradient is followed, detector and stages.
+    """The user's own parts of an arm: a decoder whose gradient is followed, detector and stages.
 
-    A sweep over their keys runs the same code, so that one of each class is tried for each codec.
+    A sweep over their keys runs the same code, so one of each class is tried per codec.
     """
     codec, images = receiver.codec, workshop.images
     if images is None or tuple(codec.image_shape) != tuple(images.images.shape[1:]):
@@ -97,22 +97,22 @@ def own_parts(
 
 
 def _follows(stage: Stage) -> bool:
-    """Whether somebody follows the decoder's gradient."""
+    """Whether a stage follows the decoder's gradient."""
     return isinstance(stage, Adversary) and bool(stage.threat.get("effort", {}).get("gradients"))
 
 
 def _use(own: Built) -> Where:
-    """Where a part of the user's own is named: by `use:`, or it is there itself."""
+    """The place of a user's own part: its `use:` key, or the part itself."""
     return () if own.origin is None else ("use",)
 
 
 def admit_unseen(
     source: Source, arms: Sequence[Any], metrics: Sequence[Metric], seen: Collection[int]
 ) -> Workshop:
-    """Try parts of the user's own that no scenario brought in; one `InputError` says all.
+    """Try the user's own parts that no scenario file named; one `InputError` lists all faults.
 
-    ``seen``: by identity, those that were tried before. Returns who knows of the others, and what
-    the user should know.
+    ``seen``: identities of those tried before. Returns the workshop with the others and the
+    notices to the user.
     """
     workshop, problems = Workshop(None), Problems(Origins("scenario", {}))
     workshop.source = source
@@ -151,7 +151,7 @@ def _places(arms: Sequence[Any], metrics: Sequence[Metric]) -> Iterator[tuple[st
 
 
 def aim(stage: Any, codec: Codec, messages: int) -> None:
-    """Ask a goal for one target image: a file of the wrong shape shows here, not in the run."""
+    """Load a goal's target image for one message, to refuse a file of the wrong shape early."""
     blank = torch.zeros(1, *codec.image_shape)
 
     def black(chosen: np.ndarray) -> torch.Tensor:
@@ -173,6 +173,6 @@ def aim(stage: Any, codec: Codec, messages: int) -> None:
 
 
 def class_name(codec: Codec) -> str:
-    """What the user calls a codec of his own."""
+    """The user's name of a codec of his own."""
     module = getattr(codec, "module", codec)
     return type(module).__name__

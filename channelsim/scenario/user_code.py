@@ -74,7 +74,7 @@ def _run(file: Path) -> ModuleType:
         raise InputError(f"no such file: {file}") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
-    # The content is in the name: an edited file is a new module, an unchanged one is run once.
+    # The name depends on the content: an edited file is a new module, an unchanged one runs once.
     name = beside.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
     again = name in sys.modules
     if again and user_files.unchanged(name) and not beside.changed(file.parent):

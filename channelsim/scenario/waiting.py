@@ -1,9 +1,9 @@
-"""Who must wait for what before a message's story goes on, and how large blocks are by default.
+"""Waiting rules: what a message waits for, and the default block size that follows.
 
-Two kinds of waiting, told apart here and nowhere else. A message *waits* in simulated time where
-an attempt may be followed by another: that costs nothing to compute. A run must *ask*, and stop
-until a block is computed, only where a receiver judges what arrives; then the blocks hold the few
-attempts that fell due together, and the rest of them is padding.
+Two kinds of waiting are distinguished here and nowhere else. A message *waits* in simulated time
+where an attempt may be followed by another: that costs no computation. A run must *ask*, and stop
+until a block is computed, only where a receiver judges what arrives; then a block holds the few
+attempts that fell due together, and padding.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Iterable
 
 from channelsim.scenario.arms import Arm
 
-# Ours, measured on the shipped scenarios (2 cores). Where nobody judges, blocks always fill: 256.
-# Where somebody does, 1.5 to 17 attempts fall due together on average: of 4, 8, 16 and 32 rows, 8
-# took at most 1.3 times as long as the best (16: 1.6, 4: 1.5, 32: 2.5; 256: 7 to 14 times), and
-# 1.8 times where arrivals come so fast that blocks of 32 fill.
+# Project's choice, measured on the shipped scenarios (2 cores). Without a judging receiver blocks
+# always fill: 256. With one, 1.5 to 17 attempts fall due together on average: of 4, 8, 16 and 32
+# rows, 8 took at most 1.3 times as long as the best (16: 1.6, 4: 1.5, 32: 2.5; 256: 7 to 14
+# times), and 1.8 times where arrivals come so fast that blocks of 32 fill.
 FULL_BLOCK = 256
 JUDGED_BLOCK = 8
 
 
 def judged(arm: Arm) -> bool:
-    """Whether a receiver's decision depends on what arrives: the run asks for every decision."""
+    """Whether a receiver's decision depends on what arrives: the run asks for each decision."""
     return arm.receiver.detector is not None
 
 
 def waits(arm: Arm) -> bool:
-    """Whether a message's story goes on after it arrived: a decision, an answer or a silence."""
+    """Whether more events follow a message's arrival: a decision, an answer or a silence."""
     link = arm.link
     silences = link.loss > 0 or link.contended
     return judged(arm) or link.answers or (silences and link.max_attempts > 1)

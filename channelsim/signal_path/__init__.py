@@ -1,4 +1,4 @@
-"""The signal plane: what happens to the tensors of one batch; a pure function of that batch."""
+"""The signal plane: all operations on the tensors of a batch; a pure function of that batch."""
 
 from channelsim.signal_path.injection import Column
 from channelsim.signal_path.path import SignalPath

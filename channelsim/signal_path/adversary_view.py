@@ -1,4 +1,4 @@
-"""What an adversary sees, believes and reaches, by its `Access` and `Activity`."""
+"""An adversary's view of a signal: what it sees, assumes and reaches (`Access`, `Activity`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from channelsim.signal_path.setting import Setting
 from channelsim.support import units
 from channelsim.support.errors import InputError
 
-BEFORE_ALL = -1  # the place of an adversary before the encoder
+BEFORE_ALL = -1  # index of an adversary before the encoder
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Foresight:
     def aim(
         self, signal: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, Tensor | None, Knowledge]:
-        """The signal [N, K] that it believes in, its reach (None: everywhere), and its knowledge.
+        """The signal [N, K] that it assumes, its reach (None: everywhere), and its knowledge.
 
-        ``signal``: what is really there. ``knowledge``: of somebody at the end of the wire. Over
-        the air, nothing of the three depends on symbols that it does not hear.
+        ``signal``: the true one. ``knowledge``: of an adversary at the end of the wire. Over the
+        air, none of the three depends on symbols that it does not hear.
         """
         reach = self.reach(signal, rows)
         if self.stage.access.place != "over_the_air":
@@ -45,7 +45,7 @@ class Foresight:
         known = replace(knowledge, decode=knowledge.overhear or knowledge.decode)
         if "codeword" in self.stage.knows:
             clean = self.knows(reach, known).decode(signal).detach()
-        else:  # what it says it does not know is of no use to it
+        else:  # knowledge that it does not declare is withheld
             clean = torch.full_like(knowledge.clean, torch.nan)
         known = replace(
             known,
@@ -58,7 +58,7 @@ class Foresight:
         return signal, reach, self.knows(reach, known)
 
     def _of_others(self, ask: Images) -> Images:
-        """The same of other messages; NaN for a row's own, which nobody over the air has seen."""
+        """The same of other messages; NaN for a row's own, unseen over the air."""
 
         def asked(message: Ints) -> Tensor:
             values = ask(message)
@@ -74,7 +74,7 @@ class Foresight:
         return asked
 
     def reach(self, signal: Tensor, rows: Rows) -> Tensor | None:
-        """Where it may inject into a signal [N, ·] (pixels: all or none); None: everywhere."""
+        """Mask of the signal [N, ·] where it may inject (pixels: all or none); None: everywhere."""
         stage, size, width = self.stage, len(self.setting.mean), signal.shape[1]
         if not stage.restricted:
             return None
@@ -100,7 +100,7 @@ class Foresight:
     def knows(
         self, reach: Tensor | None, knowledge: Knowledge, draw: int | None = None
     ) -> Knowledge:
-        """The knowledge of somebody at the end of the wire, as it is at this place."""
+        """The knowledge of an adversary at the end of the wire, moved to this place."""
         behind = self.behind(draw)
         gains = self._own_gains(draw)
         sent_of, encode = knowledge.sent_of, knowledge.encode
@@ -124,7 +124,7 @@ class Foresight:
         )
 
     def behind(self, draw: int | None) -> list[tuple[Stage, Rows]]:
-        """The stages behind its place of which it expects something, as it sees them."""
+        """The stages behind its place that it foresees, as it sees them."""
         stages = self.setting.stages.behind(self.place)
         if draw is None and all(type(one).foresee is Stage.foresee for one in stages):
             return []
@@ -133,7 +133,7 @@ class Foresight:
 
     @staticmethod
     def through(signal: Tensor, stages: list[tuple[Stage, Rows]]) -> Tensor:
-        """A signal behind some stages, as it expects it."""
+        """A signal behind some stages, as it foresees it."""
         for stage, rows in stages:
             signal = stage.foreseen(signal, rows)
         return signal
@@ -153,13 +153,13 @@ class Foresight:
         return seen
 
     def _heard(self, signal: Tensor) -> Tensor:
-        """What an adversary over the air believes: what it heard, else the mean codeword."""
+        """The codeword assumed over the air: the symbols heard, else the mean codeword."""
         believed = self.arriving(self.setting.mean.expand_as(signal))
         heard = 2 * self.stage.access.listen_symbols
         return torch.cat([signal[:, :heard], believed[:, heard:]], dim=1) if heard else believed
 
     def arriving(self, sent: Tensor) -> Tensor:
-        """A codeword as it expects it to arrive at its place."""
+        """A codeword as it foresees it to arrive at its place."""
         before = len(self.setting.stages.up_to(max(0, self.place)).impairments)
         return self.through(sent, self._seen(None)[:before]) if before else sent
 
@@ -172,6 +172,6 @@ class Foresight:
 
 
 def carried(stage: Adversary, delta: Tensor, rows: Rows) -> Tensor:
-    """δ as it really joins the signal."""
+    """δ as it is added to the signal."""
     own = stage.access.own_path
     return delta if own is None else amplified(delta, own.gains(rows, symbol_count(delta.shape[1])))

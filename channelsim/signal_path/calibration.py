@@ -1,8 +1,8 @@
 """The calibration phase: everything a run fits before its first message.
 
 Only the training split is used, never the messages sent: mean power and mean latent of codecs whose
-card does not state them, detectors and their thresholds, the fallback image. What was found goes
-into the run's header. Arms that differ only in columns are grouped onto one `SignalPath`.
+card does not state them, detectors and their thresholds, the fallback image. The results go into
+the run's header. Arms that differ only in columns are grouped onto one `SignalPath`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _CHUNK = 500  # rows of the training split encoded at a time
 class Paths:
     """The signal paths of a scenario: ``of_arm[a]`` numbers the path of arm ``a``.
 
-    ``report`` is what the header keeps: per arm the power and the detector's threshold, and how
-    many different images the messages carry (message i carries image i mod that number).
+    ``report`` is stored in the header: per arm the power and the detector's threshold, and the
+    number of different images the messages carry (message i carries image i mod that number).
     """
 
     paths: tuple[SignalPath, ...]
@@ -47,13 +47,13 @@ def calibrate(
     fitted: Mapping[str, Mapping[str, Any]] | None = None,
     tell: Tell | None = None,
 ) -> Paths:
-    """Fit what must be fitted and build one path per group of arms.
+    """Do all fits and build one path per group of arms.
 
-    ``fitted``: what adversaries fitted in an earlier calibration of the same scenario, as its
-    report says it (``report["fitted"]``), not to be fitted again. ``tell``: hears of every fit of
-    an adversary before it begins: whose, for which arm, of how many.
+    ``fitted``: adversaries' fits of an earlier calibration of the same scenario
+    (``report["fitted"]``), not to be fitted again. ``tell``: called before every fit of an
+    adversary: its name, the arm, the number of arms.
     """
-    # With one thread whatever the run has: sums over many rows depend on how many share them.
+    # With one thread whatever the run has: sums over many rows depend on the number of threads.
     with arithmetic.threads(1):
         return _calibrated(scenario, fitted, tell)
 
@@ -112,7 +112,7 @@ def _calibrated(
             )
         of_arm.append(known[key])
         names[known[key]].append(arm.receiver_name)
-    # Messages that carry the same image are no independent observations of it.
+    # Messages that carry the same image are not independent observations.
     fitting.report["images"] = len(np.unique(index))
     fitting.report["source"] = {
         "name": source.described,
@@ -128,7 +128,7 @@ def _calibrated(
 def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints, Ints | None]:
     """The images that messages carry, the row of each message, and its class where there is one.
 
-    A prior has no image to send.
+    A prior sends no image.
     """
     numbers = np.arange(source.messages)
     if isinstance(source, ImageSource):

@@ -1,8 +1,8 @@
 """The fallback for a message that was lost or rejected: the last image its receiver accepted.
 
 A receiver's memory, kept beside the batches so that the signal plane stays a pure function: rows of
-a group run in the order in which they arrive, block by block, so what an arm accepted last does not
-depend on how they were cut into blocks.
+a group run in order of arrival, block by block, so the last image that an arm accepted does not
+depend on the division into blocks.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Chosen = tuple[NDArray[np.object_], Tensor]
 
 
 class FallbackChoice(Protocol):
-    """Chooses what is shown for rows that were not accepted."""
+    """Chooses the image shown for rows that were not accepted."""
 
     def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:
-        """Attempt keys [N] (None: nobody's image) and images [N, C, H, W] of rows that need one.
+        """Attempt keys [N] (None: the constant fallback) and images [N, C, H, W] of rows in need.
 
         ``needed``: rows that were not accepted themselves, or would not have been with matched
         noise or nothing in the adversary's place.
-        ``decoded``: what the receiver made of each row, accepted or not. Rows may be more than were
-        asked for (padding).
+        ``decoded``: the receiver's image of each row, accepted or not. There may be more rows than
+        requested (padding).
         """
 
 
@@ -39,8 +39,8 @@ class FallbackChoice(Protocol):
 class LastAccepted:
     """The last accepted attempt of every arm of a group.
 
-    ``fallback``: the image until there is one. ``recompute``: the image of an accepted attempt;
-    asked only for those that an earlier, interrupted run computed.
+    ``fallback``: the image before the first one. ``recompute``: the image of an accepted attempt;
+    called only for those that an earlier, interrupted run computed.
     """
 
     fallback: Tensor
@@ -50,13 +50,13 @@ class LastAccepted:
     _rows: dict[int, Batch] = field(default_factory=dict)
 
     def known(self, key: int, row: Batch) -> None:
-        """An attempt that an earlier run accepted; given in the order of arrival."""
+        """Record an attempt that an earlier run accepted; called in order of arrival."""
         arm = int(row.arm[0])
         self._keys[arm], self._rows[arm] = key, row
         self._images.pop(arm, None)
 
     def of(self, batch: Batch, keys: Sequence[int]) -> FallbackChoice:
-        """The choice for one batch; its rows are remembered when they were chosen from."""
+        """The choice for one batch; its rows are remembered when the choice is made."""
         return _InBatch(self, batch, keys)
 
     def image(self, arm: int) -> Tensor:
@@ -68,11 +68,11 @@ class LastAccepted:
         return self._images[arm]
 
     def key(self, arm: int) -> int | None:
-        """The attempt whose image that is."""
+        """The attempt of that image."""
         return self._keys.get(arm)
 
     def accept(self, arm: int, key: int, image: Tensor) -> None:
-        """A newly accepted image."""
+        """Record a newly accepted image."""
         self._keys[arm], self._images[arm] = key, image
 
 

@@ -1,4 +1,4 @@
-"""What is fitted before the first message: powers, detectors, fallbacks, universal attacks."""
+"""Fits before the first message: powers, detectors, fallbacks, universal attacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from channelsim.sources import as_float
 from channelsim.support import seeds
 from channelsim.support.errors import InputError
 
-Tell = Callable[[str, int, int], None]  # who fits, for which arm, of how many
+Tell = Callable[[str, int, int], None]  # the adversary, the arm, the number of arms
 
 _CHUNK = 500  # rows of the training split encoded at a time
 
@@ -33,7 +33,7 @@ _CHUNK = 500  # rows of the training split encoded at a time
 def benign_key(arm: Arm) -> tuple[Any, ...]:
     """Equal for arms whose undisturbed channel is the same, columns included.
 
-    So is how long a symbol takes: a slow codeword meets several gains of a fading channel.
+    The symbol duration counts too: a slow codeword meets several gains of a fading channel.
     """
     stages = tuple(
         (type(stage), stage.label, frozen(stage, set())) for stage in arm.path.impairments
@@ -42,7 +42,7 @@ def benign_key(arm: Arm) -> tuple[Any, ...]:
 
 
 def _foresees(stage: Adversary, arm: Arm) -> bool:
-    """Whether what an adversary plans depends on the channel's settings."""
+    """Whether an adversary's plan depends on the channel's settings."""
     return stage.access.expectation > 0 or any(
         type(one).foresee is not Stage.foresee for one in arm.path
     )
@@ -74,10 +74,10 @@ def _located(first: int, split: str = "the training split") -> Iterator[None]:
 
 
 class Fitting:
-    """Fits once per distinct question and remembers the answers.
+    """Fits once per distinct question and caches the results.
 
-    ``known``: what adversaries fitted before, as ``report["fitted"]`` says it: stage label → arm →
-    values. ``tell``: is called before each fit of an adversary.
+    ``known``: earlier fits of adversaries as in ``report["fitted"]``: stage label → arm → values.
+    ``tell``: called before each fit of an adversary.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Fitting:
         return float(self.report["pixel_power"])
 
     def adversaries(self, arm: Arm, transmitter: Transmitter) -> None:
-        """Let the arm's adversaries fit what they fit, once per distinct question."""
+        """Run the fits of the arm's adversaries, once per distinct question."""
         for place, stage in arm.path.by_place.items():
             if not stage.fits or stage.budget.off:
                 continue
@@ -160,7 +160,7 @@ class Fitting:
             fitted[str(arm.number)] = found.cpu().tolist()
 
     def latents(self, arm: Arm) -> Latents:
-        """What the arm's codewords are drawn from."""
+        """The distribution of the arm's codewords."""
         codec = arm.receiver.codec
         try:
             found = Latents.of_card(codec.card, codec.latent_size, self.device)
@@ -240,7 +240,7 @@ class Fitting:
         if key not in self._defences:
             received = self._benign(arm, transmitter)
             # Fitted on one half and thresholded on the other, so that the false-alarm rate holds
-            # for rows that the fit has not seen.
+            # for rows outside the fit.
             fitted, held_out = self._halves(len(received))
             state = detector.fitted(received[fitted])
             scores = detector.scores(received[held_out], state).double()
@@ -264,9 +264,9 @@ class Fitting:
 
     @torch.no_grad()
     def constant_image(self, images: Tensor, index: Ints) -> dict[str, float]:
-        """What a receiver that always shows the training split's mean image would score.
+        """The score of a receiver that always shows the training split's mean image.
 
-        The sanity row of every table: a codec that says nothing cannot be disturbed.
+        The sanity row of every table: a codec that transmits nothing cannot be disturbed.
         """
         rows, times = np.unique(index, return_counts=True)
         scores = {}
@@ -287,7 +287,7 @@ class Fitting:
 
     @torch.no_grad()
     def _benign(self, arm: Arm, transmitter: Transmitter) -> Tensor:
-        """The training split as this arm's receiver gets it without adversary, [n, K]."""
+        """The training split as received by this arm without an adversary, [n, K]."""
         received = []
         numbers = np.arange(len(self.train))
         for rows, chunk in zip(
@@ -302,7 +302,7 @@ class Fitting:
     def _received(
         self, arm: Arm, transmitter: Transmitter, rows: np.ndarray, images: Tensor
     ) -> Tensor:
-        # Streams of their own: calibration never meets the noise that messages will meet.
+        # Separate streams: calibration never uses the noise of the messages.
         _, scaled = transmitter.send(images, self._rows("transmitter", rows, {}, transmitter))
         signal, channel = scaled.wire, Channel()
         for stage in arm.path.impairments:

@@ -1,4 +1,4 @@
-"""What adversaries added to a batch, as the ledger's columns."""
+"""The injection of adversaries into a batch, as the ledger's columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Column = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """What adversaries added, all at one place.
+    """The sum of adversaries' injections at one place.
 
     ``delta`` [N, ·]; ``energy`` [N] of the row there and ``power`` P per real value there;
     ``verdict`` None where no adversary is on the path.
@@ -61,7 +61,7 @@ def known(decibels: Column) -> Column:
 
 
 def total(left: Column | None, right: Column | None) -> Column | None:
-    """The sum of what is there."""
+    """The sum of the given columns; None if both are."""
     if left is None or right is None:
         return right if left is None else left
     return left + right
@@ -84,7 +84,7 @@ _SEVERITY = {
 
 
 def worse(left: Column | None, right: Column) -> Column:
-    """Of two adversaries' verdicts, the one a researcher must hear about."""
+    """The more severe of two adversaries' verdicts."""
     if left is None:
         return right
     rank = np.vectorize(_SEVERITY.__getitem__, otypes=[int])

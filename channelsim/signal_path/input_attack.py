@@ -1,8 +1,7 @@
-"""Before the encoder: adversaries that change the image.
+"""Input attacks: adversaries before the encoder that change the image.
 
-Their budget is in pixels, and what they leave is an image: x + δ stays in [0, 1], whatever a δ
-within the budget would do. The encoder, the transmitter's power mode, the path as they expect it
-and the decoder all lie behind them.
+Their budget is in pixels, and x + δ stays in [0, 1] for every δ within the budget. The encoder, the
+transmitter's power mode, the path as they foresee it and the decoder all lie behind them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
 from channelsim.signal_path.injection import Column, Injected, row_energy, worse
 from channelsim.signal_path.setting import Setting
 
-_ROUNDS = 32  # of making up for the length that clipping takes; ours
+_ROUNDS = 32  # of restoring the norm lost by clipping; project's choice
 
 
 def attack_input(
@@ -33,9 +32,9 @@ def attack_input(
     knowledge: Knowledge,
     send: Callable[[Tensor], Scaled],
 ) -> tuple[dict[str, Tensor], Injected]:
-    """Images [N, C, H, W] as adversaries before the encoder leave them, by role.
+    """Images [N, C, H, W] after the input attacks, by role.
 
-    ``send``: images → wire signal, differentiable. ``knowledge.decode`` takes a latent here, for
+    ``send``: images → wire signal, differentiable. ``knowledge.decode`` takes a latent here, since
     the scale of a signal depends on its image.
     """
     flat = images.flatten(1)
@@ -73,7 +72,7 @@ def attack_input(
 def aware(
     known: Knowledge, foresight: Foresight, images: Tensor, send: Callable[[Tensor], Scaled]
 ) -> Knowledge:
-    """Knowledge whose ``decode`` takes pixels [N, C·H·W] all the way to the receiver's image."""
+    """Knowledge whose ``decode`` maps pixels [N, C·H·W] to the receiver's image."""
 
     def seeing(draw: int | None) -> Knowledge:
         behind = foresight.behind(draw)
@@ -93,10 +92,10 @@ def _inside(image: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _shadowed(image: Tensor, noise: Tensor) -> Tensor:
-    """An image plus noise, kept in [0, 1], of the noise's norm as far as the box lets it.
+    """An image plus noise, kept in [0, 1], with the noise's norm as far as the box allows.
 
-    What is cut off in some pixels is made up for in the others, whose noise may so become larger
-    than an L∞ budget: what is matched is the energy.
+    The norm clipped in some pixels is restored in others, whose noise may then exceed an L∞ budget:
+    the energy is matched.
     """
     wanted = torch.linalg.vector_norm(noise, dim=1, keepdim=True)
     inside = _inside(image)

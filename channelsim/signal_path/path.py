@@ -1,4 +1,4 @@
-"""The signal plane: what happens to the tensors of one batch.
+"""The signal plane: the path of one batch of tensors from source to metrics.
 
     encode ─► power ─► path stages (noise, adversary, …) ─► defence ─► decode ─► metrics
 
@@ -40,10 +40,10 @@ class SignalPath:
     """The path of a group of arms.
 
     ``images``: the source [n, C, H, W], bytes or float32 in [0, 1]; ``index`` maps a message number
-    to its row there. ``latents``: where codewords are drawn instead, and images are what the clean
-    receiver makes of them.
+    to its row there. ``latents``: the distribution where codewords are drawn instead, and images
+    are their clean reconstructions.
     ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
-    ``receivers``: the names of those that share this path, for errors.
+    ``receivers``: the names of the receivers of this path, for errors.
     """
 
     transmitter: Transmitter
@@ -65,9 +65,9 @@ class SignalPath:
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
         """Send at most ``block_rows`` attempts through the path, padded to that many.
 
-        ``fallbacks``: what is shown for rows that are not accepted (default: the fallback). Returns
-        what was measured, and all images [N, C, H, W] and latents [N, K] by role. Latents are what
-        the receiver's decoder is given: ``sent`` (undisturbed), ``passive``, ``received``.
+        ``fallbacks``: images shown for rows that are not accepted (default: the fallback). Returns
+        the measurements, and all images [N, C, H, W] and latents [N, K] by role. Latents are the
+        inputs of the receiver's decoder: ``sent`` (undisturbed), ``passive``, ``received``.
         """
         n = len(batch)
         full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row
@@ -171,9 +171,9 @@ class SignalPath:
 
     @torch.no_grad()
     def wanted(self, arm: int, message: Ints) -> Tensor | None:
-        """The images that an adversary of an arm wants to be seen of some messages, [n, C, H, W].
+        """The target images of an arm's adversary for some messages, [n, C, H, W].
 
-        As `transmit` measures them; None where nobody wants one, or it is known only in the run.
+        As `transmit` measures them; None where there is no target, or it is known only in the run.
         """
         batch = replace(Batch.planned(message), arm=np.full_like(message, arm))
         source, _, clean = self._sent(message)
@@ -183,9 +183,9 @@ class SignalPath:
     # --- the stations, in order -----------------------------------------------------------------
 
     def _knowledge(self, source: Tensor, clean: Tensor) -> Knowledge:
-        """What is known of messages at the end of the wire; `decode` is of a latent.
+        """The knowledge of messages at the end of the wire; `decode` takes a latent.
 
-        On the wire, what undoes its scale comes first.
+        On the wire, its scale is undone first.
         """
         codec = self.transmitter.codec
         return Knowledge(
@@ -259,9 +259,9 @@ class SignalPath:
         return self._sent(message)[2]
 
     def _target(self, batch: Batch, knowledge: Knowledge) -> tuple[Tensor | None, Column]:
-        """What the first adversary with an image as its goal wants to be seen; first those not off.
+        """The target image of the first adversary that has one; those not off come first.
 
-        And of which rows, bool [N]: who replays wants nothing before something is recorded.
+        And its rows, bool [N]: a replay attack has no target before it has recorded a codeword.
         """
         stage = self.setting.stages.wanting
         if stage is None:

@@ -1,18 +1,18 @@
-"""How near a decoder can come to an image that an adversary wants to be seen, without a budget.
+"""The least distance D* of a decoder's images to an adversary's target image, without a budget.
 
-What an attack has gained on its way means little without knowing where the way ends: no decoder of
-digits shows an all-black image, whatever it is sent. D* is the least distance found in 20 random
-starts of 60 steps each over the whole latent space. It is a search's answer, so an upper bound of
-the least there is. Sought before the first message, with one thread, and kept in the run's header.
+The gain of an attack is read against the largest gain possible: no decoder of digits shows an
+all-black image, whatever it is sent. D* is the least distance found in 20 random starts of 60 steps
+each over the whole latent space: an upper bound of the true minimum. The search runs before the
+first message, with one thread, and its result is kept in the run's header.
 
-Of a target that is the same for every message there is one D* per receiver. Where it differs from
-message to message (`inverse`, `random`, `message`) every message has its own, and what a mean
-distance is held against is their mean. A search takes about half a second (of a codec of digits)
-and a run may have thousands of messages, so `SAMPLE` of them are searched for at the most, with
-different images and spread evenly over the run; the header says how many, and of how many. The
-standard error of a mean of 8 moves the share of the way by 2 to 4 % of itself (measured on digits,
-all three targets). An image that a codeword of this very receiver shows (an old codeword that is
-replayed, another message's reconstruction) is reached by that codeword, so nothing is sought.
+A target that is the same for every message has one D* per receiver. Where it differs from message
+to message (`inverse`, `random`, `message`) every message has its own, and a mean distance is
+compared with their mean. A search takes about half a second (for a codec of digits) and a run may
+have thousands of messages, so at most `SAMPLE` of them are searched, with different images and
+spread evenly over the run; the header states both numbers. The standard error of a mean of 8
+changes the share of the way by 2 to 4 % of itself (measured on digits, all three targets). An image
+that the same receiver shows of some codeword (a replayed codeword, another message's
+reconstruction) is reached by that codeword, so no search is made.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from channelsim.signal_path import SignalPath, Transmitter
 from channelsim.signal_path.calibration import Paths
 from channelsim.support import arithmetic
 
-STARTS, STEPS = 20, 60  # the project's: about a second per receiver
-SAMPLE = 8  # messages at the most, where each has a target of its own; ours
-_AT_ONCE = 4  # of them, so that no memory is asked for that a run would not need; ours
-_STEP_SIZE = 0.2  # of Adam, in multiples of √P; ours
-_MOST = 256  # answers remembered
+STARTS, STEPS = 20, 60  # project's choice: about a second per receiver
+SAMPLE = 8  # most messages searched where each has its own target; project's choice
+_AT_ONCE = 4  # of them, to stay within a run's memory; project's choice
+_STEP_SIZE = 0.2  # of Adam, in multiples of √P; project's choice
+_MOST = 256  # results cached
 _KNOWN: dict[Any, dict[str, Any]] = {}
 
 
@@ -51,10 +51,10 @@ Tell = Callable[[int, int], None]
 
 
 def reach(scenario: Scenario, paths: Paths, tell: Tell | None = None) -> dict[str, Any]:
-    """Per arm that wants an image: ``least``, metric → D*; or ``why`` it was not sought.
+    """Per arm with a target image: ``least``, metric → D*; or ``why`` it was not searched for.
 
-    ``messages``, ``of``: where D* is a mean, of how many messages and how many there are. ``tell``:
-    hears which arm comes next, of how many.
+    ``messages``, ``of``: where D* is a mean, the number of messages searched and of all. ``tell``:
+    called with the next arm and the number of arms.
     """
     found: dict[str, Any] = {}
     known: dict[Any, dict[str, Any]] = {}
@@ -86,7 +86,7 @@ def reach(scenario: Scenario, paths: Paths, tell: Tell | None = None) -> dict[st
 
 
 def _measured(scenario: Scenario, stage: Adversary) -> Metric | None:
-    """The metric in which distances to the target are told: the loss where it is measured."""
+    """The metric of distances to the target: the loss where it is measured."""
     metrics = {metric.kind: metric for metric in scenario.metrics}
     usual = damage_metric(list(metrics), own_scales(scenario.metrics))
     loss = getattr(stage.goal, "loss", "mse")
@@ -94,7 +94,7 @@ def _measured(scenario: Scenario, stage: Adversary) -> Metric | None:
 
 
 def _once(seed: int, transmitter: Transmitter, stage: Adversary, metric: Metric) -> dict[str, Any]:
-    """D* to one image; remembered for the process where weights and target have a name."""
+    """D* to one image; cached for the process where weights and target have a name."""
     content = transmitter.codec.card.get("content_sha256")
     wants = stage.wants
     if content is None or wants is None or any(isinstance(one, Path) for one in wants.key):
@@ -136,14 +136,14 @@ def _sampled(seed: int, path: SignalPath, arm: int, metric: Metric) -> dict[str,
 
 
 def _shown(path: SignalPath, metric: Metric) -> dict[str, Any]:
-    """D* to images that this decoder shows of some codeword: what the metric calls equal."""
+    """D* to images that this decoder shows of some codeword: the metric's value at equality."""
     with torch.no_grad():
         clean = path.clean(sample(path.index))
         return _report(metric, _distance(metric, clean, clean.clone()).tolist())
 
 
 def sample(index: Ints) -> Ints:
-    """At most `SAMPLE` messages with different images, evenly spread; ``index``: of which image."""
+    """At most `SAMPLE` messages with different images, evenly spread; ``index``: their images."""
     first = np.sort(np.unique(index, return_index=True)[1]).astype(np.int64)
     places = np.linspace(0, len(first) - 1, min(SAMPLE, len(first)))
     chosen: Ints = first[np.round(places).astype(np.int64)]
@@ -172,7 +172,7 @@ def _rows(seed: int, transmitter: Transmitter) -> Rows:
 
 
 def _starts(rows: Rows, transmitter: Transmitter) -> Tensor:
-    """Where the search begins, [STARTS, K]: around the mean latent, with the codec's power."""
+    """Starts of the search, [STARTS, K]: around the mean latent, with the codec's power."""
     draws = rows.normal(transmitter.codec.latent_size, "start")
     return transmitter.latent_mean + transmitter.codec_power**0.5 * draws
 
@@ -180,7 +180,7 @@ def _starts(rows: Rows, transmitter: Transmitter) -> Tensor:
 def _least(
     seed: int, transmitter: Transmitter, metric: Metric, targets: Tensor
 ) -> list[float] | str:
-    """D* to each of some images [m, C, H, W]; or why there is none. All of them at once."""
+    """D* to each of some images [m, C, H, W], in one batch; or the reason why there is none."""
     codec = transmitter.codec
     latent = _starts(_rows(seed, transmitter), transmitter).repeat(len(targets), 1)
     target = targets.repeat_interleave(STARTS, dim=0)
@@ -203,7 +203,7 @@ def _least(
 
 
 def _distance(metric: Metric, images: Tensor, target: Tensor) -> Tensor:
-    """D ≥ 0 per row, as a summary reads it off the metric's mean."""
+    """D ≥ 0 per row, as a summary derives it from the metric's mean."""
     if metric.kind == "psnr":
         return distance("mse", images, target)
     value = metric.measure(images, target)
@@ -211,7 +211,7 @@ def _distance(metric: Metric, images: Tensor, target: Tensor) -> Tensor:
 
 
 def _of_no_message(decode: Any, clean: Tensor) -> Knowledge:
-    """Enough for targets that are the same for all messages."""
+    """Knowledge for targets that are the same for all messages."""
 
     def whichever(_message: Ints) -> Tensor:
         return clean

@@ -1,4 +1,4 @@
-"""What an adversary that fits is shown before the run: the training split, where it will stand."""
+"""The training data of an adversary that fits: the training split as seen at its place."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from channelsim.sources import as_float
 
 # Far from the run and from one another, so that each codeword meets a channel of its own.
 _BEGIN_S, _APART_S = 1e6, 1e4
-_REMEMBERED = 2**24  # pixels of codewords asked for last: 64 MB, and as much for their clean images
+_REMEMBERED = 2**24  # pixels of cached codewords: 64 MB, and as much for their clean images
 
 
 class Encoded:
     """The training split as a transmitter sends it: numbers → images, wire signal, clean images.
 
-    ``train``: [n, C, H, W], bytes or float32 in [0, 1]. Attacks that differ in their budget ask for
-    the same codewords again, so the last ones are remembered.
+    ``train``: [n, C, H, W], bytes or float32 in [0, 1]. Attacks that differ in their budget request
+    the same codewords again, so the last ones are cached.
     """
 
     def __init__(self, transmitter: Transmitter, train: Tensor, seed: int) -> None:
@@ -46,11 +46,11 @@ class Encoded:
         return as_float(self.train[torch.from_numpy(numbers).to(self.train.device)])
 
     def clean(self, numbers: Ints) -> Tensor:
-        """What the receiver makes of them undisturbed."""
+        """Their undisturbed reconstructions."""
         return self(numbers)[2]
 
     def send(self, images: Tensor, numbers: Ints) -> tuple[Tensor, Scaled]:
-        """Latents and wire signals of images in the place of theirs; differentiable."""
+        """Latents and wire signals of images in place of the training ones; differentiable."""
         rows = Rows("calibration/transmitter", self.seed, numbers, np.zeros_like(numbers), {})
         return self.transmitter.send(images, rows)
 
@@ -71,9 +71,9 @@ class Encoded:
 class Rehearsal:
     """One adversary of an arm, and the training split. ``place``: its index among ``stages``.
 
-    Whole codewords, whatever its activity says; the path as its access lets it see it. All draws
-    are of calibration: no message's noise, fading or shift is among them. ``symbol_s``: how long a
-    complex symbol takes; ``pixel_power``: the mean square of a pixel.
+    Whole codewords, whatever its activity; the path as its access allows. All draws belong to
+    calibration: no message's noise, fading or shift is among them. ``symbol_s``: duration of a
+    complex symbol; ``pixel_power``: the mean square of a pixel.
     """
 
     stages: Stages
@@ -84,11 +84,11 @@ class Rehearsal:
 
     @property
     def stage(self) -> Adversary:
-        """Who rehearses."""
+        """The adversary."""
         return self.stages.by_place[self.place]
 
     def fit(self) -> Tensor:
-        """What it fits."""
+        """The result of its fit."""
         stage, sender = self.stage, self.encoded.transmitter
         power, size = sender.wire_power, sender.codec.latent_size
         if self._before:
@@ -100,7 +100,7 @@ class Rehearsal:
         return stage.fitted(radius, rows, self.draw)
 
     def draw(self, numbers: Ints) -> tuple[Tensor, Rows]:
-        """Some training codewords [n, K] as they arrive at its place, and rows that know them.
+        """Some training codewords [n, K] as they arrive at its place, and their rows.
 
         Before the encoder: images [n, C·H·W].
         """
@@ -131,7 +131,7 @@ class Rehearsal:
         return signal, rows
 
     def _reach(self, signal: Tensor) -> Tensor | None:
-        """All that its reaction leaves it of a codeword, bool [n, K]; None: everything."""
+        """The part of a codeword after its reaction time, bool [n, K]; None: everything."""
         deaf = int(self.stage.access.deaf_symbols(np.array([self.symbol_s]))[0])
         if not deaf:
             return None

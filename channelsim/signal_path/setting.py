@@ -1,4 +1,4 @@
-"""What the rows of a group of arms are made of."""
+"""The inputs from which the rows of a group of arms are made."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from channelsim.signal_path.injection import Column
 
 @dataclass(frozen=True)
 class Setting:
-    """The stages of a group of arms, and what their rows are made of.
+    """The stages of a group of arms, and the inputs of their rows.
 
     ``columns``: per stage label, per column, the value of every arm of the run, shape [arms];
-    ``symbol_s`` [arms]: how long a complex symbol takes. ``fitted``: per stage label and arm, what
-    it fitted in calibration. ``power``: P per real value on the wire; ``mean`` [K]: the
-    mean codeword there. ``pixel_power``: the mean square of the training images' pixels (1 where
-    nobody acts before the encoder). ``labels``: class of every message, where there are classes.
-    ``active``: whether adversaries do anything in these arms (a budget of zero is its own group:
-    nothing is computed for it). ``control``: whether a control runs. ``phase``: stands in front of
-    all names, so that what is drawn in calibration is never drawn in the run.
+    ``symbol_s`` [arms]: duration of a complex symbol. ``fitted``: per stage label and arm, its fit
+    in calibration. ``power``: P per real value on the wire; ``mean`` [K]: the mean codeword there.
+    ``pixel_power``: the mean square of the training images' pixels (1 without an input attack).
+    ``labels``: class of every message, where there are classes. ``active``: whether adversaries act
+    in these arms (a budget of zero is its own group: nothing is computed for it). ``control``:
+    whether a control runs. ``phase``: prefix of all names, so that calibration and run share no
+    draws.
     """
 
     stages: Stages
@@ -80,7 +80,7 @@ class Setting:
         )
 
     def _fitted(self, label: str, arm: Ints) -> Tensor | None:
-        """What the stage fitted, [N, …]; None where it fits nothing, or is off."""
+        """The stage's fit, [N, …]; None where it fits nothing, or is off."""
         known = self.fitted.get(label)
         if not known:
             return None

@@ -1,4 +1,4 @@
-"""What sends: images to codewords on the wire, or codewords drawn from a prior."""
+"""The transmitter: images to codewords on the wire, or codewords drawn from a prior."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from channelsim.support.row_product import RowProduct
 
 @dataclass(frozen=True)
 class Transmitter:
-    """What sends: a codec, whether it sends means or samples, and its calibrated power."""
+    """The transmitter: a codec, whether it sends means or samples, and its calibrated power."""
 
     codec: Codec
     transmit: str
@@ -44,9 +44,9 @@ class Transmitter:
         return latent, self.scaled(latent)
 
     def guessed(self, wire: Tensor) -> Tensor:
-        """Latents [N, K] as somebody reads them off the wire who takes amplitudes for the average.
+        """Latents [N, K] estimated from the wire under the assumption of average amplitude.
 
-        Only the receiver is told the amplitude of a codeword that was scaled on its own.
+        Only the receiver gets the amplitude of a codeword that was scaled individually.
         """
         latent = wire / (self.wire_power / self.codec_power) ** 0.5
         return latent + self.latent_mean if self.power.centred else latent
@@ -71,7 +71,7 @@ class Latents:
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any], size: int, device: torch.device) -> Latents:
-        """What a codec's card says; ValueError where it says ``prior: fitted`` and not to what."""
+        """The distribution in a card; ValueError for ``prior: fitted`` without its moments."""
         if card.get("prior") != "fitted":
             return cls("standard normal", size)
         mean = torch.tensor(card.get("latent_mean", ()), dtype=torch.float64)
@@ -83,7 +83,7 @@ class Latents:
         values, vectors = torch.linalg.eigh(covariance)
         if not bool(torch.isfinite(values).all()) or float(values[0]) < -1e-6 * float(values[-1]):
             raise ValueError("its latent_covariance is not a covariance (a negative variance)")
-        # The symmetric root is unique, so no sign that LAPACK chooses shows in a result.
+        # The symmetric root is unique, so LAPACK's choice of signs does not change a result.
         root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
         spread = RowProduct(root.float()).to(device)
         return cls("fitted", size, mean.float().to(device), spread)

@@ -1,8 +1,8 @@
-"""The wire: three signals cross the stages side by side, and adversaries act where they stand.
+"""The wire: three signals cross the stages side by side, and adversaries act at their places.
 
 The *passive* signal meets no adversary, the *attacked* one meets them all, the *control* meets
-matched noise in their place; all three meet the same channel draws. What an adversary may know, see
-and reach is settled here, by its `Access` and `Activity`, before its attack is asked for anything.
+matched noise in their place; all three meet the same channel draws. The limits of an adversary's
+knowledge, view and reach (`Access`, `Activity`) are applied here, before its attack is called.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def cross(
     knowledge: Knowledge,
     before: Injected | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Column]]:
-    """Take the signals of all `ROLES` over the stages; log what noise and adversaries did.
+    """Take the signals of all `ROLES` over the stages; log noise and injections.
 
-    ``knowledge``: of somebody at the end of the wire. ``before``: what was injected before
-    the encoder.
+    ``knowledge``: of an adversary at the end of the wire. ``before``: the injection before the
+    encoder.
     """
     passive, attacked, control = (sent[role] for role in ROLES)
     clean = passive

@@ -1,1 +1,1 @@
-"""A run from its first message to its last: who sends when, and blocks of rows to compute."""
+"""The event plane of a run: timing of all transmissions, and batching of their computation."""

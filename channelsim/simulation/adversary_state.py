@@ -1,7 +1,7 @@
-"""What adversaries do in time: delay, energy accounts and memory, on the event plane.
+"""Adversaries' state over time: delay, energy accounts and memory, on the event plane.
 
-Only arms whose adversaries have any of these are asked about it, once per crossing and in the order
-in which crossings begin.
+Called only for arms whose adversaries have any of these, once per crossing, in the order in which
+crossings begin.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from channelsim.signal_path import Setting
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """One crossing as adversaries in time leave it; see `Batch`."""
+    """One crossing as changed by adversaries' state; see `Batch`."""
 
     delay_s: float = 0.0
     allowance: float = math.nan
@@ -28,14 +28,14 @@ class Crossing:
 
 
 UNTOUCHED = Crossing()
-_RESIDUE = 1e-9  # of a codeword's energy: less in an account is what subtraction rounded
+_RESIDUE = 1e-9  # of a codeword's energy: a smaller rest in an account is rounding
 
 
 class Interference:
-    """The adversaries of one arm, as the event plane sees them. ``acts``: whether it must ask.
+    """The adversaries of one arm on the event plane. ``acts``: whether they must be called.
 
-    Who records codewords records all of them, whatever its budget, so that arms differ in nothing
-    else; who has a budget of zero delays nothing and spends nothing.
+    An adversary that records codewords records all of them, whatever its budget, so that arms do
+    not differ otherwise; with a budget of zero it delays nothing and spends nothing.
     """
 
     def __init__(self, arm: Arm, setting: Setting) -> None:
@@ -58,7 +58,7 @@ class Interference:
         self.acts = bool(self._relays or self._account is not None or self._recall)
 
     def crossing(self, message: int, began_s: float) -> Crossing:
-        """What happens to the codeword of a message that begins now."""
+        """The crossing of a message's codeword that begins now."""
         delay_s = sum(
             one.access.reaction_s for one in self._relays if self._share(one, message, began_s) > 0
         )
@@ -77,7 +77,7 @@ class Interference:
         return Crossing(delay_s, allowance, replayed)
 
     def _share(self, stage: Adversary, message: int, began_s: float) -> float:
-        """The share of the codeword's symbols that it can touch, and would by its plan."""
+        """The share of the codeword's symbols that an adversary can reach and plans to attack."""
         if not stage.restricted:
             return 1.0
         times = began_s + self._symbol_s * np.arange(self._symbols, dtype=np.float64)

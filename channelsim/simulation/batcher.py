@@ -1,10 +1,10 @@
-"""The one place where the event plane meets the signal plane.
+"""The only interface between the event plane and the signal plane.
 
 `submit` returns at once. An attempt's answer falls due after the receiver's modelled latency; when
-the first answer of a group is asked for, everything pending in that group runs, across arms. Where
-no decision depends on content nobody asks, and batches fill. Every batch has the constant shape
-``block_rows``, so a row's result does not depend on what it shared its batch with: ``max_pending``
-is scheduling only.
+the first answer of a group is requested, everything pending in that group runs, across arms. Where
+no decision depends on content no answer is requested, and batches fill. Every batch has the
+constant shape ``block_rows``, so a row's result does not depend on the other rows of its batch:
+``max_pending`` is scheduling only.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ SHARED_ROLES = {"source", "clean"}
 
 
 class Memo(Protocol):
-    """What remembers finished attempts: the ledger."""
+    """A record of finished attempts: the ledger."""
 
     def known(self, keys: Sequence[int]) -> dict[int, bool]:
-        """Of these attempt keys, those already recorded, with whether they were accepted."""
+        """Those of these attempt keys that are recorded, with whether they were accepted."""
 
     def pictured(self, column: str | None) -> Iterable[Pictured]:
         """Attempts whose images are recorded."""
 
 
 class NoMemo:
-    """A run from the beginning."""
+    """The empty record of a new run."""
 
     def known(self, keys: Sequence[int]) -> dict[int, bool]:  # noqa: ARG002
         """Nothing is known."""
@@ -59,8 +59,8 @@ class NoMemo:
 class Batcher:
     """Collects attempts per group and runs them in blocks of constant shape.
 
-    ``keys``: how the run numbers its attempts.
-    ``retention`` says whose images are kept. ``emit`` receives what is done.
+    ``keys``: the run's numbering of attempts. ``retention`` selects the images kept. ``emit``
+    receives the results.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class Batcher:
         self._pending: list[list[Attempt]] = [[] for _ in paths]
         self._checked = [0] * len(paths)  # how many of the first were looked up in the memo already
         self._answers: dict[int, bool] = {}
-        self._computing = 0  # rows of the group at work that are still to come
+        self._computing = 0  # remaining rows of the group being computed
         self._last = [_memory(path) for path in paths]
 
     @property
     def waiting(self) -> int:
-        """How many attempts have been submitted and not yet computed."""
+        """Number of attempts submitted and not yet computed."""
         return self._computing + sum(map(len, self._pending))
 
     def submit(self, group: int, attempt: Attempt) -> None:
-        """Hand in one attempt; its inputs are frozen from here on."""
+        """Submit one attempt (see `Batch`); its inputs are frozen from here on."""
         pending = self._pending[group]
         pending.append(attempt)
         if len(pending) >= self._max_pending:
@@ -118,7 +118,7 @@ class Batcher:
             yield from self._blocks(group)
 
     def _drop_known(self, group: int) -> None:
-        """Answer from the memo what an earlier, interrupted run has already computed."""
+        """Take results of an earlier, interrupted run from the memo."""
         pending, start = self._pending[group], self._checked[group]
         new = Batch.of(pending[start:])
         keys = new.keys(self._numbers)
@@ -132,14 +132,14 @@ class Batcher:
         self._checked[group] = len(pending)
 
     def _remember(self, group: int, accepted: dict[int, bool]) -> None:
-        """Keep answers that somebody will ask for; where nothing judges, nobody asks."""
+        """Keep answers that will be requested: none without a judging receiver."""
         if self._paths[group].defence.detector is not None:
             self._answers.update(accepted)
 
     def _recall(
         self, group: int, batch: Batch, keys: Sequence[int], known: dict[int, bool]
     ) -> None:
-        """Tell a receiver's memory what an earlier run accepted."""
+        """Enter attempts that an earlier run accepted into a receiver's memory."""
         memory = self._last[group]
         if memory is None:
             return

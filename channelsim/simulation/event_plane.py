@@ -1,8 +1,8 @@
-"""The event plane: when and whether; ids, times and floats only.
+"""The event plane: times and outcomes of transmissions; ids, times and floats only.
 
-One generator per message tells its story from arrival to decision. One simpy Environment serves
-all arms: each arm is a world of its own (its own transmitters, medium and receiver) in which the
-same messages arrive at the same times.
+One generator per message models it from arrival to decision. One simpy Environment serves all arms:
+each arm is separate (its own transmitters, medium and receiver), and the same messages arrive in it
+at the same times.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from channelsim.simulation.image_retention import ImageRetention
 from channelsim.simulation.self_test import self_test
 from channelsim.support import seeds
 
-_SLICE = 4096  # events between two looks at the outside world
+_SLICE = 4096  # events between two checks of ``stop`` and the batcher
 
 
 def simulate(
@@ -55,12 +55,12 @@ def simulate(
     fitted: Mapping[str, Mapping[str, Any]] | None = None,
     tried: Tried | None = None,
 ) -> Iterator[LogEvent]:
-    """Run a scenario and yield what happens: `Started` first, `Finished` last.
+    """Run a scenario and yield its events: `Started` first, `Finished` last.
 
-    ``memo`` knows attempts that need not be computed again. When ``stop()`` turns true the stream
-    ends early, without `Finished`. ``prepare`` hears what takes its time before `Started`.
-    ``fitted``: see `calibrate`. ``tried``: what a self-test of this scenario found, where it need
-    not be made again.
+    ``memo`` holds attempts that need not be computed again. When ``stop()`` turns true the stream
+    ends early, without `Finished`. ``prepare`` receives the slow preparations before `Started`.
+    ``fitted``: see `calibrate`. ``tried``: the result of a self-test of this scenario, where it
+    need not be repeated.
     """
     with naming_own_code():
         yield from _simulated(scenario, memo, stop, prepare, fitted, tried)
@@ -85,7 +85,7 @@ def _simulated(
 
     try:
         paths = calibrate(scenario, fitted, fits)
-        # A run that goes on has it in its header, and a further trial of block sizes needs none.
+        # A resumed run has it in its header, and a further trial of block sizes needs none.
         seeks = partial(tell, "how near a decoder comes to the target")
         ways = reach(scenario, paths, seeks) if memo is None and tried is None else {}
     except _StoppedError:
@@ -150,7 +150,7 @@ def _simulated(
 
 
 class _StoppedError(Exception):
-    """Somebody asked to stop before the first message."""
+    """A stop was requested before the first message."""
 
 
 def _arm_records(scenario: Scenario) -> list[ArmRecord]:
@@ -160,7 +160,7 @@ def _arm_records(scenario: Scenario) -> list[ArmRecord]:
 def arrivals(
     env: simpy.Environment, times: Sequence[float], worlds: Sequence[_World]
 ) -> Generator[simpy.Event, Any, None]:
-    """Start the life of every message in every arm at its arrival time."""
+    """Start the process of every message in every arm at its arrival time."""
     for message, time in enumerate(times):
         if time > env.now:
             yield env.timeout(time - env.now)
@@ -179,7 +179,7 @@ def life(
         passage = yield from medium.send(message, attempt)
         crossing = UNTOUCHED
         if world.watched:
-            # Asked as codewords arrive, all equally late: in the order in which they began.
+            # Called as codewords arrive, all equally late: in the order in which they began.
             crossing = world.crossing(message, passage.began_s)
             if crossing.delay_s > 0:
                 yield env.timeout(crossing.delay_s)
@@ -217,9 +217,9 @@ def life(
 def acknowledge(
     world: _World, passage: Passage, message: int, attempt: int
 ) -> Generator[simpy.Event, Any, None]:
-    """What a delivered message still costs the medium: its answer, and repeats until it is heard.
+    """The answer to a delivered message, and repeats until it is heard, which occupy the medium.
 
-    The receiver has what it wanted: repeats are not decoded, and adversaries let them pass.
+    The receiver has the message: repeats are not decoded, and adversaries do not attack them.
     """
     medium = world.media.of(message)
     lost = ARRIVED
@@ -235,7 +235,7 @@ def acknowledge(
 
 
 class _World:
-    """One arm as the event plane sees it."""
+    """One arm on the event plane."""
 
     __slots__ = (
         "_batcher",
@@ -274,7 +274,7 @@ class _World:
         self.loss, self.max_attempts = link.loss, link.max_attempts
         self.silence_s = link.silence_s(receiver.latency_s)
         self.receiver_latency_s = receiver.latency_s
-        # Only where a decision depends on content, or a silence on the link, does anybody wait.
+        # A message waits only where a decision depends on content, or a silence on the link.
         self.judged, self.waits = judged(arm), waits(arm)
         self.acknowledges = link.answers
         self.settled = settled
@@ -288,13 +288,13 @@ class _World:
         self.watched = self._interference.acts
 
     def fate(self, passage: Passage, message: int, attempt: int) -> int:
-        """`ARRIVED`, or why not."""
+        """`ARRIVED`, or the reason of the loss."""
         if passage.destroyed:
             return COLLIDED
         return DROPPED if self.loss > 0.0 and self._loses(message, attempt) else ARRIVED
 
     def silence(self, passage: Passage, message: int, attempt: int) -> simpy.Event:
-        """The time in which a transmitter hears no answer, up to its next attempt."""
+        """The time without an answer until a transmitter's next attempt."""
         until_s = passage.ended_s + self.silence_s
         backoff_s = self.media.of(message).backoff_s(message, attempt)
         return self.env.timeout(max(0.0, until_s - self.env.now) + backoff_s)
@@ -310,7 +310,7 @@ class _World:
         return self._draws[attempt][message] < self.loss
 
     def crossing(self, message: int, began_s: float) -> Crossing:
-        """What adversaries do to a codeword; called in the order in which codewords began."""
+        """A codeword's crossing under the adversaries; called in order of codewords' begins."""
         return self._interference.crossing(message, began_s)
 
     def submit(
@@ -331,7 +331,7 @@ class _World:
 
 
 class _Settled:
-    """Transmissions whose story has ended, as columns."""
+    """Settled transmissions, as columns."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -1,4 +1,4 @@
-"""Who computed this, with what: the header of a run."""
+"""The header of a run: its scenario, machine and software."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from channelsim.support import arithmetic
 
 
 def fingerprint(block_rows: int, *, threads_matter: bool) -> dict[str, Any]:
-    """What must be equal for a replay to be bit for bit.
+    """The facts that must be equal for a bit-for-bit replay.
 
-    ``threads_matter``: whether the self-test found that their number decides bits.
+    ``threads_matter``: whether the self-test found that the number of threads changes bits.
     """
     import torch
 
@@ -46,7 +46,7 @@ def fingerprint(block_rows: int, *, threads_matter: bool) -> dict[str, Any]:
 
 @contextmanager
 def threads_of(header: RunHeader) -> Iterator[None]:
-    """Inside, as many threads as computed a run, where bits depend on it."""
+    """Inside, the run's number of threads, where bits depend on it."""
     there = header.fingerprint.get("threads")
     if there is None:
         yield
@@ -56,7 +56,7 @@ def threads_of(header: RunHeader) -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what took part."""
+    """Versions of the software used."""
     from importlib.metadata import version
 
     names = ("torch", "numpy", "scipy", "simpy", "pydantic")
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The revision of the checkout this package runs from, None where there is none."""
+    """The revision of this package's checkout, None where there is none."""
     try:
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -84,7 +84,7 @@ def git_revision() -> str | None:
 
 
 def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
-    """Name and budget of the stages that are not of this package, by their place in the path."""
+    """Name and budget of the user's own stages, by their place in the path."""
     found: dict[str, dict[str, Any]] = {}
     for place, stage in enumerate(scenario.arms[0].path):
         if is_foreign(type(stage)):
@@ -98,9 +98,9 @@ def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
 def header(
     scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
 ) -> RunHeader:
-    """Everything a reader of the ledger must know about the run, JSON-able.
+    """The header of a run, JSON-able.
 
-    ``tried``: what the self-test found; None promises nothing about bits.
+    ``tried``: the self-test's result; None promises nothing about bits.
     """
     weights = by_name(
         (arm.receiver_name, arm.number, arm.receiver.codec.card.get("sha256"))
@@ -129,8 +129,8 @@ def header(
             "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
             "metrics": [metric.kind for metric in scenario.metrics],
             "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
-            "scales": own_scales(scenario.metrics),  # what metrics of the user's own declare
-            "loss_cards": losses,  # what the adversaries' losses look through
+            "scales": own_scales(scenario.metrics),  # declared by the user's own metrics
+            "loss_cards": losses,  # of the networks in the adversaries' losses
             "control": scenario.control,
             "judged": any(map(judged, scenario.arms)),
             "passive_columns": True,
@@ -146,7 +146,7 @@ def header(
             "git": git_revision(),
             "weights": weights,
             "calibration": dict(calibration),
-            # How long the channel remembers in any arm: what intervals resample follows from it.
+            # The channel's memory in any arm, which decides what intervals resample.
             "memory_s": list(
                 memories_s((arm.path, 1.0 / arm.link.symbol_rate_hz) for arm in scenario.arms)
             ),

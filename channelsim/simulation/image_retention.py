@@ -1,8 +1,8 @@
-"""Which images a run keeps: of every arm the first messages, the newest one, and the worst.
+"""Image retention: a run keeps the images of every arm's first, newest and worst messages.
 
-What is kept follows from the attempts that are recorded and from nothing else: being among the
-first, the newest or the worst does not depend on the order in which rows were computed, nor on
-where a run was interrupted. So the images of two equal runs are equal, and their number is bounded.
+The choice depends on the recorded attempts alone: being among the first, the newest or the worst
+does not depend on the order in which rows were computed, nor on where a run was interrupted. So the
+images of two equal runs are equal, and their number is bounded.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import Batch, Outcome
 from channelsim.contracts.scales import damage_metric, scale_of
 
-WORST = 2  # ours: as many of every arm, beside its newest
+WORST = 2  # messages of every arm, beside its newest; project's choice
 
 
-# Of an attempt whose images are recorded: its key, whether it was accepted, when it arrived [s],
-# and what `column` says.
+# Of an attempt whose images are recorded: its key, whether it was accepted, its arrival [s], and
+# its value of `column`.
 Pictured = tuple[int, int, float, float | None]
 
 
 class Choice(NamedTuple):
-    """After a block: places of those of its rows to keep, and attempts kept before and no more."""
+    """After a block: places of its rows to keep, and earlier attempts to drop."""
 
     kept: list[int]
     dropped: list[int]
@@ -48,13 +48,13 @@ class _Arm:
 class ImageRetention:
     """Chooses block by block.
 
-    ``first``: of how many messages per arm every attempt is kept; 0: nothing at all is. ``last``:
-    number of the last attempt that each arm allows. ``keys``: how the run numbers its attempts.
-    ``scales``: as the header keeps them.
+    ``first``: number of messages per arm of which every attempt is kept; 0: nothing is kept.
+    ``last``: number of the last attempt that each arm allows. ``keys``: the run's numbering of
+    attempts. ``scales``: as in the header.
 
-    Newest and worst count transmissions, at the attempt that ends them: that which was accepted, or
-    the last one allowed. Newest is what arrived last in simulated time. Worst is by the metric from
-    which the adversarial gain is read, against the source; of equals the first.
+    Newest and worst count transmissions, at the attempt that ends them: the accepted one, or the
+    last allowed. Newest is the latest arrival in simulated time. Worst is by the metric of the
+    adversarial gain, against the source; of equals the first.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class ImageRetention:
         self._sign = -1.0 if better else 1.0
         self._last = np.array(last, dtype=np.int64)
         self._arms = [_Arm((-np.inf, -1), []) for _ in last]
-        self._newest = np.full(len(last), -np.inf)  # when it arrived, by arm
-        self._bar = np.full(len(last), -np.inf)  # what a row must reach to be among the worst
+        self._newest = np.full(len(last), -np.inf)  # its arrival, by arm
+        self._bar = np.full(len(last), -np.inf)  # threshold of a row to be among the worst
 
     def recall(self, pictured: Iterable[Pictured]) -> None:
-        """Take up where an interrupted run stopped, from the attempts whose images it recorded."""
+        """Restore the state of an interrupted run from the attempts whose images it recorded."""
         for key, accepted, arrived_s, value in pictured:
             transmission, number = self._keys.of_attempt(key)
             arm = self._keys.of_transmission(transmission)[0]
@@ -86,7 +86,7 @@ class ImageRetention:
                 self._enter(arm, key, arrived_s, damage)
 
     def choose(self, batch: Batch, keys: Sequence[int], outcome: Outcome) -> Choice:
-        """Which rows of a computed block to keep, and what they drive out."""
+        """The rows of a computed block to keep, and the attempts that they replace."""
         if not self._first:
             return Choice([], [])
         damage = np.full(len(keys), np.nan)

@@ -1,14 +1,13 @@
-"""What every part of a run computes, in so few numbers that a header holds them.
+"""Prints of a run's parts: a few numbers that identify what each one computes.
 
-A name and a file's place do not say what a part computes: a number in a module beside it does, or
-weights that its code loads from somewhere. So of every receiver's codec, and of every part of the
-user's own, the header keeps the files that it was made from, a hash of all its parameters, and what
-it answers for a few images. Whoever goes on with a run, or computes some of it again, compares
-these before anything else.
+A name and a file's path do not determine what a part computes: that may depend on a module beside
+it, or on weights that its code loads. So for every receiver's codec, and for every part of the
+user's own, the header keeps the files that it was made from, a hash of all its parameters, and its
+answers for a few images. Resuming a run, or computing some of it again, compares these first.
 
-An adversary answers with what it injects, behind the first codec that it meets and the impairments
+An adversary's answer is its injection, behind the first codec that it meets and the impairments
 before it, with admission's draws; one that fits, fits to these few images first. There a rounding
-error may turn a sign, so that up to half the rows may differ, as in admission.
+error may turn a sign, so up to half the rows may differ, as in admission.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ from channelsim.sources import as_float
 from channelsim.support import arithmetic
 from channelsim.support.errors import InputError
 
-_IMAGES = 4  # ours: images asked about
-_FIGURES = 8  # ours: figures kept of each answer
-_INJECTS = "perturb"  # the one answer of which some rows may differ, see above
+_IMAGES = 4  # number of images; project's choice
+_FIGURES = 8  # figures kept of each answer; project's choice
+_INJECTS = "perturb"  # the only answer of which some rows may differ, see above
 _ARMS = re.compile(r"(.+) \(arms ([0-9, ]+)\)")
 
 Answers = Mapping[str, list[list[float]]]
@@ -50,17 +49,17 @@ def prints(scenario: Scenario) -> dict[str, Any]:
     """The print of every part by its name, JSON-able.
 
     A print: ``weights``, a SHA-256 of parameters and buffers (None where there are none);
-    ``answers``, by what was asked, `_FIGURES` per row; ``folder`` and ``files``, of the user's own:
-    where its class lies, and the files it was made from as seen from there, with their SHA-256.
+    ``answers``, by method, `_FIGURES` per row; ``folder`` and ``files``, of the user's own: the
+    folder of its class, and the files it was made from, relative to it, with their SHA-256.
     """
     printer = _Printer(scenario)
     return by_name((name, arm, printer.of(part)) for name, arm, part in _named(scenario))
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the prints of two loadings of a scenario, a phrase each.
+    """The differences between the prints of two loadings of a scenario, a phrase each.
 
-    ``before``: as a header says them, which may be damaged.
+    ``before``: from a header, which may be damaged.
     """
     try:
         return _changes(before, now)
@@ -89,7 +88,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _variants(parts: Mapping[str, Any], name: str) -> list[tuple[set[int], Any]]:
-    """The prints of one name, each with its arms; none named: it is that of all."""
+    """The prints of one name, each with its arms; none: of all arms."""
     found: list[tuple[set[int], Any]] = []
     for full, one in parts.items():
         met = _ARMS.fullmatch(full)
@@ -101,15 +100,15 @@ def _variants(parts: Mapping[str, Any], name: str) -> list[tuple[set[int], Any]]
 
 
 def _unrecorded(name: str, prints: Iterable[tuple[set[int], Any]]) -> bool:
-    """Whether a part came from Python as such, which the header did not always keep.
+    """Whether a part was passed as a Python object, which older headers do not record.
 
-    That there is another part in a scenario, its hash tells as well.
+    A different part in a scenario is also detected by its hash.
     """
     return not name.startswith("receiver ") and not any("files" in one for _, one in prints)
 
 
 def _phrases(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two prints of one part."""
+    """The differences between two prints of one part."""
     yield from _changed_files(old.get("files") or {}, new.get("files") or {})
     if old.get("weights") != new.get("weights"):
         yield "its parameters or buffers"
@@ -141,7 +140,7 @@ def by_name(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
 
 
 def _named(scenario: Scenario) -> Iterator[tuple[str, int, Any]]:
-    """Codecs, and whatever is the user's own, with the arms that use it."""
+    """Codecs, and all parts of the user's own, with the arms that use them."""
     for arm in scenario.arms:
         yield f"receiver {arm.receiver_name}", arm.number, arm.receiver.codec
         detector = arm.receiver.detector
@@ -164,7 +163,7 @@ class _Printer:
         self._images: Tensor | None = None
 
     def of(self, part: Any) -> dict[str, Any]:
-        """What of a part the header keeps."""
+        """A part's print."""
         if id(part) not in self._made:
             self._made[id(part)] = self._print(part)
         return self._made[id(part)]
@@ -172,8 +171,8 @@ class _Printer:
     def _print(self, part: Any) -> dict[str, Any]:
         found: dict[str, Any] = {"weights": _weights(part)}
         codec = self._codec_of(part)
-        # With one thread, as all that is calibrated; what is left is the kernels' own. And on the
-        # CPU: what a device rounds is no change of the part.
+        # With one thread, as in calibration, so that only kernels make a difference. And on the
+        # CPU: a device's rounding is no change of the part.
         with torch.no_grad(), arithmetic.threads(1), on_the_cpu(codec):
             asking = self._questions(part, codec)
             found["answers"] = {verb: _figures(ask) for verb, ask in asking.items()}
@@ -212,20 +211,20 @@ class _Printer:
         return {}
 
     def _codec_of(self, part: Any) -> Codec:
-        """Itself, or that of the first arm that a part is met in."""
+        """The part itself, or the codec of the first arm with it."""
         if isinstance(part, Codec):
             return part
         met = (arm for arm in self._scenario.arms if any(part is one for one in arm.path))
         return next(met, self._scenario.arms[0]).receiver.codec
 
     def _before(self, part: Stage) -> Stages:
-        """The stages before one, in the first arm that it is met in."""
+        """The stages before one, in the first arm with it."""
         path = next(arm.path for arm in self._scenario.arms if any(part is s for s in arm.path))
         return path.up_to(next(place for place, stage in enumerate(path) if stage is part))
 
     @property
     def images(self) -> Tensor:
-        """Images that parts are asked about, [N, C, H, W]: of the training split."""
+        """Images that parts are tried on, [N, C, H, W]: of the training split."""
         if self._images is None:
             self._images = as_float(self._scenario.source.calibration().images[:_IMAGES])
         return self._images
@@ -236,7 +235,7 @@ class _Printer:
 
 
 def _weights(part: Any) -> str | None:
-    """SHA-256 of every parameter and buffer of a part, those that no file keeps included."""
+    """SHA-256 of every parameter and buffer of a part, including those that no file holds."""
     modules = [part.network] if isinstance(part, Codec) else _modules(part)
     digest, some = hashlib.sha256(), False
     for module in modules:
@@ -254,7 +253,7 @@ def _modules(part: Any) -> list[nn.Module]:
 
 
 def _score(detector: Detector, latents: Tensor, train: Tensor) -> Tensor:
-    """Scores, whatever they are: NaN is an answer, too."""
+    """Scores; NaN is an answer, too."""
     state = asked("fit", detector, detector.fit, latents=train)
     found: Tensor = asked("score", detector, detector.score, latents=latents, state=state)
     return found
@@ -266,23 +265,23 @@ def _cross(stage: Stage, signal: Tensor, rows: Rows) -> Tensor:
 
 
 def _figures(ask: Callable[[], Tensor]) -> list[list[float]]:
-    """An answer [N, …] as a few figures per row; of one that fails, nothing.
+    """An answer [N, …] as a few figures per row; none if it fails.
 
-    Whether a part may fail is not asked here: admission and the run say so.
+    Admission and the run report whether a part fails.
     """
     try:
         answer = ask()
         rows = answer.detach().cpu().double().reshape(len(answer), -1)
     except Exception:  # the user's code may raise anything
         return []
-    # Sums over all of a row with mixed signs: one changed pixel shows in every figure.
+    # Sums over a whole row with mixed signs: one changed pixel changes every figure.
     signs = torch.where(_waves(rows.shape[1], _FIGURES) > 0, 1.0, -1.0).double()
     figures = rows @ signs / rows.shape[1] ** 0.5
     return [[round(value, 7) for value in row] for row in figures.tolist()]
 
 
 def _rows(stage: Stage, signal: Tensor) -> Rows:
-    """Rows of nobody's run, with the columns that a stage declares."""
+    """Rows of no run, with the columns that a stage declares."""
     numbers = np.arange(len(signal))
     columns = {
         name: torch.full((len(signal),), value) for name, value in stage.column_values().items()
@@ -315,9 +314,9 @@ def _changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterato
 
 
 def _apart(one: Any, other: Any, half: bool = False) -> float:
-    """How far two answers are apart: of the larger value, or of 1; infinite where unlike.
+    """Difference of two answers, relative to the larger value or 1; infinite for other shapes.
 
-    ``half``: how far half of the rows are at most.
+    ``half``: the largest difference of the closest half of the rows.
     """
     try:
         a, b = np.array(one, dtype=np.float64), np.array(other, dtype=np.float64)
@@ -334,7 +333,7 @@ def _apart(one: Any, other: Any, half: bool = False) -> float:
 
 
 def same_as(header: RunHeader, scenario: Scenario, place: Path, remedy: str) -> None:
-    """Refuse parts that compute something else than those of a run, naming what changed."""
+    """Refuse parts whose results differ from those of a run, naming what changed."""
     if changed := changes(header.parts, prints(scenario)):
         more = f" and {len(changed) - 8} more" if len(changed) > 8 else ""
         raise InputError(

@@ -1,12 +1,12 @@
-"""Does a row's result depend on its place in a block, its neighbours, or the number of threads?
+"""Self-test: whether a row's bits depend on its place in a block, its neighbours, or threads.
 
-Tried before the first message, on the run's own rows and at its own block shape: a block is
-computed as it comes; then two thirds of its rows, shuffled, among padding, with another number of
-threads. Equal bits show all three at once; otherwise the two causes are told apart.
+Made before the first message, on the run's own rows and at its own block shape: a block is computed
+in order; then two thirds of its rows, shuffled, among padding, with another number of threads.
+Equal bits exclude all three causes at once; otherwise place and threads are tested separately.
 
 Adversaries attack with the least effort that uses the same arithmetic (`Adversary.brief`). Paths
-that differ only in weights run the same kernels, so one of them speaks for all, and for the rest
-of the process.
+that differ only in weights run the same kernels, so one of them is tested for all, once per
+process.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from channelsim.support import arithmetic
 Columns = Mapping[str, np.ndarray]
 
 _APART_S = 0.01  # between the first symbols of two rows
-_MOST = 256  # kinds of paths remembered
+_MOST = 256  # kinds of paths cached
 _REMEMBERED: OrderedDict[Any, tuple[Comparison, Comparison]] = OrderedDict()
 
 
 def self_test(scenario: Scenario, paths: Paths) -> Tried:
-    """Try every kind of path of a run."""
+    """Test every kind of path of a run."""
     here = torch.get_num_threads()
     other = 1 if here > 1 else 2
     place, thread = Comparison(), Comparison()
     tried: set[Any] = set()
-    # Where nobody attacks, nothing runs that does not run where somebody does: those come first.
+    # Paths with active adversaries come first: they run all kernels of the others.
     for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
         path, kernels = paths.paths[number], _kernels(paths.paths[number])
         if kernels in tried:
@@ -86,7 +86,7 @@ def _kernels(path: SignalPath) -> Any:
 
 
 def _briefly(path: SignalPath) -> SignalPath:
-    """The same path with adversaries that spare themselves."""
+    """The same path with adversaries at their least effort."""
     stages = Stages(
         one.brief() if isinstance(one, Adversary) else one for one in path.setting.stages
     )
@@ -103,7 +103,7 @@ def _rows(path: SignalPath, arms: list[int]) -> Batch:
 
 
 def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> tuple[Comparison, Comparison]:
-    """Compare place and neighbours, and threads: two blocks where all is well, four elsewhere."""
+    """Compare place and neighbours, and threads: two blocks if bits are equal, else four."""
     shuffled = np.random.default_rng(0).permutation(len(rows))[: len(rows) - len(rows) // 3]
     compute = functools.partial(_computed, path)
     with arithmetic.threads(here):
@@ -121,7 +121,7 @@ def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> tuple[Compar
 
 
 def _computed(path: SignalPath, rows: Batch) -> Columns:
-    """All that a block's rows come out as, the pictures and latents included."""
+    """All results of a block's rows, pictures and latents included."""
     outcome, images, latents = path.transmit(rows)
     return {
         **outcome.columns,
@@ -147,7 +147,7 @@ def _compared(one: Columns, other: Columns) -> Comparison:
 
 
 def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """How far apart two numbers are, of the larger one or of 1; 0 for equal ones, NaN included."""
+    """Difference of two numbers relative to the larger or 1; 0 for equal ones, NaN included."""
     a, b = left.astype(np.float64), right.astype(np.float64)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     with np.errstate(invalid="ignore"):

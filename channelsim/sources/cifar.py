@@ -65,7 +65,7 @@ def folders(root: Path) -> list[Path]:
     return [root / "cifar10", root]
 
 
-def _batches(root: Path, split: SplitName) -> list[bytes]:
+def _batches(root: Path, split: SplitName) -> list[bytes | bytearray]:
     """The files of a split, each checked."""
     unpacked = [folder / _FOLDER for folder in folders(root)]
     first = found(unpacked, _FILES[split][0])
@@ -88,7 +88,7 @@ def _batches(root: Path, split: SplitName) -> list[bytes]:
     raise missing("cifar10", root, f"{_FOLDER} or {ARCHIVE}", "channelsim download cifar10")
 
 
-def _from_archive(archive: Path, split: SplitName) -> list[bytes]:
+def _from_archive(archive: Path, split: SplitName) -> list[bytes | bytearray]:
     batches = []
     try:
         with tarfile.open(archive, "r:gz") as tar:

@@ -1,1 +1,1 @@
-"""The pieces of training: recipe, objective, checkpoint, and what is measured at the end."""
+"""Training of codecs and classifiers: recipe, objective, checkpoint, and final measurements."""

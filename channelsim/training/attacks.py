@@ -1,4 +1,4 @@
-"""The perturbed latents on which a decoder is hardened."""
+"""Perturbed latents for hardening a decoder."""
 
 from __future__ import annotations
 

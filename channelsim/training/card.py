@@ -1,4 +1,4 @@
-"""The card of a trained codec, measured on its weights as they are stored."""
+"""The card of a trained codec, measured on its weights as stored."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from channelsim.training import measure
 from channelsim.training.reading import Reading
 from channelsim.training.trainer import Trainer
 
-_HARMLESS = 1e-3  # largest relative change of the quality by storing half precision; ours
-_ENCODER = ("encoder_", "to_latent")  # how the names of an encoder's tensors begin
+_HARMLESS = 1e-3  # largest relative change of quality by half precision; project's choice
+_ENCODER = ("encoder_", "to_latent")  # prefixes of the names of an encoder's tensors
 
 
 def write(weights: Path, trainer: Trainer) -> TrainedWeights:
-    """Measure what a training has made, and write weights and card."""
+    """Measure a trained network, and write weights and card."""
     recipe, reading, standing = trainer.recipe, trainer.reading, trainer.standing
     facts: dict[str, Any] = {
         "beta_eff": recipe.objective.effective_beta(trainer.pixels),
@@ -65,7 +65,7 @@ def write_codec(
     frozen: bool = False,
 ) -> TrainedWeights:
     """Measure a network as it will be stored, and write weights and card."""
-    # A frozen encoder stays what it was to the last bit.
+    # A frozen encoder stays the same to the last bit.
     exact = {name for name in network.state_dict() if frozen and name.startswith(_ENCODER)}
     stored, dtype, quality = _as_stored(network, data, reading.recipe.store, exact)
     card: dict[str, Any] = {
@@ -137,7 +137,7 @@ def _as_stored(
 
 
 def command(reading: Reading) -> str:
-    """The command that trains this again, from the folder that holds the package."""
+    """The command that trains this again, run in the folder that holds the package."""
     home = Path(__file__).resolve().parent.parent.parent
     path = reading.path.resolve()
     shown = path.relative_to(home) if path.is_relative_to(home) else Path(path.name)

@@ -1,8 +1,8 @@
-"""Where a training stands, on disk: enough to go on as if nothing had happened.
+"""Checkpoints of a training on disk: a resumed training continues exactly.
 
 Two files per checkpoint, ``checkpoint-<step>.safetensors`` (the network) and
-``checkpoint-<step>.optimiser.pt`` (Adam's moments; read with ``weights_only=True``). Random numbers
-belong to steps, not to moments, so no generator's state is kept.
+``checkpoint-<step>.optimiser.pt`` (Adam's moments; read with ``weights_only=True``). Random
+numbers are seeded per step, so no generator's state is kept.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from channelsim.support.errors import InputError
 
-_BEST = "best|"  # before the names of the best epoch's tensors
+_BEST = "best|"  # prefix of the names of the best epoch's tensors
 
 
 @dataclass
 class Standing:
-    """Steps done, the seconds they took over all sittings, and the held-out loss of each epoch."""
+    """Steps done, their seconds over all sessions, and the held-out loss of each epoch."""
 
     step: int = 0
     seconds: float = 0.0
@@ -39,9 +39,9 @@ def save(
     optimisers: Sequence[torch.optim.Optimizer],
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint, then remove older ones; a kill at any moment leaves one that is whole.
+    """Write a checkpoint, then remove older ones; a kill at any time leaves a complete one.
 
-    ``best``: the tensors of the best epoch so far, empty where nobody keeps one.
+    ``best``: the tensors of the best epoch so far, empty where none is kept.
     """
     from safetensors.torch import save as save_tensors
 
@@ -52,7 +52,7 @@ def save(
     buffer = io.BytesIO()
     torch.save([optimiser.state_dict() for optimiser in optimisers], buffer)
     _write(folder / f"{name}.optimiser.pt", buffer.getvalue())
-    # Last, because a checkpoint exists once its safetensors file does.
+    # Last, because its safetensors file marks a complete checkpoint.
     _write(folder / f"{name}.safetensors", save_tensors({**state, **kept}, metadata=facts))
     for old in folder.glob("checkpoint-*"):
         if not old.name.startswith(name):
@@ -65,7 +65,7 @@ def restore(
     network: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[Standing, dict[str, Tensor]]:
-    """Load the newest checkpoint into network and optimisers; the beginning where there is none."""
+    """Load the newest checkpoint into network and optimisers; step 0 where there is none."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 

@@ -1,4 +1,4 @@
-"""Training the small classifier whose trunk serves `dfd` and whose answer serves `label`.
+"""Training of the small classifier: its trunk serves `dfd`, its output `label`.
 
 As with codecs, the order of the images is a function of (seed, epoch), so an interrupted training
 that goes on equals one that was never interrupted, at equal thread count.
@@ -44,7 +44,7 @@ _PRECISION = {"float16": torch.float16, "float32": torch.float32}
 
 @part
 class ClassifierKind:
-    """Which network. ``architecture``: small-conv."""
+    """The network. ``architecture``: small-conv."""
 
     kind: ClassVar[str] = "classifier"
 
@@ -57,7 +57,7 @@ class ClassifierRecipe:
 
     ``epochs``, ``batch_size`` (128), ``learning_rate`` of Adam at the start (1e-3), falling to zero
     over the training along a cosine, ``seed``. ``store``: the weights as float16 or float32, the
-    card measured as stored. Loss: cross-entropy. All defaults are ours.
+    card measured as stored. Loss: cross-entropy. All defaults are the project's.
     """
 
     kind: ClassVar[str] = "recipe"
@@ -74,7 +74,7 @@ class ClassifierRecipe:
 
 @dataclass(frozen=True)
 class ClassifierReading:
-    """A recipe as read; ``hash``: SHA-256 of what decides the result."""
+    """A recipe as read; ``hash``: SHA-256 of everything that decides the result."""
 
     path: Path
     recipe: ClassifierRecipe
@@ -82,7 +82,7 @@ class ClassifierReading:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """What the recipe says, JSON-able."""
+        """The recipe as JSON-able values."""
         return said(self.recipe)
 
     @property
@@ -92,7 +92,7 @@ class ClassifierReading:
 
 
 def read_classifier_recipe(path: Path) -> ClassifierReading:
-    """Read and check a recipe file; all that is wrong with it comes in one `InputError`."""
+    """Read and check a recipe file; one `InputError` lists all faults."""
     path = Path(path)
     data, problems = read_document(path)
     return ClassifierReading(path, validated(ClassifierRecipe, data, path, problems))
@@ -106,7 +106,7 @@ def train_classifier(
     on_progress: OnProgress | None = None,
     checkpoint_s: float = 30.0,
 ) -> TrainedResult:
-    """Train what a recipe asks for and leave ``<name>.safetensors`` and its card in ``out``.
+    """Train by a recipe and leave ``<name>.safetensors`` and its card in ``out``.
 
     A finished training is returned as it is; an unfinished one goes on from its last checkpoint
     (``checkpoint_s`` apart, and one more at Ctrl-C or SIGTERM, which raise `Interrupted`). With
@@ -240,7 +240,7 @@ class _Trainer:
         return {"loss": loss}
 
     def diverged(self, what: str, value: float) -> InputError:
-        """What to say where a loss is no number any more."""
+        """The error for a loss that is not finite."""
         return InputError(
             f"recipe {self.reading.path}: the {what} is {value} after {self.standing.step:,} steps;"
             f" lower learning_rate (it is {self.recipe.learning_rate:g})"
@@ -256,7 +256,7 @@ class _Trainer:
         """Measure the classifier as it will be stored, and write it."""
         recipe, data = self.recipe, self.data
         precision = _PRECISION[recipe.store]
-        # Also where float32 is stored: the trained network must not change under the card.
+        # A copy also where float32 is stored: the card must not change the trained network.
         stored = self.network.to(precision).float().eval()
         card = {
             "name": weights.stem,
@@ -291,7 +291,7 @@ class _Trainer:
 
 
 def accuracy(network: SmallConv, data: sources.TrainingSet) -> float:
-    """Share of the data set's test images that get their true label."""
+    """Share of the data set's test images that are classified correctly."""
     assert data.test_labels is not None
     right = 0
     with torch.no_grad():

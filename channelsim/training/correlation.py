@@ -1,4 +1,4 @@
-"""The three terms into which β-TCVAE takes the Kullback–Leibler term apart.
+"""The three terms into which β-TCVAE decomposes the Kullback–Leibler term.
 
     E KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ Π_j q(z_j)) + Σ_j KL(q(z_j) ‖ p(z_j))
 
@@ -60,7 +60,7 @@ def total_correlation_terms(
 
 @functools.lru_cache(maxsize=16)
 def importance_weights(batch: int, n_data: int, estimator: Estimator) -> Tensor:
-    """W [B, B], float64: how much posterior k counts in the aggregate at z_i.
+    """W [B, B], float64: the weight of posterior k in the aggregate at z_i.
 
     * ``mws`` (minibatch weighted sampling): 1/(B·N) everywhere.
     * ``mss`` (minibatch stratified sampling): 1/N for k = i, since x_i is surely in the data set;

@@ -21,18 +21,18 @@ class AdversarialRecipe:
     ``algorithm``: ``lu-chen-1``, the paper's attack: ``steps`` steps of projected gradient ascent
     drive the decoded image away from g(z). ``mixed``: each round draws one of ``none``, a single
     gradient step (``fgm``), ``pgd``, one ``universal`` δ for the whole batch, and Gaussian noise of
-    the norm of a corner of the box (``awgn``), all alike likely, after Nan et al. 2023.
+    the norm of a corner of the box (``awgn``), equally likely, after Nan et al. 2023.
     ``equal-compute``: no attack; instead of each of the ``steps`` gradients the attack may take, a
     plain step of the decoder on a fresh draw. That is at least the attack's compute (attacks often
-    end sooner, and a step costs more than a gradient), so the baseline is not the one at a loss.
+    end sooner, and a step costs more than a gradient), so the baseline is not at a disadvantage.
 
     ``encoder: trained`` trains both as the paper does (joint); ``frozen`` leaves the encoder as
     ``init`` has it, so that the hardened receiver shares the latent space of the plain one.
 
     The paper's: ``epsilon`` 0.05, ``loss`` ssim (maximise 1 − SSIM), ``step`` sign (``l2``: along
-    the gradient itself) of ``step_size`` 1 in latent units. Ours: ``rounds`` (M) 1, ``steps`` (K)
-    10, ``norm`` linf, ``start`` uniform in the ball (at zero the loss has no slope), ``keep_best``,
-    and moments of Adam that are kept apart from those of the first step.
+    the gradient itself) of ``step_size`` 1 in latent units. Project defaults: ``rounds`` (M) 1,
+    ``steps`` (K) 10, ``norm`` linf, ``start`` uniform in the ball (at zero the loss has no slope),
+    ``keep_best``, and Adam moments separate from those of the first step.
     """
 
     kind: ClassVar[str] = "adversarial"
@@ -52,7 +52,7 @@ class AdversarialRecipe:
 
 @part
 class MixupRecipe:
-    """Khan & Storkey's mixup (2023): mixed images and mixed latents shall agree.
+    """Khan & Storkey's mixup (2023): mixed images and mixed latents are trained to agree.
 
     Adds KL(q(·|x_m) ‖ p) + ‖x_m − g(z_m)‖² + ‖z_m − μ(x_m)‖² to the VAE's loss, with
     x_m = a·x + (1 − a)·x_π, z_m = a·z + (1 − a)·z_π, and one a ~ Beta(``alpha``, ``alpha``) for the
@@ -72,9 +72,9 @@ class ChannelRecipe:
     """Training through noise: the decoder sees z + n, n white and Gaussian.
 
     ``snr_db``: SNR = mean latent power of the batch ÷ noise power, both per real value, in dB; one
-    number, or [low, high] for a value drawn per image, uniform in dB. Default 10 dB (ours). What is
-    measured is never computed from a batch; what is trained may be. Only the reconstruction crosses
-    the channel; hardening steps and mixtures, if asked for as well, do not.
+    number, or [low, high] for a value drawn per image, uniform in dB. Default 10 dB (project
+    default). Measurements never use a batch's power; training may. Only the reconstruction
+    crosses the channel; hardening steps and mixtures, if requested too, do not.
     """
 
     kind: ClassVar[str] = "channel"
@@ -100,10 +100,10 @@ class ChannelRecipe:
 class EarlyStopRecipe:
     """Stop when the loss on held-out training images no longer falls, and keep the best epoch.
 
-    ``hold_out``: how many training images are set aside (drawn by the seed), default 1,000;
-    ``patience``: stop after so many epochs without a new best, default 3. The loss is the recipe's
-    own, hardening included, without batch statistics and at the same draws every time. Defaults
-    are ours.
+    ``hold_out``: number of training images set aside (drawn by the seed), default 1,000;
+    ``patience``: epochs without a new best before stopping, default 3. The loss is the recipe's
+    own, hardening included, without batch statistics and at the same draws every time. The defaults
+    are the project's.
     """
 
     kind: ClassVar[str] = "early_stop"

@@ -1,4 +1,4 @@
-"""The loop under every training: steps, reports, checkpoints, and an end at any time."""
+"""The loop of every training: steps, reports, checkpoints, and an interruption at any time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from channelsim.training.progress import Meter, OnProgress
 
 
 class Job(Protocol):
-    """A training as the loop sees it. ``standing`` counts the steps that `advance` takes."""
+    """Interface of a training to the loop. ``standing`` counts the steps of `advance`."""
 
     standing: Standing
     steps_total: int
@@ -28,7 +28,7 @@ class Job(Protocol):
         ...
 
     def advance(self) -> Mapping[str, float]:
-        """Take one step; its losses, the one that is minimised as ``loss``."""
+        """Take one step; return its losses, the minimised one as ``loss``."""
         ...
 
     def save(self) -> None:
@@ -36,7 +36,7 @@ class Job(Protocol):
         ...
 
     def diverged(self, what: str, value: float) -> InputError:
-        """What to say where a loss is no number any more."""
+        """The error for a loss that is not finite."""
         ...
 
 
@@ -66,4 +66,4 @@ def run(
         if now - saved >= checkpoint_s:
             job.save()
             saved = now
-    job.save()  # measuring takes a while, too
+    job.save()  # the final measurements take time, too

@@ -1,4 +1,4 @@
-"""The loss of one batch: encode, cross the channel, decode, add what the recipe asks for."""
+"""The loss of one batch: encode, cross the channel, decode, add the recipe's terms."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def mixup_loss(
     if recipe.pairing == "released":
         share, partner = _mixture(recipe, len(images), draw("mixup again"))
     latent = share * encoded.latent + (1 - share) * encoded.latent[partner]
-    # What is deployed sees no mixtures: they must not move the statistics that it runs on.
+    # The deployed codec sees no mixtures: they must not move its running statistics.
     with running_statistics_kept(network):
         mean, log_variance = network.moments(image)
         decoded = network.decode(latent)
@@ -97,7 +97,7 @@ def running_statistics_kept(network: nn.Module) -> Iterator[None]:
 
 def _mixture(recipe: MixupRecipe, rows: int, generator: torch.Generator) -> tuple[float, Tensor]:
     """One share a ~ Beta(α, α) and one permutation."""
-    # torch's own Beta takes no generator; the seed goes over to numpy.
+    # torch's own Beta takes no generator; numpy's is seeded from it.
     seed = int(torch.randint(2**62, (1,), generator=generator))
     share = float(np.random.Generator(np.random.Philox(seed)).beta(recipe.alpha, recipe.alpha))
     return share, torch.randperm(rows, generator=generator)

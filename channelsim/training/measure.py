@@ -1,4 +1,4 @@
-"""What a trained codec's card says; every figure is computed here."""
+"""The figures of a trained codec's card."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from channelsim.sources import TrainingSet, as_float
 from channelsim.support import arithmetic, units
 
 _ROWS = 256
-_DRAWS = 1000  # images generated for a card; ours
+_DRAWS = 1000  # images generated for a card; project's choice
 
 
 def quality(network: Network, images: Tensor) -> dict[str, float]:
@@ -76,7 +76,7 @@ def power(network: Network, images: Tensor, *, covariance: bool = False) -> dict
 def generation(
     network: Network, latent_size: int, card: Mapping[str, Any], data: TrainingSet
 ) -> dict[str, Any]:
-    """How varied images decoded from the codec's prior are, and how far from the test images.
+    """Diversity of images decoded from the codec's prior, and their distance to the test images.
 
     ``diversity``: see `generation_diversity`, of ``images`` draws, beside ``test_diversity`` of as
     many test images. ``fdd`` (digits alone): Fréchet distance on data-set features to all test
@@ -103,18 +103,18 @@ def generation(
 
 
 def of_digits(data: TrainingSet) -> bool:
-    """Whether the shipped classifier knows such images."""
+    """Whether the shipped classifier fits such images."""
     return data.name in ("mnist", "mnist5k")
 
 
 def require(data: TrainingSet) -> None:
-    """Find out before the training whether all is there that its card needs."""
+    """Check before the training that everything its card needs is available."""
     if of_digits(data):
         dataset_features()
 
 
 def disentangled(network: Network, image_shape: tuple[int, int, int], size: int) -> dict[str, Any]:
-    """MIG, and TC of the aggregate posterior, on made squares with known factors; see there."""
+    """MIG, and TC of the aggregate posterior, on synthetic squares with known factors."""
     codec = Module(module=network.folded(), image_shape=image_shape, latent_size=size)
     found = disentanglement(codec)
     return {
@@ -139,7 +139,7 @@ def _posterior(folded: nn.Module, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def arithmetic_here() -> dict[str, str]:
-    """What computed it: a recipe gives the same bits where the signature is the same."""
+    """This machine's arithmetic: a recipe gives the same bits where the signature is the same."""
     return {
         "instruction_set": arithmetic.instruction_set(),
         "signature": arithmetic.signature(),
@@ -148,7 +148,7 @@ def arithmetic_here() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the result."""
+    """Versions of the software that decides the result."""
     return {
         "channelsim": channelsim.__version__,
         "python": platform.python_version(),

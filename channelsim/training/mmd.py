@@ -3,7 +3,7 @@
     MMD² = E k(z, z′) + E k(p, p′) − 2·E k(z, p)        (Gretton et al. 2012)
 
 Lu & Chen (arXiv 2307.02202, equation 2) put it in place of the Kullback–Leibler term but name no
-kernel; which one, and how its expectation is estimated, is a choice here, and the default is ours.
+kernel; the kernel and the estimator are options here, with project defaults.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def squared_mmd(
       among the latents; the bandwidth itself gives no gradient (same source; medians over all
       pairs, where the published code takes the element of rank B(B−1)/2).
     * ``rbf_d2``: exp(−r/d²) (Zhao et al. 2019, "InfoVAE", released code). Since E r = 2d under the
-      prior it is nearly constant for large d (d = 128: 1/64 in the exponent) and teaches little.
+      prior it is nearly constant for large d (d = 128: 1/64 in the exponent) and trains little.
 
     The first two are unbiased U-statistics, without the pairs i = j of one sample, and may be
     negative; ``rbf_d2`` keeps these pairs, as its source does, and is never negative. Computed in
@@ -67,7 +67,7 @@ def _squared_distances(latents: Tensor, prior: Tensor) -> Tensor:
     dtype = torch.promote_types(latents.dtype, torch.float32)
     with torch.autocast(latents.device.type, enabled=False):
         points = torch.cat([latents.to(dtype), prior.to(dtype)])
-        # ‖a‖² + ‖b‖² − 2ab cancels badly far from the origin; distances do not mind a shift.
+        # ‖a‖² + ‖b‖² − 2ab cancels badly far from the origin; distances are invariant to shifts.
         points = points - points.detach().mean(0)
         lengths = points.square().sum(1)
         squared = lengths[:, None] + lengths[None, :] - 2.0 * points @ points.T

@@ -1,17 +1,16 @@
-"""How far a batch of latents is from normal: a differentiable Shapiro–Wilk statistic.
+"""A differentiable Shapiro–Wilk statistic of the normality of a batch of latents.
 
 For n sorted values y₍₁₎ ≤ … ≤ y₍ₙ₎ and Royston's weights a (antisymmetric, ‖a‖ = 1),
 
     W = (Σ aᵢ y₍ᵢ₎)² / Σ (yᵢ − ȳ)²  ∈ (0, 1],  near 1 for normal samples
 
-(Shapiro & Wilk 1965; weights of Royston 1995, algorithm AS R94, as scipy.stats.shapiro has them).
-Lu & Chen's loss is 1 − W (arXiv 2307.02202, equation 3); how W extends to several dimensions they
-leave to a reference, so the extension is a choice here and the default, ``sliced``, is ours, after
-Palmer et al. 2023 (GoFAE).
+(Shapiro & Wilk 1965; weights of Royston 1995, algorithm AS R94, as in scipy.stats.shapiro).
+Lu & Chen's loss is 1 − W (arXiv 2307.02202, equation 3); for several dimensions they cite a
+reference, so the extension is an option here; the project default, ``sliced``, follows Palmer et
+al. 2023 (GoFAE).
 
 W ignores shift and scale: it draws the latents towards some normal law, not towards N(0, I).
-`moment_penalty` ties mean and variance down, and decoding draws from such a codec's prior wants a
-fitted N(m, S).
+`moment_penalty` fixes mean and variance, and generating from such a codec needs a fitted N(m, S).
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ def weights(n: int) -> Tensor:
     """Royston's weights a [n], float64, rising and antisymmetric; n at least 3."""
     if n < 3:
         raise ValueError(f"Shapiro–Wilk of {n} values: it takes at least 3")
-    # Whoever asks first may be inside inference_mode; the weights must serve gradients all the
-    # same.
+    # The first call may come inside inference_mode; the cached weights must still allow gradients.
     with torch.inference_mode(False), torch.no_grad():
         if n == 3:
             half = math.sqrt(0.5)
@@ -56,7 +54,7 @@ def weights(n: int) -> Tensor:
             )
             ends[place] = slope + m[n - 1 - place] / length
         rest = m[corrected : n - corrected]
-        # What the ends leave of ‖a‖² = 1 goes to the rest, in proportion to m.
+        # The remainder of ‖a‖² = 1 goes to the inner weights, in proportion to m.
         a = torch.empty(n, dtype=torch.float64)
         a[corrected : n - corrected] = rest * torch.sqrt(
             (1.0 - 2.0 * ends.square().sum()) / rest.square().sum()
@@ -69,8 +67,8 @@ def weights(n: int) -> Tensor:
 def shapiro_w(columns: Tensor) -> Tensor:
     """W of each column of ``columns`` [n, k], as [k]; differentiable almost everywhere.
 
-    A column that is constant but for rounding has no W: there it falls to 0, as far from normal as
-    can be, with no gradient where the column is exactly constant. Computed in float32 at least.
+    A column that is constant but for rounding has no W: there it falls to 0, the farthest from
+    normal, with no gradient where the column is exactly constant. Computed in float32 at least.
     """
     dtype = torch.promote_types(columns.dtype, torch.float32)
     with torch.autocast(columns.device.type, enabled=False):
@@ -98,7 +96,7 @@ def statistic(
 
     * ``sliced``: projections on random orthonormal directions, drawn anew from ``generator`` at
       each call. ``directions``: how many, at most d; default min(d, 10), as in GoFAE (which takes
-      the minimum; the mean is our default).
+      the minimum; the mean is a project default).
     * ``marginal``: the d coordinates; blind to how they depend on each other.
     * ``whitened``: the d coordinates of S^(−1/2)(z − z̄), symmetric root (Villaseñor-Alva &
       González-Estrada 2009); needs B > d. Its law under normality is the same for every mean and
@@ -119,7 +117,7 @@ def statistic(
 
 
 def view_count(latent_size: int, mode: Mode, directions: int | None = None) -> int:
-    """Over how many columns `statistic` averages."""
+    """Number of columns that `statistic` averages over."""
     return (directions or min(latent_size, _MOST_DIRECTIONS)) if mode == "sliced" else latent_size
 
 
@@ -132,7 +130,7 @@ def _directions(
         raise ValueError(
             f"directions {count}: a latent of {size} values has room for 1 to {size} of them"
         )
-    # Haar up to the signs of columns, and W does not see a sign.
+    # Haar up to the signs of columns, and W is invariant to signs.
     normals = torch.randn(size, count, generator=generator, dtype=torch.float64)
     return torch.linalg.qr(normals).Q.to(dtype=latents.dtype, device=latents.device)
 
@@ -171,12 +169,12 @@ def whiten(latents: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def threshold(alpha: float, n: int, columns: int = 1, reduce: Reduce = "mean") -> float:
-    """T_α: below it W̄ falls with probability ``alpha`` if the n latents are normal.
+    """T_α: W̄ falls below it with probability ``alpha`` if the n latents are normal.
 
-    ``columns``: over how many W the statistic runs (`view_count`), taken to be independent; so they
-    are for N(m, σ²I) in mode ``sliced``, and nearly so otherwise. From a simulation of its own
-    fixed seed (65,536 samples of size n, 20,000 groups of them), so the same number every time,
-    with a standard error of about 0.0015 in α at α = 0.05.
+    ``columns``: number of W in the statistic (`view_count`), taken as independent; they are for
+    N(m, σ²I) in mode ``sliced``, and nearly so otherwise. From a simulation with its own fixed seed
+    (65,536 samples of size n, 20,000 groups of them), so always the same number, with a standard
+    error of about 0.0015 in α at α = 0.05.
     """
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"hinge_alpha {alpha}: must lie between 0 and 1")
@@ -215,8 +213,8 @@ def shapiro_loss(
 ) -> Tensor:
     """1 − W̄ of ``latents`` [B, d], or with ``hinge_alpha`` the hinge max(T_α − W̄, 0); a scalar.
 
-    Normal samples do not reach W = 1: E(1 − W) is 0.019 at B = 64, and pushing on makes a batch
-    more regular than chance would. The hinge stops where a test of level α no longer objects.
+    Normal samples do not reach W = 1: E(1 − W) is 0.019 at B = 64, and a further decrease makes a
+    batch more regular than chance would. The hinge is 0 where a test of level α does not reject.
     """
     found = statistic(latents, mode, directions=directions, reduce=reduce, generator=generator)
     if hinge_alpha is None:
@@ -228,7 +226,7 @@ def shapiro_loss(
 def moment_penalty(latents: Tensor) -> Tensor:
     """‖z̄‖² + ‖diag S − 1‖² of ``latents`` [B, d], S with B − 1 in its denominator; a scalar.
 
-    It averages d/B + 2d/(B − 1) under N(0, I).
+    Its mean is d/B + 2d/(B − 1) under N(0, I).
     """
     variance = latents.var(dim=0, correction=1)
     return latents.mean(0).square().sum() + (variance - 1.0).square().sum()

@@ -1,7 +1,7 @@
-"""What a codec is trained to minimise: reconstruction plus one of these regularisers.
+"""Objectives of codec training: reconstruction plus one of these regularisers.
 
-Every objective is the loss  reconstruction + penalty, averaged over the batch. A penalty looks at
-one batch of encoded images and answers its terms by name; what it adds to the loss is ``penalty``.
+Every objective is the loss  reconstruction + penalty, averaged over the batch. A penalty maps one
+batch of encoded images to its terms by name; the one added to the loss is ``penalty``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 from channelsim.contracts.parts import Count, NonNegative, OpenFraction, part
 from channelsim.training import correlation, mmd, normality
 
-Draw = Callable[[str], torch.Generator]  # a name → the random numbers of this step under that name
+Draw = Callable[[str], torch.Generator]  # a name → this step's generator of that name
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch in the latent space: ``latent`` [B, K] is what is decoded.
+    """A batch in the latent space: ``latent`` [B, K] is decoded.
 
-    Of a variational encoder a draw mean + exp(½·log variance)·ζ, otherwise the mean itself.
+    Of a variational encoder it is a draw mean + exp(½·log variance)·ζ, otherwise the mean.
     """
 
     mean: Tensor
@@ -42,7 +42,7 @@ class Encoded:
 
 @part
 class ObjectiveRecipe(ABC):
-    """What all objectives share; ``kind`` names them.
+    """Base of all objectives; ``kind`` names them.
 
     ``recon_reduction: sum`` takes Σ_pixels (x − x̂)², ``mean`` the mean over the N pixels. −log p of
     a Gaussian of variance 1 is ½·Σ(x − x̂)², against which a penalty of weight w counts w/2 for
@@ -50,21 +50,21 @@ class ObjectiveRecipe(ABC):
     """
 
     variational_only: ClassVar[bool] = False
-    prior: ClassVar[Literal["standard", "fitted"]] = "standard"  # what to generate from
+    prior: ClassVar[Literal["standard", "fitted"]] = "standard"  # the prior to generate from
 
     recon_reduction: Literal["sum", "mean"] = "sum"
 
     @property
     @abstractmethod
     def weight(self) -> float:
-        """The weight that ``beta_eff`` is about."""
+        """The weight that ``beta_eff`` is computed from."""
 
     @abstractmethod
     def penalty(self, encoded: Encoded, draw: Draw, images_total: int) -> Mapping[str, Tensor]:
-        """Scalars by name; ``penalty`` is what the loss adds, the others are for looking at."""
+        """Scalars by name; the loss adds ``penalty``, the others are for reports."""
 
     def least_rows(self, latent_size: int) -> int:  # noqa: ARG002
-        """The smallest batch the penalty is defined on."""
+        """The smallest batch for which the penalty is defined."""
         return 2
 
     def effective_beta(self, pixels: int) -> float:
@@ -77,7 +77,7 @@ class KldRecipe(ObjectiveRecipe):
     """β·KL(q(z|x) ‖ N(0, I)): the VAE, and for β ≠ 1 the β-VAE (Higgins et al. 2017).
 
     β = 1 with ``sum`` is the variational bound of a Gaussian likelihood of variance ½. ``beta``:
-    β ≥ 0, default 1. Lu & Chen state neither β nor the reduction; ours.
+    β ≥ 0, default 1. Lu & Chen state neither β nor the reduction; project defaults.
     """
 
     variational_only: ClassVar[bool] = True
@@ -99,13 +99,13 @@ class KldRecipe(ObjectiveRecipe):
 
 @part
 class MmdRecipe(ObjectiveRecipe):
-    """λ·MMD²(latents of the batch, as many draws of N(0, I)) (Lu & Chen 2023, eq. 2).
+    """λ·MMD²(latents, as many draws of N(0, I)) (Lu & Chen 2023, equation 2).
 
     ``weight_mmd``: λ, default 10 (Wasserstein autoencoders on MNIST, with the cost summed over the
     pixels). ``kernel``: ``imq``, the sum of inverse multiquadratics of seven scales with the
     unbiased estimator (WAE's; the default, the paper names none); ``rbf_median``, a Gaussian whose
-    width follows the medians; ``rbf_d2``, exp(−‖Δ‖²/d²) with the biased estimator, as InfoVAE's
-    code has it: nearly constant at large d, so that it hardly pulls.
+    width follows the medians; ``rbf_d2``, exp(−‖Δ‖²/d²) with the biased estimator, as in InfoVAE's
+    code: nearly constant at large d, so that its gradient is small.
     """
 
     kind: Literal["mmd"] = "mmd"
@@ -127,7 +127,7 @@ class MmdRecipe(ObjectiveRecipe):
 
 @part
 class SwtRecipe(ObjectiveRecipe):
-    """λ·(1 − W) with W Shapiro and Wilk's statistic of the latents (Lu & Chen 2023, eq. 3).
+    """λ·(1 − W), W the Shapiro–Wilk statistic of the latents (Lu & Chen 2023, equation 3).
 
     W is 1 for a perfectly normal sample and blind to its offset and scale, so the latents are drawn
     towards *some* Gaussian, not to N(0, I): generate from the fitted one. ``weight_swt``: λ,
@@ -136,8 +136,8 @@ class SwtRecipe(ObjectiveRecipe):
     axes, ``whitened`` after whitening by the batch's own covariance (needs more rows than K).
     ``reduce``: the mean or the minimum over directions. ``hinge``: a level α; only a W below its
     α-quantile under normality costs anything, which keeps the batch from becoming more regular
-    than chance would make it. ``moments``: weight of ‖mean‖² + ‖diag covariance − 1‖², default 0.
-    The paper gives none of these; the defaults are ours.
+    than chance would. ``moments``: weight of ‖mean‖² + ‖diag covariance − 1‖², default 0.
+    The paper gives none of these; the defaults are the project's.
     """
 
     prior: ClassVar[Literal["standard", "fitted"]] = "fitted"
@@ -162,11 +162,11 @@ class SwtRecipe(ObjectiveRecipe):
         return self.weight_swt
 
     def least_rows(self, latent_size: int) -> int:
-        """Three values have a W; a covariance has an inverse above K rows."""
+        """W needs three values; an invertible covariance needs more than K rows."""
         return max(3, latent_size + 1 if self.mode == "whitened" else 0)
 
     def penalty(self, encoded: Encoded, draw: Draw, images_total: int) -> Mapping[str, Tensor]:  # noqa: ARG002
-        """``swt``: 1 − W, or what is missing to the hinge's threshold."""
+        """``swt``: 1 − W, or the distance to the hinge's threshold."""
         found = normality.shapiro_loss(
             encoded.latent,
             self.mode,
@@ -189,7 +189,7 @@ class TcRecipe(ObjectiveRecipe):
     it is β·KL. ``beta``: default 1; ``alpha``, ``gamma``: default 1. ``estimator`` of q from a
     batch: ``mws`` (weighted; its TC is too large by the constant (K − 1)·log of the number of
     training images, its gradient is that of the plain batch mean), ``mss`` (stratified, unbiased
-    for q), or ``mss_released``, whose weights stand in the wrong places as in widely copied code.
+    for q), or ``mss_released``, with weights in the wrong places as in widely copied code.
     """
 
     variational_only: ClassVar[bool] = True

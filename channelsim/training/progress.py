@@ -1,4 +1,4 @@
-"""What a training tells while it goes on and when it is done, and how it is asked to stop."""
+"""Reports of a training's progress and result, and requests to stop it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPORT_S = 0.2  # how often progress is reported
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is; ``losses`` are means since the last report; ``epoch`` counts from 1.
+    """Progress of a training; ``losses`` are means since the last report; ``epoch`` counts from 1.
 
     ``validation``: the loss on the held-out images after the last whole epoch, None without.
     """
@@ -38,7 +38,7 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class TrainedResult:
-    """A finished training: the weights file, its card, and how much of it was done this time."""
+    """A finished training: the weights file, its card, and the share done in this session."""
 
     weights: Path
     card: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Meter:
         return now - self._last >= REPORT_S
 
     def read(self, step: int, now: float, validation: float | None = None) -> Progress:
-        """The report after ``step`` steps; begins anew."""
+        """The report after ``step`` steps; resets the means."""
         count = self._count
         progress = Progress(
             epoch=1 + (step - 1) // self._epoch_steps,
@@ -83,7 +83,7 @@ class Meter:
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Turn Ctrl-C and SIGTERM into an event, so that the step at hand can be finished."""
+    """Turn Ctrl-C and SIGTERM into an event, so that the current step can be finished."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -101,7 +101,7 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a training; what stands in its way is the user's to move."""
+    """Make the folder of a training; an obstacle is an error for the user to resolve."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as reason:

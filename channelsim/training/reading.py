@@ -1,4 +1,4 @@
-"""A codec's recipe as read, with the weights that it starts from."""
+"""A codec's recipe as read, with its initial weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from channelsim.training.recipe_file import hash_of, read_document, said, valida
 class Reading:
     """A recipe as read. ``init_file``: the weights to start from, ``init_sha256`` their content's.
 
-    ``data_sha256``: the content of images that lie at a path; named data sets say who they are.
+    ``data_sha256``: the content of images at a path; named data sets are identified by name.
     ``hash`` covers all of it.
     """
 
@@ -33,29 +33,29 @@ class Reading:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """What the recipe says, without what it leaves at its default; JSON-able.
+        """The recipe without keys at their defaults; JSON-able.
 
-        So a new option with a default leaves the hashes of old trainings as they are.
+        So a new option with a default does not change the hashes of old trainings.
         """
         return said(self.recipe)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what decides the result."""
+        """SHA-256 of everything that decides the result."""
         others = [self.init_sha256]
         if self.data_sha256 is not None:
             others.append(self.data_sha256)
         return hash_of(self.resolved, *others)
 
     def on(self, data: sources.TrainingSet) -> Reading:
-        """The same with what decides about its data."""
+        """The same, with the hash of its data."""
         if self.recipe.data.path is None:
             return self
         return replace(self, data_sha256=data.content_sha256)
 
 
 def read_recipe(path: Path) -> Reading:
-    """Read and check a codec's recipe file; all that is wrong comes in one `InputError`."""
+    """Read and check a codec's recipe file; one `InputError` lists all faults."""
     path = Path(path)
     data, problems = read_document(path)
     codec = data.get("codec")

@@ -1,4 +1,4 @@
-"""What to train, on what, and how: the parts of a recipe."""
+"""The parts of a recipe: codec, data and training."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from channelsim.training.objectives import (
 
 @part
 class CodecRecipe:
-    """Which network. ``latent_size``: K, default 10 (Lu & Chen's for digits).
+    """The codec's network. ``latent_size``: K, default 10 (Lu & Chen's for digits).
 
     ``architecture``: lu-chen, for grey and colour images whose sides are multiples of 16.
-    ``variational`` (default): the encoder answers a posterior and z is drawn from it; otherwise it
-    answers z itself, as in Lu & Chen's deterministic autoencoders.
+    ``variational`` (default): the encoder returns a posterior and z is drawn from it; otherwise it
+    returns z itself, as in Lu & Chen's deterministic autoencoders.
     """
 
     kind: ClassVar[str] = "codec"
@@ -43,7 +43,7 @@ class CodecRecipe:
     variational: Flag = True
 
     def blueprint(self, image_shape: tuple[int, int, int]) -> Blueprint:
-        """What is needed to build it."""
+        """The blueprint to build it from."""
         return Blueprint(self.architecture, self.latent_size, self.variational, image_shape)
 
 
@@ -64,7 +64,7 @@ class DataRecipe:
     ``name``: ``mnist5k`` (embedded), ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-subset``
     or ``celeba`` (under the data root), ``images`` (a folder) or ``npz`` (a file), both with
     ``path``. ``size`` [H, W]: of celeba and of a folder's images. ``grey``, ``test_share``: of a
-    folder. ``layout``: of an npz file. ``count``: only so many, evenly spaced.
+    folder. ``layout``: of an npz file. ``count``: only that many, evenly spaced.
     """
 
     kind: ClassVar[str] = "data"
@@ -201,7 +201,7 @@ class PcaRecipe:
     store: Literal["float32", "float16"] = "float32"
 
 
-# What a recipe may say, by the key under which it says it.
+# The parts of a recipe, by key.
 KEYS: Mapping[str, type] = {
     "codec": CodecRecipe,
     "data": DataRecipe,

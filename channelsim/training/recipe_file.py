@@ -1,4 +1,4 @@
-"""Recipe files: read, checked in full, and told apart by what they say."""
+"""Recipe files: reading, full checks, and a hash of the content."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from channelsim.support.yaml_lines import read_yaml
 
 T = TypeVar("T")
 _LONGEST = 2_000_000  # bytes; a recipe is a page
-_ALWAYS = ("kind", "algorithm", "architecture", "name")  # said even where they are the default
+_ALWAYS = ("kind", "algorithm", "architecture", "name")  # written even where they are the default
 
 
 def said(recipe: Any) -> dict[str, Any]:
-    """A recipe's fields as it was written, JSON-able: what it leaves at its default is left out."""
+    """A recipe's fields as written, JSON-able: fields at their defaults are left out."""
     found: dict[str, Any] = _said(recipe)
     return found
 
@@ -42,7 +42,7 @@ def _said(value: Any) -> Any:
 
 
 def read_document(path: Path) -> tuple[Mapping[str, Any], Problems]:
-    """What a recipe file says, unchecked, and where to note what is wrong with it."""
+    """A recipe file's content, unchecked, and a collector of its faults."""
     text = read_text(path, _LONGEST, f"recipe {path}")
     document = read_yaml(text, path.name)
     problems = Problems(Origins(path.name, document.lines))
@@ -53,7 +53,7 @@ def read_document(path: Path) -> tuple[Mapping[str, Any], Problems]:
 
 
 def validated(sort: type[T], data: Mapping[str, Any], path: Path, problems: Problems) -> T:
-    """The recipe; all that is wrong with it comes in one `InputError`."""
+    """The recipe; one `InputError` lists all faults."""
     try:
         return TypeAdapter(sort).validate_python(data, context={"folder": path.parent})
     except ValidationError as error:
@@ -64,6 +64,6 @@ def validated(sort: type[T], data: Mapping[str, Any], path: Path, problems: Prob
 
 
 def hash_of(resolved: Mapping[str, Any], *others: str | None) -> str:
-    """SHA-256 (hex) of what decides a training's result."""
+    """SHA-256 (hex) of everything that decides a training's result."""
     decisive = {key: value for key, value in resolved.items() if key not in ("title", "init")}
     return hashlib.sha256(json.dumps([decisive, *others], sort_keys=True).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""How far a card's figures lie apart over training seeds.
+"""The spread of a card's figures over training seeds.
 
-A recipe makes the same bits where the arithmetic is the same (`arithmetic.signature`, one thread).
-Elsewhere rounding differs, and training, being chaotic, takes another course from the same start:
-what comes out may then be no nearer to the card than another seed's codec. So what a recipe
-promises to every other machine is its spread over seeds.
+A recipe gives the same bits where the arithmetic is the same (`arithmetic.signature`, one thread).
+Elsewhere rounding differs, and training, being chaotic, diverges from the same start: the result
+may be no nearer to the card than another seed's codec. So what a recipe promises on other machines
+is its spread over seeds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FIGURES = ("test_mse", "test_ssim", "transmit_power", "transmit_power_sample")
-SHARE = 0.99  # of fresh seeds whose figure lies within the told limits; ours
+SHARE = 0.99  # of new seeds whose figure lies within the stated limits; project's choice
 
 
 def spread_of(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _digits(value: float) -> float:
 
 
 def outside(card: Mapping[str, Any], spread: Mapping[str, Any]) -> list[str]:
-    """The figures of a remade codec that no seed of the recipe explains, a phrase each."""
+    """The figures of a retrained codec outside the recipe's spread over seeds, a phrase each."""
     found = []
     for name in FIGURES:
         if name in spread:

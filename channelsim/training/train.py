@@ -29,7 +29,7 @@ __all__ = ["Progress", "TrainedResult", "default_folder", "train", "train_seeds"
 
 
 def default_folder(recipe_path: Path) -> Path:
-    """Where a recipe's result goes unless told otherwise."""
+    """The default folder of a recipe's result."""
     return Path("runs") / f"train-{Path(recipe_path).stem}"
 
 
@@ -88,10 +88,10 @@ def train_seeds(
     data_root: Path | str | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainedResult:
-    """Train a recipe, then ``others`` further seeds of it, and tell the spread in its card.
+    """Train a recipe, then ``others`` further seeds of it, and record the spread in its card.
 
     They count up from the recipe's own, in ``seed-N`` folders beside the result, each trained as by
-    `train`: what was interrupted goes on, what is finished is taken as it is.
+    `train`: interrupted ones go on, finished ones are taken as they are.
     """
     folder = Path(out) if out is not None else default_folder(Path(recipe_path))
     first = train(recipe_path, folder, data_root, on_progress=on_progress)

@@ -58,7 +58,7 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """How many batches have been taken."""
+        """Number of batches taken."""
         return self.standing.step
 
     def _divided(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +118,7 @@ class Trainer:
         return torch.from_numpy(shuffle.permutation(count))
 
     def _batch(self) -> Tensor:
-        """The images of this step; what does not fill a batch at an epoch's end waits."""
+        """The images of this step; an incomplete batch at an epoch's end is left out."""
         epoch, position = divmod(self.step, self.epoch_steps)
         if self._order[0] != epoch:
             self._order = (epoch, self._shuffle(f"order|{epoch}", len(self.images)))
@@ -144,7 +144,7 @@ class Trainer:
 
     @property
     def _rounds(self) -> int:
-        """Hardening steps per batch; without attacks, as many as the attack took gradients."""
+        """Hardening steps per batch; without attacks, as many as the attack's gradients."""
         recipe = self.recipe.adversarial
         if recipe is None:
             return 0
@@ -220,21 +220,21 @@ class Trainer:
         on_progress: OnProgress | None,
         checkpoint_s: float,
     ) -> None:
-        """Take all remaining steps; leave the network as it was at its best."""
+        """Take all remaining steps; leave the network in its best state."""
         loop.run(self, stop, on_progress, checkpoint_s)
         if self.best:
             self.network.load_state_dict(self.best)
         self.network.eval()
 
     def advance(self) -> dict[str, float]:
-        """One step, and at the end of an epoch a look at the held-out images."""
+        """One step, and at the end of an epoch the loss on the held-out images."""
         losses = self.take_step()
-        losses.pop("penalty")  # for the loss; its terms say more
+        losses.pop("penalty")  # part of the loss; its terms are reported instead
         self._look_at_epoch()
         return {name: float(value) for name, value in losses.items()}
 
     def diverged(self, what: str, value: float) -> InputError:
-        """What to say where a loss is no number any more."""
+        """The error for a loss that is not finite."""
         return InputError(
             f"recipe {self.reading.path}: the {what} is {value} after {self.step:,} steps; lower"
             f" learning_rate (it is {self.recipe.learning_rate:g})"
@@ -253,5 +253,5 @@ class Trainer:
 
     @functools.cached_property
     def pixels(self) -> int:
-        """Values of one image."""
+        """Number of values of one image."""
         return int(np.prod(self.blueprint.image_shape))

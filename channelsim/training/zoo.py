@@ -1,4 +1,4 @@
-"""The zoo as a whole: its recipes in order, its table, and how all of it is made again."""
+"""The zoo as a whole: its recipes in order, its table, and its retraining."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Row:
 def waves() -> list[list[Path]]:
     """Every recipe: classifiers (cards are measured on them), codecs, and codecs from other codecs.
 
-    Each wave needs those before it and nothing of its own.
+    Each wave needs only those before it.
     """
     codecs = _recipes(ZOO_FOLDER)
     later = [file for file in codecs if "init" in read_document(file)[0]]
@@ -157,7 +157,7 @@ at most eight epochs, and most were still improving; the hardened ones go on for
 
 @dataclass(frozen=True)
 class Remade:
-    """One training that is done; ``same``: to the bit what the zoo held."""
+    """A finished training; ``same``: whether it equals the zoo's to the bit."""
 
     name: str
     weights: Path
@@ -175,8 +175,8 @@ def remake(
     """Train every recipe (or ``only`` these) into folders of ``out``, ``jobs`` at a time.
 
     Each training has one thread, so that its bits depend on neither the number of jobs nor that of
-    cores; started again, it goes on where it was. With ``install`` the results take the places
-    of the zoo's files, and codecs that start from others start from the new ones.
+    cores; started again, it resumes. With ``install`` the results replace the zoo's files, and
+    codecs that start from others start from the new ones.
     """
     chosen = _chosen(only)
     for wave in waves():

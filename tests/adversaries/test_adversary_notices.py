@@ -1,4 +1,4 @@
-"""Before a run: which keys of an adversary change nothing, and which never acts."""
+"""Notices before a run: keys of an adversary without effect, and adversaries that never act."""
 
 from __future__ import annotations
 

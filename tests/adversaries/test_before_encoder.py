@@ -47,7 +47,7 @@ def jam(epsilon: float = 0.1, norm: str = "linf", **more: Any) -> dict[str, Any]
 
 @pytest.fixture
 def grey(tmp_path: Path) -> dict[str, Any]:
-    """Pictures far from black and white, which no small δ drives out of [0, 1]."""
+    """Pictures far from black and white: no small δ drives them out of [0, 1]."""
     images = np.random.default_rng(4).integers(90, 166, (60, 32, 32, 1), dtype=np.uint8)
     label = np.arange(60) % 3
     np.savez(
@@ -69,7 +69,7 @@ def batch(count: int = 6) -> Batch:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """All images that any encoder is given from now on."""
+    """All images passed to an encoder from now on."""
     seen: list[Tensor] = []
     send = Transmitter.send
 
@@ -83,7 +83,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 @part
 class Given(Adversary):
-    """Adds what the test says, and keeps what it was told."""
+    """Adds the test's δ, and keeps its arguments."""
 
     kind: ClassVar[str] = "given"
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
@@ -114,7 +114,7 @@ def pixels(seed: int = 0, size: float = 0.05) -> Tensor:
     return size * torch.randn(PIXELS, generator=torch.Generator().manual_seed(seed))
 
 
-# --- what a change of the image does --------------------------------------------------------------
+# --- effect of a change of the image --------------------------------------------------------------
 
 
 def test_a_change_of_the_image_is_its_codeword_added_on_the_wire(grey):
@@ -130,7 +130,7 @@ def test_a_change_of_the_image_is_its_codeword_added_on_the_wire(grey):
     one, other = before.columns, after.columns
     for name in ("mse_passive", "mse_source", "psr_received_db"):
         assert one[name] == pytest.approx(other[name], rel=1e-3)
-    # ‖W·diag(g)·E·δ‖² = ‖Wᵀδ‖²: the gains cancel, and what no codeword can say does nothing.
+    # ‖W·diag(g)·E·δ‖² = ‖Wᵀδ‖²: the gains cancel, and parts of δ outside the code have no effect.
     lossless, _, _ = path_of(source=grey, path=[Given(delta=delta)]).transmit(batch())
     gains = torch.tensor(GAINS)
     closed = float((here * gains).double().square().sum()) / PIXELS
@@ -226,14 +226,14 @@ def test_an_attack_on_the_image_is_worse_than_noise_of_its_norm(norm, epsilon):
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.1), ("l2", 3.0)])
 def test_an_ascent_that_stays_in_the_box_beats_one_that_is_cut_to_it(norm, epsilon, monkeypatch):
-    # A digit is black at most of its pixels: half of what strays out of the box never comes back.
+    # A digit is black at most of its pixels: about half of a δ is clipped by the box.
     def damage() -> tuple[float, float]:
         path = [attack(epsilon, norm)]
         rows = attempts(source=FEW, receivers=TRAINED, path=path, block_rows=12)
         return float(rows["mse_passive"].mean()), float(rows["delta_l2"].min())
 
     inside, length = damage()
-    assert norm == "linf" or length > 0.97 * epsilon  # and it loses no length on the walls
+    assert norm == "linf" or length > 0.97 * epsilon  # clipping loses no length
     ascend = pgd.ascend
 
     def straying(*given: Any, inside: Any, **more: Any) -> Any:
@@ -262,7 +262,7 @@ def test_nothing_outside_the_box_is_ever_encoded(sent, adversary):
         assert float(images.min()) >= 0
         assert float(images.max()) <= 1
     source, attacked, control = sent[0][:8], sent[-2][:8], sent[-1][:8]
-    # What is recorded is what was added, after the box.
+    # The recorded δ is the one added, after the box.
     delta = (attacked - source).double().flatten(1)
     assert outcome.columns["delta_l2"] == pytest.approx(delta.norm(dim=1).numpy(), rel=1e-4)
     assert outcome.columns["delta_linf"] == pytest.approx(
@@ -313,7 +313,7 @@ def test_a_power_ratio_is_against_the_mean_square_of_training_pixels(grey):
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 1e-4), ("l2", 1e-3)])
 def test_the_ledger_holds_every_budget_to_its_last_digit(norm, epsilon, tmp_path):
-    # A run ends by looking at what was recorded: δ small against a pixel's rounding is no alarm.
+    # A run ends with a check of the records: δ below a pixel's rounding is no alarm.
     adversary = attack(epsilon, norm, name="mallory", steps=2)
     story = {
         "seed": 3, "source": FEW | {"count": 5}, "receivers": TRAINED, "path": [adversary, NOISE],
@@ -326,7 +326,7 @@ def test_the_ledger_holds_every_budget_to_its_last_digit(norm, epsilon, tmp_path
     for transmission in (0, 4):
         again = replay(done.folder, transmission)
         assert again.exact
-        # What the encoder was given can be looked at: the source, and δ.
+        # The encoder's input is kept: source plus δ.
         delta = (again.images["tampered"] - again.images["source"]).double().flatten()
         size = delta.abs().max() if norm == "linf" else delta.norm()
         assert float(size) == pytest.approx(frame[f"delta_{norm}"][transmission], rel=1e-2)
@@ -342,7 +342,7 @@ def test_of_two_on_the_image_both_are_felt_and_both_stay_inside(sent):
     assert all(float(one.min()) >= 0 and float(one.max()) <= 1 for one in sent)
 
 
-# --- when, whom, and what it does not know --------------------------------------------------------
+# --- timing, targets, knowledge -------------------------------------------------------------------
 
 
 def test_who_is_let_pass_is_untouched_to_the_bit(grey):
@@ -374,7 +374,7 @@ def test_an_account_is_kept_in_units_of_a_mean_image(grey):
     rows = attempts(source=grey, receivers=PLAIN, path=[hungry])
     power = float(np.mean((np.load(grey["path"])["train_images"] / 255) ** 2))
     spent = rows["delta_l2"] ** 2 / (PIXELS * power)
-    # Each takes a thousandth, the eighth image what is left, and the others pass.
+    # Each takes a thousandth, the eighth image the rest, and the others pass.
     assert spent[:7] == pytest.approx(1e-3, rel=1e-3)
     assert spent[7] == pytest.approx(0.5e-3, rel=1e-3)
     assert (spent[8:] == 0).all()
@@ -410,7 +410,7 @@ def test_the_header_says_where_it_stands():
     assert stage.threat["knowledge"] == []
 
 
-# --- what cannot be -------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 ON_THE_WIRE = {"kind": "noise", "name": "jammer", "budget": {"epsilon": 0.1}}
 

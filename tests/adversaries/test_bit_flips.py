@@ -1,4 +1,4 @@
-"""Who flips bits on a digital link: how many, which, and what it costs."""
+"""Bit flips on a digital link: their number, their places, their cost."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_words_of_one_bit_and_of_sixteen_share_a_batch():
 
 @part
 class Cheat(BitFlips):
-    """Returns whatever it likes."""
+    """Ignores its budget."""
 
     loot: float = 0.0
 
@@ -159,7 +159,7 @@ def test_who_ignores_the_budget_flips_no_bit_more_and_sends_only_words(code, loo
     assert (flipped == found.flipped_bits).all()
     assert flipped.max() <= epsilon
     if loot > 1:
-        assert flipped.max() == epsilon or flipped.max() > 12  # it would have flipped more
+        assert flipped.max() == epsilon or flipped.max() > 12  # without a limit it flips more
     if loot < 0.01:  # less than half a step away, every word is read as it was
         assert flipped.max() == 0
         assert set(found.verdict) == {records.NOT_MOVED}
@@ -186,7 +186,7 @@ def test_a_leading_bit_of_natural_code_moves_its_value_by_half_the_range(bits: i
     assert (moved.sum(dim=1) == 2).all()
     step = 2 * 3.0 / 2**bits
     assert found.delta[moved].abs().numpy() == pytest.approx(step * 2 ** (bits - 1), rel=1e-6)
-    # It cannot leave the range: what is above 0 goes below, and the other way round.
+    # It cannot leave the range: values above 0 go below, and the other way round.
     assert (found.delta[moved].sign() == -signal[moved].sign()).all()
 
 
@@ -221,7 +221,7 @@ def test_random_flips_of_a_uniform_signal_cost_what_a_binary_symmetric_channel_c
     )
     flips = flips_of(words, signal, found.delta)
     assert (flips.sum(axis=(1, 2)) == flipped).all()
-    per_bit = flips.mean(axis=(0, 1))  # no place within a word is preferred
+    per_bit = flips.mean(axis=(0, 1))  # uniform over the places of a word
     assert per_bit == pytest.approx(p, abs=4 * (p / (rows * width)) ** 0.5)
 
 
@@ -456,7 +456,7 @@ def test_an_attack_in_front_of_the_quantiser_does_not_feel_the_flips_behind_it()
     both = attempts(path=[pgd, QUANTISER, FLIPS | {"search": "random"}], control=True)
     assert (both["flipped_bits"].astype(float) == 2).all()
     assert (alone["snr_measured_db"] == both["snr_measured_db"]).all()
-    # Flips at random know nothing of the other's δ: the energies add.
+    # Random flips are independent of the other's δ: the energies add.
     before, after = (10 ** (rows["psr_db"].astype(float) / 10) for rows in (alone, both))
     flips = 10 ** (
         attempts(path=[QUANTISER, FLIPS | {"search": "random"}])["psr_db"].astype(float) / 10

@@ -152,7 +152,7 @@ def energies(loaded: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def active(delta: Tensor) -> np.ndarray:
-    """Which symbols are touched, bool [N, symbols]."""
+    """Mask of the symbols touched, bool [N, symbols]."""
     touched = (delta != 0).numpy()
     return touched[:, 0::2] | np.pad(touched[:, 1::2], ((0, 0), (0, touched.shape[1] % 2)))
 
@@ -239,7 +239,7 @@ def test_it_takes_codewords_that_are_louder_than_it_asks_for():
     power = float(calibrate(jam(1)).paths[0].setting.power)
     loud = wire[:, :4].double().square().mean(dim=1).numpy() / power > 10**0.05
     assert 20 < loud.sum() < 180
-    # It heard two symbols, and adds to the others.
+    # It listens to two symbols, and adds to the others.
     assert (active(delta) == (loud[:, None] & (np.arange(4) >= 2))).all()
 
 
@@ -271,7 +271,7 @@ def test_over_whole_periods_a_constant_envelope_spends_exactly_its_share(law: st
 
 
 def booked(loaded: Any) -> np.ndarray:
-    """What the account granted each attempt, in units of K·P."""
+    """The account's allowance of each attempt, in units of K·P."""
     _, rows = energies(loaded)
     size = loaded.arms[0].receiver.codec.latent_size
     return rows["allowance"].astype(float) / (size * power_of(size))
@@ -379,7 +379,7 @@ def test_no_law_and_no_norm_ever_spends_more_than_its_account(
     allowed = rows["allowance"].astype(float) / (latent_size * power_of(latent_size))
     assert spent.sum() <= energy * (1 + 1e-12)
     assert (spent <= allowed * (1 + 1e-12)).all()
-    # The account is booked to the end, or everything that was wanted was booked.
+    # The account is used up, or every request was granted.
     assert allowed.sum() <= energy * (1 + 1e-12)
     idle = np.array(rows["verdict"]) == "idle"
     assert (spent[idle] == 0).all()
@@ -387,7 +387,7 @@ def test_no_law_and_no_norm_ever_spends_more_than_its_account(
 
 
 def test_an_account_is_spent_in_the_order_of_time_not_of_messages():
-    # What was lost is repeated, and later than what was sent for the first time meanwhile.
+    # Lost messages are repeated, later than first attempts sent meanwhile.
     link = {
         "latency_s": 0.5,
         "symbol_rate_hz": RATE_HZ,
@@ -499,7 +499,7 @@ def test_an_account_survives_its_owner_being_killed(tmp_path: Path):
 
 
 def committed(folder: Path) -> int:
-    """Attempts that a reader beside the writer sees."""
+    """Number of attempts visible to a second reader."""
     try:
         with Ledger.open(folder / "ledger.sqlite") as ledger:
             return int(next(ledger.rows("SELECT count(*) FROM attempt"))[0])

@@ -1,4 +1,4 @@
-"""The gradient attack: closed forms, budgets, verdicts, targets, and what may not matter."""
+"""The gradient attack: closed forms, budgets, verdicts, targets, and invariances."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_the_attack_does_at_least_the_damage_of_noise_of_equal_norm():
 
 
 def upto(most: float) -> st.SearchStrategy[float]:
-    """Nothing, or a size that floats hold to seven digits, coordinate by coordinate."""
+    """0, or a size that float32 represents to seven digits in every coordinate."""
     return st.just(0.0) | st.floats(float(np.float32(1e-30)), most, width=32)
 
 
@@ -324,7 +324,7 @@ def test_an_attack_that_returns_nothing_says_not_moved():
     def decode(wire: Tensor) -> Tensor:
         return wire[:, :, None, None]
 
-    # Pushed against the wall it already stands at: the sign step and the projection cancel.
+    # A step against the boundary of the ball: the sign step and the projection cancel.
     signal = torch.zeros(2, 4)
     attack = black(epsilon=0.5, start="zero", steps=2, step_size=0.1)
     found = attack.attack(signal, meet(attack, signal, decode))
@@ -425,7 +425,7 @@ def test_a_search_that_swings_between_two_points_is_recognised(keep_best):
         assert found.gradients <= 3
 
 
-# --- what may not matter ------------------------------------------------------------------------
+# --- invariances --------------------------------------------------------------------------------
 
 GOALS = [
     {"kind": "damage"},

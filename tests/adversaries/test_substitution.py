@@ -1,4 +1,4 @@
-"""Old codewords and codewords of its own: what a relay can send in place of what it holds."""
+"""Substitution by a relay: replayed codewords and codewords of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOISE = {"kind": "awgn", "snr_db": 10.0}
 def transmitted(
     messages: list[int], replayed: list[int], **changes: Any
 ) -> tuple[dict, dict, dict]:
-    """Columns, images and latents of some messages, with these recordings at hand."""
+    """Columns, images and latents of some messages, with these recordings available."""
     paths = calibrate(scenario(**changes))
     count = len(messages)
     batch = replace(
@@ -85,7 +85,7 @@ def test_noise_in_front_of_the_recorder_is_not_recorded():
 
 @part
 class Turned(Stage):
-    """Every value times ``by``: a fade that anybody can foresee."""
+    """Every value times ``by``: a known fade."""
 
     kind: ClassVar[str] = "turned"
 
@@ -170,7 +170,7 @@ def test_with_every_decibel_the_receiver_comes_closer_to_the_old_message():
     away = rows["mse_target"].astype(float).reshape(5, 30)[:, 1:]
     assert (np.diff(away, axis=0) <= 1e-9).all()
     assert (away[-1] == 0).all()
-    assert (away[0] > 0).all()  # without a budget too it is told what was at its hand
+    assert (away[0] > 0).all()  # the target is recorded even without a budget
     assert set(rows["verdict"][:30]) == {"off"}
     assert (rows["replayed"][1:30] == np.arange(29)).all()
 
@@ -182,7 +182,7 @@ def test_the_control_is_noise_of_the_same_energy():
     damage, control = (rows[name][moved] for name in ("mse_passive", "control_mse_passive"))
     assert control == pytest.approx(damage, rel=1e-4)
     assert (rows["control_mse_target"][moved] > 0).all()
-    # Nothing recorded: nothing injected, by noise neither, and no image was wanted.
+    # Nothing recorded: nothing injected, also by the control, and no target image.
     assert rows["mse_passive"][~moved] == [0.0]
     assert rows["control_mse_passive"][~moved] == [0.0]
     assert np.isnan(rows["mse_target"][~moved].astype(float)).all()
@@ -237,7 +237,7 @@ def test_the_replayed_are_those_sent_so_many_codewords_before_by_the_clock():
 
 def test_an_earlier_attempt_of_its_own_is_no_old_codeword():
     source = {"kind": "dataset", "count": 1, "arrivals": {"kind": "once"}}
-    # Noise in front of the recorder: its recording would differ from what it holds.
+    # Noise in front of the recorder: its recording would differ from the codeword it holds.
     alone = {"source": source, "link": BUSY["link"] | {"loss": 0.99}, "path": [NOISE, OLD]}
     rows = table(list(simulate(scenario(**(BUSY | alone | {"sweep": {}})))), AttemptsDone)
     assert rows["replayed"].tolist() == [None, 0, 0] * 2
@@ -295,7 +295,7 @@ def test_the_receiver_shows_what_the_codec_makes_of_the_chosen_image():
         columns, images, _ = transmitted([3, 4], [-1, -1], path=[OWN | {"goal": goal}])
         path = calibrate(scenario(path=[])).paths[0]
         codec = path.transmitter.codec
-        # What was wanted lies in the image space; what is shown is its projection onto the codec's.
+        # The target lies in the image space; the image shown is its projection onto the codec's.
         again = codec.decode(codec.encode(images["received"]))
         assert torch.allclose(again, images["received"], atol=1e-5)
         if target == "black":
@@ -332,10 +332,10 @@ def test_drawn_codewords_can_be_replayed_and_substituted():
     replayed = attempts(source=source, receivers=receivers, path=[OLD])
     assert (replayed["mse_target"][1:] == 0).all()
     own = attempts(source=source, receivers=receivers, path=[OWN])
-    assert len(set(own["mse_target"])) == 1  # all show the same: what the codec makes of black
+    assert len(set(own["mse_target"])) == 1  # all show the same: the codec's black
 
 
-# --- what a detector can see ----------------------------------------------------------------------
+# --- detection ------------------------------------------------------------------------------------
 
 
 def test_a_detector_of_latents_scores_a_replay_as_the_honest_codeword_it_is():

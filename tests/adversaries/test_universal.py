@@ -1,4 +1,4 @@
-"""One perturbation for every codeword: what it is fitted to, how good it is, what it never sees."""
+"""Universal perturbation: its training data, its strength, and data it must not use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def universal(norm: str = "l2", epsilon: float = 0.4, goal: Any = None, **fields
 def fitted(
     attack: Universal, decode, train: Tensor, power: float = 1.0, seed: int = 7, spy=None
 ) -> Tensor:
-    """δ [K] of an attack that is shown these codewords."""
+    """δ [K] of an attack fitted to these codewords."""
 
     def draw(numbers: np.ndarray) -> tuple[Tensor, Rows]:
         if spy is not None:
@@ -60,7 +60,7 @@ def mean_damage(decode, signal: Tensor, delta: Tensor) -> float:
     return float(image_damage(decode, signal, delta).mean())
 
 
-# --- how good it is -----------------------------------------------------------------------------
+# --- strength -----------------------------------------------------------------------------------
 
 
 def test_for_a_linear_decoder_it_is_the_direction_that_is_amplified_most():
@@ -84,7 +84,7 @@ def test_it_uses_its_whole_budget_and_no_more(norm, epsilon):
 
 
 def test_a_target_that_is_nearer_than_the_budget_does_not_need_all_of_it():
-    # All codewords are alike, and black is their negative: more than that leads past it.
+    # All codewords are alike, and black is their negative: a larger δ overshoots.
     decode = LinearDecoder((1.2, 1.0, 0.9, 0.8))
     train = torch.tensor([[0.5, -0.2, 0.1, 0.3]]).repeat(64, 1)
     attack = universal("l2", 5.0, {"kind": "image", "target": "black"}, steps=300)
@@ -200,7 +200,7 @@ def test_rotations_are_drawn_anew_for_every_attempt_and_by_nothing_else():
     assert (np.abs(shares / 0.25 - np.round(shares / 0.25)) < 0.2).all()
 
 
-# --- what it never sees -------------------------------------------------------------------------
+# --- separation of data -------------------------------------------------------------------------
 
 
 FEW = {"kind": "dataset", "split": "train", "count": 100, "arrivals": {"kind": "once"}}

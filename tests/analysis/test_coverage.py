@@ -190,7 +190,7 @@ def judged(
 
 
 def attacked(arm: ArmRecord) -> dict[str, Any]:
-    """What a row says of its adversary."""
+    """A row's columns of the adversary."""
     return {"delta_l2": 1.0} if arm.swept.get(EPSILON) else {"delta_l2": 0.0, "psr_db": None}
 
 
@@ -226,7 +226,7 @@ def test_scores_of_one_law_have_an_auroc_of_one_half_and_a_flat_curve(tmp_path: 
     assert hit.auroc.low < 0.5 < hit.auroc.high
     risk = hit.risks["mse"]
     assert risk.aurc.low < risk.all.value < risk.aurc.high
-    assert risk.excess.low > 0  # an oracle would do better, and that is no chance
+    assert risk.excess.low > 0  # an oracle does significantly better
     assert all(point.low < risk.all.value < point.high for point in risk.curve[4:-1])
 
 
@@ -399,11 +399,11 @@ def test_scattering_is_even_and_the_cells_of_few_images_are_their_own():
     assert intervals.cell_of(numbers, 4000, 1, most=100).max() == 99
 
 
-# --- what is said and drawn ---------------------------------------------------------------------
+# --- sentences and pictures ---------------------------------------------------------------------
 
 
 def watchful(folder: Path, alarms: int = 3, better: bool = True, **more: Any) -> Summary:
-    """Rejects ``alarms`` of the clean rows and half of the attacked; the worse half, or not."""
+    """A run that rejects ``alarms`` clean rows and half of the attacked; the worse half, or not."""
 
     def write(ledger: Ledger, arm: ArmRecord) -> None:
         number = np.arange(N)

@@ -1,4 +1,4 @@
-"""Every curve read twice: what equal budget hides, equal power of the perturbation shows."""
+"""Both readings of every curve: at equal budget, and at equal power of the perturbation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def harmed(
 ) -> Summary:
     """Receivers with an amplitude √(K·P) each, and a quality that depends on ρ = ε/√(K·P).
 
-    ``scatter``: how much messages differ in how they take the same ρ.
+    ``scatter``: spread of the messages' damage at the same ρ.
     """
     arms = sweep(list(receivers), epsilons)
     factor = 1 + scatter * np.random.default_rng(3).uniform(-1, 1, N)
@@ -80,7 +80,7 @@ def test_one_codec_at_two_latent_scales_is_tied_at_equal_psr_and_ordered_at_equa
         )
     found = only(summary)
     epsilon, psr = found.order("ssim", "epsilon"), found.order("ssim", "psr")
-    # The louder codec hardly feels the same ε, and feels the same PSR just as much.
+    # The louder codec is hardly damaged by the same ε, and equally by the same PSR.
     assert epsilon.receivers == ("louder", "plain")
     assert epsilon.beats("louder", "plain")
     assert not psr.beats("louder", "plain")
@@ -101,7 +101,7 @@ def test_one_codec_at_two_latent_scales_is_tied_at_equal_psr_and_ordered_at_equa
 @settings(max_examples=15)
 @given(scale=st.floats(1.05, 4.0), power=st.floats(1.0, 3.0))
 def test_where_the_arms_lie_on_a_bent_curve_decides_nothing(scale: float, power: float):
-    # Polygons through other points of one and the same curve differ by what interpolation misses.
+    # Polygons through other points of the same curve differ by the interpolation error.
     def bent(rho: np.ndarray) -> np.ndarray:
         return np.exp(-(rho**power))
 
@@ -175,7 +175,7 @@ def test_simulated_linear_codecs_at_two_latent_scales_tell_the_same_story(tmp_pa
     assert len(set(rows)) == len(rows) == 2 * 2 * 2
 
 
-# --- what is computed -----------------------------------------------------------------------------
+# --- computation ----------------------------------------------------------------------------------
 
 
 def test_the_range_is_the_one_all_receivers_share_and_curves_are_cut_between_arms(tmp_path: Path):
@@ -220,7 +220,7 @@ def test_a_difference_within_its_interval_is_no_order(tmp_path: Path):
     noise = {name: random.normal(0, 0.2, N) for name in ("kld", "mmd")}
 
     def noisy(name: str) -> Callable[[np.ndarray], np.ndarray]:
-        # Undisturbed 1, and noise that grows with ρ and is another one for every receiver.
+        # Undisturbed 1, and noise that grows with ρ and differs between receivers.
         return lambda rho: 1 - 0.3 * rho + noise[name] * rho
 
     summary = harmed(tmp_path, {"kld": (1.0, noisy("kld")), "mmd": (1.5, noisy("mmd"))})
@@ -242,7 +242,7 @@ def test_holm_asks_more_of_a_pair_among_many(tmp_path: Path):
     assert len(order.pairs) == 10
     bare = [pair for pair in order.pairs if pair.difference.low > 0]
     told = [pair for pair in order.pairs if pair.decided]
-    assert set(told) < set(bare)  # some interval excludes 0, and is not believed among ten
+    assert set(told) < set(bare)  # some interval excludes 0, and is not significant among ten
     assert all(pair.difference.value >= 0 for pair in order.pairs)
 
 

@@ -1,4 +1,4 @@
-"""What rests on other data than the run sent is told once: a card's power, a classifier's trunk."""
+"""Notices of figures from other data than the run's: a card's power, a classifier's trunk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRUNK = "look through"
 
 
 def checkered(path: Path) -> Path:
-    """Pictures that no codec of digits has seen: blocks of white and black, all different."""
+    """Pictures unlike digits: blocks of white and black, all different."""
     blocks = np.random.default_rng(2).integers(0, 2, size=(60, 4, 4), dtype=np.uint8) * 255
     images = blocks.repeat(8, axis=1).repeat(8, axis=2)
     np.savez(path, train_images=images[:40], test_images=images[40:])
@@ -43,7 +43,7 @@ def test_images_of_another_kind_are_told_with_both_figures(tmp_path: Path):
     run = channelsim.run(study(source), out=tmp_path / "run")
     summary = run.summary()
     (sent,) = summary.powers
-    # Each row's own SNR tells its power: the noise is the same for all.
+    # Each row's own SNR gives its power: the noise is the same for all.
     with run.ledger() as ledger:
         own = [row for (row,) in ledger.rows("SELECT snr_row_db FROM attempt")]
     mean_db = 10 * np.log10(np.mean(10 ** (np.array(own) / 10)))

@@ -1,4 +1,4 @@
-"""An adversary is judged by its own goal: verdicts, warnings and sentences follow it everywhere."""
+"""An adversary is judged by its own goal in all verdicts, warnings and sentences."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def recorded(folder: Path, distances: tuple[Any, Any, Any], **columns: Any) -> S
 
 
 def live(folder: Path) -> Figures:
-    """What a view has summed up of a run."""
+    """A view's sums of a run."""
     reader = Reader(folder / "ledger.sqlite")
     figures = Figures(reader.info)
     with reader.snapshot() as snapshot:
@@ -98,7 +98,7 @@ def test_a_small_attack_that_reaches_what_it_wants_is_not_called_chance(tmp_path
     assert not [text for text in told for word in CHANCE if word in text]
     assert "it got nearer" in told[1]
     assert "and by knowing" in told[1]
-    # Its damage stands beside and decides nothing; by damage it might have been chance.
+    # Its damage is shown and decides nothing; by damage it might have been chance.
     assert point.gain_db is not None
     assert point.gain_db.low < 0 < point.gain_db.high
     figures = live(tmp_path / "run")
@@ -280,7 +280,7 @@ def test_the_channels_part_stands_between_undisturbed_and_attacked(tmp_path: Pat
     reading, alone = only(summary).metrics["ssim"], only(quiet).metrics["ssim"]
     assert reading.alone_source is not None
     assert alone.source is not None
-    # What the channel alone leaves is what a run without the attack leaves.
+    # Quality after the channel alone equals that of a run without the attack.
     assert reading.alone_source.value == pytest.approx(alone.source.value, abs=1e-6)
     said = sentence(summary, "hardened")
     order = ("undisturbed", "after the channel alone", "with the attack", "with equal noise")
@@ -313,10 +313,10 @@ def test_the_passive_image_is_what_the_user_would_have_seen_losses_and_refusals_
         tabled(tmp_path / name, "lost", "passive_mse_source", "mse_source", "accepted")
         for name in ("run", "off")
     )
-    assert np.array_equal(without[:, 1], without[:, 2])  # nobody acted
+    assert np.array_equal(without[:, 1], without[:, 2])  # no adversary acted
     assert with_it[:, 1] == pytest.approx(without[:, 1], abs=1e-6)
     assert (without[:, 0] > 0).any()
-    assert (without[without[:, 0] == 0, 3] == 0).any()  # some were refused though nobody acted
+    assert (without[without[:, 0] == 0, 3] == 0).any()  # some were refused without an attack
     assert (with_it[:, 1] != with_it[:, 2]).any()
 
 
@@ -327,7 +327,7 @@ def test_where_the_last_image_stands_in_it_does_so_for_the_passive_one_too(tmp_p
     channelsim.run(wary, out=tmp_path / "run")
     rows = tabled(tmp_path / "run", "lost", "passive_mse_source", "mse_source")
     lost = rows[:, 0] > 0
-    # A lost row shows the same stand-in whoever would have acted on it.
+    # A lost row shows the same fallback with and without an adversary.
     assert np.array_equal(rows[lost, 1], rows[lost, 2])
     again = replay(tmp_path / "run", int(np.flatnonzero(lost)[-1]))
     assert again.flips == ()
@@ -426,7 +426,7 @@ def test_of_a_target_of_each_message_the_least_is_the_mean_over_those_told(
     assert wanted is not None
     least = np.mean([least_of_grey(one) for one in wanted.numpy().astype(float)])
     assert kept["least"]["mse"] == pytest.approx(least, rel=0.02, abs=1e-5)
-    # What is wanted is what the ledger measured: D to it of what was shown, message by message.
+    # The target is the one that the ledger measured, message by message.
     measured = tabled(run.folder, "mse_target")[chosen, 0]
     for transmission, image, value in zip(chosen.tolist(), wanted, measured, strict=True):
         shown = replay(run.folder, transmission, allow_code=True).images["received"]
@@ -454,14 +454,14 @@ def test_an_image_that_a_codeword_of_this_receiver_shows_is_reached_by_it(
     assert found is not None
     assert found.least == 0.0
     assert found.share is not None
-    if wants["kind"] != "pgd":  # who sends the whole codeword goes the whole way, but for noise
+    if wants["kind"] != "pgd":  # a substituted codeword reaches the target, up to noise
         assert 0.9 < found.share.value <= 1.0
 
 
 def test_the_message_sample_is_of_different_images_and_spread_over_the_run():
     assert sample(np.arange(3)).tolist() == [0, 1, 2]
     assert sample(np.arange(1000)).tolist() == [0, 143, 285, 428, 571, 714, 856, 999]
-    again = sample(np.arange(1000) % 5)  # five images, sent again and again
+    again = sample(np.arange(1000) % 5)  # five images, sent repeatedly
     assert again.tolist() == [0, 1, 2, 3, 4]
     assert sample(np.zeros(40, dtype=int)).tolist() == [0]
 
@@ -478,7 +478,7 @@ def test_receivers_and_targets_of_a_sweep_have_a_least_distance_each_sought_once
     own = study(stage(), receivers=receivers, sweep=swept, source=few)
     run = channelsim.run(own, out=tmp_path / "run", on_event=hear)
     kept = run.header()["reach"]
-    assert len(kept) == 8  # of the twelve arms, those in which somebody is on
+    assert len(kept) == 8  # of the twelve arms, those with an active adversary
     assert len({json.dumps(one) for one in kept.values()}) == 4
     assert len([text for text in said if "how near a decoder comes" in text]) == 4
 

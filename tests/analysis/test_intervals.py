@@ -1,4 +1,4 @@
-"""Bootstrap intervals: they cover what they say, and agree with scipy's."""
+"""Bootstrap intervals: stated coverage, and agreement with scipy's."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def decibels(columns: np.ndarray) -> np.ndarray:
 
 
 def damages(random: np.random.Generator, n: int) -> np.ndarray:
-    image = random.gamma(2.0, size=n)  # some images are easier to damage, for everybody
+    image = random.gamma(2.0, size=n)  # some images are easier to damage, for all receivers
     return np.stack([4 * image * random.uniform(0.5, 1.5, n), image], axis=1)
 
 
@@ -169,7 +169,7 @@ def test_small_runs_resample_messages_and_large_ones_bounded_cells():
     cells = cell_of(many, len(many), seed=1)
     sizes = np.bincount(cells, minlength=CELLS)
     assert len(sizes) == CELLS
-    # A hash spreads like chance: Poisson sizes of mean 20.
+    # A hash acts as a random draw: Poisson sizes of mean 20.
     assert sizes.mean() == 20
     assert sizes.var() == pytest.approx(20, rel=0.15)
 
@@ -191,7 +191,7 @@ def test_cells_give_the_interval_that_messages_would():
 
 
 def test_a_p_value_is_small_exactly_where_the_interval_excludes_zero():
-    # Skewed samples whose means lie around the edge of what 80 values can tell from 0.
+    # Skewed samples whose means lie around the limit of significance for 80 values.
     random = np.random.default_rng(7)
     samples = random.gamma(1.5, 1.0, (80, 120)) - 1.5 + random.uniform(-0.6, 0.6, 120)
     found = means(samples, ones(samples), Resampler(80, 2))
@@ -222,7 +222,7 @@ def pairs_told_apart(columns: np.ndarray, resampler: Resampler) -> np.ndarray:
 
 
 def test_many_receivers_far_apart_are_told_apart_pair_by_pair():
-    """2,000 resamples alone end at p = 1/2000, and 190 pairs would make 0.1 of that."""
+    """With 2,000 resamples p ≥ 1/2000, and the correction for 190 pairs would make that 0.1."""
     random = np.random.default_rng(2)
     image = random.gamma(2.0, size=(100, 1))
     damages = image + np.arange(20) + random.normal(0, 0.5, (100, 20))

@@ -1,4 +1,4 @@
-"""A larger budget that does less is a failing attack: found by its own objective, and said."""
+"""A larger budget with less effect is a failing attack: detected by its objective, and reported."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_curves_at_other_swept_values_are_judged_each_for_itself(tmp_path: Path)
 
 
 def test_an_attack_whose_step_is_too_long_for_its_steps_is_found_in_a_real_run(tmp_path: Path):
-    # One sign step of full length leaves the place where the gradient meant anything.
+    # One sign step of full length leaves the region where the gradient is valid.
     study = {
         "seed": 3,
         "source": {"kind": "dataset", "count": 40},

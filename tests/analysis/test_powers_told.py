@@ -1,7 +1,7 @@
-"""Whose power a summary tells, and where it was measured.
+"""The powers in a summary: of which adversaries, and where measured.
 
-Injected is what an adversary spends; at the receiver is what of it arrives. Where they differ both
-are printed. Of several adversaries on one path there is one power and one verdict, of all together.
+Injected is the power that an adversary spends; at the receiver, the part that arrives. Where they
+differ both are printed. Adversaries on a shared path have one power and one verdict together.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ OFF = {"norm": "psr_db", "epsilon": float("-inf")}
 
 def test_of_two_adversaries_the_summary_says_that_its_power_is_of_both(tmp_path: Path) -> None:
     found = summary(tmp_path, [JAMMER, SECOND, NOISE], source={"kind": "dataset", "count": 400})
-    # Independent noise: energies add, so the power told is twice that of either.
+    # Independent noise: energies add, so the stated power is twice that of either.
     assert found.points[0].psr_db == pytest.approx(-10.0 + 3.01, abs=0.2)
     assert found.shared_paths == (("jammer", "second"),)
     assert TOGETHER in " ".join(printed(found).split())
@@ -145,7 +145,7 @@ def test_of_one_alone_nothing_of_the_kind_is_said(
 
 
 def test_groups_are_those_of_any_arm_of_a_sweep_each_once() -> None:
-    """An arm in which one of them is off acts alone; a stage that is swept makes others."""
+    """Where one of them is off, the other acts alone; a swept stage makes other groups."""
     sweep = {
         "path.0": [JAMMER, JAMMER | {"name": "other"}],
         "second.budget.epsilon": [float("-inf"), -10.0],

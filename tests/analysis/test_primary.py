@@ -1,4 +1,4 @@
-"""Receivers are compared for the user first: by what arrives of the source, all pairs at once."""
+"""The primary comparison of receivers: by quality against the source, all pairs at once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def skewed(random: np.random.Generator, n: int) -> Floats:
 
 
 def rare(random: np.random.Generator, n: int) -> Floats:
-    """Most units know no difference at all."""
+    """Differences of 0 in most units."""
     return 0.1 * (random.random((n, 4)) < 0.03)
 
 
@@ -77,11 +77,11 @@ def test_where_nothing_differs_all_intervals_hold_zero_in_95_of_100_runs(
         shared = random.gamma(2.0, 0.02, (n, 1))  # what all arms have in common: the image
         found = of_pairs(shared + draw(random, n), seed=run)
         held += all(not (one.low > 0 or one.high < 0) for one in found.intervals)
-    # Of few and uneven units no method knows the tail; else never less than 95 % but for chance.
+    # With few and uneven units no method knows the tail; else 95 % at least, but for chance.
     least = 0.85 if (draw, n) == (uneven, 12) else 0.95 - 3 * math.sqrt(0.05 * 0.95 / runs)
     assert held / runs >= least
     if draw is normal:
-        assert held / runs <= 0.99  # nor bought with intervals that hold anything
+        assert held / runs <= 0.99  # nor with intervals that are too wide
 
 
 def test_of_one_pair_the_interval_is_hardly_wider_than_student_s():
@@ -329,7 +329,7 @@ def test_rounding_of_float32_makes_nobody_best(tmp_path: Path):
         lambda arm: {"mse_source": error * (1 + 1e-7 * (arm.receiver == "b"))},
     )
     (one,) = family_of(summary).members
-    assert one.difference.high < 0  # as regular as rounding is
+    assert one.difference.high < 0  # a constant difference, however small
     assert one.better is None
 
 
@@ -388,7 +388,7 @@ def test_of_an_unfinished_run_only_messages_that_all_arms_have_are_compared(tmp_
         add_arm(ledger, 0, range(50), mse_source=scattered(0.02, 1, 50))
         add_arm(ledger, 1, range(10, 50), mse_source=scattered(0.05, 2, 50)[10:])
         family = family_of(summarise(ledger))
-    assert family.receivers == ("a", "b")  # nothing is known of c
+    assert family.receivers == ("a", "b")  # c has no data
     assert family.units == 40
     expected = scattered(0.02, 1, 50)[10:].mean() - scattered(0.05, 2, 50)[10:].mean()
     assert family.members[0].difference.value == pytest.approx(expected)
@@ -584,13 +584,13 @@ def test_at_one_budget_unequal_power_is_told(tmp_path: Path):
     assert "At equal budget receivers met powers up to 3.0 dB apart (PSR)" in text
 
 
-# --- who may not win ------------------------------------------------------------------------------
+# --- excluded receivers ---------------------------------------------------------------------------
 
 BLANK = {"calibration": {"constant_image": {"mse": 0.05, "ssim": 0.15}}}
 
 
 def beside_a_good_one(folder: Path, error: float, similarity: float, **header: Any) -> Summary:
-    """A receiver that says little, and so loses little against its own g(z), beside a good one."""
+    """A poor receiver, which loses little against its own g(z), beside a good one."""
 
     def columns(arm: ArmRecord) -> dict[str, Any]:
         rho = arm.swept[EPSILON]
@@ -640,7 +640,7 @@ def test_who_only_ties_somewhere_and_is_worse_elsewhere_does_not_win_either(tmp_
 
 
 def test_who_is_no_better_than_a_mean_image_is_warned_of_and_never_best(tmp_path: Path):
-    # Even where the other one does still worse.
+    # Even where the other one is still worse.
     errors = {"poor": 0.06, "worse": 0.09}
     summary = told(
         tmp_path,
@@ -697,7 +697,7 @@ def test_a_real_codec_of_one_number_does_not_win_by_saying_little(tmp_path: Path
         assert order.receivers[0] == "good"
 
 
-# --- every sentence is about it -------------------------------------------------------------------
+# --- sentences ------------------------------------------------------------------------------------
 
 
 def by_primary(folder: Path, metrics: Sequence[str], primary: str | None) -> Path:
@@ -754,7 +754,7 @@ def test_the_envelope_beside_a_failing_attack_is_told_in_it_too(tmp_path: Path):
         add_arm(ledger, 1, mse_clean=0.2 + noise, psnr_source=14.0)
         (said,) = [text for text in warnings(summarise(ledger)) if "failing attack" in text]
     assert "MSE against g(z)" in said  # the attack's own objective
-    assert "PSNR against the source is 12" in said  # what the user got
+    assert "PSNR against the source is 12" in said  # the user's quality
 
 
 def test_a_ledger_whose_primary_metric_was_not_measured_is_called_damaged(tmp_path: Path):

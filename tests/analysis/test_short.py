@@ -1,4 +1,4 @@
-"""The end of a run in 25 lines: who serves best, whether the adversary got what it wanted."""
+"""The short summary, in 25 lines: the best receiver, and the adversary's success."""
 
 from __future__ import annotations
 

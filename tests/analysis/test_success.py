@@ -1,4 +1,4 @@
-"""Success is counted by a criterion that the goal states, message by message."""
+"""Success is counted by the goal's criterion, message by message."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_mcnemar_is_exact(one: int, other: int, p: float):
 
 @pytest.mark.parametrize("fate", ["lost", "rejected"])
 def test_a_message_that_did_not_arrive_has_not_been_met(tmp_path: Path, fate: str):
-    # The stand-in is black, as the adversary wants it: that is nobody's success.
+    # The fallback is black like the target: that is no success.
     delivered = np.where(np.arange(N) < 12, fate, "yes")
     found = (
         recorded(

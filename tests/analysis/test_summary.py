@@ -65,7 +65,7 @@ def test_the_gain_is_the_ratio_of_mean_damages_in_decibels(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.5]), count=50) as ledger:
         add_arm(ledger, 0, mse_passive=8 * image, control_mse_passive=image)
         point = summarise(ledger).points[0]
-    # The ratio is 8 for every message: paired, there is no doubt left.
+    # The ratio is 8 for every message: paired, the interval has no width.
     assert point.gain_db.value == pytest.approx(10 * math.log10(8))
     assert point.gain_db.high - point.gain_db.low == pytest.approx(0.0, abs=1e-9)
     assert point.verdict == "ok"
@@ -104,7 +104,7 @@ def test_losses_on_the_link_are_no_victory_of_noise_where_nobody_attacks(
 
 
 def test_a_tie_is_not_decided_by_rounding(tmp_path: Path):
-    # A decoder that treats all directions alike: attack and noise do the same but for float32.
+    # An isotropic decoder: attack and noise do the same up to float32.
     harm = np.random.default_rng(2).gamma(2.0, 0.01, 50)
     with created(tmp_path, sweep(["kld"], [0.5]), count=50) as ledger:
         add_arm(ledger, 0, mse_passive=harm * (1 + 1e-7), control_mse_passive=harm)
@@ -124,7 +124,7 @@ def test_a_gain_whose_interval_reaches_zero_is_undecided(tmp_path: Path):
 
 def test_the_gain_compares_first_attempts_because_noise_never_asks_again(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.5]), count=2, max_attempts=2) as ledger:
-        # Both messages were refused once; the second time the attacked image came through, while
+        # Both messages were refused once; the second time the attacked image was accepted, while
         # the control, judged at that attempt only, shows the fallback.
         add_arm(ledger, 0, attempts=2, mse_passive=0.01, control_mse_passive=0.5)
         add_attempts(ledger, [0, 2], mse_passive=0.4, control_mse_passive=0.1)
@@ -149,7 +149,7 @@ def test_damage_by_losses_on_the_link_is_no_part_of_the_gain(tmp_path: Path, max
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("attacked", [0, 1, 20])
 def test_false_alarms_on_what_was_let_pass_are_no_part_of_the_gain(tmp_path: Path, attacked: int):
-    # What was let pass, and refused all the same, is damaged alike in both: by the fallback.
+    # Rows not attacked, and refused all the same, have equal damage in both: the fallback's.
     hit = np.arange(40) < attacked
     with created(tmp_path, sweep(["kld"], [0.5]), count=40, max_attempts=2) as ledger:
         add_arm(
@@ -230,8 +230,8 @@ def test_power_is_averaged_in_linear_units_and_spared_messages_count(tmp_path: P
 
 
 def test_what_was_refused_and_sent_again_was_attacked_all_the_same(tmp_path: Path):
-    # A watchful receiver refuses every attacked codeword and ends on a repetition that was let
-    # pass: of last attempts alone, this adversary would have been absent.
+    # A detector refuses every attacked codeword and the message ends on a repetition without an
+    # attack: judged by last attempts alone, this adversary would have been absent.
     count = 40
     with created(tmp_path, sweep(["kld"], [0.5]), count=count, max_attempts=2) as ledger:
         again = np.arange(count) % 4 == 0
@@ -331,7 +331,7 @@ def test_areas_stand_beside_each_other_by_receiver(tmp_path: Path):
     psnr = found["kld", "psnr"]
     assert psnr.raw.value == pytest.approx((1.0 - 4.0) / 2 * 0.5)  # 35 and 30 dB against 34
     assert psnr.flags == (areas.STARTS_ABOVE_ZERO,)
-    assert ("kld", "mse") not in found  # no line has been drawn for the MSE
+    assert ("kld", "mse") not in found  # no threshold is defined for the MSE
 
 
 def test_a_second_swept_key_gives_one_curve_per_value(tmp_path: Path):
@@ -474,7 +474,7 @@ def ends(interval: intervals.Interval) -> tuple[float, float, float]:
 
 
 def test_a_warning_names_exactly_the_points_it_is_about():
-    """Dots stand for every point between, so that no warning touches a point it does not mean."""
+    """Dots stand for every point between, so that no warning includes another point."""
     epsilons = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     points = [
         SimpleNamespace(arm=number, receiver="kld", swept={"m.budget.epsilon": value})

@@ -1,4 +1,4 @@
-"""Intervals may be trusted where the channel remembers: a fade is one observation, not many."""
+"""Intervals on channels with memory: a fade is one observation, not many."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fades(random: np.random.Generator, number: int, length: int, runs: int) -> n
     return random.normal(size=(number, runs)).repeat(length, axis=0)
 
 
-# --- what an interval is worth ------------------------------------------------------------------
+# --- coverage of intervals ----------------------------------------------------------------------
 
 RUNS = 600
 ERROR = 3 * math.sqrt(0.05 * 0.95 / RUNS)  # three standard errors of a coverage of 95 %
@@ -108,7 +108,7 @@ def test_few_time_blocks_have_intervals_that_cover_too(number: int) -> None:
     found = summed(values, in_groups(10 * number, 10))
     assert found.few
     assert covered(intervals.intervals(found), 5.0) == pytest.approx(0.95, abs=ERROR)
-    # The percentiles of so few would not do.
+    # Plain percentiles of so few are too narrow.
     plain = covered(intervals.intervals(dataclasses.replace(found, few=False)), 5.0)
     assert plain < 0.95 - ERROR / 2
 
@@ -162,7 +162,7 @@ def test_runs_of_images_allow_for_fades_and_for_repeats_at_once() -> None:
     longer = covered(resampled(shifted, in_groups(3200, 20, "run", images=400)), 0.0)
     assert both == pytest.approx(0.95, abs=ERROR)
     assert longer == pytest.approx(0.95, abs=ERROR + 0.01)
-    # Either alone misses what the other sees: 58 % and 25 % of the variance.
+    # Either alone misses a part: 58 % and 25 % of the variance.
     assert covered(resampled(values, in_groups(3200, 4)), 0.0) < 0.85
     assert covered(resampled(values, Unit(images=400, seed=1)), 0.0) < 0.93
 
@@ -240,7 +240,7 @@ def test_time_blocks_of_bursts_miss_at_most_a_tenth_of_the_variance(p: float, q:
     here = 1 + 2 * ((1 - lag / length) * rho**lag).sum()
     for_ever = (1 + rho) / (1 - rho)
     assert abs(here / for_ever - 1) < 0.1
-    if rho > 0.9:  # and none is longer than it need be
+    if rho > 0.9:  # and none is longer than needed
         assert here / for_ever < 0.92
 
 
@@ -302,12 +302,12 @@ def test_codewords_that_take_long_get_time_blocks_long_enough(airtime: float) ->
     each = met[: len(met) // group * group].reshape(-1, group).mean(axis=1)
     assert each.var() / len(each) > 0.88 / number
     if airtime > 0.1:
-        assert met.reshape(-1, length).mean(axis=1).var() < 0.7  # one fade each would not do
+        assert met.reshape(-1, length).mean(axis=1).var() < 0.7  # one fade each is too few
 
 
 @pytest.mark.parametrize("load", [0.1, 0.5])
 def test_collisions_come_together_and_are_resampled_together(load: float) -> None:
-    # Pure ALOHA, an airtime of 1: who begins within it of another destroys both.
+    # Pure ALOHA, an airtime of 1: codewords that begin within it of each other are both lost.
     random = np.random.default_rng(18)
     near = np.diff(np.cumsum(random.exponential(1 / load, (600, RUNS)), axis=0), axis=0) < 1
     hit = np.zeros((600, RUNS))
@@ -364,7 +364,7 @@ def ledger_of(
     done_s: np.ndarray | None = None,
     **more: Any,
 ) -> Ledger:
-    """One arm with these damages; by default ten messages a second, and nobody waits."""
+    """One arm with these damages; by default ten messages a second, without queueing."""
     folder.mkdir(exist_ok=True)
     if memory_s is not None:
         more["memory_s"] = list(memory_s)
@@ -453,7 +453,7 @@ def test_the_number_of_cells_is_bounded_and_neighbours_stay_together(
     assert (point.n, point.images) == (4000, 4000)
     expected = 2 * 1.96 * math.sqrt((1 + 1 / 4) / 1000)
     assert width(point.metrics["mse"].source) == pytest.approx(expected, rel=0.25)
-    fewer = found.cells(np.arange(4000), 10)  # as for statistics that cost more
+    fewer = found.cells(np.arange(4000), 10)  # as for more costly statistics
     assert (np.diff(fewer) >= 0).all()
     assert len(np.unique(fewer)) == found.size(10) == 10
 
@@ -466,7 +466,7 @@ def test_images_sent_again_go_in_runs_of_neighbours(tmp_path: Path) -> None:
     assert found.what.named(found.size()) == "10 runs of 10 images"  # five fades of two messages
     assert found.cells(np.array([0, 9, 10, 100, 109, 399])).tolist() == [0, 0, 1, 0, 0, 9]
     assert (summary.points[0].images, summary.points[0].cells) == (100, 10)
-    # Where hardly any run would be left, these images are taken as given, and that is said.
+    # Where hardly any run would be left, these images are taken as given, with a notice.
     again = summary_of(tmp_path / "b", VALUES, memory_s=(1.0,), **images)
     assert again.resampled == Resampled(kind="time block", length_s=1.0, given_images=True)
     assert any("intervals speak of these images" in text for text in warnings(again))
@@ -474,12 +474,12 @@ def test_images_sent_again_go_in_runs_of_neighbours(tmp_path: Path) -> None:
 
 
 def test_a_queue_is_resampled_in_its_order(tmp_path: Path) -> None:
-    # All are there at once and leave one after the other: time of arrival tells nothing.
+    # All arrive at once and leave one after the other: arrival times carry no information.
     zero, served = np.zeros(400), 0.1 * np.arange(400) + 0.05
     with ledger_of(tmp_path / "a", VALUES, (0.2,), sent_s=zero, done_s=served) as ledger:
         found = unit(ledger)
     assert found.what.named(found.size()) == "40 runs of 10 messages"
-    # Who waits a little: fades of whole time blocks, but more of them.
+    # With short waits: fades of whole time blocks, but more of them.
     waits = 0.05 + 0.3 * (np.arange(400) % 2)
     with ledger_of(tmp_path / "b", VALUES, (1.0,), done_s=0.1 * np.arange(400) + waits) as ledger:
         assert unit(ledger).what.length_s == 3.0
@@ -495,7 +495,7 @@ def test_the_airtime_of_a_codeword_counts_as_waiting(tmp_path: Path) -> None:
 def test_how_far_messages_overtake_each_other_is_measured(tmp_path: Path) -> None:
     # Pairs change places: each of the two is off by one place of a tenth of a second.
     done_s = 5.0 + 0.1 * (np.arange(400) ^ 1)
-    waits = np.where(np.arange(400) < 200, 0.0, 3.0)  # more than their time of arrival tells
+    waits = np.where(np.arange(400) < 200, 0.0, 3.0)  # more than their arrival times show
     with ledger_of(tmp_path, VALUES, (1.0,), done_s=done_s + waits) as ledger:
         found = unit(ledger)
     gap_s = (0.1 * 399 + 3.0) / 399
@@ -521,7 +521,7 @@ def test_the_header_tells_airtime_and_contention() -> None:
         assert header.contended is contended
 
 
-# --- what is said -------------------------------------------------------------------------------
+# --- sentences ----------------------------------------------------------------------------------
 
 
 def printed(summary: Summary) -> str:
@@ -658,7 +658,7 @@ def test_two_arms_over_one_fade_are_still_compared_message_by_message(faded: Pat
     both = means(*parts, Resampler(len(one.cells), 3, in_time=True))
     each = intervals.intervals(both)
     (gap,) = intervals.intervals(both, lambda means: means[..., :1] - means[..., 1:])
-    assert gap.low > 0  # 1 dB less noise is better, beyond doubt
+    assert gap.low > 0  # 1 dB less noise is significantly better
     assert width(gap) < 0.35 * min(map(width, each))
 
 

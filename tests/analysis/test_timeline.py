@@ -25,7 +25,7 @@ POWER = {"power": {"0": {"wire": 1.0, "latent_size": 10}}}
 
 
 def told(folder: Path, n: int, arms: list[ArmRecord] = ALONE, **columns: Any) -> Summary:
-    """Summarise a run whose arms all hold these columns; unless said, 100 messages/s of 50 ms."""
+    """Summarise a run whose arms all hold these columns; by default 100 messages/s of 50 ms."""
     header = {name: columns.pop(name) for name in ("max_attempts", "judged") if name in columns}
     with created(folder, arms, n, calibration=POWER, **header) as ledger:
         for arm in arms:
@@ -188,11 +188,11 @@ def test_rows_make_a_table_with_one_line_per_arm_and_bin(tmp_path: Path):
     assert {"goodput_hz", "latency_p95_s", "refused_share", "attacked_share"} <= rows[0].keys()
 
 
-# --- what is shown ------------------------------------------------------------------------------
+# --- display ------------------------------------------------------------------------------------
 
 
 def jammed(folder: Path, seed: int = 4) -> Summary:
-    """Two receivers; in the middle third both are attacked, and one refuses what it gets."""
+    """Two receivers; in the middle third both are attacked, and one refuses all attempts."""
     arms = sweep(["trusting", "watchful"], [0.0, 1.0])
     random = np.random.default_rng(seed)
     number = np.arange(300)

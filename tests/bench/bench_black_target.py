@@ -22,7 +22,7 @@ SCENARIO = Path(__file__).parents[2] / "scenarios" / "black_target.yaml"
 
 
 def kernels(codec: Codec, images: Tensor, epsilon: float, steps: int, alpha: float) -> None:
-    """What the paper's experiment costs at least: one block of rows at one intensity."""
+    """The bare arithmetic of the paper's experiment: one block of rows at one intensity."""
     network, ssim, dfd = codec.network, SSIM(), DatasetFeatureDistance()
     with torch.no_grad():
         latent = network.encode(images)  # type: ignore[operator]

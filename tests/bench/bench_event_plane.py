@@ -16,7 +16,7 @@ MESSAGES = 100_000
 
 
 def bare_timeout_s() -> float:
-    """Seconds of one timeout in a process that does nothing else."""
+    """Seconds of one timeout in an otherwise idle process."""
 
     def tick(env: simpy.Environment) -> Any:
         for _ in range(MESSAGES):

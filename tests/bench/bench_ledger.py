@@ -1,4 +1,4 @@
-"""The ledger against bare SQLite: what its promises cost a row, in one run."""
+"""The ledger against bare SQLite: its cost per row, in one run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def full(tmp_path: Path) -> tuple[Ledger, float]:
 
 
 def bare_row_s(path: Path, ledger: Ledger) -> float:
-    """Seconds a row of the same width takes SQLite alone, from tuples at hand."""
+    """Seconds per row of the same width in plain SQLite, from ready tuples."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     names = ", ".join(f"c{i} REAL" for i in range(len(ledger.attempt_columns) - 1))

@@ -1,7 +1,7 @@
-"""What a view costs: the run that is watched, and the machine it is watched on.
+"""The cost of a view: for the watched run, and for the machine.
 
 With the view open a run takes at most 3 % longer; and at four frames a second on a ledger of a
-million rows the view stays under 15 % of a core, once it has read what was there.
+million rows the view stays under 15 % of a core, once it has read the existing rows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HEADER: dict[str, Any] = {
 
 
 class View:
-    """`watch` on a terminal of 160 × 50 that nobody looks at."""
+    """`watch` on a hidden terminal of 160 × 50."""
 
     def __init__(self, folder: Path) -> None:
         self._terminal, theirs = pty.openpty()
@@ -85,7 +85,7 @@ class View:
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def close(self) -> None:
-        """Leave it by its own key."""
+        """Quit by its key."""
         os.write(self._terminal, b"q")
         try:
             self._child.wait(10)
@@ -126,8 +126,8 @@ def run(folder: Path, scenario: Path, watched: bool) -> tuple[float, float]:
 def bench_a_run_that_is_watched(tmp_path: Path) -> None:
     """Runs with and without a view, in turns.
 
-    Held to the promise is the processor time of the run, which is its wall time wherever the view
-    has a core to itself; wall times, told beside it, say more about who else uses the machine.
+    The test is on the processor time of the run, which is its wall time where the view has its own
+    core; wall times, printed beside it, also depend on other processes.
     """
     scenario = tmp_path / "work.yaml"
     scenario.write_text(SCENARIO)

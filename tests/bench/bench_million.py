@@ -48,7 +48,7 @@ def run(out: Path, *extra: str, until: int | None = None) -> tuple[float, float]
 
 
 def committed(out: Path) -> int:
-    """How many attempts a reader finds in the ledger."""
+    """Number of attempts visible to a reader of the ledger."""
     try:
         with Ledger.open(out / "ledger.sqlite") as ledger:
             return int(next(ledger.rows("SELECT count(*) FROM attempt"))[0])

@@ -1,8 +1,8 @@
-"""What it costs that every row is a matrix product of its own, beside one product of the block.
+"""The cost of a separate matrix product per row, against one product of the block.
 
-Both in one process, one thread, interleaved; for the decoder's gradient, which most of a run is.
-`ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 bin/bench …` asks
-the same of an older processor's kernels.
+Both in one process, one thread, interleaved; for the decoder's gradient, the main cost of a run.
+`ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 bin/bench …` tests
+the kernels of an older processor.
 """
 
 from __future__ import annotations

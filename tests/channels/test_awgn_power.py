@@ -1,4 +1,4 @@
-"""Noise on the wire, the power it is measured against, and the formulas of both."""
+"""Noise on the wire, its reference power, and the formulas of both."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_ten_decibels_are_ten_decibels_in_the_real_and_in_the_complex_reading(sn
     generator = torch.Generator().manual_seed(0)
     signal = torch.randn(2500, 128, generator=generator) * math.sqrt(power)
     signal *= torch.logspace(-1, 1, 2500)[:, None]  # rows of very unequal power
-    signal *= math.sqrt(power) / signal.square().mean().sqrt()  # P is what they have on average
+    signal *= math.sqrt(power) / signal.square().mean().sqrt()  # P is their mean
     noise = AWGN(snr_db=snr_db).apply(torch.zeros_like(signal), wire(2500, snr_db, power))
     real = db(signal.square().mean() / noise.square().mean())
     assert real == pytest.approx(snr_db, abs=0.05)

@@ -1,4 +1,4 @@
-"""Erasures in bursts: the chain against its textbook, slot by slot, and what fills the holes."""
+"""Erasures in bursts: the chain against its closed forms, slot by slot, and its fillings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def chain(stage: GilbertElliott, slots: np.ndarray, **more: Any) -> np.ndarray:
 
 
 def one_run(p: float, q: float, length: int) -> np.ndarray:
-    """The chain over so many slots, as one very long codeword meets it."""
+    """The chain over ``length`` slots, as met by one very long codeword."""
     return chain(GilbertElliott(p=p, q=q), np.arange(length)[None])[0]
 
 
@@ -45,7 +45,7 @@ def test_every_state_is_that_of_a_chain_walked_step_by_step_from_long_ago(p: flo
         long_ago = np.arange(start - 50_000, start + 300)
         u = rows_of(stage, [0.0], 1.0, 2).uniform_at(long_ago[None], 1, "state")[0, :, 0]
         ends = []
-        for bad in (False, True):  # whatever it was then
+        for bad in (False, True):  # for either initial state
             for one in u:
                 bad = one <= (1 - q if bad else p)
                 ends.append(bad)
@@ -64,7 +64,7 @@ def test_it_is_bad_for_its_share_of_the_time_in_bursts_of_the_stated_length(p: f
     edges = np.flatnonzero(np.diff(np.r_[False, bad, False].astype(int)))
     bursts = edges[1::2] - edges[::2]
     assert bursts.mean() == pytest.approx(1 / q, rel=0.05)
-    # Lengths are geometric: no burst knows how long it has lasted.
+    # Lengths are geometric: bursts have no memory.
     assert np.mean(bursts > 1) == pytest.approx(1 - q, abs=0.02)
     assert np.mean(bursts > 3) == pytest.approx((1 - q) ** 3, abs=0.02)
 
@@ -79,7 +79,7 @@ def test_states_k_slots_apart_correlate_as_the_kth_power(p: float, q: float):
 
 @pytest.mark.parametrize(("p", "q"), [(0.1, 0.3), (0.002, 0.008), (0.95, 0.9)])
 def test_it_is_stationary_from_the_first_slot(p: float, q: float):
-    # The first three slots of 1,500 runs, which differ in nothing but their seeds.
+    # The first three slots of 1,500 runs, which differ only in their seeds.
     stage = GilbertElliott(p=p, q=q)
     first = np.concatenate([chain(stage, np.arange(3)[None], seed=seed) for seed in range(1500)])
     share = p / (p + q)
@@ -181,7 +181,7 @@ def test_the_share_of_bad_time_stands_for_the_chance_to_turn_bad():
     assert float(erased(edge, [0.0], 1e-3, 40_000).double().mean()) == pytest.approx(0.5, abs=0.02)
 
 
-# --- what fills the holes -----------------------------------------------------------------------
+# --- fillings -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [1, 10, 11])
@@ -215,7 +215,7 @@ def test_where_nothing_is_erased_nothing_changes():
     assert not every.apply(signal, rows_of(every, np.arange(5.0), 1e-3, 8)).any()
 
 
-# --- what the ledger says -----------------------------------------------------------------------
+# --- ledger columns -----------------------------------------------------------------------------
 
 BURSTS = {"kind": "gilbert_elliott", "share_bad": 0.2, "q": 0.1}
 JAMMER = {"kind": "noise", "budget": {"norm": "psr_db", "epsilon": -10.0}}
@@ -245,13 +245,13 @@ def test_of_a_perturbation_arrives_what_is_not_erased_and_what_is_repeated(filli
     assert rows["psr_db"] == pytest.approx(-10.0, abs=1e-4)
     share = np.nan_to_num(10 ** ((rows["psr_received_db"] - rows["psr_db"]) / 10))
     kept = 1 - rows["erased"].astype(float) / 64
-    assert (np.isnan(rows["psr_received_db"]) == (kept == 0)).all()  # nothing came, nothing told
+    assert (np.isnan(rows["psr_received_db"]) == (kept == 0)).all()  # nothing arrived, no value
     if filling == "last":
         assert share.mean() > kept.mean() + 0.1
         assert share.mean() == pytest.approx(1.0, abs=0.1)  # but for holes at the beginning
     else:
         assert share.mean() == pytest.approx(kept.mean(), rel=0.02)
-    # Behind the bursts, where nobody erases it, it is there to the last value.
+    # Behind the bursts nothing is erased: it arrives whole.
     rows = spread(path=[BURSTS | {"filling": filling}, JAMMER])
     assert rows["psr_received_db"] == pytest.approx(-10.0, abs=1e-3)
 
@@ -278,7 +278,7 @@ def test_an_attack_plans_without_bursts_or_with_imagined_ones_never_with_the_rea
 
 
 def test_a_repetition_meets_what_its_own_time_brings():
-    # One codeword takes 3.2 µs; bursts of 100 ms are there again after a short wait, not a long.
+    # One codeword takes 3.2 µs; bursts of 100 ms outlast a short wait, not a long one.
     def outlived(timeout_s: float) -> float:
         rows = attempts(
             path=[BURSTS | {"q": 1e-3, "share_bad": 0.3}],
@@ -321,7 +321,7 @@ def test_rows_of_all_settings_share_batches_without_a_trace(tmp_path):
     assert_waiting_changes_nothing(study, tmp_path)
 
 
-# --- what a user may get wrong ------------------------------------------------------------------
+# --- the user's mistakes ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

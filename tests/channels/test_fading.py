@@ -1,4 +1,4 @@
-"""Fading: laws of the gain, what equalisers make of it, and what knowing the channel is worth."""
+"""Fading: laws of the gain, equalisers, and the value of channel knowledge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from channelsim.support.errors import InputError
 
 
 def gains(k_factor: float, blocks: int = 200_000) -> np.ndarray:
-    """Gains of so many blocks, one symbol in each."""
+    """Gains of ``blocks`` blocks, one symbol in each."""
     stage = Fading(k_factor=k_factor, coherence_s=0.5)
     rows = rows_of(stage, [7.0], 0.5, 2 * blocks)
     return stage.gains(rows, blocks).numpy()[0].astype(complex)
@@ -64,7 +64,7 @@ def test_rician_gains_have_mean_power_one_and_the_textbooks_spread(k_factor: flo
     # The law as scipy has it: |h|/σ is Rice with b = √(2κ), σ² = 1/(2(κ + 1)) per quadrature.
     rice = stats.rice(math.sqrt(2 * k_factor), scale=math.sqrt(0.5 / (k_factor + 1)))
     assert stats.kstest(np.abs(h), rice.cdf).pvalue > 0.01
-    # No phase is preferred: whoever ignores the channel sees nothing on average.
+    # The phase is uniform: without channel knowledge the mean signal is 0.
     assert stats.kstest(np.angle(h) / (2 * np.pi) + 0.5, "uniform").pvalue > 0.01
 
 
@@ -205,7 +205,7 @@ def test_without_noise_an_equaliser_gives_back_what_was_sent(mode: Any, width: i
     assert got.numpy() == pytest.approx(signal.numpy(), rel=1e-5, abs=1e-5)
     assert float(mean_power(out - signal).mean()) > 0.2  # it had something to do
     rows = rows_of(stage, np.arange(float(len(out))), 1e-5, width, channel=channel)
-    assert stage.leaves(rows).gain is None  # and nobody undoes it twice
+    assert stage.leaves(rows).gain is None  # and it is not undone twice
 
 
 @pytest.mark.parametrize("width", [60, 61])
@@ -264,7 +264,7 @@ def test_in_the_deepest_fade_zero_forcing_stays_finite_and_clips_nothing() -> No
 
 
 def estimate_errors(variance: float, **columns: Any) -> tuple[Tensor, Tensor]:
-    """e = ĥ − h of each symbol, read from what zero forcing makes of known symbols, and h."""
+    """e = ĥ − h of each symbol, from zero forcing of known symbols, and h."""
     signal, out, channel = received(0.0, None, 6, rows=20_000)
     assert channel.gain is not None
     h = channel.gain.to(torch.complex128)
@@ -298,7 +298,7 @@ def test_a_wrong_estimate_costs_its_share_of_the_signal_and_a_right_one_nothing(
     assert float(mean_power(got - signal).mean()) / 2.5 == pytest.approx(3e-3, rel=0.03)
 
 
-# --- where the two may stand --------------------------------------------------------------------
+# --- order of the two ---------------------------------------------------------------------------
 
 OWN = {
     "kind": "noise",
@@ -350,7 +350,7 @@ def test_an_order_that_does_less_than_one_may_think_is_noticed(path: Any, said: 
 
 
 def ordered(study: Any) -> list[str]:
-    """The notices that tell of the order of stages."""
+    """The notices about the order of stages."""
     return [notice for notice in study.notices if "intervals" not in notice]
 
 
@@ -404,7 +404,7 @@ def test_each_kind_can_be_named_in_a_scenario_and_its_knobs_swept() -> None:
     assert len(scenario(path=[FADING, NOISE, EQUALISER], sweep=sweep).arms) == 16
 
 
-# --- what the ledger says -----------------------------------------------------------------------
+# --- ledger columns -----------------------------------------------------------------------------
 
 
 def test_behind_the_equaliser_the_snr_is_that_of_the_fade() -> None:
@@ -423,8 +423,8 @@ def test_behind_the_equaliser_the_snr_is_that_of_the_fade() -> None:
 
 @pytest.mark.parametrize("coherence_s", [0.001, 0.1, 0.7])
 def test_a_codeword_that_begins_with_a_block_meets_that_block_only(coherence_s: float) -> None:
-    # Who sends at a clock's beat begins on an edge again and again: a coherence time that float32
-    # rounds, or a beat that double precision rounds, must not put symbols into the block before.
+    # A periodic transmitter often begins on an edge: a coherence time that float32 rounds, or a
+    # period that double precision rounds, must not put symbols into the block before.
     source = {"kind": "dataset", "split": "train", "count": 500}
     source["arrivals"] = {"kind": "periodic", "rate_hz": 1 / coherence_s}
     rows = attempts(
@@ -439,7 +439,7 @@ def test_a_codeword_that_begins_with_a_block_meets_that_block_only(coherence_s: 
 
 
 def test_a_detectors_threshold_is_that_of_its_own_symbol_rate_whoever_runs_beside_it() -> None:
-    # A slow codeword meets several gains: its noise is another, and so is what is strange.
+    # A slow codeword meets several gains: its noise differs, and so do the thresholds.
     def thresholds(*rates_hz: float) -> list[float]:
         study = scenario(
             source={"kind": "dataset", "count": 10},
@@ -510,7 +510,7 @@ def test_an_own_path_is_as_the_formula_has_it() -> None:
 
 
 class JamStage:
-    """As much of an adversary as an own path needs."""
+    """A minimal adversary for a path of its own."""
 
     label = "jammer"
 
@@ -519,7 +519,7 @@ class JamStage:
         return {}
 
 
-# --- who knows the channel ----------------------------------------------------------------------
+# --- channel knowledge --------------------------------------------------------------------------
 
 
 def attacked(
@@ -544,7 +544,7 @@ def attacked(
 
 
 MALLORY: dict[str, Any] = {}
-# Gains hold for two symbols, so that whoever gets them wrong turns every pair another way.
+# Gains hold for two symbols, so that wrong gains rotate every pair differently.
 FLICKER = FADING | {"coherence_s": 2e-7, "k_factor": 3.0}
 BEHIND = [FLICKER, {"kind": "awgn", "snr_db": 30.0}, MALLORY, EQUALISER | {"mode": "mmse"}]
 
@@ -560,7 +560,7 @@ def test_behind_the_fading_knowledge_of_the_channel_is_what_an_attack_lives_on()
         damage, control, rows = attacked(BEHIND, access)
         gain[name] = 10 * math.log10(damage / control)
         assert rows["psr_db"].astype(float) == pytest.approx(-10.0, abs=0.01)
-    assert gain["exact"] > gain["stale"] + 0.5  # half of the gains are still what they were
+    assert gain["exact"] > gain["stale"] + 0.5  # half of the gains are still the same
     assert gain["stale"] > gain["older"] + 0.5
     assert gain["older"] == pytest.approx(gain["none"], abs=1.0)
     assert gain["exact"] > gain["none"] + 3
@@ -583,7 +583,7 @@ def test_in_front_of_the_fading_exact_knowledge_is_the_attack_without_fading() -
     through = attacked([MALLORY, FLICKER, EQUALISER], {"channel": "exact"})[2]
     for name in ("mse_source", "mse_clean", "mse_passive"):
         assert through[name] == pytest.approx(plain[name], rel=1e-3)
-    # Whoever ignores the gains, or foresees others, still meets the equaliser: it undoes both.
+    # An adversary that ignores the gains, or foresees others, meets the equaliser: it undoes both.
     ignorant = attacked([MALLORY, FLICKER, EQUALISER], {"channel": "none"})[2]
     assert ignorant["mse_passive"] == pytest.approx(plain["mse_passive"], rel=1e-3)
     # Without one, an attack that knows the fading aims at what the receiver will see.
@@ -604,7 +604,7 @@ def test_imagined_channels_are_never_the_real_one_and_the_same_at_every_step() -
     assert np.mean(np.abs(imagined) ** 2) == pytest.approx(1.0, abs=0.1)
     signal = gaussian(2000, 2)
     assert torch.equal(stage.foresee(signal, seen), stage.foresee(signal, seen))
-    # Who imagines nothing takes a gain that it does not know for 1.
+    # Without imagination an unknown gain is taken as 1.
     blind = rows_of(stage, np.arange(2000.0), 1e-3, 2, view=View("mallory", "none"))
     assert torch.equal(stage.foresee(signal, blind), signal)
 

@@ -1,4 +1,4 @@
-"""Impulses, a digital link and a phase that is off: each against the formula it stands for."""
+"""Impulses, a digital link and phase noise, each against its closed form."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ STAGES: list[Stage] = [
 ]
 
 
-# --- what all of them promise -------------------------------------------------------------------
+# --- properties of all --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=repr)
@@ -74,7 +74,7 @@ def test_a_row_is_disturbed_alike_wherever_it_stands_and_whoever_stands_beside_i
     order = np.random.default_rng(0).permutation(16)
     assert torch.equal(crossed(stage, signal[order], message=order), home[order])
     assert torch.equal(crossed(stage, signal[7:8], message=np.array([7])), home[7:8])
-    # Neighbours of other settings do not reach over: half the batch differs in every column.
+    # Rows with other settings have no influence: half the batch differs in every column.
     other = torch.arange(16) % 2 == 0
     extreme = {"rate": 1.0, "inr_db": -20.0, "bits": 16.0, "range": 0.5, "bit_error": 0.9}
     mixed = {
@@ -247,7 +247,7 @@ def test_gray_code_costs_a_third_more_where_flips_are_rare():
 @pytest.mark.parametrize("bits", [1, 3, 8, 16])
 def test_without_flips_the_code_cannot_be_told(bits):
     signal = uniform(50, 20, 4.0)
-    # A channel that could flip but never does takes the way through the words all the same.
+    # A channel with a negligible flip rate also goes through the words.
     gray = crossed(Quantiser(bits=bits, code="gray", bit_error=1e-30), signal)
     assert torch.equal(gray, crossed(Quantiser(bits=bits), signal))
 
@@ -280,7 +280,7 @@ def test_arms_of_a_link_share_their_flips():
 
 
 def foreseen(stage: Stage, signal: Tensor, draw: int | None) -> Tensor:
-    """What an adversary in front of a stage expects of it."""
+    """A stage's output as an adversary in front of it foresees it."""
     count = len(signal)
     rows = Rows(
         name=stage.label,
@@ -303,7 +303,7 @@ def test_an_attack_sees_through_a_quantiser_as_if_it_were_straight():
         assert torch.equal(gradient, weights)  # beyond the range too
     levels = crossed(quiet, signal.detach())
     assert foreseen(quiet, signal, None).detach().numpy() == pytest.approx(levels.numpy(), abs=1e-6)
-    # Flips are nobody's to know: none without imagination, and with it never the real ones.
+    # Flips are unknown to adversaries: none without imagination, and with it never the real ones.
     assert torch.equal(foreseen(flipping, signal, None), foreseen(quiet, signal, None))
     imagined = (foreseen(flipping, signal, 0).detach() - levels).abs() > 0.1
     real = (crossed(flipping, signal.detach()) - levels).abs() > 0.1
@@ -374,7 +374,7 @@ def test_a_constant_phase_turns_the_whole_codeword_and_a_walk_strays():
     assert wide.numpy() == pytest.approx(2 * steps.numpy(), abs=1e-5)  # the same walk, twice as far
 
 
-# --- what the ledger says of them ---------------------------------------------------------------
+# --- ledger columns -----------------------------------------------------------------------------
 
 
 def test_impulses_count_as_measured_noise_and_not_as_nominal():
@@ -406,7 +406,7 @@ def test_rows_that_no_impulse_struck_count_in_the_summary_as_rows_without_noise(
     expected = -10 * math.log10(0.1 * 10**0.6)
     assert point.snr_measured_db == pytest.approx(expected, abs=0.6)  # sd of the mean 0.2 dB
     console = Console(width=200, record=True, file=io.StringIO())
-    print_summary(console, run.summary())  # told although no SNR was stated
+    print_summary(console, run.summary())  # printed although no SNR was stated
     assert f"SNR {point.snr_measured_db:.2f} dB measured; latency" in console.export_text()
 
 
@@ -488,7 +488,7 @@ def test_a_perturbation_that_crosses_no_threshold_does_not_arrive(bit_error):
     quiet = np.isnan(received)
     assert quiet.mean() > 0.99
     assert (rows["mse_passive"][quiet] == 0).all()
-    # One value moved over a threshold arrives as a whole step, A/2 = 2√P: far above what was sent.
+    # One value moved over a threshold arrives as a whole step, A/2 = 2√P: far above the injection.
     assert (received[~quiet] > -15).all()
 
 

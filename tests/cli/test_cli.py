@@ -1,6 +1,6 @@
-"""The command line, as a person meets it: what it says, where, and its exit code.
+"""The command line: its messages, their streams, and its exit codes.
 
-Whatever touches pipes, signals or what gets imported runs in a child process of its own.
+Tests of pipes, signals or imports run in a child process.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def child(*words: str | Path, options: tuple[str, ...] = ()) -> tuple[int, str, 
 
 
 class Prompt:
-    """Types command lines into this very process, in a folder of its own."""
+    """Runs command lines in this process, in a separate folder."""
 
     def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
         self._captured = captured
@@ -151,7 +151,7 @@ def test_the_version_is_the_packages(channelsim: Prompt) -> None:
     assert channelsim("--version") == (0, f"channelsim {__version__}\n", "")
 
 
-# --- what was typed -----------------------------------------------------------------------------
+# --- arguments ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_set_reads_values_as_a_scenario_file_does() -> None:
     }
 
 
-# --- what goes wrong ----------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
 
 def fail(error: BaseException) -> None:
@@ -285,7 +285,7 @@ def test_a_folder_that_cannot_be_written_is_the_users_input(
     assert err.count("\n") == 1
 
 
-# --- a run, and what is asked of it -------------------------------------------------------------
+# --- a run and its queries ----------------------------------------------------------------------
 
 
 def test_run_says_what_it_found_and_where_it_is(
@@ -469,7 +469,7 @@ def test_the_readmes_study_is_ten_lines_and_runs(tmp_path: Path) -> None:
     assert "runs/black_target-7-1" in process.stdout
 
 
-# --- how numbers are said -----------------------------------------------------------------------
+# --- number formats -----------------------------------------------------------------------------
 
 
 def test_times_and_sizes_are_said_as_people_say_them() -> None:

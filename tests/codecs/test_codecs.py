@@ -25,7 +25,7 @@ def digits(count: int = ROWS) -> torch.Tensor:
 
 
 def lived_in(network: LuChen, seed: int = 0) -> LuChen:
-    """A network whose batch norm statistics are not the trivial ones it is born with."""
+    """A network whose batch norm statistics are not the initial ones."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in network.state_dict().items():
@@ -197,8 +197,8 @@ def test_every_codec_is_ready_for_inference(codec):
 
 @pytest.mark.parametrize("rows", [16, ROWS])
 def test_a_rows_result_never_depends_on_its_neighbours_or_its_place(codec, rows):
-    """Bit for bit, alone and padded, and among shuffled others; a module of the user's own, whose
-    kernels are not ours, up to rounding."""
+    """Bit for bit, alone and padded, and among shuffled others; a module of the user's own, with
+    other kernels, up to rounding."""
     images = digits(rows)
     own = isinstance(codec, Module)
 

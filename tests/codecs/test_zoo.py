@@ -1,4 +1,4 @@
-"""The zoo: what ships is what its recipes and cards say, and it can be made again."""
+"""The zoo: shipped codecs match their recipes and cards, and can be retrained."""
 
 from __future__ import annotations
 

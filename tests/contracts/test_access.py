@@ -1,4 +1,4 @@
-"""Where adversaries stand, what they know of the channel, and when: causality, enforced."""
+"""Adversaries' places, channel knowledge and timing: causality, enforced."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ def crossed(
 
 
 def delta_of(stage: Stage, signal: Tensor, decode, **more: Any) -> Tensor:
-    """What an adversary alone on the wire injects, to the last bit."""
+    """The injection of an adversary alone on the wire, to the last bit."""
     return injected([stage], signal, decode, **more)
 
 
 def injected(stages: Sequence[Stage], signal: Tensor, decode, **more: Any) -> Tensor:
-    """What the one adversary on the wire injects, to the last bit."""
+    """The injection of the only adversary on the wire, to the last bit."""
     found: list[Tensor] = []
     original = Adversary.attack
 
@@ -160,7 +160,7 @@ def test_nothing_that_it_has_not_heard_changes_what_it_injects(goal):
     heard = signal.clone()
     heard[:, 3] += 0.5
     assert (delta_of(reactive, heard, decode) != delta).any(dim=1).all()
-    # A relay holds it all, and uses it.
+    # A relay holds all of it, and uses it.
     relay = pgd(goal)
     assert not torch.equal(delta_of(relay, otherwise, decode), delta_of(relay, signal, decode))
 
@@ -186,7 +186,7 @@ def test_loudness_over_the_air_is_that_of_the_symbols_that_were_heard():
 
 
 class _Sigmoid(nn.Module):
-    """A codec whose images depend on the amplitude of a codeword, and not in proportion."""
+    """A codec whose images depend nonlinearly on the amplitude of a codeword."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ def test_over_the_air_nobody_is_told_the_amplitude_that_the_receiver_is_told():
 
 
 class _Curious(Noise):
-    """Says that it knows nothing, and looks."""
+    """Declares no knowledge, and reads it anyway."""
 
     seen: Tensor | None = None
 
@@ -245,7 +245,7 @@ def test_what_it_says_it_does_not_know_is_of_no_use_over_the_air():
 
 
 class _Roundabout(Noise):
-    """Asks for its own message among the others, in every second row."""
+    """Requests its own message among the others, in every second row."""
 
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
@@ -278,7 +278,7 @@ def test_a_universal_attack_sends_the_same_whatever_is_sent():
     assert found[0][0].numpy() == pytest.approx(fitted["universal"][0].numpy(), abs=1e-6)
 
 
-# --- the mistakes, in a file --------------------------------------------------------------------
+# --- mistakes in a file -------------------------------------------------------------------------
 
 FILE = """\
 source: {kind: dataset, count: 20}
@@ -402,7 +402,7 @@ def test_a_relay_delays_exactly_the_codewords_that_it_takes():
 
 
 def test_every_repetition_passes_the_relay_again():
-    # So loud that the receiver refuses it, both times.
+    # So strong that the receiver refuses it, both times.
     relay = {"kind": "noise", "budget": {"norm": "psr_db", "epsilon": 40.0}}
     receivers = {
         "wary": {"codec": {"kind": "linear", "latent_size": 8}, "detector": {"kind": "norm"}}
@@ -461,17 +461,17 @@ def test_to_know_ones_own_fading_helps_and_old_knowledge_helps_while_it_is_fresh
     untouched = float(decode(signal).square().mean())
     exact, none = left(), left(channel="none")
     assert exact < 0.9 * untouched
-    assert none > 0.99 * untouched  # the phase is anybody's guess
+    assert none > 0.99 * untouched  # the phase is unknown
     assert left(channel="stale", stale_s=0.05) == exact
     assert left(channel="stale", stale_s=5.0) > 0.95 * untouched
 
 
-# --- what it expects of the rest of the path ----------------------------------------------------
+# --- foresight of the rest of the path ----------------------------------------------------------
 
 
 @part
 class Dice(Stage):
-    """Adds standard normal noise, and remembers who drew it."""
+    """Adds standard normal noise, and remembers its draws."""
 
     kind = "dice"
     name: str = ""
@@ -485,7 +485,7 @@ class Dice(Stage):
 
 @part
 class Amplifier(Stage):
-    """Multiplies by a gain that only some know."""
+    """Multiplies by a gain that only some adversaries know."""
 
     kind = "amplifier"
     name: str = ""
@@ -707,4 +707,4 @@ def test_the_header_says_in_words_where_it_stands_what_it_knows_and_when():
     assert threat["channel"] == "fading known exactly"
     noise = scenario(path=[{"kind": "noise", "budget": {"norm": "l2", "epsilon": 0.5}}])
     threat = fingerprint.header(noise, {}).values["threats"]["noise"]
-    assert "channel" not in threat  # who plans nothing needs to know nothing
+    assert "channel" not in threat  # without planning no knowledge is needed

@@ -1,8 +1,7 @@
-"""Parts of a user's own: nothing they do changes others' numbers, and what they say is believed.
+"""Parts of a user's own: they change no other part's numbers, and their declarations are used.
 
-Every part named by `use:` is tried before the first message; what it raises later is told as its
-own, with its line and the message; what it declares is in the header, and everything reads it
-there.
+Every part named by `use:` is tried before the first message; a later exception is reported as its
+own, with its line and the message; its declarations are in the header and read from there.
 """
 
 from __future__ import annotations
@@ -193,7 +192,7 @@ def test_differences_in_the_last_bit_are_no_reason_to_refuse(tmp_path: Path) -> 
     Scenario.load(study(tmp_path, code, {"mine": {"codec": use("Shifty")}}))
 
 
-# --- what user's code raises --------------------------------------------------------------------
+# --- exceptions of user code --------------------------------------------------------------------
 
 SLIP = stage("Mistaken", 'return signal * rows["no_such_column"][:, None]  # here')
 
@@ -316,7 +315,7 @@ def test_a_bug_of_the_programs_own_stays_one(
         campaign.run(file, out=tmp_path / "run")
 
 
-# --- what parts declare -------------------------------------------------------------------------
+# --- declarations -------------------------------------------------------------------------------
 
 PERFECT = "perfect: ClassVar[float | None] = {}\n"
 LIMIT = "limit: ClassVar[float | None] = {}\n"
@@ -341,7 +340,7 @@ ERROR = (
         "Decibels", f"return {LOST_DB} + 3.0", AS_MSE.format(2.0), better="True", kind="psnr255"
     )
 )
-# PSNR as an author of his own would write it.
+# PSNR as a user would write it.
 MINE = metric(
     "Mine",
     f"return {LOST_DB}",
@@ -368,7 +367,7 @@ def test_the_direction_of_a_metric_is_believed_everywhere(tmp_path: Path, name: 
         sweep={"awgn.snr_db": [0, 20]},
     )
     run = campaign.run(file, out=tmp_path / "run")
-    (tmp_path / "mine.py").unlink()  # what is read from the ledger needs no code
+    (tmp_path / "mine.py").unlink()  # reading the ledger needs no code
     summary, header = run.summary(), run.header()
     worst = hardest(summary, "mine")
     assert worst is not None
@@ -379,7 +378,7 @@ def test_the_direction_of_a_metric_is_believed_everywhere(tmp_path: Path, name: 
     scale = scale_of(kind, header["scales"])
     assert scale.higher_is_better is (name != "MeanAbsoluteError")
     assert scale.damaging
-    # The worst images are kept by the metric that the gain is read from.
+    # The worst images are kept by the metric of the gain.
     with Ledger.open(run.folder / "ledger.sqlite") as ledger:
         shown = {key for (key,) in ledger.rows("SELECT DISTINCT transmission FROM image", ())}
     values = column(run, f"{kind}_source")[:16] * (1 if name == "MeanAbsoluteError" else -1)
@@ -598,7 +597,7 @@ def test_modules_beside_a_users_file_are_found_whenever_its_code_asks(tmp_path: 
     with pytest.raises(ModuleNotFoundError):
         __import__("never_imported_beside")
     (tmp_path / "never_imported_beside.py").write_text("", encoding="utf-8")
-    with pytest.raises(ModuleNotFoundError):  # lies beside the user's file, but is asked for here
+    with pytest.raises(ModuleNotFoundError):  # beside the user's file, but imported here
         __import__("never_imported_beside")
 
 
@@ -692,7 +691,7 @@ def test_an_error_in_a_helper_is_told_with_the_helpers_line(tmp_path: Path) -> N
     assert "Asking.decode raised OSError: no such table (line 2 of raising.py)" in message
 
 
-# --- a codeword that says nothing ---------------------------------------------------------------
+# --- a codeword of zeros ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

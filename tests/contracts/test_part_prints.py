@@ -1,7 +1,7 @@
-"""A run goes on, and is computed again, only with parts that compute what they computed.
+"""A run is resumed and recomputed only with parts that compute the same as before.
 
-The scenarios are small and real: a codec whose numbers live in a second file, or in weights that
-its own code loads. Each is begun, interrupted (rows are taken away), changed, and asked to go on.
+The scenarios are small and real: a codec whose numbers are in a second file, or in weights that its
+own code loads. Each is begun, interrupted (rows are removed), changed, and resumed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ metrics: [mse]
 
 
 def interrupted(folder: Path) -> Path:
-    """Run the scenario of a folder, and make it a run that stopped half-way."""
+    """Run the scenario of a folder, and turn it into a run that stopped half-way."""
     run = channelsim.run(folder / "scenario.yaml", out=folder / "run")
     connection = sqlite3.connect(run.folder / "ledger.sqlite")
     with connection:
@@ -94,7 +94,7 @@ def rows(run: Path) -> int:
 
 
 def helped(folder: Path, helper: str = "helper", lazily: str = "") -> Path:
-    """A codec whose gain stands in a module beside it."""
+    """A codec whose gain is in a module beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "codec.py").write_text(CODEC.format(helper=helper, lazily=lazily))
     (folder / f"{helper}.py").write_text("GAIN = 1.0\n")
@@ -293,7 +293,7 @@ class Scaled(nn.Module):
         {late}
         return self.gain * F.interpolate(latents.reshape(len(latents), 1, 8, 8), scale_factor=4)
 """
-# Where the module's name is put together: nothing in the text of the file says which it is.
+# The module's name is computed: the file's text does not contain it.
 WAYS = {
     "in the constructor": {"gain": "importlib.import_module('gains' + '_{}').GAIN"},
     "by __import__": {"gain": "__import__('gains' + '_{}').GAIN"},
@@ -329,7 +329,7 @@ def test_a_module_whose_name_is_computed_is_listed_by_everybody_who_imports_it(
     wanted = {f"gains_{tag}.py", f"deep_{tag}.py", f"deep_{tag}.txt"}
     if way == "of a package":
         wanted = {f"package_{tag}/__init__.py", f"package_{tag}/inner.py"}
-    for _ in range(2):  # loaded a second time, nothing is opened that was imported before
+    for _ in range(2):  # a second load opens no file imported before
         parts = part_prints.prints(Scenario.load(tmp_path / "scenario.yaml"))
         for name, file in (("receiver mine", "codec.py"), ("receiver other", "other.py")):
             assert set(parts[name]["files"]) == {file} | wanted
@@ -429,7 +429,7 @@ def attacked(folder: Path, fits: bool, sweep: str = "") -> Path:
 
 
 def forget(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change what a header says of its parts."""
+    """Change a header's entries of its parts."""
     connection = sqlite3.connect(run / "ledger.sqlite")
     with connection:
         (text,) = connection.execute("SELECT value FROM header WHERE key = 'parts'").fetchone()
@@ -449,7 +449,7 @@ def test_an_adversary_that_injects_something_else_is_refused_by_name(
     with pytest.raises(InputError, match=said):
         resume(tmp_path)
     assert rows(run) == 6, "nothing was computed"
-    # The same where the number comes from where nobody hears of a file.
+    # The same where the number comes from an unrecorded file.
     forget(run, lambda parts: parts["stage eve"].update(files=own_files(tmp_path)))
     with pytest.raises(
         InputError, match="changed since it began: stage eve: what its perturb answers"
@@ -520,7 +520,7 @@ def test_a_replay_compares_before_it_computes(tmp_path: Path) -> None:
         replay(run, 3, allow_code=True)
 
 
-# --- what a print is ----------------------------------------------------------------------------
+# --- prints -------------------------------------------------------------------------------------
 
 
 def print_of(**changed: Any) -> Mapping[str, Any]:
@@ -557,7 +557,7 @@ def test_what_counts_as_a_change(changed: dict[str, Any], said: list[str]) -> No
 def test_a_turned_sign_in_some_rows_of_an_attack_is_rounding_in_most_it_is_another_attack(
     changed_rows: int, told: int
 ) -> None:
-    # A sign gradient turns where the gradient is next to nothing, and other kernels compute that.
+    # A sign gradient turns where the gradient is close to 0, depending on kernels.
     now = [[-0.3, 1.0] if row < changed_rows else [0.3, 1.0] for row in range(4)]
     found = part_prints.changes(
         print_of(answers={"perturb": [[0.3, 1.0]] * 4}), print_of(answers={"perturb": now})

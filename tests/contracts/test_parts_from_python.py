@@ -1,6 +1,6 @@
-"""Parts handed over as Python objects are tried like those that a file names.
+"""Parts passed as Python objects are tried like those that a file names.
 
-They come in a mapping, by ``set``, or inside a `Scenario` that somebody put together himself.
+They come in a mapping, by ``set``, or inside a `Scenario` constructed directly.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Means(nn.Module):
 
 
 class Blunt(Means):
-    """Nothing follows its gradient."""
+    """A codec without a gradient."""
 
     def decode(self, latents: Tensor) -> Tensor:
         return super().decode(latents.detach())

@@ -1,4 +1,4 @@
-"""The header of a run is read in one place: with types, and as older ledgers wrote it."""
+"""The typed reader of a run's header, also of older ledgers."""
 
 from __future__ import annotations
 

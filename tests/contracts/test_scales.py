@@ -1,4 +1,4 @@
-"""The scales of metrics: one table for whoever reads a ledger, held to the metrics themselves."""
+"""The scales of metrics: one table for readers of a ledger, checked against the metrics."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A part of a user's own that writes into what it is given: told by name, and harmless to others.
+"""A part of a user's own that writes into its arguments: named in a notice, harmless to others.
 
-Every part is lent copies, so what it writes reaches nobody; each test runs one that writes and its
-twin that does not, and asks for the same bits. The notice stands in `check`, before the run and
-among the ledger's events. What an author keeps from call to call is another matter, and refused.
+Every part gets copies, so that its writes affect no other part; each test compares a part that
+writes and one that does not, bit for bit. The notice is in `check`, before the run and among the
+ledger's events. State kept from call to call is different, and refused.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def require_same(one: Run, other: Run) -> None:
 
 # --- codecs -------------------------------------------------------------------------------------
 
-# Two ways to write the same codec, the argument that the first one changes, and its place.
+# Two versions of the same codec, the argument that the first one changes, and its place.
 CODECS = {
     "images clamped": (
         """
@@ -271,8 +271,8 @@ STAGE = stage("Loud", "BODY", GAIN)
 SPOILER = adversary("Spoiler", "BODY")
 JUDGE = detector("Judge", f"BODY\n{FROM_MEAN}", "FIT")
 DISTANCE = metric("Distance", "BODY\nreturn apart(images, references)")
-# What a body writes, the same without writing, and what the notice says of it. After an adversary
-# stands noise, since what it knows is told through the rest of the path.
+# A body that writes, the same without writing, and the notice. Noise follows an adversary, since
+# its knowledge comes through the rest of the path.
 BODIES: dict[str, list[tuple[str, str, str]]] = {
     STAGE: [
         (
@@ -303,7 +303,7 @@ BODIES: dict[str, list[tuple[str, str, str]]] = {
         (
             "return signal + rows.normal(signal.shape[1], 'n').mul_(0.1)",
             "return signal + 0.1 * rows.normal(signal.shape[1], 'n')",
-            "",  # what it draws is its own
+            "",  # its own draws
         ),
     ],
     SPOILER: [
@@ -333,7 +333,7 @@ BODIES: dict[str, list[tuple[str, str, str]]] = {
             "perturb writes into its argument rows.columns['epsilon']:",
         ),
         (
-            # Of what it asked for it may do what it likes: nobody else is given the same.
+            # It may change what it requested: no other part gets the same tensor.
             "knowledge.imagine and knowledge.imagine(0).source.zero_();"
             " knowledge.source_of(rows.message).zero_(); knowledge.clean_of(rows.message).zero_();"
             " knowledge.decode(signal).zero_(); return -signal, ok(signal)",
@@ -369,7 +369,7 @@ BODIES: dict[str, list[tuple[str, str, str]]] = {
 
 
 def placed(code: str) -> dict[str, Any]:
-    """Where the part of a piece of code stands in a scenario."""
+    """The scenario keys that place the part of some code."""
     if code is STAGE:
         return {"path": [PGD, use("Loud"), AWGN]}
     if code is SPOILER:
@@ -464,7 +464,7 @@ FITTED = adversary(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("signal.zero_()", ""),  # what it drew is its own
+        ("signal.zero_()", ""),  # its own draw
         ("known.knowledge.source.zero_(); known.knowledge.clean.zero_()", ""),
         ("rows.mean.zero_()", "adversary fitted: fit writes into its argument rows.mean:"),
     ],
@@ -473,7 +473,7 @@ def test_what_an_adversary_writes_while_it_fits_reaches_nobody(
     tmp_path: Path, body: str, said: str
 ) -> None:
     fitting = use("Fitted", budget=BUDGET)
-    # The second one is fitted to the same codewords, which are remembered.
+    # The second one is fitted to the same codewords, which are cached.
     other = {"kind": "universal", "steps": 2, "restarts": 1, "budget": {"epsilon": 0.1}}
     path = [fitting, {**other, "goal": {"kind": "damage"}}, AWGN]
     runs = twins(tmp_path, FITTED, (body, "pass"), path=path)
@@ -484,7 +484,7 @@ def test_what_an_adversary_writes_while_it_fits_reaches_nobody(
     assert all(said in sentence for sentence in told)
 
 
-# --- what is kept from call to call -------------------------------------------------------------
+# --- state from call to call --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The live view tells what is in the ledger, however it came in, and never touches the run."""
+"""The live view shows the ledger's content, in any order of rows, and never touches the run."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def read_all(path: Path) -> Figures:
 
 
 def state_of(figures: Figures) -> list[np.ndarray]:
-    """Everything that figures know, in an order of its own."""
+    """The whole state of figures, in a canonical order."""
     everything = np.ones(len(figures.info.arms), dtype=bool)
     groups = figures.groups(everything, None)
     found = [figures._sums, figures._squares, figures._counts, figures.settled_of, figures.fates]
@@ -163,7 +163,7 @@ with t.new(folder / "run") as ledger:
 
 
 def test_another_process_is_followed_and_leaves_one_plain_file(tmp_path: Path) -> None:
-    """The view reads for moments only: the writer can still turn its ledger into one file."""
+    """The view holds no connection: the writer can still turn its ledger into one file."""
     code = _WRITER.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path), parts=PARTS)
     writer = subprocess.Popen([sys.executable, "-c", code])
     path = tmp_path / "run" / "ledger.sqlite"
@@ -231,7 +231,7 @@ def test_the_lock_tells_who_is_running_and_the_question_does_not_disturb(tmp_pat
 
 
 def test_an_interrupted_run_that_goes_on_is_running_again(tmp_path: Path) -> None:
-    """Also where its rows come so fast that the view never wonders about silence."""
+    """Also where its rows come so fast that the view never detects silence."""
     now = [0.0]
     with created(tmp_path, sweep(["r"], [1.0]), 100, ["mse"]) as ledger:
         add_arm(ledger, 0, range(10))
@@ -467,7 +467,7 @@ def test_a_gain_that_may_be_chance_is_warned_of_by_the_paired_difference(tmp_pat
     scatter = 0.1 * (-1.0) ** np.arange(40)
     with created(tmp_path, sweep(["r"], [0.5, 1.0]), 40) as ledger:
         for arm, lead in enumerate((0.02, 0.04)):
-            noise = np.linspace(0.1, 5.0, 40)  # what both have in common does not count
+            noise = np.linspace(0.1, 5.0, 40)  # the common part cancels
             attack = noise + lead + scatter
             add_arm(ledger, arm, mse_passive=attack, control_mse_passive=noise)
     found = warned(tmp_path / "ledger.sqlite")
@@ -487,7 +487,7 @@ def test_zero_gradients_are_counted_among_the_attacks(tmp_path: Path) -> None:
 def test_a_detector_may_miss_its_false_alarm_rate_by_chance_only(
     tmp_path: Path, alarms: int, warns: bool
 ) -> None:
-    """200 benign attempts at a stated 5 %: 10 alarms are expected, 30 are no chance."""
+    """200 benign attempts at a stated 5 %: 10 alarms are expected, 30 are significant."""
     receivers = {"r": {"detector": {"kind": "norm", "false_alarm": 0.05}}}
     scenario = {"path": [], "receivers": receivers}
     with created(tmp_path, sweep(["r"], [0.0]), 200, scenario=scenario) as ledger:
@@ -623,7 +623,7 @@ def test_why_it_was_the_worst_can_be_read_at_a_glance(tmp_path: Path) -> None:
 
 
 def test_nobody_is_blamed_for_what_an_adversary_did_not_do(tmp_path: Path) -> None:
-    """Without an attack the channel did it; what is not delivered shows a fallback."""
+    """Without an attack the damage is the channel's; undelivered messages show a fallback."""
     with created(tmp_path, sweep(["r"], [0.0]), 3, ["mse"], judged=True) as ledger:
         quiet = {"delta_l2": None, "delta_linf": None, "psr_db": None, "verdict": None}
         delivered = ["yes", "lost", "rejected"]
@@ -711,7 +711,7 @@ def test_images_come_from_the_ledger_or_from_a_replay_and_from_nowhere_else(
 
 
 def test_images_that_come_late_are_seen_and_those_that_go_stay(tmp_path: Path) -> None:
-    """What a run under way has not kept yet may come; what it drops was true and may stay."""
+    """A run under way may add images; dropped ones were true and may stay."""
     path = tmp_path / "ledger.sqlite"
     with created(tmp_path, sweep(["a", "b"], [1.0]), 4, ["mse"], max_attempts=2) as ledger:
         add_arm(ledger, 0)
@@ -833,7 +833,7 @@ def test_without_colours_there_is_room_for_every_receiver(tmp_path: Path) -> Non
 def test_half_blocks_are_the_very_pixels() -> None:
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (6, 5, 3)).astype(np.uint8)
-    pixels[2, 3] = pixels[3, 3]  # one colour above and below is drawn as a blank
+    pixels[2, 3] = pixels[3, 3]  # equal colours above and below are drawn as a blank
     console = Console(width=40, color_system="truecolor", force_terminal=True)
     shown = np.zeros_like(pixels)
     for row, line in enumerate(drawn(pixels, 1, colour=True)):
@@ -921,7 +921,7 @@ def screen_of(app: Any) -> str:
 
 
 async def up_to_date(pilot: Any) -> None:
-    """Until all that the ledger holds is on the screen; no clock decides it."""
+    """Wait until all of the ledger is on the screen, independent of clocks."""
     behind = True
     while behind:
         await pilot.pause()
@@ -936,7 +936,7 @@ def press(
     *keys: str | Callable[[Any], Awaitable[None]],
     colour: bool = True,
 ) -> Iterator[str]:
-    """Screens after every key (or change of the app), in a terminal that is not there."""
+    """Screens after every key (or change of the app), in a headless terminal."""
     import asyncio
 
     from channelsim.display.live.app import LiveApp
@@ -1025,7 +1025,7 @@ def test_a_narrow_terminal_takes_turns_and_resizing_is_survived(tmp_path: Path) 
 
 
 def test_a_panel_without_a_frame_still_says_what_it_shows(tmp_path: Path) -> None:
-    """Which order the list has, which metric the curves, and above all which transmission."""
+    """The list's order, the curves' metric, and the transmission."""
     _, worst, _, detail, table, curves = press(
         known(tmp_path), (80, 24), "w", "down", "enter", "2", "3"
     )
@@ -1036,7 +1036,7 @@ def test_a_panel_without_a_frame_still_says_what_it_shows(tmp_path: Path) -> Non
 
 
 def test_a_transmission_that_was_opened_stays_open(tmp_path: Path) -> None:
-    """Worse ones come, and push it out of the list; only whoever watches chooses another."""
+    """Worse ones push it out of the list; only the user chooses another."""
     with created(tmp_path, sweep(["r"], [1.0]), 200, ["mse"]) as ledger:
         add_arm(ledger, 0, range(20), mse_source=np.linspace(0.01, 0.02, 20))
         ledger.commit()

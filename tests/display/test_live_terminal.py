@@ -1,4 +1,4 @@
-"""The real program in a real terminal (tmux), with real keys; what stands there is read back."""
+"""The real program in a real terminal (tmux), with real keys; the screen is read back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Terminal:
     def __init__(self, name: str, width: int, height: int, environment: str = "") -> None:
         self._socket = f"channelsim-{os.getpid()}-{name}"
         size = ["-x", str(width), "-y", str(height)]
-        # Readline, which pytest loads, tells children of a terminal of 80 × 24.
+        # Readline, which pytest loads, sets a terminal of 80 × 24 for children.
         clean = "env -u COLUMNS -u LINES PS1='ready> ' OMP_NUM_THREADS=1 LC_ALL=C.UTF-8"
         shell = f"{clean} PYTHONPATH={shlex.quote(str(ROOT))} {environment} sh"
         self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-c", str(ROOT), shell)
@@ -48,7 +48,7 @@ class Terminal:
         return done.stdout
 
     def program(self, *words: object, then: str = "") -> None:
-        """Type a command of the program, and what follows it."""
+        """Type a command of the program, and a shell command after it."""
         self.type(shlex.join([*COMMAND, *map(str, words)]) + then)
 
     def type(self, text: str) -> None:
@@ -65,7 +65,7 @@ class Terminal:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
     def screen(self, codes: bool = False, unwrapped: bool = False) -> str:
-        """What stands there now; ``unwrapped``: lines as they were written.
+        """The current screen; ``unwrapped``: lines as they were written.
 
         A terminal wraps a line that holds a path wherever the path happens to end.
         """
@@ -73,7 +73,7 @@ class Terminal:
         return self._tmux("capture-pane", "-p", *how)
 
     def until(self, pattern: str, *, unwrapped: bool = False) -> str:
-        """Wait until something stands there, and return the screen; ``unwrapped``: see `screen`."""
+        """Wait until a pattern appears, and return the screen; ``unwrapped``: see `screen`."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             screen = self.screen(unwrapped=unwrapped)
@@ -83,7 +83,7 @@ class Terminal:
         raise AssertionError(f"{pattern!r} did not come; the screen:\n{self.screen()}")
 
     def close(self) -> None:
-        """End the terminal and what runs in it."""
+        """End the terminal and its programs."""
         subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True)
 
 

@@ -1,4 +1,4 @@
-"""What a user reads: progress while a run goes on, and its summary."""
+"""The plain displays: progress while a run goes on, and its summary."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_rate_of_a_resumed_run_is_that_of_the_last_seconds(clock: Clock):
     display = PlainDisplay(console, clock=clock)
     display.show(BEGIN)
     clock.now = 5.0
-    display.show(Ticked(1.0, 1000, 2000))  # known rows race by
+    display.show(Ticked(1.0, 1000, 2000))  # known rows come fast
     clock.now = 10.0
     display.show(Ticked(1.1, 1010, 2000))
     assert text_of(console).splitlines()[-1].endswith("2.0/s, 8 min 15 s left")
@@ -283,7 +283,7 @@ def test_without_an_attack_the_sentence_does_not_speak_of_one(tmp_path: Path):
     with created(tmp_path, [ArmRecord(0, "kld", {})], 40, control=False) as ledger:
         add_arm(ledger, 0, verdict=None, delta_l2=0.0, psr_db=None, psr_received_db=None)
         summary = summarise(ledger)
-    # Where no adversary is on any path, there is nothing to deny.
+    # Without an adversary on any path there is no success to deny.
     assert sentence(summary, "kld") == (
         "kld: MSE against the source: 0.500 undisturbed, 0.500 after the channel."
     )
@@ -420,7 +420,7 @@ FIVE = {"kld": 0.4, "mmd": 0.5, "swt": 0.6, "hardened": 0.2, "mmd-dae": 0.3}  # 
 
 
 def five_receivers(folder: Path, same_power: bool = False, norm: str = "linf") -> Summary:
-    """Five receivers, each with larger latents than the last; images take harm differently."""
+    """Five receivers, each with larger latents than the last; damage differs between images."""
     levels = [-math.inf, -20.0, -10.0, 0.0] if norm == "psr_db" else EPSILONS
     arms, n = sweep(list(FIVE), levels), 40
     header = {
@@ -464,7 +464,7 @@ def test_five_receivers_are_readable_side_by_side(tmp_path: Path, width: int):
     assert lines[head - 1].split()[:5] == ["ssim", "ssim", "nAADDC", "ssim", "nAADDC"]
     names = [line.split()[0] for line in lines[head + 2 : head + 7]]
     assert names == list(FIVE)
-    # One table holds what all five show at the same PSRs.
+    # One table holds the quality of all five at the same PSRs.
     head = next(
         i for i, line in enumerate(lines) if line.split()[:2] == ["PSR", "dB"] and "kld" in line
     )
@@ -491,7 +491,7 @@ def test_where_equal_budget_is_equal_power_nothing_is_printed_twice(tmp_path: Pa
 def test_a_budget_that_is_a_psr_is_read_once_and_normalised_over_amplitude(tmp_path: Path):
     text = " ".join(shown(five_receivers(tmp_path, same_power=True, norm="psr_db"), 80).split())
     assert "the readings are one" in text
-    assert "at equal PSR:" not in text  # the table of PSRs would be the sweep once more
+    assert "at equal PSR:" not in text  # the table of PSRs would repeat the sweep
     assert "ssim nAADDC: hardened > mmd-dae > kld > mmd > swt" in text
 
 

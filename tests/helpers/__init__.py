@@ -1,1 +1,1 @@
-"""What several tests are written with; nothing here is a test."""
+"""Helpers shared by several tests; nothing here is a test."""

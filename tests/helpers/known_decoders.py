@@ -39,8 +39,8 @@ def convolutional(latent_size: int = 6, colours: int = 1) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(11)
         network = nn.Sequential(
-            # Not `nn.Linear`, whose sums may depend on a row's place in the batch: no attack could
-            # then be blamed for it.
+            # Not `nn.Linear`, whose sums may depend on a row's place in the batch: a difference
+            # could then not be attributed to the attack.
             RowProduct(1.2 * torch.randn(latent_size, 128), 0.5 * torch.randn(128)),
             nn.Unflatten(1, (8, 4, 4)),
             nn.LeakyReLU(0.2),

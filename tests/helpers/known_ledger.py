@@ -1,4 +1,4 @@
-"""Ledgers with known numbers, for tests of what is made from them."""
+"""Ledgers with known numbers, for tests of summaries, views and pictures."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def assert_equal_ledgers(one: Path, other: Path) -> None:
 def assert_waiting_changes_nothing(
     study: Any, folder: Path, changed: Mapping[str, Any] | None = None
 ) -> None:
-    """One scenario with hardly any and with many rows waiting for others: one ledger."""
+    """Require equal ledgers of one scenario with few and with many pending rows."""
     for pending in (1, 64):
         settings = {**(changed or {}), "max_pending": pending}
         channelsim.run(study, set=settings, out=folder / str(pending))

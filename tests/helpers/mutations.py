@@ -1,4 +1,4 @@
-"""Structural damage to what people write: scenarios, recipes and command lines, from a seed."""
+"""Structural mutations of user inputs: scenarios, recipes and command lines, from a seed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OTHERS = [
     {1: 2}, {None: None}, {True: 1}, {"kind": None}, {"kind": ["pgd"]}, [0, [1, [2]]],
     [1, "a", None], [0, 1, 2, 3], {"": ""}, datetime.date(2020, 1, 1),
 ]  # fmt: skip
-# What only Python can hand over.
+# Values that only Python can pass.
 LIVE = [
     b"bytes", (1, 2), {1, 2}, 1j, object(), object, np.float32(3), np.array([1.0, np.nan]),
     range(3), Path("x"), np.datetime64("NaT"), lambda: 0, Ellipsis, np.zeros((2, 2)),
@@ -43,7 +43,7 @@ LIVE = [
 
 
 def places(data: Any, at: Where = ()) -> list[Where]:
-    """Where there is something: paths of keys and positions, the whole of it included."""
+    """Places of all values: paths of keys and positions, the root included."""
     found = [at]
     if isinstance(data, dict | list):
         for key, value in data.items() if isinstance(data, dict) else enumerate(data):
@@ -88,7 +88,7 @@ class Mutator:
         ways: list[Callable[[], None]] = [
             lambda: parent.__setitem__(key, self.value()),
             lambda: parent.__setitem__(key, self.value()),
-            # Near ones more often, or hardly any would get beyond the first check.
+            # Near ones more often, or few would pass the first check.
             *[lambda: parent.__setitem__(key, self._near(parent[key]))] * 5,
             lambda: parent.__setitem__(key, [parent[key]]),
             lambda: parent.__setitem__(key, {"kind": parent[key]}),
@@ -106,7 +106,7 @@ class Mutator:
         return data
 
     def _near(self, value: Any) -> Any:
-        """Something like it."""
+        """A similar value."""
         if isinstance(value, bool) or value is None:
             return not value
         if isinstance(value, int | float):
@@ -149,7 +149,7 @@ def values_in(documents: list[Any]) -> list[Any]:
 
 
 def written(data: Any) -> str:
-    """The data as a file; now and then what PyYAML writes is itself odd enough."""
+    """The data as a file, as PyYAML writes it."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 

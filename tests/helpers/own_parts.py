@@ -93,14 +93,14 @@ def adversary(name: str, perturb: str, more: str = "") -> str:
 
 
 def detector(name: str, score: str, fit: str = "pass") -> str:
-    """It remembers the mean latent, after what ``fit`` does."""
+    """The code of a detector that keeps the mean latent, after the code of ``fit``."""
     remembers = _method("fit(self, latents)", f'{fit}\nreturn {{"mean": latents.mean(0)}}')
     declared = "false_alarm: OpenFraction = 0.25"
     return _part(name, "Detector", declared, remembers, "score(self, latents, state)", score)
 
 
 def metric(name: str, measure: str, more: str = "", better: str = "False", kind: str = "") -> str:
-    """``better``: whether higher is."""
+    """The code of a metric; ``better``: whether higher is better."""
     declared = f"higher_is_better: ClassVar[bool] = {better}"
     return _part(name, "Metric", declared, more, "measure(self, images, references)", measure, kind)
 
@@ -137,7 +137,7 @@ def refused(file: Path) -> str:
 
 
 def stopped(file: Path, out: Path) -> str:
-    """What ends a run that admission let in."""
+    """The error that ends an admitted run."""
     Scenario.load(file)
     with pytest.raises(InputError) as error:
         campaign.run(file, out=out)
@@ -146,7 +146,7 @@ def stopped(file: Path, out: Path) -> str:
 
 
 def line_of(code: str) -> int:
-    """The line of mine.py that a text stands in."""
+    """The line of mine.py that holds a text."""
     return (HEAD + textwrap.dedent(code))[: (HEAD + textwrap.dedent(code)).index("# here")].count(
         "\n"
     ) + 1

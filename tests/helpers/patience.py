@@ -1,7 +1,7 @@
-"""How long a test waits for what must happen before it calls it broken."""
+"""The longest time that a test waits for an event."""
 
 from __future__ import annotations
 
-# Only a hang lasts so long: what takes two seconds on an idle machine takes a minute on one that
-# six other processes keep busy. Nothing ever waits longer than it must.
+# Only a hang lasts so long: two seconds on an idle machine become a minute with six other busy
+# processes. Tests wait no longer than needed.
 PATIENCE_S = 300.0

@@ -1,4 +1,4 @@
-"""Small scenarios in Python, and what their runs recorded as columns."""
+"""Small scenarios in Python, and their runs' records as columns."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def mean_db(decibels: np.ndarray) -> float:
 
 
 def injected(loaded: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """δ of attack, of control, and what the signals on the wire were, all first attempts [N, K].
+    """δ of attack, δ of control, and the signals on the wire, all first attempts [N, K].
 
     The codewords begin back to back.
     """

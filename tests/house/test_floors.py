@@ -1,4 +1,4 @@
-"""The house's plan: which room stands on which floor, who may import whom, what no module does.
+"""The layering of the package: the floor of every room, allowed imports, and banned constructs.
 
 The floors, read from the imports themselves (also those inside functions): a module imports
 only from lower floors and from its own room. `docs/architecture.md` draws the same table.

@@ -1,6 +1,6 @@
 """Ordinary machines: pipes, closed streams, odd terminals, odd names, early Ctrl-C.
 
-A finished run must never look like a failure there, and what is wrong gets one right sentence.
+A finished run must never look like a failure there, and every error is one correct sentence.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """This process's with changes; a terminal's size is not ours to inherit."""
+    """This process's environment with changes, without the terminal's size."""
     given: dict[str, str | None] = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
     return {key: value for key, value in {**given, **changes}.items() if value is not None}
 
 
 def shell(folder: Path, line: str, **changes: str | None) -> subprocess.CompletedProcess[bytes]:
-    """A line of bash in which ``channelsim`` is ours; its exit code is in the file ``code``."""
+    """A line of bash with this checkout's ``channelsim``; its exit code is in the file ``code``."""
     script = f'channelsim() {{ "{sys.executable}" -P -m channelsim "$@"; echo $? >code; }}\n{line}'
     return subprocess.run(
         ["bash", "-c", script],
@@ -76,7 +76,7 @@ def pictures(run: Path) -> set[str]:
 # --- a reader that leaves -----------------------------------------------------------------------
 
 
-# Whoever leaves: after the first byte, or before it.
+# The reader leaves after the first byte, or before it.
 @pytest.mark.parametrize(
     "line",
     [
@@ -310,7 +310,7 @@ def test_ctrl_c_that_was_held_back_while_python_started_is_answered(folder: Path
     assert (done.returncode, done.stderr) == (130, b"Interrupted.\n")
 
 
-# Strikes at the first import that the package makes beside these, which load next to nothing.
+# Strikes at the package's first import besides these, which load almost nothing.
 _AT_ONCE = """\
 import os, signal, sys
 
@@ -330,7 +330,7 @@ sys.meta_path.insert(0, Finger())
 
 @pytest.mark.parametrize("way", ["-m", "the script"])
 def test_ctrl_c_is_answered_from_the_first_line_of_the_package_on(folder: Path, way: str) -> None:
-    # What Python loads before that is not ours to answer for.
+    # Imports of Python itself before that are not tested.
     (folder / "sitecustomize.py").write_text(_AT_ONCE)
     script = folder / "channelsim"
     script.write_text("import sys\nfrom channelsim.cli import main\nsys.exit(main())\n")

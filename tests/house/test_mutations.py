@@ -1,4 +1,4 @@
-"""Whatever is written into a scenario, a recipe or a command line: an answer, never a traceback.
+"""Every scenario, recipe or command line, however damaged, gets an answer and never a traceback.
 
 A few hundred are tried always, 10,000 scenarios, 500 recipes and 500 command lines with ``--slow``.
 """
@@ -24,7 +24,7 @@ from channelsim.training.reading import read_recipe
 
 ROOT = Path(__file__).parents[2]
 
-LONGEST_LINE = 1200  # letters of an error: a list of what is known may be long, no value may
+LONGEST_LINE = 1200  # characters of an error: a list of known names may be long, no value may
 
 SMALL: dict[str, Any] = {
     "title": "Small",
@@ -73,7 +73,7 @@ SMALL: dict[str, Any] = {
 
 def documents(pattern: str) -> list[Any]:
     loaded = [yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob(pattern))]
-    return json.loads(json.dumps(loaded))  # what an anchor shared is then two things
+    return json.loads(json.dumps(loaded))  # separates values shared by an anchor
 
 
 def scenarios() -> list[Any]:
@@ -86,7 +86,7 @@ def scenarios() -> list[Any]:
 
 
 def complaint(error: ChannelsimError) -> str:
-    """What is wrong with an error's own text, or nothing."""
+    """The fault of an error's own text, or nothing."""
     message = error.message
     if not message.strip():
         return "says nothing"
@@ -95,7 +95,7 @@ def complaint(error: ChannelsimError) -> str:
 
 
 class Findings:
-    """Collects what went wrong, each kind once, with the smallest example."""
+    """Collects failures, each kind once, with the smallest example."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -107,7 +107,7 @@ class Findings:
         self.say(f"{type(error).__name__} at {place}: {str(error)[:150]}", example)
 
     def refused(self, read: Callable[[Any], object], given: Any, data: Any) -> bool:
-        """Whether what was made of ``data`` is refused; in sentences, or it is noted."""
+        """Whether ``data`` is refused; an error that is not in sentences is noted."""
         try:
             read(given)
         except InputError as error:

@@ -1,4 +1,4 @@
-"""Inputs that are a little odd: each behaves, or gets one sentence that names the cause."""
+"""Unusual inputs: each works, or gets one sentence that names the cause."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_of_a_picture_with_several_frames_the_first_is_sent_and_it_is_said(
     assert f"zz.{suffix} holds 3 frames; the first frame is sent, the others are not" in told(
         scenario
     )
-    if suffix != "webp":  # which loses something
+    if suffix != "webp":  # a lossy format
         last = scenario.source.load().images[-1, 0]
         np.testing.assert_array_equal((last * 255).round().numpy(), drawn(3)[0])
 
@@ -267,7 +267,7 @@ def test_every_budget_that_is_allowed_can_be_run(
 
 
 class Complex(nn.Module):
-    """Answers complex symbols, as a transmitter's author may."""
+    """A codec with complex symbols as latents."""
 
     def encode(self, images: Tensor) -> Tensor:
         flat = images.flatten(1)

@@ -1,7 +1,7 @@
 """A ledger written here is replayed with the kernels of other processors: within 1e-4, or listed.
 
-Environment variables make torch and the libraries below it choose the kernels of an older
-processor than the one at hand; that is as near to another machine as one machine comes.
+Environment variables make torch and its libraries choose the kernels of an older processor, which
+is the nearest to another machine that one machine allows.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def test_every_shipped_scenario_is_replayed_by_another_processors_kernels_within
     for _, _, exact, promise, _ in found["replays"]:
         assert exact == same
         assert promise == "bit for bit" or "the run had other" in promise
-    # A gradient so near to zero that rounding turns its sign makes another attack of it. That is
-    # rare, and no replay may hide it: here all of them are listed.
+    # Where a gradient is so near to zero that rounding turns its sign the attack differs. That is
+    # rare, and a replay must report it: here all cases are listed.
     flipped = [
         (Path(run).parent.name, *rest) for run, *rest, _, _, flips in found["replays"] if flips
     ]

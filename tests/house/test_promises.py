@@ -1,4 +1,4 @@
-"""What every shipped scenario must keep: one ledger whatever the schedule, replay, resumption."""
+"""Guarantees of every shipped scenario: equal ledgers for all schedules, replay, resumption."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_an_attack_that_did_nothing_gives_its_arm_no_ok(tmp_path: Path) -> None:
 
 # --- interruption -------------------------------------------------------------------------------
 
-# Long enough to be struck in the middle, short enough to be waited for.
+# Long enough to be interrupted in the middle, short enough to wait for.
 LONG = ["--set", "source.count=40", "--set", "block_rows=16"]
 
 

@@ -1,7 +1,7 @@
-"""The first start: an environment of its own, made once, whatever interrupts it.
+"""The first start: an environment of its own, made once, despite interruptions.
 
-The scripts of bin/ run for real, in a checkout that holds only them and the locks; Python is a
-stand-in that notes what it is asked to install, so that no test installs anything.
+The scripts of bin/ run for real, in a checkout that holds only them and the locks; Python is a stub
+that records requested installations, so that no test installs anything.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ esac
 
 
 class Checkout:
-    """A checkout of bin/ and the locks, and the record of what was installed in it."""
+    """A checkout of bin/ and the locks, and the record of its installations."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "a check out"  # hostile on purpose
+        self.root = folder / "a check out"  # with spaces on purpose
         (self.root / "bin").mkdir(parents=True)
         for name in ("channelsim", "test", "environment.sh"):
             shutil.copy(ROOT / "bin" / name, self.root / "bin" / name)

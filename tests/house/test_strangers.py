@@ -1,7 +1,7 @@
-"""A run folder, a ledger or a file from somebody else is safe to open, replay, watch and export.
+"""A run folder, a ledger or a file from another person is safe to open, replay, watch and export.
 
-Nothing of a stranger's runs without a yes, nothing of his SQL is believed, no header's claim costs
-memory, and no name or title of his steers a terminal, a spreadsheet or a picture.
+No foreign code runs without consent, no foreign SQL is trusted, no header's claim costs memory, and
+no foreign name or title controls a terminal, a spreadsheet or a picture.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ metrics: [mse]
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """A run folder that names code; the code tells when it ran."""
+    """A run folder that names code; the code leaves a trace when it runs."""
     (tmp_path / "code.py").write_text(CODE)
     (tmp_path / "scenario.yaml").write_text(SCENARIO)
     run = channelsim.run(tmp_path / "scenario.yaml", out=tmp_path / "run").folder
@@ -87,7 +87,7 @@ def ran(run: Path) -> bool:
 
 
 def change(run: Path, *statements: str, values: tuple[Any, ...] = ()) -> None:
-    """Do to a ledger what a stranger may have done to it."""
+    """Change a ledger as another person may have done."""
     connection = sqlite3.connect(run / "ledger.sqlite")
     with connection:
         for statement in statements:
@@ -162,7 +162,7 @@ def test_code_that_the_header_does_not_list_is_refused(foreign: Path, old: str, 
 def test_code_that_a_listed_file_reaches_unlisted_is_refused(
     asks: str, evil: str, method: str, tmp_path: Path
 ) -> None:
-    """At the run the file was not there; whoever wrote the ledger put it there afterwards."""
+    """The file did not exist at the run; the ledger's author added it afterwards."""
     first = CODE.index("\n\n\nclass")
     line = f"if Path(__file__).with_name({evil.partition('/')[0]!r}).exists(): exec({asks!r})"
     harmless = CODE[: CODE.index("\nwith")] + CODE[first:]
@@ -327,7 +327,7 @@ def test_sql_that_a_file_brings_along_is_never_run(statements: list[str], tmp_pa
 def test_ledgers_with_other_known_columns_open(tmp_path: Path) -> None:
     with created(tmp_path, sweep(["a"], [0.0, 0.5]), 4) as ledger:
         add_arm(ledger, 0)
-    # What the flat view showed, and what attempts told, was less in earlier times.
+    # Older ledgers had fewer columns in the flat view and in attempts.
     change(tmp_path, "DROP VIEW transmissions", "ALTER TABLE attempt DROP COLUMN stand_in")
     with Ledger.open(shorter_view(tmp_path)) as ledger:
         assert [row[0] for row in ledger.flat()] == [0, 1, 2, 3]
@@ -451,7 +451,7 @@ def test_a_picture_that_is_not_the_runs_is_a_grey_tile(picture: Any, tmp_path: P
         assert gallery(ledger, tmp_path / "gallery.png")
 
 
-# --- texts that steer ---------------------------------------------------------------------------
+# --- control characters -------------------------------------------------------------------------
 
 EVIL = "\x1b]0;owned\x07\x1b[2J=1+1 <b>&\u202e\x00\x9b"
 
@@ -549,7 +549,7 @@ def test_titles_of_ones_own_scenario_are_spelt_out_too(title: str, tmp_path: Pat
     assert replay(tmp_path / "run", 0).flips == (), "the title itself is kept as it was"
 
 
-# --- files that lie, and files that are none ----------------------------------------------------
+# --- false and missing files --------------------------------------------------------------------
 
 
 def npy(shape: str, data: bytes = b"", kind: str = "<f4") -> bytes:
@@ -671,7 +671,7 @@ def test_a_scenario_or_recipe_that_is_a_pipe_is_refused(
     assert answer([command, "/dev/zero"]) == 2
 
 
-# --- nothing but the program's own mistakes is a bug --------------------------------------------
+# --- only the program's own mistakes are bugs ---------------------------------------------------
 
 LONG = "n" * 5_000
 HUGE = "1" + "0" * 30
@@ -736,7 +736,7 @@ def test_what_somebody_typed_is_never_a_bug(
     assert told.strip()
 
 
-# --- whatever the working folder is ---
+# --- any working folder ---------------
 
 
 @pytest.mark.parametrize("given", ["a file", "a mapping"])
@@ -797,7 +797,7 @@ def test_a_run_that_ended_without_being_closed_is_tidied_by_whoever_opens_it(
     add_arm(ledger, 0)
     ledger.write(channelsim.contracts.records.Finished(1.0))
     ledger.commit()
-    for file in live.iterdir():  # as it lies on the disk when its process is killed now
+    for file in live.iterdir():  # its state on disk if the process were killed now
         shutil.copy(file, dead)
     ledger.close()
     assert (dead / "ledger.sqlite-wal").exists()
@@ -861,7 +861,7 @@ def test_whatever_a_ledger_holds_nobody_calls_it_a_bug(
         assert "Traceback" not in told
         assert code == 0 or "damaged" in told
     for ask in (channelsim.Run.summary, channelsim.Run.frame, channelsim.Run.header):
-        with suppress(MachineError):  # as which it is called damaged; and nothing else is raised
+        with suppress(MachineError):  # the error of a damaged ledger, and no other
             ask(channelsim.Run(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""What is exported is the flat view, digit for digit, and never half of it."""
+"""Exports are the flat view, digit for digit, and complete or absent."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_run_is_exported_while_it_grows(tmp_path: Path) -> None:
         assert [len(first), *(len(chunk) for chunk in seen)] == [10] * 10
 
 
-# --- when it cannot be done ---------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:

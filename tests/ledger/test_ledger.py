@@ -1,4 +1,4 @@
-"""The ledger keeps what it was given, bit for bit, whatever happens to the process or the disk."""
+"""The ledger keeps its rows bit for bit, despite failures of the process or the disk."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def test_a_reader_in_the_middle_of_its_answer_never_stops_the_writer(tmp_path: P
             next(answer)
             writer.write(attempts(range(6, 9)))
             writer.write(Finished(1.0))
-            assert len(list(answer)) == 5  # as it stood when the question was asked
+            assert len(list(answer)) == 5  # the state at the time of the query
             writer.close()
             assert one(reader, "SELECT count(*) FROM attempt") == 9
 
@@ -369,7 +369,7 @@ def test_a_ledger_that_somebody_reads_can_be_taken_up_again(tmp_path: Path) -> N
     with new(tmp_path) as ledger:
         ledger.write(attempts(range(9)))
     with Ledger.open(ledger.path) as reader:
-        list(reader.rows("SELECT * FROM attempt"))  # has read, and keeps it open
+        list(reader.rows("SELECT * FROM attempt"))  # has read, and keeps the connection open
         with Ledger.open(ledger.path, write=True) as writer:
             writer.write(attempts(range(9, 12)))
             writer.commit()
@@ -429,7 +429,7 @@ def test_rows_are_committed_about_once_a_second(
 def test_an_attempt_and_its_pictures_enter_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "COMMIT_SECONDS", 0.0)  # a commit wherever one may fall
+    monkeypatch.setattr(ledger_module, "COMMIT_SECONDS", 0.0)  # a commit at every possible place
     with new(tmp_path) as ledger:
         for key in range(3):
             ledger.write(attempts([key]))
@@ -489,14 +489,14 @@ def test_a_killed_writer_loses_no_committed_row(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert answer.returncode == -9, answer.stderr
-    with Ledger.open(ledger.path) as reader:  # without a writer to tidy up first
+    with Ledger.open(ledger.path) as reader:  # without a writer's clean-up
         assert one(reader, "SELECT count(*) FROM attempt") == 50
     with Ledger.open(ledger.path, write=True) as again:
         again.write(attempts(range(60)))
         assert one(again, "SELECT count(*) FROM attempt") == 60
 
 
-# --- files that are not what they should be -----------------------------------------------------
+# --- wrong files --------------------------------------------------------------------------------
 
 
 def test_a_ledger_of_another_version_names_who_wrote_it(tmp_path: Path) -> None:
@@ -592,7 +592,7 @@ def test_a_full_disk_is_one_sentence_and_costs_no_committed_row(tmp_path: Path) 
 
 
 def test_a_disk_that_takes_no_more_bytes_costs_no_committed_row(tmp_path: Path) -> None:
-    """The real thing: the system refuses to make the file longer."""
+    """A real limit: the system refuses to make the file longer."""
     new(tmp_path).close()
     path = tmp_path / "ledger.sqlite"
     answer = child(f"""

@@ -1,4 +1,4 @@
-"""The medium: queues, contention and half duplex against what the textbooks say in closed form."""
+"""The medium: queues, contention and half duplex against the textbooks' closed forms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STUDY: dict[str, Any] = {
 
 
 def passages(link: Link, times: Sequence[tuple[float, int]], seed: int = 0) -> dict[int, Passage]:
-    """Send (time, message) pairs once each, without repeats; what became of every message."""
+    """Send (time, message) pairs once each, without repeats; the outcome of every message."""
     env = simpy.Environment()
     every = media(env, link, LATENT, seed)
     found: dict[int, Passage] = {}
@@ -106,7 +106,7 @@ def test_who_has_priority_waits_as_long_as_cobham_says() -> None:
         assert error < 0.05 * expected
         assert mean == pytest.approx(expected, abs=3.5 * error), k
     gaps = np.diff(busy(found).ravel())[1::2]
-    assert gaps.min() > -1e-6  # nobody was interrupted, nobody overlapped
+    assert gaps.min() > -1e-6  # no interruption, no overlap
 
 
 def test_equal_priorities_are_first_come_first_served_whichever_way_they_are_written() -> None:
@@ -158,7 +158,7 @@ def test_on_media_of_their_own_transmitters_do_not_wait_for_each_other() -> None
 
 
 def throughput(access: str, load: float, count: int) -> tuple[float, float]:
-    """Codewords that get through per codeword time, and the standard error.
+    """Codewords delivered per codeword time, and the standard error.
 
     Every message has a transmitter of its own: the infinite population of the textbooks.
     """
@@ -203,7 +203,7 @@ def test_a_transmitter_never_overlaps_itself(access: str) -> None:
     times = busy(found)
     assert (times[1:, 0] - times[:-1, 1]).min() > -1e-6
     assert not any(passage.destroyed for passage in found.values())
-    # A transmitter's own messages leave in order of asking.
+    # A transmitter's own messages leave in order of their requests.
     assert [found[i].began_s for i in range(300)] == sorted(times[:, 0])
 
 
@@ -255,7 +255,7 @@ def test_carrier_sense_collides_only_inside_the_vulnerable_time(latency_s: float
     apart = [abs(found[a].began_s - found[b].began_s) for a, b in pairs]
     assert len(apart) > 10
     assert max(apart) < min(1.0, latency_s) + 1e-6
-    # Without listening some would have met further apart than that.
+    # Without carrier sensing some would have overlapped with larger gaps.
     deaf = passages(Link(**ONE, transmitters=2, access="aloha"), times)
     assert max(abs(deaf[a].began_s - deaf[b].began_s) for a, b in overlapping_pairs(deaf)) > 0.9
 
@@ -332,9 +332,9 @@ def test_answers_and_codewords_take_turns(latency_s: float, priorities: Any) -> 
         for (_, ended, before), (begins, _, outward) in itertools.pairwise(marked)
     ]
     assert min(gap for gap, _ in gaps) > -1e-6
-    # Who turns the medium round waits until the last symbol has passed everybody.
+    # A change of direction waits until the last symbol has passed all stations.
     assert min(gap for gap, turned in gaps if turned) > latency_s - 1e-6
-    # The medium is really shared: some answers had to wait, some codewords waited for answers.
+    # The medium is shared: some answers waited for codewords, some codewords for answers.
     assert any(not turned and gap < 1e-6 for gap, turned in gaps)
 
 
@@ -362,7 +362,7 @@ def test_full_duplex_answers_disturb_nobody() -> None:
     assert {passage.ended_s - passage.began_s for passage in answers} == {0.0}
 
 
-# --- what a scenario file may say ---------------------------------------------------------------
+# --- scenario files -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ BUSY: dict[str, Any] = {
 
 
 def tables(**changes: Any) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """Attempts and transmissions of a run as columns, in no order that anybody promises."""
+    """Attempts and transmissions of a run as columns, in unspecified order."""
     found: tuple[dict[str, list[Any]], dict[str, list[Any]]] = ({}, {})
     for event in simulate(Scenario.load(STUDY | changes)):
         if isinstance(event, AttemptsDone | TransmissionsDone):
@@ -469,7 +469,7 @@ def test_whatever_the_rules_every_message_is_settled_once(medium: str, duplex: s
     last = dict(zip(settled["transmission"], settled["attempts"], strict=True))
     assert made == last
     assert {"yes", "rejected"} <= set(settled["delivered"])
-    # How the last attempt ended is how the message ended, and nothing was sent again after a yes.
+    # The last attempt's outcome is the message's, and nothing was sent again after a yes.
     rows = zip(*(attempts[name] for name in ("attempt", "lost", "accepted")), strict=True)
     outcome = {key: (lost, accepted) for key, lost, accepted in rows}
     for transmission, tries, delivered in zip(
@@ -516,14 +516,14 @@ def test_priorities_of_a_run_let_the_urgent_transmitter_pass() -> None:
 
 
 def test_an_unheard_acknowledgement_costs_the_medium_and_no_row() -> None:
-    # ALOHA in both directions: repeats of what was accepted get in others' way, and leave no row.
+    # ALOHA in both directions: repeats of accepted messages collide with others, and leave no row.
     source = {"kind": "dataset", "count": 200, "arrivals": {"kind": "poisson", "rate_hz": 20.0}}
     link = {**BUSY, "loss": 0.0, "access": "aloha", "answer_symbols": 8}
     heard, _ = tables(source=source, link=link)
     unheard, settled = tables(source=source, link=link | {"duplex": "half"})
     assert sum(map(bool, unheard["lost"])) > sum(map(bool, heard["lost"]))
     assert sorted(settled["transmission"]) == list(range(200))
-    # Nobody is lost but by collision, since the link itself drops nothing.
+    # Messages are lost only by collision, since the link itself drops nothing.
     assert set(unheard["lost"]) == {0, COLLIDED}
 
 

@@ -1,4 +1,4 @@
-"""The classifier behind dfd and label: its file keeps its promises, its training is repeatable."""
+"""The classifier of dfd and label: its file matches its card, its training is repeatable."""
 
 from __future__ import annotations
 

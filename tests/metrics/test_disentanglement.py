@@ -27,7 +27,7 @@ from channelsim.support.errors import InputError
 
 
 class Reader(nn.Module):
-    """Reads each factor off the image, centred and scaled to ±1; turned by ``mixing``."""
+    """A codec whose latents are the factors, centred and scaled to ±1; turned by ``mixing``."""
 
     def __init__(self, mixing: Tensor, std: float | None = 0.01) -> None:
         super().__init__()

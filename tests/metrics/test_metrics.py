@@ -136,7 +136,7 @@ def test_ssim_keeps_its_precision_under_autocast():
 
 
 def test_ssim_first_used_in_inference_mode_serves_gradients_afterwards():
-    images, references = pair((2, 1, 19, 23))  # a size no other test asks for
+    images, references = pair((2, 1, 19, 23))  # a size of no other test
     with torch.inference_mode():
         SSIM()(images, references)
     leaf = images.requires_grad_()

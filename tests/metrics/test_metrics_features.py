@@ -1,4 +1,4 @@
-"""dfd, rfd and label: distances that behave as distances do, and names that tell the truth."""
+"""dfd, rfd and label: properties of a distance, and correct names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def noise(like: Tensor, seed: int = 0) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
 
 
-# --- what a distance owes -----------------------------------------------------------------------
+# --- properties of a distance -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metric", DISTANCES, ids=lambda m: m.kind)
@@ -145,7 +145,7 @@ def test_label_compares_the_classifiers_answers():
     expected = (answers == answers.roll(7)).float()
     assert torch.equal(LABEL(images, others), expected)
     assert torch.equal(LABEL(images, images.flip(0)), (answers == answers.flip(0)).float())
-    assert LABEL(images, images.roll(10, dims=0)).mean() > 0.9  # the same digits, ten further on
+    assert LABEL(images, images.roll(10, dims=0)).mean() > 0.9  # other digits of the same classes
 
 
 # --- rows, processes, gradients -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Fréchet distances: closed forms for Gaussians, honest names, and the images of a finished run."""
+"""Fréchet distances: closed forms for Gaussians, correct names, images of a finished run."""
 
 from __future__ import annotations
 

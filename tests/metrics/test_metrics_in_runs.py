@@ -1,4 +1,4 @@
-"""Metrics that look through weights, in a run: named early, recorded, read the right way round."""
+"""Metrics with network weights in a run: named early, recorded, read in the right direction."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_within_a_block_every_batch_goes_through_the_trunk_once(tmp_path, monkey
         "control": True,
         "block_rows": 32,
     }
-    # What the self-test computes before the run does not count.
+    # Calls of the self-test before the run are not counted.
     channelsim.run(
         scenario,
         out=tmp_path / "run",
@@ -176,7 +176,7 @@ def test_an_adversary_that_follows_a_feature_distance_moves_it_further_than_nois
 
 
 def test_nothing_of_a_feature_metric_depends_on_scheduling_or_earlier_batches(tmp_path):
-    """Features of a batch are remembered while it lives; the numbers must not know."""
+    """Features of a batch are cached while it lives; results must not depend on that."""
     scenario = {**SCENARIO, "metrics": ["dfd", "rfd", "label"], "control": True, "block_rows": 5}
     for name, pending in (("a", 1), ("b", 7)):
         channelsim.run({**scenario, "max_pending": pending}, out=tmp_path / name)

@@ -64,7 +64,7 @@ def test_five_scales_are_those_of_the_independent_implementation(shape, torchmet
     usual = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
     ours = MSSSIM()(a, b)
     assert ours.numpy() == pytest.approx(assembled(at_scale, a, b, usual, "valid").numpy())
-    # The package as it comes mirrors the last scale only; that is all that differs.
+    # The package mirrors the last scale only; that is the only difference.
     theirs = ms_ssim(a, b, data_range=1.0, reduction="none", normalize="relu")
     mirrored = assembled(at_scale, a, b, usual, "reflect")
     assert theirs.numpy() == pytest.approx(mirrored.numpy(), rel=1e-6)
@@ -133,7 +133,7 @@ def hub(tmp_path, monkeypatch) -> Path:
 
 
 def made_trunk(models, net: str, seed: int = 0) -> dict[str, Tensor]:
-    """A random trunk with torchvision's names; the large classifier on top is left away."""
+    """A random trunk with torchvision's names; without the large classifier on top."""
     build = {"alex": models.alexnet, "vgg": models.vgg16, "squeeze": models.squeezenet1_1}[net]
     torch.manual_seed(seed)
     return {f"features.{name}": value for name, value in build().features.state_dict().items()}
@@ -243,7 +243,7 @@ def test_files_that_hold_something_else_are_refused_in_a_sentence(package, hub, 
 
 
 def test_a_file_of_weights_damaged_anywhere_is_refused_in_a_sentence(tmp_path):
-    """The reader stumbles in many ways (IndexError, struct.error…); users see one."""
+    """The reader fails in many ways (IndexError, struct.error…); users see one."""
     from channelsim.metrics import imagenet
 
     path = tmp_path / "own.pth"

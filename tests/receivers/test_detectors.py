@@ -1,4 +1,4 @@
-"""Detectors: scores against scipy, thresholds that keep their promise."""
+"""Detectors: scores against scipy, thresholds that keep the false-alarm rate."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_latent_dimensions_that_are_never_used_do_not_break_the_fit():
     state = detector.fit(latents)
     assert torch.isfinite(detector.score(latents, state)).all()
     moved = latents.clone()
-    moved[:, 2] += 0.5  # something happens where nothing ever happens
+    moved[:, 2] += 0.5  # a change in a constant dimension
     assert detector.score(moved, state).min() > detector.score(latents, state).max()
 
 

@@ -1,4 +1,4 @@
-"""What a user sees instead of a message that was lost or rejected."""
+"""Fallback images shown for messages that were lost or rejected."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_is_measured_is_the_image_that_stands_in(run: channelsim.Run) -> No
 
 
 def test_where_only_the_control_is_rejected_it_shows_the_last_image_too(tmp_path: Path) -> None:
-    # Else noise would look weaker or stronger than the attack by what the mean image is worth.
+    # Else noise would look weaker or stronger than the attack by the mean image's quality.
     path = [{"kind": "noise", "name": "jammer", "budget": {"norm": "psr_db", "epsilon": -3}}]
     study = SCENARIO | {"path": path, "source": SCENARIO["source"] | {"count": 60}}
     run = channelsim.run(study, out=tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Pictures: they are drawn, show what they should, and never disturb a run."""
+"""Pictures are drawn, show the right content, and never disturb a run."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_fallback_is_not_passed_off_as_what_was_decoded(tmp_path: Path):
         marks = gallery_module._blocks(ledger)[0].marks
         assert gallery(ledger, tmp_path / "gallery.png")
     assert [row[-1] for row in marks] == ["", "refused", "lost", ""]
-    assert has_colour(tmp_path / "gallery.png", "#595959")  # what the words stand on
+    assert has_colour(tmp_path / "gallery.png", "#595959")  # background of the words
 
 
 def test_the_worst_message_of_every_arm_is_shown_beside_the_sample(tmp_path: Path):

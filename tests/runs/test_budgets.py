@@ -1,4 +1,4 @@
-"""Budgets hold in what was recorded, and a ledger that breaks one is not believed."""
+"""Budgets hold in the records, and a ledger that breaks one is refused."""
 
 from __future__ import annotations
 

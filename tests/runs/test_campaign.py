@@ -1,7 +1,7 @@
-"""A run lives in a folder of its own, can be stopped at any moment, and goes on where it was.
+"""A run has its own folder, can be stopped at any time, and resumes where it was.
 
-The simulation is a small stand-in that yields the events of a real one at a chosen pace; ledger,
-folders, signals and processes are real. (Whole scenarios are put through this by test_promises.)
+The simulation is a small fake that yields the events of a real one at a chosen pace; ledger,
+folders, signals and processes are real. (test_promises does this with whole scenarios.)
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ TOTAL = COUNT * ARMS
 
 @dataclass(frozen=True)
 class Story:
-    """What `campaign` needs of a scenario."""
+    """A minimal scenario for `campaign`."""
 
     title: str
     seed: int
@@ -86,7 +86,7 @@ class Story:
 
 
 class Play:
-    """A stand-in for `simulate`; ``pace`` is what a block takes, ``computed`` what it computed."""
+    """A fake `simulate`; ``pace``: time per block, ``computed``: the rows it computed."""
 
     def __init__(self, pace: float = 0.0, header: Mapping[str, Any] | None = None) -> None:
         self.pace, self.more = pace, dict(header or {})
@@ -182,7 +182,7 @@ def test_runs_are_numbered_and_never_overwritten(play: Play) -> None:
     folders = [run("stories/tale.yaml").folder for _ in range(3)]
     assert folders == [Path(f"runs/tale-7-{n}") for n in (1, 2, 3)]
     assert run("stories/tale.yaml", seed=8).folder == Path("runs/tale-8-1")
-    # A number that was given away is not given again to something else.
+    # A number once assigned is not assigned again.
     for path in sorted(folders[1].iterdir()):
         path.unlink()
     folders[1].rmdir()
@@ -249,7 +249,7 @@ def test_a_run_that_fails_before_its_first_row_leaves_no_folder(play: Play) -> N
     assert Path("mine").exists(), "a folder somebody made is not ours to remove"
 
 
-# --- a run and what it answers ------------------------------------------------------------------
+# --- a run's results ----------------------------------------------------------------------------
 
 
 def test_a_run_shows_every_event_and_records_every_row(play: Play) -> None:
@@ -318,7 +318,7 @@ def test_a_signal_ends_the_run_at_the_next_block_with_everything_recorded(
     with Run.open("my run").ledger() as ledger:
         assert ledger.settled() == 30
         assert not ledger.finished
-    # The sentence ends with what to type, word for word.
+    # The sentence ends with the exact command.
     words = shlex.split(interruption.value.message.split("Go on with: ")[1])
     assert words == [
         *("channelsim", "run", "tale.yaml", "--set", "a.b=1.0e-05", "--seed", "3"),
@@ -549,7 +549,7 @@ def test_two_processes_cannot_run_into_one_folder(play: Play) -> None:
 
 
 def counted(folder: Path) -> set[str]:
-    """How many messages are summed up in each row of a folder's summary.csv."""
+    """Numbers of messages in the rows of a folder's summary.csv."""
     with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:
         return {row["n"] for row in csv.DictReader(file) if row["row"] == "point"}
 
@@ -609,11 +609,11 @@ def test_a_folder_that_takes_no_summary_is_no_failed_run(play: Play) -> None:
     assert not list(Path("here").glob(".summary*"))
 
 
-# --- the real thing: a child process, killed ----------------------------------------------------
+# --- a real child process, killed ---------------------------------------------------------------
 
 
 def main(out: str, pace: float) -> None:
-    """What the child does."""
+    """The child's program."""
     ledger.COMMIT_SECONDS = 0.02
     campaign.simulate = Play(pace)  # type: ignore[assignment]
     campaign.Scenario = Story  # type: ignore[assignment,misc]
@@ -646,7 +646,7 @@ def settled(folder: Path) -> int:
 
 
 def strike(out: Path, at: int, how: signal.Signals) -> tuple[int, int, str]:
-    """Send a signal once so many transmissions are committed; exit code, rows kept, complaint."""
+    """Send a signal once ``at`` transmissions are committed; exit code, rows kept, error text."""
     process = child(out, pace=0.05)
     deadline = time.monotonic() + PATIENCE_S
     while settled(out) < at and process.poll() is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A run that ended between its last row and its closing is tidied by whoever opens it next."""
+"""A run killed between its last row and its closing is closed when it is next opened."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ STUDY: dict[str, Any] = {
 }
 
 
-# --- the real thing: a child process, killed with its last row ------------------------------------
+# --- a real child process, killed with its last row -----------------------------------------------
 
 
 def die(record: Ledger, *_: Any) -> None:
-    """In place of closing the arms: the rows are safe, and that was all."""
+    """Replaces the closing of arms: the process ends after its last row."""
     record.commit()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(out: str) -> None:
-    """What the child does."""
+    """The child's program."""
     from channelsim.runs import run as campaign
 
     campaign._close_arms = die
@@ -62,7 +62,7 @@ def main(out: str) -> None:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that was killed after its last row, as it lay on the disk."""
+    """The folder of a run that was killed after its last row, as left on the disk."""
     folder = tmp_path_factory.mktemp("killed") / "run"
     child = subprocess.run(
         [sys.executable, "-c", f"from test_closing import main; main({str(folder)!r})"],
@@ -79,7 +79,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run, that nobody disturbed."""
+    """The same run, undisturbed."""
     folder = tmp_path_factory.mktemp("calm") / "run"
     channelsim.run(STUDY, out=folder)
     return folder
@@ -87,7 +87,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def left(killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what it left; whoever computes the rows of a run again fails."""
+    """A copy of the killed run's folder; computing rows again fails."""
 
     def compute(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("a run that has all its rows is not computed again")
@@ -126,7 +126,7 @@ def test_whoever_opens_it_next_closes_it_without_computing_a_row(
         assert mine.finished
         assert mine.arm_verdicts == other.arm_verdicts
         assert mine.arm_verdicts[0] == "off"
-        # The end is that of the last decision: no row tells how long the simulation went on.
+        # The end is that of the last decision: no row records how long the simulation went on.
         unlike = [text for text in differences(mine, other) if not text.startswith("header finish")]
         assert unlike == []
         header = mine.header().values
@@ -151,12 +151,12 @@ def test_a_view_tells_of_it_as_finished(left: Path, capsys: pytest.CaptureFixtur
     assert "interrupted" not in told
 
 
-# --- where it may not be written ------------------------------------------------------------------
+# --- read-only folders ----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def read_only(left: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same where nobody may write: whoever would, is refused as by such a folder."""
+    """The same as a read-only folder: every write is refused."""
 
     def refuse(path: Path) -> NoReturn:
         raise InputError(f"{path}: cannot be written; may you write in this folder?")
@@ -188,7 +188,7 @@ def test_from_python_too(read_only: Path) -> None:
     assert len(populations(read_only)) == 2
 
 
-# --- what is not over is left alone ---------------------------------------------------------------
+# --- unfinished runs are left alone ---------------------------------------------------------------
 
 
 def unclosed(folder: Path, arms: int = 2) -> Ledger:
@@ -272,6 +272,6 @@ def test_a_damaged_ledger_is_called_damaged_in_one_sentence(
     with pytest.raises(MachineError, match="ledger is damaged") as told:
         channelsim.Run.open(tmp_path).summary()
     assert "\n" not in told.value.message
-    if harm != "end":  # which a summary alone does not ask for
+    if harm != "end":  # which a summary alone does not read
         with pytest.raises(MachineError, match="ledger is damaged"):
             run.summary()

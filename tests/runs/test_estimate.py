@@ -1,4 +1,4 @@
-"""What `check` promises about time and size."""
+"""Estimates of `check`: time and size."""
 
 from __future__ import annotations
 

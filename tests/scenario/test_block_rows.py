@@ -1,7 +1,7 @@
-"""How many rows are computed at once where a scenario does not say: it follows from the scenario.
+"""The default of ``block_rows``, which follows from the scenario.
 
 A receiver that judges is asked about every codeword as it falls due, and few fall due together:
-large blocks would be padding. Everybody else's blocks fill.
+large blocks would be padding. All other blocks fill.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def told(**changes: Any) -> dict[str, Any]:
     ("changes", "rows", "waiting"),
     [
         ({}, FULL_BLOCK, False),
-        ({"link": {"max_attempts": 3}}, FULL_BLOCK, False),  # nobody ever asks again
-        # Silence is waited for in simulated time; no decision needs a codeword's content.
+        ({"link": {"max_attempts": 3}}, FULL_BLOCK, False),  # no request for repetition
+        # Silence passes in simulated time; no decision needs a codeword's content.
         ({"link": ASKING}, FULL_BLOCK, True),
         ({"link": SHARED}, FULL_BLOCK, True),
         ({"link": {"max_attempts": 2, "duplex": "half"}}, FULL_BLOCK, True),
@@ -110,14 +110,14 @@ def test_a_run_that_began_with_other_blocks_says_which_when_asked_to_go_on(
     assert found.flips == ()
 
 
-# --- what `check` says ----------------------------------------------------------------------------
+# --- `check` --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("receivers", "tried"), [(PLAIN, {256}), (WARY, {256, JUDGED_BLOCK})])
 def test_check_tries_the_small_block_where_a_receiver_judges_whatever_time_is_left(
     receivers: dict[str, Any], tried: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else large blocks are so slow that nothing is held against them, and seem a good choice."""
+    """Else large blocks are so slow that no others are tried, and seem a good choice."""
     monkeypatch.setattr(estimate_module, "BUDGET_S", 0.0)
     found = estimate_module.estimate(scenario(receivers=receivers, block_rows=256))
     assert set(found.rates) == tried

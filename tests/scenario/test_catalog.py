@@ -1,4 +1,4 @@
-"""The user's own parts: what is let in, what is turned away, and with which words."""
+"""The user's own parts: admissions, refusals, and their messages."""
 
 from __future__ import annotations
 
@@ -380,7 +380,7 @@ def test_the_listing_names_every_part_with_its_keys() -> None:
     attack = " ".join(" ".join(listing["adversaries"]).split())  # wherever the lines break
     assert "steps: 10" in attack
     assert "norm: linf (of linf, l2, psr_db, bits), epsilon: (required)" in attack
-    # What is no list of kinds has keys all the same.
+    # Shelves that are no list of kinds have keys, too.
     told = {shelf: " ".join(" ".join(lines).split()) for shelf, lines in listing.items()}
     assert "duplex: full (of full, half)" in told["link"]
     assert "fallback: mean (of mean, black, last)" in told["receivers"]

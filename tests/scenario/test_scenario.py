@@ -1,4 +1,4 @@
-"""Scenarios: what a file may say, and what the user hears where it says something else."""
+"""Scenarios: valid files, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def linear(path: Path) -> dict[str, Any]:
     return {f"{name}.codec": "linear" for name in trained}
 
 
-# --- what a good file becomes -------------------------------------------------------------------
+# --- valid files --------------------------------------------------------------------------------
 
 
 def test_arms_are_receivers_times_the_sweep_with_receivers_outermost(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_setting_a_swept_key_pins_it(tmp_path: Path) -> None:
     pinned = Scenario.load(file, set={"mallory.budget.epsilon": 0.7})
     assert pinned.swept_keys == ()
     assert [arm.path[0].budget.epsilon for arm in pinned.arms] == [0.7, 0.7]
-    # Whoever sets all of the budget does not want a part of it varied.
+    # Setting the whole budget pins its parts.
     assert Scenario.load(file, set={"mallory.budget": {"epsilon": 2}}).swept_keys == ()
     # Another key of it leaves the sweep alone.
     assert len(Scenario.load(file, set={"mallory.budget.norm": "l2"}).arms) == 6
@@ -265,7 +265,7 @@ def test_the_hash_sees_into_files_but_not_where_they_lie(tmp_path: Path) -> None
     assert hash_in("one", 0.25) != hash_in("three", 0.75)
 
 
-# --- what is shipped ----------------------------------------------------------------------------
+# --- shipped scenarios --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -298,7 +298,7 @@ def test_the_schema_refuses_what_the_program_refuses() -> None:
 
 
 def allows(node: Mapping[str, Any], value: Any, root: Mapping[str, Any]) -> bool:
-    """The part of JSON Schema that the schema uses, as the standard reads it."""
+    """The part of the JSON Schema standard that the schema uses."""
     kinds = {
         "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
         "integer": int, "number": (int, float),
@@ -346,7 +346,7 @@ def allows(node: Mapping[str, Any], value: Any, root: Mapping[str, Any]) -> bool
     return True
 
 
-# --- what the user hears ------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
 BAD: list[tuple[str, str, str]] = [
     ("kind: awgn", "kind: agwn",
@@ -581,7 +581,7 @@ def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, name: str, said: 
         Scenario.load(tmp_path / name)
 
 
-# --- whatever somebody types --------------------------------------------------------------------
+# --- arbitrary inputs ---------------------------------------------------------------------------
 
 SCALARS = (
     st.none()
@@ -619,7 +619,7 @@ def replaced(data: Any, place: tuple[Any, ...], value: Any) -> Any:
 
 
 def outcome(given: Any, **options: Any) -> Scenario | str:
-    """A scenario, or what the user hears; any other exception fails the test."""
+    """A scenario, or the error message; any other exception fails the test."""
     try:
         return Scenario.load(given, **options)
     except InputError as error:
@@ -663,7 +663,7 @@ def test_garbage_text_is_a_scenario_file_nobody_crashes_on(tmp_path: Path, text:
 
 
 def test_what_a_card_tells_does_not_decide_about_results_but_what_acts_does(tmp_path, monkeypatch):
-    """A new title or a new figure of quality must not make yesterday's runs unrepeatable."""
+    """A new title or a new figure of quality must not make older runs unrepeatable."""
     from channelsim.codecs.trained import Zoo
 
     plain = {

@@ -1,4 +1,4 @@
-"""The signal plane as a whole: powers, budgets and verdicts as the ledger will record them."""
+"""The signal plane as a whole: powers, budgets and verdicts as recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_of_two_adversaries_both_are_felt_and_the_worse_verdict_is_told() -> Non
     assert set(attempts(path=[still, first])["verdict"]) == {"zero_gradient"}
 
 
-# --- how close to what the adversary wants -------------------------------------------------------
+# --- distance to the target ----------------------------------------------------------------------
 
 
 def aiming(target: str, **more: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def test_the_distance_to_a_black_target_is_the_energy_of_what_is_seen() -> None:
     apart = still_white["mse_target"] - still_black["mse_target"]
     images = scenario(source=MANY | {"count": 40}).source.load().images[:40]
     assert apart.mean() == pytest.approx(1 - 2 * float(images.mean()), abs=0.05)
-    # Each attack comes closer to what it wants; noise of the same norm does not.
+    # Each attack comes closer to its target; noise of the same norm does not.
     for attacked, still in ((black, still_black), (white, still_white)):
         assert (attacked["mse_target"] < still["mse_target"]).all()
         assert attacked["control_mse_target"].mean() > attacked["mse_target"].mean()

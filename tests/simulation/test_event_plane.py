@@ -1,4 +1,4 @@
-"""The event plane: when a message is sent, whether it arrives, how often it is tried."""
+"""The event plane: send times, losses, and attempts of messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images a run keeps: the first, the newest and the worst, whatever the schedule was."""
+"""Image retention: the first, the newest and the worst, independent of the schedule."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def by_definition(attempts, first: int, last: int) -> set[int]:
 
 @st.composite
 def runs(draw):
-    """Attempts of a run in any order, in blocks of any size: every story ends once."""
+    """Attempts of a run in any order, in blocks of any size: every transmission ends once."""
     attempts = []
     for transmission in range(ARMS * COUNT):
         if not draw(st.booleans()):
@@ -99,7 +99,7 @@ def test_what_is_kept_depends_on_the_attempts_alone_not_on_schedule_or_interrupt
     blocks = [block(*zip(*part, strict=True)) for part in parts]
     assert held_after(retention(first), blocks) == expected
 
-    # A run that was interrupted knows only what is recorded of the images it kept.
+    # A resumed run knows only the records of the images kept.
     before, after = blocks[:interrupted], blocks[interrupted:]
     kept = held_after(retention(first), before)
     again = retention(first)
@@ -186,7 +186,7 @@ def test_every_arm_shows_its_first_its_newest_and_its_worst_messages(recorded):
 
 def test_whoever_looks_while_a_run_goes_on_finds_the_newest_and_the_worst(tmp_path, monkeypatch):
     """No commit holds a row whose images are gone, or come later, or images without their row."""
-    monkeypatch.setattr(ledger_module, "COMMIT_SECONDS", 0.0)  # a commit wherever one may fall
+    monkeypatch.setattr(ledger_module, "COMMIT_SECONDS", 0.0)  # a commit at every possible place
     commit, write, looks = Ledger.commit, Ledger.write, []
 
     def committed(ledger):
@@ -201,7 +201,7 @@ def test_whoever_looks_while_a_run_goes_on_finds_the_newest_and_the_worst(tmp_pa
         looks.append((len(rows), images ^ (wanted - {-1})))
 
     def written(ledger, event):
-        if not isinstance(event, Ticked):  # after which a commit finds whole blocks at any rate
+        if not isinstance(event, Ticked):  # after these a commit always finds whole blocks
             write(ledger, event)
 
     monkeypatch.setattr(Ledger, "commit", committed)

@@ -1,4 +1,4 @@
-"""Delay, energy accounts and memory of adversaries, as the event plane asks for them."""
+"""Delay, energy accounts and memory of adversaries on the event plane."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_the_account_pays_what_was_wanted_until_it_is_empty_and_never_more(
     assert (paid <= np.array(wanted) * (1 + 1e-6)).all()
     assert paid.sum() <= account * (1 + 1e-9)
     assert paid.sum() == pytest.approx(min(account, sum(wanted)), rel=1e-5)
-    # In the order of time: after the first that was paid too little, nobody is paid.
+    # In order of time: after the first short payment there are no more.
     short = np.flatnonzero(paid < np.array(wanted) * (1 - 1e-6))
     if len(short):
         assert (paid[short[0] + 1 :] <= 1e-12 * account).all()
@@ -216,7 +216,7 @@ def test_without_an_account_nothing_is_said_of_one():
     assert (UNTOUCHED.delay_s, UNTOUCHED.replayed) == (0, -1)
 
 
-# --- when they are asked --------------------------------------------------------------------------
+# --- order of calls -------------------------------------------------------------------------------
 
 LINKS: dict[str, dict[str, Any]] = {
     "a queue": {},

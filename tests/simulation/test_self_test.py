@@ -1,8 +1,8 @@
-"""Whether a row's bits depend on its place in a block is tried before a run, and told.
+"""The self-test of whether a row's bits depend on its place in a block, and its report.
 
-Two codecs of a user's own stand for processors and modules that cannot keep the promise: one adds
-a hair that depends on a row's place in its block, one a hair that depends on the number of threads.
-Both hairs are below what admission refuses.
+Two codecs of a user's own model processors and modules that break the guarantee: one adds a tiny
+value that depends on a row's place in its block, one a value that depends on the number of threads.
+Both are below the tolerance of admission.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def test_a_codec_whose_rows_depend_on_their_place_is_told_wherever_bits_would_be
 
 
 def test_rows_that_turn_into_others_are_counted_as_flips(own: Any, tmp_path: Path) -> None:
-    """A row 1,000 times further apart than bits are: what a flipped sign does to an attack."""
+    """A row that differs 1,000 times more than rounding: the effect of a flipped sign."""
     study = own("Averages") | {"path": [{"use": f"{tmp_path}/codecs.py:Shove"}]}
     (tmp_path / "codecs.py").write_text(
         CODECS

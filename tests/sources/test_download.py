@@ -1,4 +1,4 @@
-"""Downloads: checked, resumed, renamed when complete, and clear about what went wrong.
+"""Downloads: checked, resumed, renamed when complete, with clear errors.
 
 All of it against a server on this machine; nothing here reaches the network.
 """
@@ -30,7 +30,7 @@ MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 def server() -> Iterator[Any]:
     """``files`` by path; ``ranges``: resumes; ``cut``: breaks off after so many bytes, once.
 
-    ``length``: says how long a file is.
+    ``length``: whether to send a file's length.
     """
     state = SimpleNamespace(files={"/a.bin": CONTENT}, ranges=True, cut=None, asked=[])
     state.length = True
@@ -53,7 +53,7 @@ def server() -> Iterator[Any]:
             self.end_headers()
             end = len(data) if state.cut is None else start + state.cut
             state.cut = None
-            with contextlib.suppress(ConnectionError):  # who has enough hangs up
+            with contextlib.suppress(ConnectionError):  # the client may disconnect
                 self.wfile.write(data[start:end])
 
         def log_message(self, *_: Any) -> None:
@@ -73,7 +73,7 @@ def remote(server: Any, md5: str = MD5, *more: str, size: int = len(CONTENT)) ->
 
 
 def ignore(transfer: download.Transfer) -> None:
-    """Nobody is watching."""
+    """Ignore the progress."""
 
 
 def test_a_file_is_fetched_under_another_name_and_renamed_when_it_is_right(server, tmp_path):

@@ -1,4 +1,4 @@
-"""Sources in whole runs: colour, the codec's prior, and data that changed behind a run's back."""
+"""Sources in whole runs: colour, the codec's prior, and data that changed since the run began."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_run_goes_on_only_with_the_images_it_began_with(tmp_path, monkeypatch)
         replay("here", 3)
     Path("a.npz").write_bytes(before)
     Path("moved").mkdir()
-    Path("a.npz").rename("moved/a.npz")  # another place is no other data
+    Path("a.npz").rename("moved/a.npz")  # the same data at another place
     moved = study({"kind": "npz", "path": "moved/a.npz"})
     assert Scenario.load(moved).hash == done.header()["scenario_hash"]
 
@@ -217,7 +217,7 @@ def test_arrivals_do_not_depend_on_what_is_sent(tmp_path):
 
 @part
 class Fitted(Linear):
-    """A codec whose card says what its latents are like."""
+    """A codec whose card states the distribution of its latents."""
 
     @property
     def card(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Messages: which images they carry, that no test image is ever trained on, and when they come."""
+"""Messages: their images, separation of test and training images, and arrival times."""
 
 from __future__ import annotations
 

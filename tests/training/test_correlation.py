@@ -1,4 +1,4 @@
-"""β-TCVAE's three terms: weights, identities, and the truth of a small data set."""
+"""β-TCVAE's three terms: weights, identities, and exact values of a small data set."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_stratified_weights_lie_on_the_diagonals_and_rows_sum_to_one(batch, tota
     assert torch.allclose(weights.sum(1), torch.ones(batch, dtype=torch.float64))
     assert torch.allclose(weights.diagonal(), torch.tensor(1 / total).double())
     if batch > 2:
-        # Every row is the row above it, shifted by one: no image has a place of its own.
+        # Every row is the row above it, shifted by one: all images are treated alike.
         assert torch.equal(weights[1:, 1:], weights[:-1, :-1])
         others = batch - 1
         share = (total - others) / (total * others)

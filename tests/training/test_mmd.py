@@ -1,4 +1,4 @@
-"""MMD between latents and prior: closed forms, unbiasedness, and what sets the kernels apart."""
+"""MMD between latents and prior: closed forms, unbiasedness, and differences of the kernels."""
 
 from __future__ import annotations
 

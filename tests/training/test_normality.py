@@ -64,7 +64,7 @@ def test_weights_are_antisymmetric_of_length_one_and_rising(n):
 
 
 def test_a_column_equal_to_the_weights_reaches_one():
-    """Cauchy–Schwarz: W = 1 just there, which is more regular than any normal sample."""
+    """Cauchy–Schwarz: W = 1 only there, which is more regular than any normal sample."""
     assert float(shapiro_w(weights(32)[:, None])[0]) == pytest.approx(1.0, abs=1e-12)
 
 
@@ -296,7 +296,7 @@ def test_descending_the_loss_makes_a_skewed_batch_normal_and_no_more_with_a_hing
 
     assert float(statistic(normals(64, 3).exp())) < 0.8
     free, hinged = float(descend(None)), float(descend(0.05))
-    assert free > 1 - 0.0193 + 0.008  # more regular than normal samples are: what the hinge is for
+    assert free > 1 - 0.0193 + 0.008  # more regular than normal samples, which the hinge prevents
     assert threshold(0.05, 64, 3) - 0.005 < hinged < free - 0.003
 
 

@@ -1,4 +1,4 @@
-"""Training: recipes are checked, losses are what they say, and a killed training loses nothing."""
+"""Training: checks of recipes, correct losses, and resumption after a kill without loss."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_file_in_the_way_of_the_folder_is_the_users_to_move(tmp_path, few_imag
 
 
 def test_changed_images_are_another_training(tmp_path):
-    """Not the name of a file decides about the result but what is in it."""
+    """The content of a file decides the result, not its name."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
     recipe = {"codec": {"architecture": "pca", "latent_size": 3}}
     recipe["data"] = {"name": "npz", "path": "d.npz", "layout": "nhw"}
@@ -419,7 +419,7 @@ def test_mixtures_leave_the_statistics_that_the_deployed_codec_runs_on_alone(tmp
 
 
 class Halves(torch.nn.Module):
-    """A codec so plain that mixup has a closed form: μ(x) = the left half of the image's pixels."""
+    """A codec with a closed form of mixup: μ(x) = the left half of the image's pixels."""
 
     def moments(self, images):
         mean = images.flatten(1)[:, :2]

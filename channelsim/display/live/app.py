@@ -1,4 +1,4 @@
-"""The application on the terminal: panels, keys, and the clock that keeps them true."""
+"""The terminal application: panels, keys, and the clock that updates them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from channelsim.ledger.examination import examined
 from channelsim.support.errors import ChannelsimError
 
 FRAME_S = 0.25  # 4 frames a second
-_BUDGET_S, _READ_S = 0.06, 0.05  # of reading within a frame; between bouts of it on a backlog
+_BUDGET_S, _READ_S = 0.06, 0.05  # read time within a frame; pause between reads of a backlog
 LEAVE, STOP = "leave", "stop"
 
 
 class LiveApp(App[str]):
     """The view of one run; `run` returns `LEAVE` or `STOP`.
 
-    ``opened`` is asked in every frame until it returns a `Model` (a run that is only just starting
-    has no ledger yet); ``ended`` is asked whether the run's process is gone, which matters only as
-    long as there is no model. ``owned``: the view started the run, so Ctrl-C stops it.
+    ``opened`` is called in every frame until it returns a `Model` (a run that is only just starting
+    has no ledger yet); ``ended`` says whether the run's process is gone, and is called only while
+    there is no model. ``owned``: the view started the run, so Ctrl-C stops it.
     """
 
     TITLE = "channelsim"
@@ -85,7 +85,7 @@ class LiveApp(App[str]):
     # --- putting it together --------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        """All panels; `_arrange` says which of them are seen."""
+        """All panels; `_arrange` selects the visible ones."""
         frames = self.frames
         yield Panel(frames.status, id="status")
         yield Panel(frames.tabs, id="tabs")
@@ -104,7 +104,7 @@ class LiveApp(App[str]):
         yield Panel(frames.keys, id="keys")
 
     def on_mount(self) -> None:
-        """Begin to look at the run; listen to those who end processes."""
+        """Start reading the run; handle termination signals."""
         self._panels = len(self.query(Panel))
         self._arrange()
         self.query_one("#list").focus()
@@ -117,17 +117,17 @@ class LiveApp(App[str]):
                     asyncio.get_running_loop().add_signal_handler(number, self.action_stop)
 
     def on_unmount(self) -> None:
-        """Leave no child behind."""
+        """Stop the child process."""
         if self.recomputer is not None:
             self.recomputer.close()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Find a place for everything, or for what fits."""
+        """Arrange the panels that fit."""
         self._arrange(event.size.width, event.size.height)
 
     @property
     def model(self) -> Model | None:
-        """What is watched, as soon as there is something."""
+        """The model of the watched run, once it exists."""
         return self.frames.model
 
     def _arrange(self, width: int = 0, height: int = 0) -> None:
@@ -154,7 +154,7 @@ class LiveApp(App[str]):
     # --- the clock ------------------------------------------------------------------------------
 
     def _leaving(self) -> bool:
-        """Whether panels are being taken down; a timer may ring even then."""
+        """Whether panels are being taken down; a timer may fire even then."""
         return len(self.query(Panel)) < self._panels
 
     def _frame(self) -> None:
@@ -218,7 +218,7 @@ class LiveApp(App[str]):
     # --- what keys do ---------------------------------------------------------------------------
 
     def on_table_panel_moved(self, message: TablePanel.Moved) -> None:
-        """The cursor of the list chooses the transmission that is shown beside it."""
+        """Show the transmission under the list's cursor beside the list."""
         if message.panel.id == "list" and self.model is not None:
             self.model.selected = message.key
             panel = self.query_one("#detail", Panel)
@@ -227,7 +227,7 @@ class LiveApp(App[str]):
             self._titles()
 
     def on_table_panel_chosen(self, message: TablePanel.Chosen) -> None:
-        """Enter on an arm shows its transmissions; on a transmission, all about it."""
+        """Enter on an arm shows its transmissions; on a transmission, its details."""
         if self.model is None:
             return
         if message.panel.id == "arms":
@@ -292,7 +292,7 @@ class LiveApp(App[str]):
             self._other_rows()
 
     def action_pause(self) -> None:
-        """Freeze the view, or let it go on; the run does not notice."""
+        """Freeze or resume the view; the run is not affected."""
         if self.model is not None:
             self.model.paused = not self.model.paused
             self._draw()
@@ -305,7 +305,7 @@ class LiveApp(App[str]):
             self._draw()
 
     def action_play(self) -> None:
-        """Play a run that is over from its beginning, or stop playing."""
+        """Play a finished run from its beginning, or stop playing."""
         if self.model is None:
             return
         if self.model.playback is not None:
@@ -332,7 +332,7 @@ class LiveApp(App[str]):
             return
         selected = model.selected
         self.query_one("#list", TablePanel).hold()
-        self.query_one("#detail", Panel).top = 0  # there it says that it is at work
+        self.query_one("#detail", Panel).top = 0  # where the progress note stands
         if not self.frames.small:
             self.query_one("#detail").focus()
         else:
@@ -369,12 +369,12 @@ class LiveApp(App[str]):
             self.exit(LEAVE)
 
     def action_stop(self) -> None:
-        """Ctrl-C: stop the run if it is ours, else just leave."""
+        """Ctrl-C: stop the run if this view started it, else just leave."""
         ours = self._owned and (self.model is None or self.model.state != FINISHED)
         self.exit(STOP if ours else LEAVE)
 
     def say(self, text: str) -> None:
-        """A word at the top, for a few seconds."""
+        """Show a message at the top for a few seconds."""
         self.frames.said = text
 
         def forget() -> None:
@@ -385,7 +385,7 @@ class LiveApp(App[str]):
         self._draw()
 
     def _other_rows(self) -> None:
-        """Other rows are shown from here on: begin with the first."""
+        """Scroll to the first row after the set of rows has changed."""
         for panel in self.query(TablePanel):
             panel.follow()
         self._draw()

@@ -31,7 +31,7 @@ def curve_lines(model: Model, width: int, height: int, theme: Theme) -> list[Tex
 
 
 def curves_title(model: Model) -> str:
-    """What the curves show."""
+    """Title of the curves."""
     unit = " [dB]" if _decibels(model) else ""
     key = model.info.curve_key
     over = f" over {model.info.short[key]}" if key is not None else ""
@@ -45,7 +45,7 @@ def _decibels(model: Model) -> bool:
 def _series(model: Model, key: str, theme: Theme) -> Iterator[Series]:
     info = model.info
     value = model.figures.estimates(f"{model.metric}_source").value
-    # The curve's own key stays unfiltered: a curve of one point says nothing.
+    # The curve's own key stays unfiltered: one point is no curve.
     free = {k: v for k, v in model.filter.swept.items() if k != key}
     groups: dict[str, list[int]] = {}
     for arm in info.arms:
@@ -95,9 +95,9 @@ def _legend(series: list[Series], width: int) -> list[Text]:
 
 
 def time_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text]:
-    """One line per receiver: fidelity over simulated time; red behind it where it was attacked.
+    """One line per receiver: fidelity over simulated time, on red where it was attacked.
 
-    Without colours the attacked share stands in a line of its own, from blank to full.
+    Without colours the attacked share has a line of its own, from blank to full.
     """
     info, timeline = model.info, model.figures.timeline
     metric = info.metrics.index(model.metric)
@@ -113,7 +113,7 @@ def time_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text
     room = width - names - 14
     if room < 8 or not receivers:
         return [Text("no row yet", style=DIM)]
-    # Without colours each has its own share below, one for all where there is no room for that.
+    # Without colours each receiver has its own share below; one for all where there is no room.
     shared = not theme.colour and 2 * len(receivers) + 1 > height
     fitting = max(1, height - 1 - shared) if theme.colour or shared else len(receivers)
     rows: list[Text] = []
@@ -141,14 +141,14 @@ def time_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text
 
 
 def time_title(model: Model) -> str:
-    """What the lines over time show."""
+    """Title of the lines over time."""
     return f"{model.metric} over simulated time · shaded where attacked"
 
 
 def _line(
     label: Text, values: np.ndarray, tall: np.ndarray, attacked: np.ndarray, theme: Theme
 ) -> Text:
-    """Blocks as high as ``tall`` and their range; with colours the attacked share behind them."""
+    """Blocks of height ``tall`` and their range; with colours, the attacked share behind them."""
     known, heights = values[np.isfinite(values)], tall[np.isfinite(values)]
     row = Text.assemble(label, " ")
     low, span = (heights.min(), float(np.ptp(heights))) if len(known) else (0.0, 0.0)

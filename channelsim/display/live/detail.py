@@ -45,7 +45,7 @@ def detail_lines(
 
 
 def detail_title(model: Model) -> str:
-    """What the panel shows."""
+    """Title of the panel."""
     if model.selected is None:
         return "Transmission"
     arm, message = model.info.keys.of_transmission(model.selected)
@@ -59,7 +59,7 @@ def detail_title(model: Model) -> str:
 
 
 def _pictures(model: Model, details: Details, theme: Theme) -> list[Picture]:
-    """Source to received of the selected one, then what the other receivers saw."""
+    """Source to received of the selected transmission, then the other receivers' images."""
     selected = model.selected
     if selected is None:
         return []
@@ -84,7 +84,7 @@ def _pictures(model: Model, details: Details, theme: Theme) -> list[Picture]:
 
 
 def _seen(details: Details, transmission: int, receiver: str) -> str:
-    """The label of what a receiver's user sees."""
+    """The label of the image shown to a receiver's user."""
     row = details.row(transmission) or {}
     return f"{receiver} (fallback)" if row.get("delivered") in UNSEEN else receiver
 
@@ -101,6 +101,6 @@ def _no_pictures(model: Model, details: Details, width: int) -> list[Text]:
 
 
 def replay_note(details: Details, selected: int | None) -> str:
-    """Whether a replay agreed with the ledger; empty without one."""
+    """The replay's agreement with the ledger, in words; empty without a replay."""
     replay = details.replays.get(selected) if selected is not None else None
     return replay.agrees if replay is not None else ""

@@ -1,8 +1,8 @@
-"""Running figures of a run: sums per arm, so that what is shown costs no look at old rows.
+"""Running figures of a run: sums per arm, so that drawing reads no old rows.
 
 Rows come in any order and may come twice (a resumed run lists transmissions again): every attempt
-and every transmission is counted once. Memory is a byte for each of both, some sums per arm, and
-nothing else.
+and every transmission is counted once. Memory: a byte per attempt and per transmission, and some
+sums per arm.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-KEPT = 24  # rows of every arm and verdict that lists can show; ours
+KEPT = 24  # rows of every arm and verdict that lists can show; project's choice
 LEVEL = 0.95
 _TALLIES = ("attempts", "lost", "rejected", "attacked", "benign", "false_alarms")
 
@@ -38,11 +38,11 @@ class Estimates:
     value: Floats
     low: Floats
     high: Floats
-    damage: Floats  # of the mean, on the additive scale: grows with what was lost
+    damage: Floats  # of the mean, on the additive scale: the larger, the worse
 
 
 class Figures:
-    """Everything a view sums up."""
+    """All sums of a view."""
 
     def __init__(self, info: RunInfo) -> None:
         self.info = info
@@ -61,8 +61,8 @@ class Figures:
         self.fates = np.zeros((len(FATES), arms))
         self.words = np.zeros((len(WORDS), arms))  # of last attempts
         self.tally: Mapping[str, Floats] = {name: np.zeros(arms) for name in _TALLIES}
-        # What attack and control did for the goal at first attempts that arrived: Σ attack, Σ
-        # control, rows with both, Σ (attack − control)². See `_served`.
+        # Success of attack and control at first attempts that arrived: Σ attack, Σ control, rows
+        # with both, Σ (attack − control)². See `_served`.
         self.first = np.zeros((4, arms))
         groups: dict[tuple[str, str | None], list[int]] = {}
         for number, aim in enumerate(info.aims):
@@ -85,12 +85,12 @@ class Figures:
 
     @property
     def settled(self) -> int:
-        """Transmissions that are settled and computed."""
+        """Number of transmissions that are settled and computed."""
         return int(self.settled_of.sum())
 
     @property
     def waiting(self) -> int:
-        """Transmissions that have arrived and are not settled.
+        """Number of transmissions that have arrived and are not settled.
 
         Messages reach every arm in the same order at the same times: one that any arm has a row of
         has arrived in all.
@@ -99,7 +99,7 @@ class Figures:
 
     @property
     def tied(self) -> str:
-        """What messages in a row share, so that they are not independent; empty where nothing."""
+        """Why consecutive messages are not independent; empty where they are."""
         header = self.info.header
         longest = max(header.memory_s, default=0.0)
         gap_s = self.clock_s / self.last_message if self.last_message > 0 else np.inf
@@ -112,14 +112,14 @@ class Figures:
         return bool(self._settled[transmission])
 
     def forget_activity(self) -> None:
-        """From here on ``active`` and ``active_attack`` tell of what is folded next."""
+        """Reset ``active`` and ``active_attack``: they describe the rows folded next."""
         self.active[:] = False
         self.active_attack = False
 
     # --- adding ---------------------------------------------------------------------------------
 
     def fold(self, table: Table) -> int:
-        """Count what is new in some rows; return how many transmissions were settled by them."""
+        """Count what is new in some rows; return the number of transmissions that they settled."""
         if not len(table):
             return 0
         keys = table.keys
@@ -231,15 +231,15 @@ class Figures:
         return Estimates(n, value, np.minimum(*ends), np.maximum(*ends), damage)
 
     def lead(self) -> tuple[Floats, Floats]:
-        """What the attack did for its goal over what its control did, per arm; half its interval.
+        """Lead of the attack over its control, per arm, and half its interval.
 
-        Mean damage; or by how much the mean distance to the wanted image is smaller.
+        In mean damage; or, where an image is wanted, in mean distance to it.
         """
         attack, control, rows, squares = self.first
         return _interval(rows, attack - control, squares)
 
     def psr_db(self) -> Floats:
-        """Mean PSR per arm [dB], over all attempts; NaN where nothing was injected."""
+        """Mean PSR per arm [dB] over all attempts; NaN where nothing was injected."""
         return _db(self._psr[0], self._psr[1])
 
     def snr_db(self) -> Floats:
@@ -247,7 +247,7 @@ class Figures:
         return -_db(self._noise[0], self._noise[1])
 
     def groups(self, arms: Bools, word: str | None) -> Bools:
-        """Which groups of `worst` and `newest` belong to these arms [arms] and to a verdict."""
+        """Mask of the groups of `worst` and `newest` for some arms [arms] and a verdict."""
         words = np.ones(len(WORDS) + 1, dtype=np.bool_)
         if word is not None:
             words[:] = False
@@ -255,15 +255,15 @@ class Figures:
         return np.outer(arms, words).reshape(-1)
 
     def failed(self) -> Mapping[str, Floats]:
-        """Counts per arm of the words that mean that no attack took place."""
+        """Counts per arm of the verdicts that mean that no attack took place."""
         wanted = (records.ZERO_GRADIENT, records.NOT_MOVED, records.NONFINITE, records.SATURATED)
         return {word: self.words[WORDS.index(word)] for word in wanted if word in WORDS}
 
 
 def _served(table: Table, wants_image: bool, scale: Scale) -> tuple[Floats, Floats]:
-    """How far attack and control served the goal, per row [N] each: the larger, the better.
+    """Success of attack and of control, per row [N] each: the larger, the better for the goal.
 
-    Damage; where an image is wanted, each is told the distance that the *other* is from it.
+    Damage; where an image is wanted, each gets the distance of the *other* to it.
     """
     suffix = "target" if wants_image else "passive"
     attack, control = (

@@ -1,4 +1,4 @@
-"""What a view reads when: all that is there in order of keys, then what is new, block by block."""
+"""The order of reading: all existing rows by key, then new ones block by block."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Protocol
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.reader import Reader, Snapshot
 
-_BLOCKS = 16  # blocks read at a time; ours
+_BLOCKS = 16  # blocks read at a time; project's choice
 
 
 class Feed(Protocol):
-    """Where a view's rows come from."""
+    """Source of a view's rows."""
 
     @property
     def progress(self) -> float | None:
-        """How much of what was there is read, 0 to 1; None when all of it is."""
+        """Share of the existing rows that is read, 0 to 1; None when all are."""
 
     def read(self, figures: Figures, budget_s: float) -> bool:
-        """Fold rows for about so long [s of wall time]; return whether more is waiting."""
+        """Fold rows for about ``budget_s`` of wall time; return whether more are waiting."""
 
     def step(self, figures: Figures) -> None:
-        """Fold the least that can be folded."""
+        """Fold the smallest unit of rows."""
 
 
 class Following:
-    """First what is there, then what comes.
+    """First the existing rows, then new ones.
 
     The number of the newest block is remembered before the first row is read. A row that is stored
-    while older ones are being read may then be met twice, which `Figures` forgives, but none is
+    while older ones are being read may then be read twice, which `Figures` allows, but none is
     missed.
     """
 
@@ -42,13 +42,13 @@ class Following:
 
     @property
     def progress(self) -> float | None:
-        """How far the rows that were there are read."""
+        """Share of the existing rows that is read."""
         if self._cursor >= self._last:
             return None
         return (self._cursor + 1) / (self._last + 1)
 
     def read(self, figures: Figures, budget_s: float) -> bool:
-        """Fold rows for about so long; at least one chunk, if there is one."""
+        """Fold rows for about ``budget_s``; at least one chunk, if there is one."""
         end = time.perf_counter() + budget_s
         with self._reader.snapshot() as snapshot:
             while self._fold(snapshot, figures, _BLOCKS):
@@ -62,7 +62,7 @@ class Following:
             self._fold(snapshot, figures, 1)
 
     def _fold(self, snapshot: Snapshot, figures: Figures, most: int) -> bool:
-        """Fold a chunk of what was there, or the next blocks; return whether there were any."""
+        """Fold a chunk of the existing rows, or the next blocks; return whether there were any."""
         if self._cursor < self._last:
             table = snapshot.after(self._cursor)
             self._cursor = int(table.keys[-1]) if len(table) else self._last

@@ -1,4 +1,4 @@
-"""What stands in every panel, as text of a given size; and which panels a terminal has room for."""
+"""The content of every panel, as text of a given size; and which panels a terminal can hold."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from channelsim.display.live.model import RUNNING, Model
 from channelsim.display.live.remembered import Details
 from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Theme
 
-WIDE = (120, 36)  # from this size on all panels stand side by side; ours
-BESIDE = 150  # columns from which the lines over time stand beside the path; ours
-ROOMY = 46  # lines from which curves and lines over time have room beside the table; ours
-TALL = 44  # lines from which a narrow terminal shows the path and a transmission as well; ours
-BARE = 30  # lines below which panels that take turns have no frames; ours
+WIDE = (120, 36)  # from this size on all panels stand side by side; project's choice
+BESIDE = 150  # columns from which the lines over time stand beside the path; project's choice
+ROOMY = 46  # lines from which curves and lines over time fit beside the table; project's choice
+TALL = 44  # lines from which a narrow terminal adds path and transmission; project's choice
+BARE = 30  # lines below which panels that take turns have no frames; project's choice
 
 PANELS = ("path", "arms", "curves", "list", "detail", "warnings")
 TABS = ("Path", "Table", "Curves", "List", "Detail", "Warnings")
@@ -34,7 +34,7 @@ def narrow(width: int, height: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """Which parts of the screen are seen; ``single``: one panel has it all."""
+    """The visible parts of the screen; ``single``: one panel has all of it."""
 
     seen: Mapping[str, bool]
     single: bool
@@ -42,7 +42,7 @@ class Arrangement:
 
 
 def arranged(width: int, height: int, tab: int, only: int) -> Arrangement:
-    """Find room: ``tab`` has a narrow screen, ``only`` (if it is not -1) any screen."""
+    """Arrange panels: ``tab`` fills a narrow screen, ``only`` (if it is not -1) any screen."""
     small = narrow(width, height)
     if small or only >= 0:
         seen = {PANELS[only if only >= 0 else tab]}
@@ -65,9 +65,9 @@ def arranged(width: int, height: int, tab: int, only: int) -> Arrangement:
 
 
 class Frames:
-    """Draws panels: every method takes a width and a height, and returns lines that fit in it.
+    """Draws panels: every method takes a width and a height, and returns lines that fit.
 
-    Without a model (a run that is only just starting) there is little to draw.
+    Without a model (a run that is only just starting) little is drawn.
     """
 
     def __init__(self, theme: Theme, owned: bool = False) -> None:
@@ -76,7 +76,7 @@ class Frames:
         self.details: Details | None = None
         self.tab, self.only = 0, -1
         self.small = False
-        self.said = ""  # a word to the user, for a moment
+        self.said = ""  # a temporary message to the user
         self._drawn: dict[str, tuple[object, Any]] = {}
 
     def show(self, model: Model) -> None:
@@ -84,7 +84,7 @@ class Frames:
         self.model, self.details = model, Details(model)
 
     def _once(self, name: str, size: tuple[int, ...], draw: Callable[[], Drawn]) -> Drawn:
-        """Draw again only what changed: most panels say the same most of the time."""
+        """Draw again only what changed: most panels stay the same from frame to frame."""
         assert self.model is not None
         assert self.details is not None
         now = size, self.model.revision, self.details.version
@@ -194,7 +194,7 @@ class Frames:
         return [*found, Text(f"replay: {said}", style=DIM)] if said else found
 
     def warnings(self, width: int, height: int) -> list[Text]:
-        """What to beware of."""
+        """The warnings."""
         return tables.warning_lines(self.model, width, height) if self.model else []
 
     def keys(self, width: int, _height: int) -> list[Text]:

@@ -1,4 +1,4 @@
-"""What a run's header tells a view: size, arms, path, budgets, and names short enough to show."""
+"""A run's header for a view: size, arms, path, budgets, and names short enough to show."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class RunInfo:
 
     @property
     def max_attempts(self) -> int:
-        """How often a message may be tried."""
+        """Most attempts per message."""
         return self.header.max_attempts
 
     @cached_property
     def keys(self) -> Keys:
-        """How the run numbers transmissions and attempts."""
+        """The run's numbering of transmissions and attempts."""
         return self.header.keys
 
     @property
     def total(self) -> int:
-        """Transmissions of the whole run."""
+        """Number of transmissions of the whole run."""
         return self.count * len(self.arms)
 
     @cached_property
@@ -55,11 +55,11 @@ class RunInfo:
 
     @cached_property
     def primary_metric(self) -> str:
-        """The metric that receivers are compared by; what is shown first."""
+        """The metric that receivers are compared by; it is shown first."""
         return self.header.primary
 
     def mean_image(self, metric: str) -> float | None:
-        """What a receiver scores that always shows the data set's mean image; None if unknown."""
+        """The score of a receiver that always shows the data set's mean image; None if unknown."""
         score = self.header.calibration.constant_image.get(metric)
         return score if is_number(score) else None
 
@@ -90,29 +90,29 @@ class RunInfo:
         return tuple(stage for stage in path if isinstance(stage, Mapping))
 
     def stages_of(self, arm: int) -> tuple[Mapping[str, Any], ...]:
-        """The stages as this arm has them, where the sweep puts others in their place."""
+        """The stages of this arm, where the sweep replaces some."""
         swept = self.arms[arm].swept
         found = (swept.get(f"path.{i}", stage) for i, stage in enumerate(self.stages))
         return tuple(stage for stage in found if isinstance(stage, Mapping))
 
     def variants(self, place: int) -> list[Mapping[str, Any]]:
-        """The stages that stand in one place of the path, arm by arm; one without a sweep."""
+        """The stages at one place of the path, arm by arm; one without a sweep."""
         if f"path.{place}" not in self.swept_keys:
             return [self.stages[place]]
         return [one for one in self.values(f"path.{place}") if isinstance(one, Mapping)]
 
     @cached_property
     def aims(self) -> tuple[Aim, ...]:
-        """What the adversaries of every arm want."""
+        """The goals of every arm's adversaries."""
         return tuple(aim_of(self.scenario, arm.swept) for arm in self.arms)
 
     def gauge_of(self, arm: int) -> str | None:
-        """The metric by which an arm's attack is judged: of damage, or of the way to its target."""
+        """The metric that judges an arm's attack: of damage, or of distance to its target."""
         usual = damage_metric(self.metrics, self.header.scales)
         return self.aims[arm].metric(self.metrics, usual) or usual
 
     def adversary_on(self, arm: int) -> bool:
-        """Whether anybody with a budget stands on the path of this arm."""
+        """Whether an adversary with a budget is on the path of this arm."""
         return any(isinstance(stage.get("budget"), Mapping) for stage in self.stages_of(arm))
 
     @cached_property
@@ -163,12 +163,12 @@ class RunInfo:
         return found
 
     def before_encoder(self, stage: Mapping[str, Any]) -> bool:
-        """Whether an adversary touches images instead of the wire, by the threat it declares."""
+        """Whether an adversary changes images instead of the wire, by the threat it declares."""
         threat = self.header.threats.get(name_of(stage)) or {}
         return threat.get("place") == "before the encoder"
 
     def false_alarm(self, arm: int) -> float | None:
-        """Return the false-alarm rate that an arm's detector states; None without one."""
+        """Return the stated false-alarm rate of an arm's detector; None without one."""
         receiver = self.arms[arm].receiver
         settings = (self.scenario.get("receivers") or {}).get(receiver) or {}
         detector = settings.get("detector")
@@ -184,5 +184,5 @@ def name_of(stage: Mapping[str, Any]) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number (a bool is none)."""
+    """Whether a value is a number (a bool is not)."""
     return isinstance(value, int | float) and not isinstance(value, bool)

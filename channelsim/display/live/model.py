@@ -1,4 +1,4 @@
-"""What a view knows at one moment, and what it may be asked to do; nothing here draws."""
+"""The state of a view and the operations on it; nothing here draws."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from channelsim.ledger.examination import examined
 
 RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
 WORST, NEWEST = "worst", "newest"
-BY_ARM = "arm"  # the order of the table that is not by a metric
+BY_ARM = "arm"  # the order of the table when not by a metric
 _RATE_OVER_S = 20.0
-_RATE_AFTER_S = 1.0  # a shorter while says little; ours
-_RATE_FROM = 3  # arrivals of rows, which come in blocks: fewer say little; ours
-SILENT_S = 15.0  # wall time without a row after which a run is said to be silent; ours
-_QUIET_S = 2.0  # after so long without a row we ask whether anybody is writing; ours
-LISTED = 100  # rows of the lists; ours
+_RATE_AFTER_S = 1.0  # shorter times are too noisy; project's choice
+_RATE_FROM = 3  # arrivals of rows, which come in blocks: fewer are too noisy; project's choice
+SILENT_S = 15.0  # wall time without a row after which a run is said to be silent; project's choice
+_QUIET_S = 2.0  # without a row for so long, check whether a process is writing; project's choice
+LISTED = 100  # rows of the lists; project's choice
 
 
 @dataclass
 class Filter:
-    """Which rows are shown; None lets everything through."""
+    """Criteria of the rows shown; None lets everything through."""
 
     receiver: str | None = None
     swept: dict[str, Any] = field(default_factory=dict)
     word: str | None = None
 
     def arms(self, info: RunInfo) -> NDArray[np.bool_]:
-        """Which arms pass, [arms]."""
+        """Mask of the arms that pass, [arms]."""
         return np.array(
             [
                 (self.receiver is None or arm.receiver == self.receiver)
@@ -61,10 +61,10 @@ class Filter:
 
 
 class Model:
-    """A run as it is watched.
+    """A run being watched.
 
     ``clock``: wall seconds, monotonic (tests pass their own). ``data_root`` is passed on to
-    replays. `tick` reads what is new; everything else answers at once.
+    replays. `tick` reads new rows; everything else returns at once.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Model:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reader, self.info, self.data_root = reader, reader.info, data_root
-        self.allow_code = False  # whether code that the ledger names may run, unasked
+        self.allow_code = False  # whether code that the ledger names may run without asking
         self.figures = Figures(self.info)
         self.following = Following(reader)
         self.playback: Playback | None = None
@@ -100,7 +100,7 @@ class Model:
     # --- time -----------------------------------------------------------------------------------
 
     def tick(self, budget_s: float) -> bool:
-        """Read for about so long; return whether more is waiting to be read."""
+        """Read for about ``budget_s``; return whether more is waiting to be read."""
         with examined(self.reader.path):
             return self._tick(budget_s)
 
@@ -108,7 +108,7 @@ class Model:
         now = self._clock()
         passed, self._ticked_at = now - self._ticked_at, now
         settled, attempts = self.figures.settled, self._attempts()
-        # How fast old rows are read says nothing about the run.
+        # The reading speed of old rows is not the run's rate.
         live = self.playback is None and self.following.progress is None
         self.figures.forget_activity()
         more = False
@@ -132,7 +132,7 @@ class Model:
         return more
 
     def step(self) -> None:
-        """Pause, and go on by the least there is."""
+        """Pause, and advance by the smallest step."""
         self.paused = True
         before = self._attempts() + self.figures.settled
         self.figures.forget_activity()
@@ -153,7 +153,7 @@ class Model:
                 self.finished_s, self.finished_at = snapshot.finished()
             self.notes += snapshot.notes(self.notes[-1].number if self.notes else 0)
             self.verdicts = snapshot.arm_verdicts()
-        # Rows tell that a run goes on, but not that one goes on again which was interrupted.
+        # Rows show that a run goes on, but not that an interrupted one was resumed.
         sure_at = max(self._heard_at, self._asked_at) if self._writing else self._asked_at
         if self.finished_s is None and (self._writing is None or now - sure_at > _QUIET_S):
             self._writing, self._asked_at = self.reader.writing(), now
@@ -182,7 +182,7 @@ class Model:
     def rate(self) -> float | None:
         """Transmissions per wall second, over `_RATE_OVER_S` or three blocks; None while unknown.
 
-        From one arrival of rows to others, for what came first may have waited for long.
+        Measured between arrivals of rows, since the first rows may have waited for long.
         """
         if self.state != RUNNING or len(self._counts) < _RATE_FROM:
             return None
@@ -206,12 +206,12 @@ class Model:
         return None if ended is None else max(0.0, (ended - begun).total_seconds())
 
     def active(self, arm: int) -> bool:
-        """Whether an arm is among the rows that came last, and they are not old."""
+        """Whether an arm is among the newest rows, and they are recent."""
         return self._moving and bool(self._active[arm])
 
     @property
     def attacking(self) -> bool:
-        """Whether something was injected into the rows that came last."""
+        """Whether something was injected into the newest rows."""
         return self._moving and self._attacking
 
     @property
@@ -235,7 +235,7 @@ class Model:
         return True
 
     def stop_playing(self) -> None:
-        """Back to everything at once."""
+        """Leave the playback: show all rows again."""
         if self.playback is not None:
             self.playback, self.paused = None, False
             self.figures, self.following = Figures(self.info), Following(self.reader)
@@ -247,7 +247,7 @@ class Model:
 
     @property
     def revision(self) -> tuple[Any, ...]:
-        """Changes whenever anything changes that panels show, clocks aside."""
+        """A value that changes whenever panels change, clocks aside."""
         chosen = self.filter.receiver, repr(self.filter.swept), self.filter.word
         active = tuple(self.active(arm.arm) for arm in self.info.arms), self.attacking
         shown = self.sort, self.list, self.metric, self.selected
@@ -269,7 +269,7 @@ class Model:
         return [int(arm) for arm in arms]
 
     def damage(self, metric: str) -> NDArray[np.float64]:
-        """Mean damage against the source per arm; a user's own metric: its mean as it is."""
+        """Mean damage against the source per arm; of a user's own metric the plain mean."""
         return self.figures.estimates(f"{metric}_source").damage
 
     def worst_arm(self, metric: str) -> int | None:
@@ -281,12 +281,12 @@ class Model:
         return int(np.argmax(np.where(known, found.damage, -np.inf)))
 
     def next_sort(self) -> None:
-        """Arm, then the metrics in turn."""
+        """Sort by the next key: arm, then the metrics in turn."""
         orders = [BY_ARM, *self.info.metrics]
         self.sort = orders[(orders.index(self.sort) + 1) % len(orders)]
 
     def next_metric(self) -> None:
-        """The next metric for curves and lines over time."""
+        """Select the next metric for curves and lines over time."""
         metrics = self.info.metrics
         self.metric = metrics[(metrics.index(self.metric) + 1) % len(metrics)]
 
@@ -296,13 +296,13 @@ class Model:
         return top.best(self.figures.groups(self.arms(), self.filter.word), LISTED)
 
     def select_first(self) -> None:
-        """Select what stands first in the list."""
+        """Select the first transmission of the list."""
         rows = self.listed()
         if len(rows):
             self.selected = int(rows[0, 0])
 
     def replay_command(self, transmission: int) -> str:
-        """What to type to compute a transmission again."""
+        """The command that computes a transmission again."""
         words = ["channelsim", "replay", str(self.reader.path.parent)]
         words += ["--transmission", str(transmission), "--out", f"{transmission}.png"]
         if self.data_root is not None:

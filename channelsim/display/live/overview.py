@@ -1,4 +1,4 @@
-"""The clocks and the path: how far a run is, and who is doing something just now."""
+"""The clocks and the path: the progress of a run, and which stages are active now."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from channelsim.display.live.style import (
 
 
 def status(model: Model, width: int) -> list[Text]:
-    """Two lines: what runs and in which state, then clocks, progress, rate and time left."""
+    """Two lines: the run and its state; clocks, progress, rate and time left."""
     mark, word, style = _state(model)
     state = Text.assemble((f"{mark} {word}", f"bold {style}"))
     room = width - state.cell_len - 2
@@ -89,7 +89,7 @@ def _clocks(model: Model, width: int) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box of the diagram: its name, what it is, a live count, and whether it is at work."""
+    """A box of the diagram: name, kind, a live count, and whether it is active."""
 
     name: str
     what: str
@@ -106,7 +106,7 @@ def path_lines(model: Model, width: int, height: int, theme: Theme) -> list[Text
 
 
 def path_height(model: Model, width: int, aside: bool) -> int:
-    """Lines that the path takes in a panel of this width, and what stands ``aside`` of it."""
+    """Lines that the path takes in a panel of this width, with a panel ``aside`` of it or not."""
     lines = len(path_lines(model, width, 10, Theme()))
     beside = min(9, len(model.info.receivers) + 1) if aside else 0  # and an axis
     return max(4, min(10, lines), beside)
@@ -134,7 +134,7 @@ def _nodes(model: Model) -> list[Node]:
     for place, stage in enumerate(info.stages):
         others = info.variants(place)
         if any(isinstance(one.get("budget"), Mapping) for one in others):
-            # The ledger counts what all adversaries did together.
+            # The ledger counts all adversaries together.
             count, met = "see above" if met else f"{attacked:,} hit", True
             if len(others) > 1:
                 name, kind = f"path.{place}", _names(others)
@@ -266,7 +266,7 @@ def _adversary(info: RunInfo, stage: Mapping[str, Any]) -> str:
 
 
 def _names(stages: Sequence[Mapping[str, Any]]) -> str:
-    """Who takes turns in one place of the path."""
+    """Names of the stages that the sweep puts in one place of the path."""
     shown = [name_of(stage) for stage in stages[:2]]
     return " or ".join([*shown, f"{len(stages) - 2} more"] if len(stages) > 2 else shown)
 

@@ -21,7 +21,7 @@ _SHADES = " .:-=+*#%@"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image [H, W, 3] with what stands above it."""
+    """An image [H, W, 3] with its label."""
 
     label: str
     pixels: Pixels
@@ -29,7 +29,7 @@ class Picture:
 
 
 def size(pixels: Pixels, width: int, height: int) -> tuple[int, int, int]:
-    """Columns and rows in text that a picture takes, and by how much it is shrunk to fit."""
+    """Columns and rows in text that a picture takes, and the factor by which it is shrunk."""
     for shrink in range(1, 65):
         wide, deep = ceil(pixels.shape[1] / shrink), ceil(pixels.shape[0] / shrink)
         tall = ceil(deep / 2)
@@ -88,7 +88,7 @@ def strip(pictures: Sequence[Picture], width: int, height: int | None, colour: b
 
 
 def _across(pictures: Sequence[Picture], width: int, height: int | None) -> int:
-    """How many in a row make them largest."""
+    """The number per row at which pictures are largest."""
     if height is None:
         widest = max(picture.pixels.shape[1] for picture in pictures)
         return min(len(pictures), max(2, (width + 2) // (widest + 2)))

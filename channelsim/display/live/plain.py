@@ -1,4 +1,4 @@
-"""The same run as plain lines, for where there is no terminal: a line now and then, to its end."""
+"""The view without a terminal: plain progress lines at intervals, until the run ends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.console import Console
 from channelsim.display.live.model import FINISHED, RUNNING, Model
 from channelsim.display.live.style import clock, duration
 
-EVERY_S = 5.0  # ours, as in the plain display of a run
+EVERY_S = 5.0  # as in the plain display of a run
 _LOOK_S = 0.5
 
 
 def watch_plainly(
     model: Model, console: Console, wait: Callable[[float], None] = time.sleep
 ) -> None:
-    """Print how far the run is until it is no longer being written, then how it stands."""
+    """Print progress until the run is no longer being written, then its final state."""
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -56,7 +56,7 @@ def watch_plainly(
 
 
 def progress(model: Model) -> str:
-    """One line: how far, how fast, how long to go; or how it ended."""
+    """One line: progress, rate and time left; or how the run ended."""
     settled, total = model.figures.settled, model.info.total
     share = 100 * settled / total if total else 100.0
     text = f"{settled}/{total} ({share:.0f} %), simulated {clock(model.sim_s)}"

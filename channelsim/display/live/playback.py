@@ -1,7 +1,7 @@
-"""A run that is over, played back: its rows in order of simulated time, at a chosen speed.
+"""Playback of a finished run: its rows in order of simulated time, at a chosen speed.
 
 Messages arrive in one order in every arm, so rows are read a few messages ahead of the clock and
-wait for their time; the rows that wait are those on their way, however long the run was.
+held until their time; only rows in transit are held, however long the run was.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from channelsim.display.live.figures import Figures
 from channelsim.display.live.reader import Reader, Table
 
 SPEEDS = tuple(2.0**power for power in range(-12, 17))
-_ABOUT_S = 30.0  # wall time of a playback at the speed it begins with; ours
+_ABOUT_S = 30.0  # wall time of a playback at its first speed; project's choice
 _AHEAD = 16  # messages read at a time
 
 
 def first_speed(simulated_s: float) -> float:
-    """The speed (simulated over wall seconds) at which a run takes about half a minute."""
+    """The speed (simulated over wall seconds) at which a run plays in about half a minute."""
     return min(SPEEDS, key=lambda speed: abs(np.log2(max(simulated_s, 1e-9) / _ABOUT_S / speed)))
 
 
 class Playback:
-    """Rows by simulated time up to ``clock_s``, which whoever plays moves forward."""
+    """Rows by simulated time up to ``clock_s``, which the caller advances."""
 
     def __init__(self, reader: Reader, end_s: float) -> None:
         self._reader = reader
@@ -36,7 +36,7 @@ class Playback:
 
     @property
     def progress(self) -> float | None:
-        """A playback is never behind."""
+        """Always None: a playback is never behind."""
         return None
 
     @property
@@ -50,19 +50,19 @@ class Playback:
         self.clock_s = min(self.end_s, self.clock_s + seconds)
 
     def read(self, figures: Figures, budget_s: float) -> bool:
-        """Fold what has happened by ``clock_s``; where that takes too long, the clock waits."""
+        """Fold the rows up to ``clock_s``; where that takes too long, the clock waits."""
         end = time.perf_counter() + budget_s
         while not self._ready():
             self._read_ahead()
             if time.perf_counter() >= end:
-                # Messages still to be read may have come before the clock: hold it where we are.
+                # Unread messages may lie before the clock: hold it here.
                 self.clock_s = min(self.clock_s, self._read_to_s)
                 break
         self._release(figures)
         return False
 
     def step(self, figures: Figures) -> None:
-        """Go on to the next moment at which something is settled, and show it."""
+        """Advance to the next time at which a transmission is settled, and show it."""
         while not self.over:
             if self._waiting is None or not len(self._waiting):
                 self._read_ahead()
@@ -109,6 +109,6 @@ class Playback:
         for name in ("done_s", "attempts", "fate"):
             values[hidden, rows.names.index(name)] = np.nan
         figures.fold(Table(rows.names, values))
-        # What has no end in this ledger (an interrupted run) is shown when it arrives.
+        # A transmission without an end (an interrupted run) is shown when it arrives.
         gone = now & (settled | np.isnan(done))
         self._waiting = rows.take(~gone)

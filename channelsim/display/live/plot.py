@@ -27,7 +27,7 @@ class Series:
 
 
 def plot(series: Sequence[Series], width: int, height: int, x_label: str = "") -> list[Text]:
-    """Lines of ``width`` × ``height`` characters; figures stand left of and below the curves.
+    """Lines of ``width`` × ``height`` characters; axis labels are left of and below the curves.
 
     The horizontal axis is logarithmic (and says so) where x spans two decades or more.
     """

@@ -1,4 +1,4 @@
-"""Asking a ledger that another process may be writing, and never holding it up.
+"""Reads a ledger that another process may be writing, without blocking it.
 
 Every snapshot opens a read-only connection, reads within one transaction and closes it again: a
 connection held open would keep the writer from turning its ledger into one plain file at the end.
@@ -30,7 +30,7 @@ from channelsim.support.errors import InputError, printable, printable_all
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CHUNK = 8192  # rows read at a time; ours
+CHUNK = 8192  # rows read at a time; project's choice
 FATES = (records.DELIVERED, records.LOST, records.REJECTED)
 # Words of a row; a word not among them counts as the last, "other".
 WORDS = (*(word for word in records.VERDICTS if word != records.BEATEN_BY_NOISE), "other")
@@ -44,8 +44,8 @@ FIXED = (
 class Table:
     """Attempts as one matrix [rows, columns] of float64; NaN is missing.
 
-    Beside the attempt's own figures stand those of its transmission (``sent_s``, ``done_s``,
-    ``attempts``, ``fate``: a place in `FATES`), NaN as long as that is not settled.
+    The columns include those of the transmission (``sent_s``, ``done_s``, ``attempts``, ``fate``:
+    an index into `FATES`), NaN until it is settled.
     """
 
     names: tuple[str, ...]
@@ -78,7 +78,7 @@ class Note:
 
 
 class Reader:
-    """A run's ledger, for looking at: ``with reader.snapshot() as snapshot: snapshot.after(…)``."""
+    """A run's ledger, read-only: ``with reader.snapshot() as snapshot: snapshot.after(…)``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,7 +106,7 @@ class Reader:
             connection.close()
 
     def writing(self) -> bool:
-        """Whether a process holds the ledger for writing just now."""
+        """Whether a process now holds the ledger for writing."""
         return is_written(self.path)
 
     def _measured(self) -> list[str]:
@@ -132,7 +132,7 @@ class Reader:
             other = f" WHEN {column} IS NOT NULL THEN {len(words) - 1}" if name == "word" else ""
             cases = cases.replace("WHEN '", f"WHEN {column} = '")
             return f"CASE {cases}{other} END"
-        # An older or newer ledger may lack a column; what is not there is not known.
+        # An older or newer ledger may lack a column: its values are missing.
         return f"a.{quoted(name)}" if name in self.columns else "NULL"
 
 
@@ -152,7 +152,7 @@ class Snapshot:
     # --- the run as a whole ---------------------------------------------------------------------
 
     def header(self) -> RunHeader:
-        """The header as it is now."""
+        """The current header."""
         rows = self._connection.execute("SELECT key, value FROM header")
         return shown_header({key: self._json(value) for key, value in rows})
 
@@ -166,9 +166,9 @@ class Snapshot:
         return RunInfo(self.header(), arms)
 
     def finished(self) -> tuple[float | None, str | None]:
-        """Return the simulated end [s] and the wall time of it; None while there is none.
+        """Return the simulated end [s] and its wall time; None while the run is not finished.
 
-        Also the place where another run in the same folder is noticed.
+        Also detects another run in the same folder.
         """
         query = (
             "SELECT key, value FROM header"
@@ -183,7 +183,7 @@ class Snapshot:
         return found.get("finished"), found.get("finished_at")
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the attempt columns, whatever they are."""
+        """Names of the attempt columns."""
         return tuple(row[1] for row in self._connection.execute("PRAGMA table_info(attempt)"))
 
     def arm_verdicts(self) -> dict[int, str]:
@@ -207,7 +207,7 @@ class Snapshot:
         )
 
     def blocks(self, after: int, most: int) -> list[tuple[int, str, Ints]]:
-        """Blocks stored after one: number, whose keys (``attempt``, ``transmission``), the keys."""
+        """Blocks stored after one: number, table (``attempt``, ``transmission``), keys."""
         query = "SELECT block, kind, keys FROM block WHERE block > ? ORDER BY block LIMIT ?"
         rows = self._connection.execute(query, (after, most))
         try:
@@ -237,7 +237,7 @@ class Snapshot:
         return self._table(query, (json.dumps(np.unique(keys).tolist()),))
 
     def settled(self, transmissions: Ints) -> Table:
-        """The last attempts of these transmissions, as far as they are computed."""
+        """The last attempts of these transmissions, where computed."""
         last = self._reader.info.keys.last_attempt("t.transmission", "t.attempts")
         query = (
             " FROM json_each(?) CROSS JOIN transmission t ON t.transmission = json_each.value"
@@ -261,7 +261,7 @@ class Snapshot:
         rows = self._connection.execute(self._reader.select + query, values).fetchall()
         try:
             filled = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
-        except (TypeError, ValueError) as error:  # a word where a number was written
+        except (TypeError, ValueError) as error:  # text where a number was written
             raise damaged(self._reader.path, error) from None
         return Table(names, filled)
 

@@ -1,7 +1,7 @@
-"""Images and latents that the ledger does not hold: a child process replays what is asked for.
+"""Images and latents that the ledger does not hold, replayed by a child process on request.
 
-Only the child imports torch; it lives as long as the view that asked, and asks nothing of the run.
-One line of JSON per question and per answer; pictures travel as raw bytes in base64.
+Only the child imports torch; it lives as long as the view and does not touch the run.
+One line of JSON per request and per answer; pictures travel as raw bytes in base64.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from channelsim.display.live.remembered import Recomputed
 from channelsim.ledger.consent import CodeFile, code_files, needs_consent
 from channelsim.support.errors import ChannelsimError
 
-_CHILD = "channelsim.runs.replay_server"  # a program of its own, not a part of this one
+_CHILD = "channelsim.runs.replay_server"  # a separate program
 
 
 class Recomputer:
-    """Asks the child; the answers are collected with `answers`.
+    """Sends requests to the child; `answers` collects the results.
 
-    ``allow_code``: whether code that the ledger names may run, as it is when the child starts.
+    ``allow_code``: whether code that the ledger names may run; read when the child starts.
     """
 
     def __init__(self, folder: Path, data_root: Path | None, allow_code: bool = False) -> None:
@@ -44,7 +44,7 @@ class Recomputer:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether an answer is outstanding."""
         return bool(self._asked)
 
     def ask(self, transmission: int) -> None:
@@ -64,7 +64,7 @@ class Recomputer:
             self._answers.put((transmission, Recomputed(error="the replay did not start")))
 
     def unasked(self, header: RunHeader) -> list[CodeFile]:
-        """Files of code that a replay would run, and that nobody has agreed to yet."""
+        """Files of code that a replay would run and that the user has not yet agreed to."""
         if self.allow_code or not needs_consent(header):
             return []
         try:
@@ -73,7 +73,7 @@ class Recomputer:
             return []
 
     def answers(self) -> list[tuple[int, Recomputed]]:
-        """What came in since the last call."""
+        """Answers received since the last call."""
         found = []
         while not self._answers.empty():
             transmission, answer = self._answers.get()

@@ -1,4 +1,4 @@
-"""What is known about single transmissions beyond sums: rows, thumbnails and replays."""
+"""Details of single transmissions: rows, thumbnails and replays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from channelsim.ledger.pictures import grey_tile, image_shape, pixels
 
 @dataclass
 class Recomputed:
-    """What a replay brought: pixels and latents by role, or what went wrong, or nothing yet."""
+    """Result of a replay: pixels and latents by role, or an error, or nothing yet."""
 
     images: Mapping[str, Pixels] = field(default_factory=dict)
     latents: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Recomputed:
 
 
 class Details:
-    """What is known about transmissions beyond their sums: rows, thumbnails and replays.
+    """Details of transmissions: rows, thumbnails and replays.
 
     Bounded: only the newest few are remembered.
     """
@@ -51,7 +51,7 @@ class Details:
         return known
 
     def _final(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row is that of the attempt with which its transmission ended."""
+        """Whether a row is that of its transmission's last attempt."""
         tries = self._model.info.keys.of_attempt(row["attempt"])[1] + 1
         return row.get("done_s") is not None and bool(tries == row["attempts"])
 
@@ -62,7 +62,7 @@ class Details:
             return replayed.images
         known = self._thumbs.get(transmission)
         if known is None:
-            # What a run under way has not got yet may come: an image, or one of a later attempt.
+            # A run under way may still add an image, or one of a later attempt.
             row = self.row(transmission)
             with self._model.reader.snapshot() as snapshot:
                 found = snapshot.images(transmission)
@@ -85,7 +85,7 @@ class Details:
         return [info.keys.transmission(other, message) for other in same]
 
     def remember(self, transmission: int, replay: Recomputed) -> None:
-        """Keep what a replay brought."""
+        """Keep the result of a replay."""
         self.replays[transmission] = replay
         self.version += 1
         _forget(self.replays, self._KEPT)

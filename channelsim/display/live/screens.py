@@ -1,4 +1,4 @@
-"""What opens above the view and closes again: help, a command to copy, the filter."""
+"""Windows above the view: help, a command to copy, consent, the filter."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ _ALL = object()  # a criterion that lets everything through; None may be a swept
 
 
 class Window(ModalScreen[None]):
-    """What opens above the view."""
+    """A window above the view."""
 
     def action_close(self) -> None:
-        """Close it. Keys that were typed before it was gone find it closed already."""
+        """Close it. Keys typed before that may arrive after it is closed."""
         if self.is_current:
             self.dismiss()
 
@@ -84,19 +84,19 @@ class TextScreen(Window):
             yield Static(self._text)
 
     def on_key(self, event: events.Key) -> None:
-        """Any key but those that scroll closes it."""
+        """Close it on any key but those that scroll."""
         if event.key not in {"up", "down", "pageup", "pagedown", "home", "end"}:
             event.stop()
             event.prevent_default()
             self.action_close()
 
     def on_click(self) -> None:
-        """So does a click."""
+        """Close it."""
         self.action_close()
 
 
 class ConsentScreen(Window):
-    """Asks whether code that the ledger names may run: ``y`` says yes, any other key no."""
+    """Asks whether code that the ledger names may run: ``y`` is yes, any other key no."""
 
     def __init__(self, files: Sequence[CodeFile], agreed: Callable[[], None]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class ConsentScreen(Window):
             yield Static(text)
 
     def on_key(self, event: events.Key) -> None:
-        """Only ``y`` is a yes."""
+        """Agree on ``y``, refuse on any other key."""
         event.stop()
         event.prevent_default()
         if event.key not in {"up", "down", "pageup", "pagedown"}:
@@ -124,7 +124,7 @@ class ConsentScreen(Window):
 
 
 class FilterScreen(Window):
-    """One line per criterion; its value goes round with the arrows, and counts at once."""
+    """One line per criterion; the arrows cycle its value, which takes effect at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "line(-1)", show=False),

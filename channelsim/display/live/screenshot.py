@@ -1,4 +1,4 @@
-"""A picture of the screen, made by the program itself."""
+"""Screenshots of the live view as SVG."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from channelsim.display.live.app import LiveApp
 from channelsim.support.errors import InputError
 
 _NAME = re.compile(r"terminal-\d+-")
-_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in any XML
+_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
 _FONT = re.compile(r"@font-face\s*{[^}]*}\s*")
 
 
 def svg_of(app: LiveApp, size: tuple[int, int], press: list[str]) -> str:
-    """The screen at this size, once everything is read, some keys are pressed and answered."""
+    """The screen at this size, after everything is read and some keys are pressed and handled."""
     picture = ""
 
     async def take(pilot: Pilot[object]) -> None:
@@ -34,8 +34,8 @@ def svg_of(app: LiveApp, size: tuple[int, int], press: list[str]) -> str:
     app.run(headless=True, size=size, auto_pilot=take)
     if app.failure is not None:
         raise app.failure
-    # A picture that fetches its fonts from somewhere would not be one file; and its thousands of
-    # long names would be a sixth of it.
+    # Without references to fonts the picture is one file; its thousands of long class names would
+    # be a sixth of it.
     return _NAME.sub("t", _FONT.sub("", _ILLEGAL.sub("", picture)))
 
 

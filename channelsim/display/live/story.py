@@ -1,4 +1,4 @@
-"""One transmission in words: what happened to it, who did what damage, its latent change."""
+"""One transmission in words: its outcome, the damage by cause, its latent change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from channelsim.display.live.style import (
     wrapped,
 )
 
-UNSEEN = {records.LOST, records.REJECTED}  # the user sees a fallback instead
+UNSEEN = {records.LOST, records.REJECTED}  # the user is shown a fallback
 _BAR = "▏▎▍▌▋▊▉█"
 
 
@@ -70,7 +70,7 @@ def _verdict_lines(row: Mapping[str, Any], width: int) -> list[Text]:
 
 
 def _blame(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list[Text]:
-    """Who did the damage: codec, channel, adversary, matched noise; beside the arm's mean."""
+    """Damage by codec, channel, adversary and matched noise, beside the arm's mean."""
     gauge = model.figures.gauge
     if gauge is None or row.get(f"{gauge}_source") is None:
         return []
@@ -95,7 +95,7 @@ def _blame(model: Model, arm: int, row: Mapping[str, Any], width: int) -> list[T
     found = [*wrapped(first, width, BOLD, "  ")]
     parts = [("codec alone", damage(f"quality_{gauge}"), DIM)]
     if row.get("delivered") in UNSEEN:
-        # Distances to `clean` and `passive` are those of the fallback: nobody's doing.
+        # Distances to `clean` and `passive` are those of the fallback, which has no cause.
         parts.append(("fallback shown", whole, CAUTION))
     elif _attacked(row):
         parts += [
@@ -185,7 +185,7 @@ def _latent(details: Details, model: Model, row: Mapping[str, Any], width: int) 
 
 
 def _unseen(details: Details, model: Model) -> str:
-    """What else would be recomputed: what others saw, where only the selected one has images."""
+    """A hint at the other receivers' images, where only the selected transmission has any."""
     selected = model.selected
     if selected is None or "received" not in details.images(selected):
         return ""
@@ -206,7 +206,7 @@ def latent_lines(change: np.ndarray, sent: np.ndarray, width: int, by: str = "")
         gap = " " if wide > 1 else ""
         bar = wide - len(gap)
         up = blocks[tall] * bar if value > 0 else "─" * bar
-        # A bar that hangs is its complement in reverse video.
+        # A hanging bar is its complement in reverse video.
         above.append(up if value > 0 else " " * bar, GOOD if value > 0 else "")
         above.append(gap)
         if value < 0 and most > 0:
@@ -249,7 +249,7 @@ _TOLD = {
 
 
 def _rest(model: Model, row: Mapping[str, Any], width: int) -> list[Text]:
-    """Columns that nothing above speaks of: the state of the channel, whatever it has."""
+    """Columns not shown above: the state of the channel, for example."""
     metrics, control = model.info.metrics, model.info.control
     measured = set(records.quality_columns(metrics))
     measured |= set(records.metric_columns(metrics, control, judged=True, passive=True))

@@ -1,7 +1,7 @@
-"""Colours and the little things that every panel writes the same way.
+"""Colours, number formats and text layout shared by all panels.
 
-Everything that a colour says is also said by a letter, a mark or a place: the view must be readable
-without any.
+Everything that a colour shows is also shown by a letter, a mark or a place: the view must be
+readable without colours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from channelsim.contracts import records
 
-# Told apart by hue and by lightness, also by most who see colours differently (after Okabe & Ito).
+# Distinguished by hue and lightness, also with most colour vision deficiencies (after Okabe & Ito).
 PALETTE = ("#56b4e9", "#e69f00", "#00c795", "#f0e442", "#cc79a7", "#7a9cff", "#ff7f50", "#b0b0b0")
 DIM, BOLD = "dim", "bold"
 GOOD, BAD, CAUTION, ACCENT = "#4fc985", "#ff5f5f", "#ffb454", "#56b4e9"
@@ -35,7 +35,7 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """How to draw: with colours or without."""
+    """The style of drawing: with colours or without."""
 
     colour: bool = True
 
@@ -45,7 +45,7 @@ class Theme:
 
 
 def word_style(word: str) -> str:
-    """How a verdict looks."""
+    """The style of a verdict."""
     return _STYLES.get(word, "")
 
 
@@ -55,7 +55,7 @@ def letter(place: int) -> str:
 
 
 def fit(text: str, width: int) -> str:
-    """Cut a text at a word, or if need be within it, and say so by an ellipsis."""
+    """Cut a text at a word, or if need be within it, and mark the cut by an ellipsis."""
     if cell_len(text) <= width:
         return text
     if width <= 1:
@@ -86,7 +86,7 @@ def clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Wall seconds as a person says them."""
+    """Wall seconds as text with units."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -97,7 +97,7 @@ def duration(seconds: float) -> str:
 
 
 def lines(rows: list[Text], height: int) -> Text:
-    """Join lines; what does not fit below is left out."""
+    """Join at most ``height`` lines."""
     return Text("\n", no_wrap=True).join(rows[:height])
 
 
@@ -122,14 +122,14 @@ def columns(left: list[Text], right: list[Text], width: int, gap: int = 2) -> li
 
 
 def wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[Text]:
-    """A text in lines of at most so many columns, broken at words."""
+    """A text in lines of at most ``width`` columns, broken at words."""
     import textwrap
 
     found = textwrap.wrap(text, max(8, width), subsequent_indent=indent)
     return [Text(line, style=style) for line in found]
 
 
-# Where the panels of the view stand.
+# Layout of the view's panels.
 SHEET = """\
 Screen { layout: vertical; }
 #status { height: 2; border: none; }

@@ -28,12 +28,12 @@ from channelsim.display.live.style import (
 from channelsim.display.live.warning import beaten_arms
 
 _WORST_MARK = "◀"
-_LEAST = 6  # columns below which a cut word says nothing; ours
+_LEAST = 6  # columns below which a cut word is unreadable; project's choice
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table ready to be shown: a head, and one line of text per row; ``keys`` name the rows."""
+    """A formatted table: a head, and one line of text per row; ``keys`` name the rows."""
 
     head: Text
     rows: Sequence[Text]
@@ -41,14 +41,14 @@ class Rows:
 
 
 class _Column:
-    """Cells under a title; its width is asked for often."""
+    """Cells under a title; the width is computed once."""
 
     def __init__(self, title: str, cells: list[Text], left: bool = False) -> None:
         self.title, self.cells, self.left = title, cells, left
         self.width = max([len(title), *(cell.cell_len for cell in cells)])
 
     def cut(self, width: int) -> None:
-        """Make it narrower; an ellipsis stands for what is gone."""
+        """Make it narrower; an ellipsis marks the cut."""
         self.title, self.width = fit(self.title, width), width
         for cell in self.cells:
             cell.truncate(width, overflow="ellipsis")
@@ -63,7 +63,7 @@ def arms_table(model: Model, width: int, theme: Theme) -> Rows:
     psr = [_decibels("psr [dB]", model.figures.psr_db()[arms])] if threat else []
     metrics = [_estimates(model, arms, metric) for metric in model.info.metrics]
     needed = [*columns, settled, *metrics[:1]]
-    # Sooner than the first estimate goes how many there are.
+    # The count is dropped before the first estimate.
     if sum(column.width + 2 for column in needed) - 2 <= width:
         columns.append(settled)
     metrics[1:1] = _delivered(model, arms)
@@ -75,7 +75,7 @@ def _assembled(
 ) -> Rows:
     """Leave out columns between the first and the last ones until the rest fits.
 
-    Where even that is too wide, the last one is cut, and if little were left of it, left out.
+    Where even that is too wide, the last one is cut, or left out if little of it would remain.
     """
 
     def over() -> int:
@@ -136,7 +136,7 @@ def _settled(model: Model, arms: Sequence[int]) -> _Column:
 
 
 def _delivered(model: Model, arms: Sequence[int]) -> list[_Column]:
-    """Share of transmissions whose user saw what was sent; no column where nothing failed."""
+    """Share of transmissions that were delivered; no column where none failed."""
     fates = model.figures.fates
     delivered, all_of_them = fates[FATES.index(records.DELIVERED)], fates.sum(axis=0)
     if (delivered == all_of_them).all():
@@ -158,7 +158,7 @@ def _estimates(model: Model, arms: Sequence[int], metric: str) -> _Column:
     for arm in arms:
         cell = Text(figure(found.value[arm], digits))
         if np.isfinite(half[arm]):
-            sign = "±>" if model.figures.tied else "±"  # at least so much
+            sign = "±>" if model.figures.tied else "±"  # a lower bound of the half-width
             cell.append(f" {sign}{figure(half[arm], digits)}", DIM)
         if arm == worst:
             cell.stylize(f"bold {BAD}")
@@ -174,7 +174,7 @@ def _decibels(title: str, values: np.ndarray) -> _Column:
 
 
 def _verdicts(model: Model, arms: Sequence[int]) -> _Column:
-    """The arm's verdict where the run has come to one, else what its rows say so far."""
+    """The arm's verdict where the run has one, else that of its rows so far."""
     beaten = beaten_arms(model.figures)
     cells = []
     for arm in arms:
@@ -225,7 +225,7 @@ def transmissions_table(model: Model, width: int, theme: Theme) -> Rows:
 
 
 def list_width(model: Model) -> int:
-    """Columns that the list takes with nothing left out but the metrics after the first."""
+    """Width of the list with all columns but the metrics after the first."""
     info = model.info
     names = min(16, max(8, *(len(name) for name in info.receivers)))
     swept = [
@@ -248,7 +248,7 @@ def _fate(word: str, fate: str) -> Text:
 
 
 def arms_title(model: Model) -> str:
-    """What the table of estimates shows."""
+    """Title of the table of estimates."""
     said = model.filter.said(model.info)
     parts = ["against source, mean ±95 %"]
     if model.sort != BY_ARM:
@@ -257,7 +257,7 @@ def arms_title(model: Model) -> str:
 
 
 def list_title(model: Model) -> str:
-    """What the list of transmissions shows."""
+    """Title of the list of transmissions."""
     said = model.filter.said(model.info)
     what = "Worst" if model.list == WORST else "Newest"
     gauge = f" by {model.figures.gauge}" if model.list == WORST and model.figures.gauge else ""
@@ -265,7 +265,7 @@ def list_title(model: Model) -> str:
 
 
 def warning_lines(model: Model, width: int, height: int) -> list[Text]:
-    """Warnings: those of the run, then what the sums say by now."""
+    """Warnings: those of the run, then those from the sums so far."""
     from channelsim.display.live.style import wrapped
 
     texts = list(dict.fromkeys(note.text for note in model.notes if note.level == "warning"))

@@ -1,4 +1,4 @@
-"""What happened when: sums per arm over bins of simulated time that widen as the run goes on."""
+"""Sums per arm over bins of simulated time, which widen as the run goes on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-BINS = 160  # ours; even
+BINS = 160  # even; project's choice
 _FIRST_WIDTH_S = 2.0**-10
 
 
 class Timeline:
     """Sums per arm and bin; ``width_s`` is the width of a bin, a power of two of a millisecond.
 
-    ``fidelity``: Σ of every metric on its additive scale and how many rows, by the time at which
-    the transmission's last attempt arrived. ``attempts``, ``attacked``: how many attempts arrived,
-    and into how many of them something was injected.
+    ``fidelity``: Σ of every metric on its additive scale and the number of rows, by arrival time of
+    the transmission's last attempt. ``attempts``, ``attacked``: numbers of attempts that arrived,
+    and of those into which something was injected.
     """
 
     def __init__(self, arms: int, metrics: int) -> None:
@@ -30,13 +30,13 @@ class Timeline:
         self.end_s = 0.0
 
     def add_attempts(self, arm: Ints, time_s: Floats, attacked: Bools) -> None:
-        """Count attempts [N] by when they arrived."""
+        """Count attempts [N] by arrival time."""
         place = self._place(arm, time_s)
         _count(self.attempts, place)
         _count(self.attacked, place[attacked])
 
     def add_fidelity(self, arm: Ints, time_s: Floats, additive: Floats) -> None:
-        """Add metrics [N, metrics] of settled transmissions; NaN is left out."""
+        """Add metrics [N, metrics] of settled transmissions; NaN is skipped."""
         place = self._place(arm, time_s)
         for metric in range(additive.shape[1]):
             known = ~np.isnan(additive[:, metric])
@@ -55,7 +55,7 @@ class Timeline:
     def shown(self, metric: int, arms: Bools, width: int) -> tuple[Floats, Floats]:
         """Return mean fidelity (additive; NaN without rows) and attacked share in ``width`` bins.
 
-        Over the arms that are marked [arms], from 0 to the latest time seen.
+        Over the arms in the mask [arms], from 0 to the latest time seen.
         """
         used = min(BINS, max(1, int(self.end_s / self.width_s) + 1))
         edges = np.linspace(0, used, min(width, used) + 1).astype(int)[:-1]

@@ -1,4 +1,4 @@
-"""The few rows a list shows: the highest by some score, in every group, in bounded memory."""
+"""The rows of a list: the highest by a score, in every group, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 class Top:
     """The ``keep`` rows with the highest score of every group; ties go to the lower transmission.
 
-    A row is a line of a matrix: its transmission, its score, then whatever else is shown.
+    A row is a line of a matrix: its transmission, its score, then the other columns shown.
     """
 
     def __init__(self, width: int, keep: int) -> None:
@@ -35,7 +35,7 @@ class Top:
         self._rows, self._group = rows[kept], group[kept]
 
     def best(self, groups: NDArray[np.bool_], most: int) -> Floats:
-        """The highest rows [≤ most, width] of the groups that are marked, best first."""
+        """The highest rows [≤ most, width] of the groups in the mask, best first."""
         rows = self._rows[groups[self._group]]
         order = np.lexsort((rows[:, 0], -rows[:, 1]))
         return rows[order[:most]]

@@ -1,4 +1,4 @@
-"""What a view warns of while a run goes on, from the sums so far."""
+"""Warnings of a view while a run goes on, from the sums so far."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from channelsim.contracts.scales import ROUNDING
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.info import RunInfo
 
-ENOUGH = 30  # rows below which nothing is said about an arm; ours
-ROUNDING_DB = 1e-4  # equal by nature up to rounding: as in `robustness.gain`
-# How improbable so many false alarms must be at the stated rate. Strict, since a view asks again
-# and again while a run goes on; ours.
+ENOUGH = 30  # rows below which an arm gets no warning; project's choice
+ROUNDING_DB = 1e-4  # equal up to rounding, as in `analysis.gain`
+# Probability of so many false alarms at the stated rate, below which a view warns. Strict, since
+# a view tests repeatedly while a run goes on; project's choice.
 IMPROBABLE = 1e-4
 
 _SHORT = {
@@ -29,14 +29,14 @@ _SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A sentence, and the arms it is about (none: the whole run)."""
+    """A sentence and the arms it concerns (none: the whole run)."""
 
     text: str
     arms: tuple[int, ...] = ()
 
 
 def live_warnings(figures: Figures) -> Iterator[Warned]:
-    """Everything that weakens what the estimates seem to say so far."""
+    """Warnings about the estimates so far."""
     if tied := figures.tied:
         yield Warned(f"±> is too narrow: messages share {tied}")
     yield from _like_the_mean_image(figures)
@@ -46,10 +46,10 @@ def live_warnings(figures: Figures) -> Iterator[Warned]:
 
 
 def useless_arms(figures: Figures) -> np.ndarray:
-    """Arms [arms] that serve the user worse than the data set's mean image would, always shown.
+    """Arms [arms] that serve the user worse than always showing the data set's mean image.
 
-    By the primary metric; of an arm that is whole its mean decides, as in the summary, of one that
-    goes on the whole of its interval.
+    By the primary metric: of a complete arm its mean decides, as in the summary; of an incomplete
+    one its whole interval.
     """
     info = figures.info
     blank = info.mean_image(info.primary_metric)

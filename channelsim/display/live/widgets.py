@@ -19,7 +19,7 @@ Lines = Callable[[int, int], list[Text]]  # (width, height) → lines
 
 
 class Panel(Widget):
-    """Shows lines that are drawn for its size; scrolls where there are more than fit."""
+    """Shows lines drawn for its size; scrolls where they do not fit."""
 
     DEFAULT_CSS = """
     Panel { border: round $surface-lighten-2; border-title-color: $text; padding: 0 1; }
@@ -53,11 +53,11 @@ class Panel(Widget):
 
     @property
     def _head(self) -> int:
-        """Lines above the others: without a frame, a title that says more than the tab."""
+        """Number of lines above the others: without a frame, a title longer than the tab's."""
         return int(self._headed and self.has_class("bare"))
 
     def redraw(self) -> None:
-        """Draw again; the screen is touched only where something changed."""
+        """Draw again; the screen is updated only where something changed."""
         width, height = self.room
         if width <= 0 or height <= 0:
             return
@@ -81,7 +81,7 @@ class Panel(Widget):
             self.border_title = Text(title)  # a Text, since brackets in a str would be markup
 
     def noted(self, subtitle: str) -> None:
-        """Say how much more there is, in the frame's lower edge."""
+        """Write a subtitle, such as how much more there is, in the frame's lower edge."""
         if self._subtitle != subtitle:
             self._subtitle = subtitle
             self.border_subtitle = Text(subtitle) if subtitle else None
@@ -121,12 +121,12 @@ class Panel(Widget):
         self.redraw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel scrolls."""
+        """Scroll by the wheel."""
         event.stop()
         self.action_move(3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel scrolls."""
+        """Scroll by the wheel."""
         event.stop()
         self.action_move(-3)
 
@@ -134,8 +134,8 @@ class Panel(Widget):
 class TablePanel(Panel):
     """A table with a cursor. The cursor stays on its row's key while rows come and go.
 
-    Until somebody moves it, it stays on the first row. A key that somebody chose stays chosen when
-    its row drops out of the table.
+    Until the user moves it, it stays on the first row. A chosen key stays chosen when its row drops
+    out of the table.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", show=False)]
@@ -159,7 +159,7 @@ class TablePanel(Panel):
         self._table = table
         self._shown: Rows | None = None
         self.key: int | None = None
-        self.led = False  # whether somebody moved the cursor
+        self.led = False  # whether the user moved the cursor
 
     @property
     def cursor(self) -> int:
@@ -172,7 +172,7 @@ class TablePanel(Panel):
         self.led = self.key is not None
 
     def follow(self) -> None:
-        """Put the cursor back on whatever comes first."""
+        """Put the cursor back on the first row."""
         self.led, self.top = False, 0
         self.redraw()
 
@@ -239,9 +239,9 @@ class TablePanel(Panel):
             self.action_choose()
 
     def on_focus(self) -> None:
-        """The cursor looks different in the panel that has the keys."""
+        """Redraw: the cursor's style depends on the focus."""
         self.redraw()
 
     def on_blur(self) -> None:
-        """The cursor looks different in the panel that has the keys."""
+        """Redraw: the cursor's style depends on the focus."""
         self.redraw()
