@@ -46,7 +46,7 @@ def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
 
 def _loss_of(adversary: Adversary) -> tuple[str, Metric] | None:
     """Name and metric of the loss of an adversary's goal; None without one of these."""
-    loss = getattr(adversary.goal, "loss", None)
+    loss = getattr(adversary.aim, "loss", None)
     return (loss, _LOSSES[loss]) if isinstance(loss, str) and loss in _LOSSES else None
 
 

@@ -35,7 +35,7 @@ def adversary_notices(
 
 def _frames(stage: Adversary) -> list[str]:
     """A notice about a target picture with several frames."""
-    file = getattr(stage.goal, "file", None)
+    file = getattr(stage.aim, "file", None)
     if file is None or file.suffix.lower() not in PICTURES or (count := frames(file)) < 2:
         return []
     return [

@@ -101,7 +101,6 @@ class Adversary(Stage, ABC):
     budget: Budget
     access = Access()
     activity = Activity()
-    goal: Goal | None = None  # a field of those that have one
     digital = False  # whether it flips bits of a digital link's words: its budget counts them
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
@@ -120,14 +119,20 @@ class Adversary(Stage, ABC):
         return ("codeword",)
 
     @property
+    def aim(self) -> Goal | None:
+        """Its field ``goal``, where it has one."""
+        goal = getattr(self, "goal", None)
+        return goal if isinstance(goal, Goal) else None
+
+    @property
     def wants(self) -> Wanted | None:
         """Which image it wants to be seen; None: none. Default: the goal's."""
-        return self.goal.wanted if isinstance(self.goal, Goal) else None
+        return None if self.aim is None else self.aim.wanted
 
     def wanted(self, rows: Rows, knowledge: Knowledge) -> tuple[Tensor, Bools]:
         """That image [N, C, H, W], and of which rows it wants one, bool [N]."""
-        assert self.goal is not None
-        return self.goal.image(rows, knowledge), np.ones(len(rows.message), dtype=bool)
+        assert self.aim is not None
+        return self.aim.image(rows, knowledge), np.ones(len(rows.message), dtype=bool)
 
     @property
     def effort(self) -> Mapping[str, Any]:

@@ -118,7 +118,7 @@ def trial(
 
 def least_messages(scenario: Scenario) -> int:
     """Messages needed to try all of a run: two where a goal is another message's image."""
-    goals = (stage.goal for arm in scenario.arms for stage in arm.path.adversaries)
+    goals = (stage.aim for arm in scenario.arms for stage in arm.path.adversaries)
     needs = {need for goal in goals if goal is not None for need in goal.needs()}
     return min(scenario.source.messages, 2 if "other messages" in needs else 1)
 

@@ -273,7 +273,7 @@ class ArmBuilder:
         for index, stage in stages.by_place.items():
             if not self._first((id(codec), id(stage))):
                 continue
-            goal = stage.goal
+            goal = stage.aim
             if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
                 with self._reporting(("path", index), ("goal",), choice):
                     aim(stage, codec, self.messages)

@@ -168,7 +168,7 @@ def _check_success(
     known = {metric.kind for metric in metrics}
     for arm in (arm for point in arms.values() for arm in point.values()):
         for index, stage in arm.path.by_place.items():
-            goal = stage.goal
+            goal = stage.aim
             success = getattr(goal, "success", None)
             if goal is None or success is None or success.metric(goal.loss) in known:
                 continue

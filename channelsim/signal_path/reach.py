@@ -89,7 +89,7 @@ def _measured(scenario: Scenario, stage: Adversary) -> Metric | None:
     """The metric of distances to the target: the loss where it is measured."""
     metrics = {metric.kind: metric for metric in scenario.metrics}
     usual = damage_metric(list(metrics), own_scales(scenario.metrics))
-    loss = getattr(stage.goal, "loss", "mse")
+    loss = getattr(stage.aim, "loss", "mse")
     return metrics.get(loss) or (None if usual is None else metrics[usual])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 from hypothesis import given
@@ -43,4 +44,5 @@ def test_sql_finds_the_last_attempt_by_the_same_rule() -> None:
     keys = Keys(10, 4)
     last = keys.last_attempt("t.transmission", "t.attempts")
     query = f"SELECT {last} FROM (SELECT 23 AS transmission, 3 AS attempts) t"
-    assert sqlite3.connect(":memory:").execute(query).fetchone() == (keys.attempt(23, 2),)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute(query).fetchone() == (keys.attempt(23, 2),)

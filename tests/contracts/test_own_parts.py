@@ -28,7 +28,6 @@ from helpers.own_parts import (
 )
 
 from channelsim.analysis.findings import hardest
-from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.display.live.info import RunInfo
 from channelsim.ledger import Ledger
@@ -405,6 +404,12 @@ def test_the_gain_of_a_metric_of_ones_own_is_that_of_the_same_metric_built_in(
     assert len(own.areas) == len(built_in.areas) > 0
 
 
+def info_of(run: campaign.Run) -> RunInfo:
+    """A run as a view knows it."""
+    with run.ledger() as ledger:
+        return RunInfo(ledger.header(), tuple(ledger.arms()))
+
+
 @pytest.mark.parametrize("goal", ["damage", "image"])
 def test_receivers_are_compared_by_a_metric_of_ones_own_as_by_the_same_one_built_in(
     tmp_path: Path, goal: str
@@ -449,7 +454,7 @@ class Halves(Means):
         if ours.approach is not None and theirs.approach is not None:
             assert ours.approach.got_nearer == theirs.approach.got_nearer
             assert ours.approach.attack.value == pytest.approx(theirs.approach.attack.value)
-    infos = [RunInfo(RunHeader(run.header()), tuple(run.ledger().arms())) for run in found]
+    infos = [info_of(run) for run in found]
     assert [info.gauge_of(0) for info in infos] == ["psnr", "mine_db"]
 
 
@@ -551,13 +556,13 @@ def test_what_an_adversary_declares_in_code_alone_is_in_the_header_and_read_ther
         "budget: Budget", 'budget: Budget = Budget(norm="psr_db", epsilon=-10.0)'
     )
     run = campaign.run(study(tmp_path, code, path=[use("Constant")]), out=tmp_path / "one")
-    info = RunInfo(RunHeader(run.header()), tuple(run.ledger().arms()))
+    info = info_of(run)
     assert info.adversary_on(0)
     assert info.budgets(0) == [("constant", "psr_db", -10.0)]
     path = [use("Constant", budget={"norm": "psr_db", "epsilon": -10})]
     sweep = {"constant.budget.epsilon": [-20, 0]}
     run = campaign.run(study(tmp_path, code, path=path, sweep=sweep), out=tmp_path / "two")
-    info = RunInfo(RunHeader(run.header()), tuple(run.ledger().arms()))
+    info = info_of(run)
     assert run.summary().epsilon_in_db
     assert info.budgets(1) == [("constant", "psr_db", 0.0)]
     assert "dB" in info.short["constant.budget.epsilon"]
