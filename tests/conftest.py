@@ -1,8 +1,12 @@
-"""``--slow`` adds the slow proofs, and has properties tried on examples not tried before."""
+"""``--slow`` adds the slow proofs, and has properties tried on examples not tried before.
+
+``--quick`` leaves out the files whose tests run whole scenarios, trainings or child processes.
+"""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,6 +18,7 @@ settings.register_profile("search", deadline=None)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run tests marked slow")
+    parser.addoption("--quick", action="store_true", help="only tests that take moments")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,6 +52,49 @@ ELSEWHERE = {
     "universal",
     "zoo",
 }
+
+
+# Files left out by `--quick`: more than five seconds each.
+THOROUGH = {
+    "bit_flips",
+    "bursts",
+    "campaign",
+    "cli",
+    "download",
+    "event_plane",
+    "fitting_parts",
+    "foreign_data",
+    "goal_reached",
+    "intervals",
+    "jammers",
+    "live",
+    "live_terminal",
+    "machines",
+    "metrics_in_runs",
+    "metrics_perceptual",
+    "other_processors",
+    "own_parts",
+    "part_prints",
+    "promises",
+    "self_test",
+    "setup",
+    "short",
+    "signal_path",
+    "strangers",
+    "substitution",
+    "success",
+    "train",
+    "universal",
+    "writing_parts",
+    "zoo",
+}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave thorough files unread where only quick tests are wanted."""
+    stem = collection_path.stem.removeprefix("test_")
+    quick = config.getoption("--quick") and collection_path.suffix == ".py"
+    return True if quick and stem in THOROUGH else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

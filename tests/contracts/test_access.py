@@ -24,6 +24,7 @@ from channelsim.contracts.adversary import Adversary, Budget
 from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.records import Batch, TransmissionsDone
 from channelsim.contracts.rows import Knowledge, Perturbation, Rows
+from channelsim.contracts.stages import Stages
 from channelsim.display.summary import print_summary
 from channelsim.report.gallery import gallery
 from channelsim.report.pictures import curves
@@ -60,7 +61,7 @@ def on_a_wire(
     stages: Sequence[Stage], width: int, *, mean: Tensor | None = None, seed: int = 7
 ) -> Setting:
     return Setting(
-        stages=stages,
+        stages=Stages(stages),
         columns={
             one.label: {name: np.array([value]) for name, value in one.column_values().items()}
             for one in stages

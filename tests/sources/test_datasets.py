@@ -648,9 +648,9 @@ def test_a_training_set_that_cannot_be_is_refused(name, keys, said):
 
 
 def test_the_official_mnist_has_no_training_image_in_either_test_set():
-    base = os.environ.get("CHANNELSIM_TEST_MNIST")
-    if base is None:
-        pytest.skip("CHANNELSIM_TEST_MNIST does not name a data root with MNIST")
+    base = os.environ.get("CHANNELSIM_DATA")
+    if not base:
+        pytest.skip("CHANNELSIM_DATA names no folder with MNIST")
     found = idx.mnist(Path(base))
     assert (len(found.train), found.left_out, len(found.test)) == (59_000, 0, 10_000)
 
