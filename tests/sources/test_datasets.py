@@ -233,6 +233,9 @@ def test_celeba_reads_only_what_is_asked_for(tmp_path):
         found.load("train")
 
 
+USERS_ROOT = os.environ.get("CHANNELSIM_DATA")  # before any test names another
+
+
 def root(folder: Path) -> dict[str, str]:
     """The data root by its variable: from Python there is no scenario to carry it."""
     os.environ["CHANNELSIM_DATA"] = str(folder)
@@ -648,10 +651,9 @@ def test_a_training_set_that_cannot_be_is_refused(name, keys, said):
 
 
 def test_the_official_mnist_has_no_training_image_in_either_test_set():
-    base = os.environ.get("CHANNELSIM_DATA")
-    if not base:
+    if not USERS_ROOT:
         pytest.skip("CHANNELSIM_DATA names no folder with MNIST")
-    found = idx.mnist(Path(base))
+    found = idx.mnist(Path(USERS_ROOT))
     assert (len(found.train), found.left_out, len(found.test)) == (59_000, 0, 10_000)
 
 
