@@ -126,7 +126,7 @@ def about_powers(found: Sequence[Sent]) -> list[str]:
         )
     return [
         "What was sent has another mean power than the P of the codecs' cards, by which SNR and PSR"
-        f" are told: {'; '.join(described)}."
+        f" are stated: {'; '.join(described)}."
     ]
 
 

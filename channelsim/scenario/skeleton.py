@@ -47,7 +47,7 @@ class Skeleton(BaseModel):
     )
     block_rows: Annotated[Count, Le(LARGEST_BLOCK)] | None = Field(
         None,
-        description="Rows computed at once; the compute shape, part of the result. Default (ours):"
+        description="Rows computed at once; the compute shape, part of the result. Project default:"
         " 256, or 8 where a receiver has a detector, whose decisions are waited for and fill no"
         " large block.",
     )
