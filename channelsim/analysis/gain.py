@@ -44,12 +44,22 @@ def adversarial_gain(attack: Means, control: Means, scale: Scale) -> Interval | 
 def beaten(attack: float, control: float, scale: Scale) -> bool:
     """Whether matched noise did damage, and the attack no more: a gain of 0 dB or less.
 
-    ``attack``, ``control``: means on the metric's additive scale. Where attack and noise are equal
-    by nature (a decoder that treats all directions alike), the sign of the gain is rounding; hence
-    the margin above 0. An attack that does no damage at all has no finite gain and is beaten too.
+    ``attack``, ``control``: means on the metric's additive scale.
     """
-    done, noise = np.maximum(scale.damage(np.array([attack, control])), 0.0)
-    return bool(noise > 0.0 and units.db(float(done / noise)) <= ROUNDING_DB)
+    done, noise = scale.damage(np.array([[attack], [control]]))
+    return bool(no_more_than_noise(done, noise)[0])
+
+
+def no_more_than_noise(done: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether noise did damage, and an attack no more, elementwise.
+
+    Where attack and noise are equal by nature (a decoder that treats all directions alike), the
+    sign of the gain is rounding; hence the margin above 0. An attack that does no damage at all has
+    no finite gain and is beaten too.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain_db = units.db(np.maximum(done, 0.0) / noise)
+    return (noise > 0.0) & (gain_db <= ROUNDING_DB)
 
 
 def undecided(gain: Interval | None) -> bool:

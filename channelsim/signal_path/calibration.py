@@ -65,53 +65,52 @@ def _calibrated(
     source = scenario.source
     images, index, labels = _sent(source, device)
     fitting = Fitting(scenario, device, fitted, tell)
+    transmitters, defences = {}, {}
+    thresholds = np.full(len(scenario.arms), np.nan)
+    groups: dict[Any, list[Arm]] = {}
+    for arm in scenario.arms:
+        transmitters[arm.number] = transmitter = fitting.transmitter(arm)
+        defences[arm.number], thresholds[arm.number] = fitting.defence(arm, transmitter)
+        fitting.adversaries(arm, transmitter)
+        groups.setdefault(_group_key(arm), []).append(arm)
+
     columns = _columns(scenario.arms)
     symbol_s = np.array([1.0 / arm.link.symbol_rate_hz for arm in scenario.arms])
     judged = any(arm.receiver.detector is not None for arm in scenario.arms)
-
     paths: list[SignalPath] = []
-    of_arm: list[int] = []
-    thresholds = np.full(len(scenario.arms), np.nan)
-    known: dict[Any, int] = {}
-    names: dict[int, list[str]] = {}
-    for arm in scenario.arms:
-        transmitter = fitting.transmitter(arm)
-        defence, limit = fitting.defence(arm, transmitter)
-        fitting.adversaries(arm, transmitter)
-        thresholds[arm.number] = limit
-        key = _group_key(arm)
-        if key not in known:
-            known[key] = len(paths)
-            paths.append(
-                SignalPath(
-                    transmitter=transmitter,
-                    setting=Setting(
-                        stages=arm.path,
-                        columns=columns,
-                        symbol_s=symbol_s,
-                        fitted=fitting.fitted,  # shared, and complete when the loop ends
-                        power=transmitter.wire_power,
-                        mean=transmitter.mean_codeword,
-                        pixel_power=fitting.pixel_power if arm.path.before_encoder else 1.0,
-                        labels=labels,
-                        active=bool(arm.path.active),
-                        control=scenario.control,
-                        seed=scenario.seed,
-                    ),
-                    defence=defence,
-                    metrics=arm.metrics,
-                    count=source.messages,
-                    images=images,
-                    index=index,
-                    thresholds=thresholds,  # shared, and complete when the loop ends
-                    judged=judged,
-                    block_rows=scenario.block_rows,
-                    latents=fitting.latents(arm) if isinstance(source, Prior) else None,
-                    receivers=names.setdefault(len(paths), []),  # complete when the loop ends
-                )
+    of_arm: dict[int, int] = {}
+    for place, (arm, *others) in enumerate(groups.values()):
+        transmitter = transmitters[arm.number]
+        setting = Setting(
+            stages=arm.path,
+            columns=columns,
+            symbol_s=symbol_s,
+            fitted=fitting.fitted,
+            power=transmitter.wire_power,
+            mean=transmitter.mean_codeword,
+            pixel_power=fitting.pixel_power if arm.path.before_encoder else 1.0,
+            labels=labels,
+            active=bool(arm.path.active),
+            control=scenario.control,
+            seed=scenario.seed,
+        )
+        paths.append(
+            SignalPath(
+                transmitter=transmitter,
+                setting=setting,
+                defence=defences[arm.number],
+                metrics=arm.metrics,
+                count=source.messages,
+                images=images,
+                index=index,
+                thresholds=thresholds,
+                judged=judged,
+                block_rows=scenario.block_rows,
+                latents=fitting.latents(arm) if isinstance(source, Prior) else None,
+                receivers=[one.receiver_name for one in (arm, *others)],
             )
-        of_arm.append(known[key])
-        names[known[key]].append(arm.receiver_name)
+        )
+        of_arm |= {one.number: place for one in (arm, *others)}
     # Messages that carry the same image are not independent observations.
     fitting.report["images"] = len(np.unique(index))
     fitting.report["source"] = {
@@ -122,7 +121,7 @@ def _calibrated(
     fitting.report["constant_image"] = (
         fitting.constant_image(images, index) if isinstance(source, ImageSource) else {}
     )
-    return Paths(tuple(paths), tuple(of_arm), fitting.report)
+    return Paths(tuple(paths), tuple(of_arm[arm.number] for arm in scenario.arms), fitting.report)
 
 
 def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints, Ints | None]:

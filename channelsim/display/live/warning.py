@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from channelsim.analysis.gain import no_more_than_noise
 from channelsim.analysis.names import number
 from channelsim.contracts import records
 from channelsim.contracts.scales import ROUNDING
@@ -14,7 +15,6 @@ from channelsim.display.live.figures import Figures
 from channelsim.display.live.info import RunInfo
 
 ENOUGH = 30  # rows below which an arm gets no warning; project's choice
-ROUNDING_DB = 1e-4  # equal up to rounding, as in `analysis.gain`
 # Probability of so many false alarms at the stated rate, below which a view warns. Strict, since
 # a view tests repeatedly while a run goes on; project's choice.
 IMPROBABLE = 1e-4
@@ -79,9 +79,7 @@ def _like_the_mean_image(figures: Figures) -> Iterator[Warned]:
 def beaten_arms(figures: Figures) -> np.ndarray:
     """Arms [arms] in which matched noise has served the goal at least as well as the attack."""
     attack, control, rows, _ = figures.first
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gain_db = 10.0 * np.log10(np.maximum(attack, 0.0) / control)
-    return (rows >= ENOUGH) & (control > 0) & (gain_db <= ROUNDING_DB)
+    return (rows >= ENOUGH) & no_more_than_noise(attack, control)
 
 
 def _against_noise(figures: Figures) -> Iterator[Warned]:
