@@ -22,7 +22,16 @@ from channelsim.signal_path import (
     Setting,
     SignalPath,
 )
-from channelsim.signal_path.fitting import Fitting, Tell, benign_key, frozen
+from channelsim.signal_path.fitting import (
+    AttackFits,
+    Defences,
+    Tell,
+    Transmitters,
+    benign_key,
+    frozen,
+    prior,
+)
+from channelsim.signal_path.training_split import TrainingSplit
 from channelsim.sources import ImageSource, Prior, Source
 from channelsim.support import arithmetic
 
@@ -64,14 +73,16 @@ def _calibrated(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = scenario.source
     images, index, labels = _sent(source, device)
-    fitting = Fitting(scenario, device, fitted, tell)
+    train = TrainingSplit(source, scenario.seed, device)
+    attacks = AttackFits(train, len(scenario.arms), fitted, tell)
+    senders, receivers = Transmitters(train), Defences(train)
     transmitters, defences = {}, {}
     thresholds = np.full(len(scenario.arms), np.nan)
     groups: dict[Any, list[Arm]] = {}
     for arm in scenario.arms:
-        transmitters[arm.number] = transmitter = fitting.transmitter(arm)
-        defences[arm.number], thresholds[arm.number] = fitting.defence(arm, transmitter)
-        fitting.adversaries(arm, transmitter)
+        transmitters[arm.number] = transmitter = senders.of(arm)
+        defences[arm.number], thresholds[arm.number] = receivers.of(arm, transmitter)
+        attacks.run(arm, transmitter)
         groups.setdefault(_group_key(arm), []).append(arm)
 
     columns = _columns(scenario.arms)
@@ -85,10 +96,10 @@ def _calibrated(
             stages=arm.path,
             columns=columns,
             symbol_s=symbol_s,
-            fitted=fitting.fitted,
+            fitted=attacks.by_stage,
             power=transmitter.wire_power,
             mean=transmitter.mean_codeword,
-            pixel_power=fitting.pixel_power if arm.path.before_encoder else 1.0,
+            pixel_power=train.pixel_power if arm.path.before_encoder else 1.0,
             labels=labels,
             active=bool(arm.path.active),
             control=scenario.control,
@@ -106,22 +117,39 @@ def _calibrated(
                 thresholds=thresholds,
                 judged=judged,
                 block_rows=scenario.block_rows,
-                latents=fitting.latents(arm) if isinstance(source, Prior) else None,
+                latents=prior(arm, device) if isinstance(source, Prior) else None,
                 receivers=[one.receiver_name for one in (arm, *others)],
             )
         )
         of_arm |= {one.number: place for one in (arm, *others)}
-    # Messages that carry the same image are not independent observations.
-    fitting.report["images"] = len(np.unique(index))
-    fitting.report["source"] = {
+    report: dict[str, Any] = {
+        "power": {str(arm): one.report() for arm, one in transmitters.items()},
+        "threshold": {
+            str(arm): float(limit) for arm, limit in enumerate(thresholds) if not np.isnan(limit)
+        },
+    }
+    if any(arm.path.before_encoder for arm in scenario.arms):
+        report["pixel_power"] = train.pixel_power
+    if attacks.by_stage:
+        report["fitted"] = attacks.report()
+    if isinstance(source, Prior):
+        report["prior"] = {
+            str(arm): paths[place].latents.name  # type: ignore[union-attr]
+            for arm, place in of_arm.items()
+        }
+    # Messages that carry the same image are no independent observations of it.
+    report["images"] = len(np.unique(index))
+    report["source"] = {
         "name": source.described,
         "sha256": source.content(),
-        "calibration_images": len(fitting.train),
+        "calibration_images": len(train),
     }
-    fitting.report["constant_image"] = (
-        fitting.constant_image(images, index) if isinstance(source, ImageSource) else {}
+    report["constant_image"] = (
+        train.score_of_mean_image(scenario.metrics, images, index)
+        if isinstance(source, ImageSource)
+        else {}
     )
-    return Paths(tuple(paths), tuple(of_arm[arm.number] for arm in scenario.arms), fitting.report)
+    return Paths(tuple(paths), tuple(of_arm[arm.number] for arm in scenario.arms), report)
 
 
 def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints, Ints | None]:

@@ -43,6 +43,14 @@ class Transmitter:
             latent = mean + std * rows.normal(self.codec.latent_size, "posterior")
         return latent, self.scaled(latent)
 
+    def report(self) -> dict[str, Any]:
+        """Its powers per real value, as the header keeps them."""
+        return {
+            "codec": self.codec_power,
+            "wire": self.wire_power,
+            "latent_size": self.codec.latent_size,
+        }
+
     def guessed(self, wire: Tensor) -> Tensor:
         """Latents [N, K] estimated from the wire under the assumption of average amplitude.
 
