@@ -92,7 +92,7 @@ from channelsim.support.torchvision_shim import ensure_torchvision
 ensure_torchvision()
 import matplotlib.pyplot, mlxtend.data, pandas, pydantic, safetensors.torch, scipy.special
 import rich.console, rich.progress, rich.table, simpy, textual.app, textual.pilot, textual.widgets
-import torch, torchmetrics.image, typer, yaml
+import lpips, torch, typer, yaml
 PYTHON
     stop "the packages were installed but do not load: see the end of .venv/install.log"
 }
