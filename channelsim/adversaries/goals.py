@@ -185,7 +185,7 @@ class TargetImage(Goal):
 
     @property
     def wanted(self) -> Wanted:
-        """Which image is to be seen."""
+        """The image to be seen."""
         if self.target in ("black", "white", "file"):
             return Wanted("all", (self.target, self.file))
         if self.of == "reconstruction":

@@ -126,7 +126,7 @@ class Adversary(Stage, ABC):
 
     @property
     def wants(self) -> Wanted | None:
-        """Which image it wants to be seen; None: none. Default: the goal's."""
+        """The image it wants to be seen; None: none. Default: the goal's."""
         return None if self.aim is None else self.aim.wanted
 
     def wanted(self, rows: Rows, knowledge: Knowledge) -> tuple[Tensor, Bools]:

@@ -14,7 +14,7 @@ from channelsim.contracts.rows import Knowledge, Rows
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which image an adversary wants to be seen.
+    """The image that an adversary wants to be seen.
 
     ``of``: one image for ``all`` messages, what this very ``codec`` shows of some codeword, or one
     of each ``message``. ``key``: equal for equal images. ``drawn``: whether random numbers of the
@@ -37,7 +37,7 @@ class Goal(ABC):
 
     @abstractmethod
     def needs(self) -> Sequence[str]:
-        """What must be known about the message beside its codeword."""
+        """The knowledge of the message that it needs beside the codeword."""
 
     @abstractmethod
     def image(self, rows: Rows, knowledge: Knowledge) -> Tensor:
@@ -45,5 +45,5 @@ class Goal(ABC):
 
     @property
     def wanted(self) -> Wanted | None:
-        """Which image is to be seen; None (default): none, the goal is damage."""
+        """The image to be seen; None (default): none, the goal is damage."""
         return None

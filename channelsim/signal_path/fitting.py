@@ -163,7 +163,7 @@ class AttackFits:
         return self._found[key]
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """What was fitted, as the header keeps it."""
+        """The fits, as the header keeps them."""
         return {
             label: {str(arm): values.cpu().tolist() for arm, values in found.items()}
             for label, found in self.by_stage.items()

@@ -158,7 +158,7 @@ class SignalPath:
     def _fallback(
         self, fallbacks: FallbackChoice | None, received: Received, accepted: Column
     ) -> tuple[Column, Tensor]:
-        """Which attempts' images are shown where none was accepted (None: nobody's), and those."""
+        """The attempts whose images replace rejected ones (None: none), and these images."""
         if fallbacks is None:
             return np.full(len(accepted), None, dtype=object), self.defence.fallback
         needed = (~received.accepted_by_all).cpu().numpy()

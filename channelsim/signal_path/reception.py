@@ -69,7 +69,7 @@ class Received:
         return attacked & control & passive
 
     def shown(self, role: str, fallback: Tensor) -> Tensor:
-        """What the user sees: the decoded image, or the fallback where it was not accepted."""
+        """The images that the user sees: decoded, or the fallback where not accepted."""
         decoded, accepted = self.decoded[role], self.accepted[role]
         if bool(accepted.all()):
             return decoded
