@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from channelsim.adversaries.image_file import read_image
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.goal import Goal, Wanted
+from channelsim.contracts.goal import Goal, Wanted, goal_of
 from channelsim.contracts.parts import Flag, InputFile, Metric, NonNegative, part
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
@@ -46,7 +47,7 @@ def distance(loss: Loss, images: Tensor, references: Tensor) -> Tensor:
 
 def _loss_of(adversary: Adversary) -> tuple[str, Metric] | None:
     """Name and metric of the loss of an adversary's goal; None without one of these."""
-    loss = getattr(adversary.aim, "loss", None)
+    loss = getattr(goal_of(adversary), "loss", None)
     return (loss, _LOSSES[loss]) if isinstance(loss, str) and loss in _LOSSES else None
 
 
@@ -183,11 +184,18 @@ class TargetImage(Goal):
         assert self.file is not None
         return read_image(self.file)
 
+    @cached_property
+    def _content(self) -> str | None:
+        """SHA-256 of the file's pixels and shape; None without a file."""
+        if self.file is None:
+            return None
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+
     @property
     def wanted(self) -> Wanted:
         """The image to be seen."""
         if self.target in ("black", "white", "file"):
-            return Wanted("all", (self.target, self.file))
+            return Wanted("all", (self.target, self._content))
         if self.of == "reconstruction":
             return Wanted("codec")
         return Wanted("message", (self.target,), drawn=self.target != "inverse")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from channelsim.adversaries.image_file import PICTURES
 from channelsim.adversaries.noise import Noise
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.goal import goal_of
 from channelsim.contracts.stages import Stages
 from channelsim.sources.pictures import frames
 
@@ -35,7 +36,7 @@ def adversary_notices(
 
 def _frames(stage: Adversary) -> list[str]:
     """A notice about a target picture with several frames."""
-    file = getattr(stage.aim, "file", None)
+    file = getattr(goal_of(stage), "file", None)
     if file is None or file.suffix.lower() not in PICTURES or (count := frames(file)) < 2:
         return []
     return [

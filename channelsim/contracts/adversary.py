@@ -18,7 +18,7 @@ from torch import Tensor
 
 from channelsim.contracts import own_code, records
 from channelsim.contracts.access import Access, Activity, Bools
-from channelsim.contracts.goal import Goal, Wanted
+from channelsim.contracts.goal import Wanted, goal_of
 from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Knowledge, Perturbation, Rows
@@ -119,20 +119,16 @@ class Adversary(Stage, ABC):
         return ("codeword",)
 
     @property
-    def aim(self) -> Goal | None:
-        """Its field ``goal``, where it has one."""
-        goal = getattr(self, "goal", None)
-        return goal if isinstance(goal, Goal) else None
-
-    @property
     def wants(self) -> Wanted | None:
         """The image it wants to be seen; None: none. Default: the goal's."""
-        return None if self.aim is None else self.aim.wanted
+        goal = goal_of(self)
+        return None if goal is None else goal.wanted
 
     def wanted(self, rows: Rows, knowledge: Knowledge) -> tuple[Tensor, Bools]:
         """That image [N, C, H, W], and of which rows it wants one, bool [N]."""
-        assert self.aim is not None
-        return self.aim.image(rows, knowledge), np.ones(len(rows.message), dtype=bool)
+        goal = goal_of(self)
+        assert goal is not None, "who wants an image without a goal says which here"
+        return goal.image(rows, knowledge), np.ones(len(rows.message), dtype=bool)
 
     @property
     def effort(self) -> Mapping[str, Any]:

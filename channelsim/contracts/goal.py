@@ -47,3 +47,9 @@ class Goal(ABC):
     def wanted(self) -> Wanted | None:
         """The image to be seen; None (default): none, the goal is damage."""
         return None
+
+
+def goal_of(adversary: object) -> Goal | None:
+    """The goal in an adversary's field ``goal``, None where it has none."""
+    goal = getattr(adversary, "goal", None)
+    return goal if isinstance(goal, Goal) else None

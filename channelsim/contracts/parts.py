@@ -9,6 +9,8 @@ other fields must be equal for rows to share a batch. Adversaries: see `adversar
 
 from __future__ import annotations
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -66,6 +68,16 @@ T = TypeVar("T")
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
 def part(cls: type[T]) -> type[T]:
     """Make a class a part: frozen, keyword-only, unknown fields forbidden, validated once."""
+    for name in inspect.get_annotations(cls):
+        contract = next((base for base in cls.__mro__[1:] if name in base.__dict__), None)
+        there = None if contract is None else contract.__dict__[name]
+        # A value is a default, which the field takes; code is the contract's own.
+        bare = isinstance(there, property | functools.cached_property) and name not in cls.__dict__
+        if contract is not None and (bare or inspect.isfunction(there)):
+            raise InputError(
+                f"{cls.__name__}: the field {name!r} has the name of {contract.__name__}.{name},"
+                " which its contract needs; give it another"
+            )
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     return _pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
 

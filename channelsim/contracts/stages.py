@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.goal import Wanted
 from channelsim.contracts.parts import Stage
 
 
@@ -39,7 +40,7 @@ class Stages(tuple[Stage, ...]):
     @property
     def wanting(self) -> Adversary | None:
         """Of the adversaries that want an image, the first active one, else the first."""
-        wanting = (one for one in self.adversaries if one.wants is not None)
+        wanting = (one for one in self.adversaries if isinstance(one.wants, Wanted))
         return min(wanting, key=lambda one: one.budget.off, default=None)
 
     def up_to(self, place: int) -> Stages:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from channelsim.contracts.goal import goal_of
 from channelsim.contracts.promises import Tried, of_header
 from channelsim.contracts.records import (
     ArmRecord,
@@ -118,7 +119,7 @@ def trial(
 
 def least_messages(scenario: Scenario) -> int:
     """Messages needed to try all of a run: two where a goal is another message's image."""
-    goals = (stage.aim for arm in scenario.arms for stage in arm.path.adversaries)
+    goals = (goal_of(stage) for arm in scenario.arms for stage in arm.path.adversaries)
     needs = {need for goal in goals if goal is not None for need in goal.needs()}
     return min(scenario.source.messages, 2 if "other messages" in needs else 1)
 

@@ -13,6 +13,7 @@ from channelsim.adversaries.goals import check_loss
 from channelsim.channels.power import Power
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.fading import symbol_count
+from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Codec, Metric, Stage
 from channelsim.contracts.stages import Stages
 from channelsim.link.link import Link
@@ -273,7 +274,7 @@ class ArmBuilder:
         for index, stage in stages.by_place.items():
             if not self._first((id(codec), id(stage))):
                 continue
-            goal = stage.aim
+            goal = goal_of(stage)
             if goal is not None and self._first((id(goal), tuple(codec.image_shape))):
                 with self._reporting(("path", index), ("goal",), choice):
                     aim(stage, codec, self.messages)

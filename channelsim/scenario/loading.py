@@ -12,6 +12,7 @@ import yaml
 from channelsim.adversaries import adversary_notices
 from channelsim.channels import memory_notices
 from channelsim.channels import notices as path_notices
+from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Metric
 from channelsim.link.link import notices
 from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
@@ -168,7 +169,7 @@ def _check_success(
     known = {metric.kind for metric in metrics}
     for arm in (arm for point in arms.values() for arm in point.values()):
         for index, stage in arm.path.by_place.items():
-            goal = stage.aim
+            goal = goal_of(stage)
             success = getattr(goal, "success", None)
             if goal is None or success is None or success.metric(goal.loss) in known:
                 continue

@@ -7,7 +7,7 @@ the run's header. Arms that differ only in columns are grouped onto one `SignalP
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,7 @@ from torch import Tensor
 
 from channelsim.contracts.records import Ints
 from channelsim.scenario import Arm, Scenario
-from channelsim.signal_path import (
-    Column,
-    Setting,
-    SignalPath,
-)
+from channelsim.signal_path import Column, Defence, Setting, SignalPath, Transmitter
 from channelsim.signal_path.fitting import (
     AttackFits,
     Defences,
@@ -34,8 +30,6 @@ from channelsim.signal_path.fitting import (
 from channelsim.signal_path.training_split import TrainingSplit
 from channelsim.sources import ImageSource, Prior, Source
 from channelsim.support import arithmetic
-
-_CHUNK = 500  # rows of the training split encoded at a time
 
 
 @dataclass(frozen=True)
@@ -71,12 +65,11 @@ def _calibrated(
     scenario: Scenario, fitted: Mapping[str, Mapping[str, Any]] | None, tell: Tell | None
 ) -> Paths:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    source = scenario.source
-    images, index, labels = _sent(source, device)
-    train = TrainingSplit(source, scenario.seed, device)
+    train = TrainingSplit(scenario.source, scenario.seed, device)
     attacks = AttackFits(train, len(scenario.arms), fitted, tell)
     senders, receivers = Transmitters(train), Defences(train)
-    transmitters, defences = {}, {}
+    transmitters: dict[int, Transmitter] = {}
+    defences: dict[int, Defence] = {}
     thresholds = np.full(len(scenario.arms), np.nan)
     groups: dict[Any, list[Arm]] = {}
     for arm in scenario.arms:
@@ -85,12 +78,13 @@ def _calibrated(
         attacks.run(arm, transmitter)
         groups.setdefault(_group_key(arm), []).append(arm)
 
+    images, index, labels = _sent(scenario.source, device)
     columns = _columns(scenario.arms)
     symbol_s = np.array([1.0 / arm.link.symbol_rate_hz for arm in scenario.arms])
     judged = any(arm.receiver.detector is not None for arm in scenario.arms)
-    paths: list[SignalPath] = []
-    of_arm: dict[int, int] = {}
-    for place, (arm, *others) in enumerate(groups.values()):
+
+    def path(arm: Arm, receivers: Sequence[str]) -> SignalPath:
+        """The path of the arms that differ from this one in columns alone."""
         transmitter = transmitters[arm.number]
         setting = Setting(
             stages=arm.path,
@@ -105,51 +99,60 @@ def _calibrated(
             control=scenario.control,
             seed=scenario.seed,
         )
-        paths.append(
-            SignalPath(
-                transmitter=transmitter,
-                setting=setting,
-                defence=defences[arm.number],
-                metrics=arm.metrics,
-                count=source.messages,
-                images=images,
-                index=index,
-                thresholds=thresholds,
-                judged=judged,
-                block_rows=scenario.block_rows,
-                latents=prior(arm, device) if isinstance(source, Prior) else None,
-                receivers=[one.receiver_name for one in (arm, *others)],
-            )
+        return SignalPath(
+            transmitter=transmitter,
+            setting=setting,
+            defence=defences[arm.number],
+            metrics=arm.metrics,
+            count=scenario.source.messages,
+            images=images,
+            index=index,
+            thresholds=thresholds,
+            judged=judged,
+            block_rows=scenario.block_rows,
+            latents=prior(arm, device) if isinstance(scenario.source, Prior) else None,
+            receivers=receivers,
         )
-        of_arm |= {one.number: place for one in (arm, *others)}
-    report: dict[str, Any] = {
+
+    paths = tuple(path(group[0], [arm.receiver_name for arm in group]) for group in groups.values())
+    place = {arm.number: at for at, group in enumerate(groups.values()) for arm in group}
+    of_arm = tuple(place[arm.number] for arm in scenario.arms)
+    report = {
         "power": {str(arm): one.report() for arm, one in transmitters.items()},
         "threshold": {
             str(arm): float(limit) for arm, limit in enumerate(thresholds) if not np.isnan(limit)
         },
+        **_reported(scenario, train, attacks, images, index),
     }
+    if isinstance(scenario.source, Prior):
+        drawn = ((arm, paths[at].latents) for arm, at in enumerate(of_arm))
+        report["prior"] = {str(arm): latents.name for arm, latents in drawn if latents is not None}
+    return Paths(paths, of_arm, report)
+
+
+def _reported(
+    scenario: Scenario, train: TrainingSplit, attacks: AttackFits, images: Tensor, index: Ints
+) -> dict[str, Any]:
+    """The header's facts of the images and of what was fitted to them, all arms together."""
+    source = scenario.source
+    found: dict[str, Any] = {}
     if any(arm.path.before_encoder for arm in scenario.arms):
-        report["pixel_power"] = train.pixel_power
+        found["pixel_power"] = train.pixel_power
     if attacks.by_stage:
-        report["fitted"] = attacks.report()
-    if isinstance(source, Prior):
-        report["prior"] = {
-            str(arm): paths[place].latents.name  # type: ignore[union-attr]
-            for arm, place in of_arm.items()
-        }
+        found["fitted"] = attacks.report()
     # Messages that carry the same image are no independent observations of it.
-    report["images"] = len(np.unique(index))
-    report["source"] = {
+    found["images"] = len(np.unique(index))
+    found["source"] = {
         "name": source.described,
         "sha256": source.content(),
         "calibration_images": len(train),
     }
-    report["constant_image"] = (
+    found["constant_image"] = (
         train.score_of_mean_image(scenario.metrics, images, index)
         if isinstance(source, ImageSource)
         else {}
     )
-    return Paths(tuple(paths), tuple(of_arm[arm.number] for arm in scenario.arms), report)
+    return found
 
 
 def _sent(source: Source, device: torch.device) -> tuple[Tensor, Ints, Ints | None]:

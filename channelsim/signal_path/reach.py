@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from channelsim.adversaries.goals import distance
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
@@ -89,7 +89,7 @@ def _measured(scenario: Scenario, stage: Adversary) -> Metric | None:
     """The metric of distances to the target: the loss where it is measured."""
     metrics = {metric.kind: metric for metric in scenario.metrics}
     usual = damage_metric(list(metrics), own_scales(scenario.metrics))
-    loss = getattr(stage.aim, "loss", "mse")
+    loss = getattr(goal_of(stage), "loss", "mse")
     return metrics.get(loss) or (None if usual is None else metrics[usual])
 
 
@@ -97,7 +97,7 @@ def _once(seed: int, transmitter: Transmitter, stage: Adversary, metric: Metric)
     """D* to one image; cached for the process where weights and target have a name."""
     content = transmitter.codec.card.get("content_sha256")
     wants = stage.wants
-    if content is None or wants is None or any(isinstance(one, Path) for one in wants.key):
+    if content is None or wants is None:
         return _of_one(seed, transmitter, stage, metric)
     mean = transmitter.latent_mean.cpu()
     power = (transmitter.codec_power, mean.numpy().tobytes())

@@ -726,3 +726,31 @@ def test_a_codeword_of_no_energy_stays_silent_and_the_run_completes(
         rows = dict(ledger.rows("SELECT attempt, psr_row_db FROM attempt", ()))
     # Its row says so: relative to a codeword of no energy nothing has a finite power.
     assert [key for key, value in rows.items() if value is None] == [20]
+
+
+@pytest.mark.parametrize("name", ["wants", "knows", "fit", "label"])
+def test_a_field_with_the_name_of_a_contracts_own_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent(f"""
+        from channelsim import Adversary, part
+
+        @part
+        class Mine(Adversary):
+            kind = "mine"
+            {name}: float
+            name: str = ""
+
+            def perturb(self, signal, radius, rows, knowledge):
+                raise AssertionError
+        """)
+    )
+    stage = {name: 0.5, "budget": {"epsilon": 0.1}}
+    with pytest.raises(InputError, match=f"the field '{name}' has the name of .*{name}, which"):
+        Scenario.load(
+            {
+                "source": {"kind": "dataset", "count": 4},
+                "path": [stage | {"use": f"{tmp_path}/mine.py:Mine"}],
+                "receivers": {"a": {"codec": "kld-vae"}},
+                "metrics": ["mse"],
+            }
+        )

@@ -272,3 +272,18 @@ def test_the_locks_pin_every_declared_dependency_once() -> None:
     assert names(project["optional-dependencies"]["dev"]) <= set(dev)
     # A torchvision of another release does not load beside this torch.
     assert (run["torch"], run["torchvision"]) == ("2.13.0", "0.28.0")
+
+
+def test_every_file_that_the_choice_of_tests_names_is_there() -> None:
+    """A file that was renamed would silently leave `--quick`, or the second pass of `.ci/run`."""
+    conftest = ast.parse((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+    named = {
+        str(one.value)
+        for node in conftest.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Set)
+        for one in node.value.elts
+        if isinstance(one, ast.Constant)
+    }
+    files = {file.stem.removeprefix("test_") for file in (ROOT / "tests").rglob("test_*.py")}
+    assert named
+    assert not named - files
