@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 from math import isnan
 from typing import Any
@@ -17,7 +18,7 @@ from channelsim.analysis.goal_words import (
     stages,
     success_side_by_side,
 )
-from channelsim.analysis.names import number, short_names
+from channelsim.analysis.names import number, short_names, stated
 from channelsim.analysis.orders import Comparison
 from channelsim.analysis.points import Point
 from channelsim.analysis.summary import Summary
@@ -26,6 +27,8 @@ from channelsim.contracts import records
 from channelsim.contracts.scales import ROUNDING, scale_of
 from channelsim.support.time_blocks import FEW
 
+_Said = tuple[str, str]  # where, and what
+_MOST_PLACES = 4  # project's choice: phrases for points of the sweep in one sentence
 _ALARMING = (
     records.ZERO_GRADIENT,
     records.NOT_MOVED,
@@ -39,13 +42,13 @@ _ALARMING = (
 
 def labels(summary: Summary) -> dict[str, str]:
     """Short names of the swept keys."""
-    return short_names(summary.swept_keys, summary.epsilon_key, summary.epsilon_in_db)
+    return short_names(summary.swept_keys, summary.decibel_keys)
 
 
 def place(summary: Summary, swept: Mapping[str, Any]) -> str:
     """A point of the sweep in words: ``ε = 0.5, snr_db = 10``."""
     short = labels(summary)
-    return ", ".join(f"{short[key]} = {number(value)}" for key, value in swept.items())
+    return ", ".join(stated(short[key], number(value)) for key, value in swept.items())
 
 
 # --- results ------------------------------------------------------------------------------------
@@ -162,23 +165,43 @@ def _contradictions(one: Comparison) -> list[str]:
     for at, pairs in alone.items():
         if pairs:
             listed = "; ".join(f"{', '.join(texts)} ({by})" for by, texts in pairs.items())
-            found.append(f"told apart at equal {at} only: {listed}.")
+            found.append(f"a significant difference at equal {at} only: {listed}.")
     if not found and apart:
-        return ["both readings tell the same receivers apart, the same way round."]
-    return found or ["neither reading tells any two receivers apart."]
+        return ["both readings find the same significant differences, in the same direction."]
+    return found or ["neither reading finds a significant difference between any two receivers."]
 
 
 # --- warnings -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """What weakens the conclusions, in a sentence; ``where``: the receivers and points it is about.
+
+    Empty ``where``: it is about the run.
+    """
+
+    what: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 def warnings(summary: Summary) -> list[str]:
     """Everything that weakens the conclusions of the tables, worst first."""
+    return [str(caveat) for caveat in caveats(summary)]
+
+
+def caveats(summary: Summary) -> list[Caveat]:
+    """The warnings, worst first."""
     found = []
     if not summary.complete:
         done = sum(point.n for point in summary.points)
         total = sum(point.expected for point in summary.points)
-        found.append(f"The run is unfinished: {done} of {total} transmissions are settled.")
-    about: dict[str, list[str]] = {}
+        found.append(Caveat(f"The run is unfinished: {done} of {total} transmissions are settled."))
+    found += _about_mean_image(summary)
+    about: dict[tuple[str, str], list[str]] = {}
     for receiver in summary.receivers:
         points = summary.of(receiver)
         texts = _about_idling(summary, points) + _about_noise(summary, points)
@@ -187,22 +210,23 @@ def warnings(summary: Summary) -> list[str]:
         texts += _about_alarms(summary, receiver)
         for text in texts:
             about.setdefault(text, []).append(receiver)
-    found += [f"{', '.join(receivers)}{text}" for text, receivers in about.items()]
-    found += about_larger_budgets(summary.reversals, summary.envelopes, summary.primary_metric)
-    found += _about_mean_image(summary)
-    found += about_powers(summary.powers) + about_trunks(summary.trunks)
-    found += _about_resampling(summary)
-    found += [f"{text[0].upper()}{text[1:]}." for text in summary.weakened]
+    found += [Caveat(what, f"{', '.join(names)}{at}") for (at, what), names in about.items()]
+    turned = about_larger_budgets(summary.reversals, summary.envelopes, summary.primary_metric)
+    found += [Caveat(text) for text in turned]
+    found += map(Caveat, about_powers(summary.powers) + about_trunks(summary.trunks))
+    found += map(Caveat, _about_resampling(summary))
+    found += [Caveat(f"{text[0].upper()}{text[1:]}.") for text in summary.weakened]
     for area in summary.areas:
         if areas.WRONG_SIDE in area.flags:
-            found.append(
-                f"{area.receiver}: {area.metric} without an attack is already on the wrong side"
-                f" of its line {number(area.line)}, so its areas say little."
+            what = (
+                f"{area.metric} without an attack is already on the wrong side of its line"
+                f" {number(area.line)}, so its areas say little."
             )
+            found.append(Caveat(what, area.receiver))
     return found
 
 
-def _about_mean_image(summary: Summary) -> list[str]:
+def _about_mean_image(summary: Summary) -> list[Caveat]:
     """Receivers that a mean image would have equalled, and where."""
     metric, found = summary.primary_metric, dict[str, list[str]]()
     blank, scale = summary.constant_image.get(metric), scale_of(metric, summary.scales)
@@ -219,11 +243,10 @@ def _about_mean_image(summary: Summary) -> list[str]:
                 " at every point" if len(useless) == len(points) > 1 else places(summary, useless)
             )
             found.setdefault(where, []).append(receiver)
-    return [
-        f"{', '.join(names)}{where}: worse for the user than always showing the data set's mean"
-        f" image ({metric} {blank:.4g})."
-        for where, names in found.items()
-    ]
+    what = (
+        f"worse for the user than always showing the data set's mean image ({metric} {blank:.4g})."
+    )
+    return [Caveat(what, f"{', '.join(names)}{where}") for where, names in found.items()]
 
 
 def _about_resampling(summary: Summary) -> list[str]:
@@ -260,27 +283,27 @@ def _about_resampling(summary: Summary) -> list[str]:
     return found
 
 
-def _about_idling(summary: Summary, points: Sequence[Point]) -> list[str]:
+def _about_idling(summary: Summary, points: Sequence[Point]) -> list[_Said]:
     if not (spared := [point for point in points if point.verdict == records.IDLE]):
         return []
-    where = places(summary, spared)
-    return [f"{where}: nothing was attacked; see the adversary's activity, and when messages came."]
+    what = "nothing was attacked; see the adversary's activity, and when messages came."
+    return [(places(summary, spared), what)]
 
 
-def _about_noise(summary: Summary, points: Sequence[Point]) -> list[str]:
+def _about_noise(summary: Summary, points: Sequence[Point]) -> list[_Said]:
     found = []
     for doubtful, text in doubts(points, summary.in_bits):
         if doubtful:
-            found.append(f"{places(summary, doubtful)}: {text}.")
+            found.append((places(summary, doubtful), f"{text}."))
     spoiling = [point for point in points if point.aim.kind not in ("image", "noise")]
     bare = [point for point in spoiling if point.gain_db is not None and isnan(point.gain_db.low)]
     if bare and min(point.cells for point in bare) >= FEW:
-        where = places(summary, bare)
-        found.append(f"{where}: too few messages were attacked for an interval of the gain.")
+        what = "too few messages were attacked for an interval of the gain."
+        found.append((places(summary, bare), what))
     return found
 
 
-def _about_alarms(summary: Summary, receiver: str) -> list[str]:
+def _about_alarms(summary: Summary, receiver: str) -> list[_Said]:
     points = {point.arm: point for point in summary.of(receiver)}
     found = []
     for one in summary.coverages:
@@ -290,14 +313,15 @@ def _about_alarms(summary: Summary, receiver: str) -> list[str]:
         if alarms.low > one.stated:
             share = alarms.map(lambda value: 100 * value)
             where = places(summary, [points[one.arm]])
-            found.append(
-                f"{where}: the detector rejects {spread(share, 1)} % of the codewords in which"
-                f" nothing was injected, more than the stated {100 * one.stated:g} %."
+            what = (
+                f"the detector rejects {spread(share, 1)} % of the codewords in which nothing was"
+                f" injected, more than the stated {100 * one.stated:g} %."
             )
+            found.append((where, what))
     return found
 
 
-def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list[str]:
+def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list[_Said]:
     hit = [point for point in points if point.verdicts.get(word)]
     if not hit:
         return []
@@ -310,27 +334,65 @@ def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list
     share = 100 * sum(point.verdicts[word] for point in hit) / attacks
     amount = f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
     what = records.VERDICTS[word]
-    return [f"{places(summary, hit)}: {word} in {amount} of the attacks: {what}."]
+    return [(places(summary, hit), f"{word} in {amount} of the attacks: {what}.")]
 
 
 def places(summary: Summary, points: Sequence[Point]) -> str:
-    """`` at ε = 0.1, 0.3 … 0.6``; the dots stand for all points between and no other."""
+    """`` at ε = 0.1, 0.3 … 0.6``; the dots stand for all points between and no other.
+
+    Of several swept keys, points that differ in one only are one phrase, without that key where it
+    takes all its values.
+    """
     if not summary.swept_keys:
         return ""
-    if len(summary.swept_keys) > 1:
-        listed = [f"({place(summary, point.swept)})" for point in points]
-        if len(listed) > 4:
-            return f" at {len(listed)} points, among them {', '.join(listed[:3])}"
-        return f" at {', '.join(listed)}"
-    own = [point.arm for point in summary.points if point.receiver == points[0].receiver]
-    runs: list[list[Point]] = []
-    for point in points:
-        if runs and own.index(point.arm) == own.index(runs[-1][-1].arm) + 1:
-            runs[-1].append(point)
+    wanted = list({repr(point.swept): point.swept for point in points}.values())
+    several = len(summary.swept_keys) > 1
+    if several and len(wanted) == len({repr(point.swept) for point in summary.points}):
+        return " at every point"
+    phrases = min((_along(summary, key, wanted) for key in summary.swept_keys[::-1]), key=len)
+    listed = [f"({phrase})" if several and len(phrases) > 1 else phrase for phrase in phrases]
+    if len(listed) > _MOST_PLACES:
+        return f" at {len(wanted)} points, among them {', '.join(listed[: _MOST_PLACES - 1])}"
+    return f" at {', '.join(listed)}"
+
+
+def _along(summary: Summary, key: str, wanted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Phrases for points of the sweep, each for those that differ in ``key`` only."""
+    all_values = _by_others(key, [point.swept for point in summary.points])
+    phrases = []
+    for group, (others, values) in _by_others(key, wanted).items():
+        every = all_values[group][1]
+        named = [place(summary, others)] if others else []
+        if len(values) < len(every) or not others:
+            named.append(stated(labels(summary)[key], *_runs(values, every)))
+        phrases.append(", ".join(named))
+    return phrases
+
+
+def _by_others(
+    key: str, points: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[Mapping[str, Any], list[Any]]]:
+    """Points grouped by the values of all keys but one: those values, and the one's."""
+    groups: dict[str, tuple[Mapping[str, Any], list[Any]]] = {}
+    for swept in points:
+        others = {name: value for name, value in swept.items() if name != key}
+        values = groups.setdefault(repr(others), (others, []))[1]
+        if swept[key] not in values:
+            values.append(swept[key])
+    return groups
+
+
+def _runs(values: Sequence[Any], every: Sequence[Any]) -> list[str]:
+    """Values in words; three or more numbers that follow each other as ``0.3 … 0.6``."""
+    runs: list[list[Any]] = []
+    for value in values:
+        if runs and every.index(value) == every.index(runs[-1][-1]) + 1:
+            runs[-1].append(value)
         else:
-            runs.append([point])
+            runs.append([value])
     listed = []
     for run in runs:
-        values = [number(next(iter(point.swept.values()))) for point in run]
-        listed += values if len(run) < 3 else [f"{values[0]} … {values[-1]}"]
-    return f" at {labels(summary)[summary.swept_keys[0]]} = {', '.join(listed)}"
+        numbers = all(isinstance(value, int | float) for value in run)
+        said = [number(value) for value in run]
+        listed += [f"{said[0]} … {said[-1]}"] if numbers and len(run) > 2 else said
+    return listed

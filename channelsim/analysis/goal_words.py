@@ -106,7 +106,7 @@ def _judged(found: Approach) -> str:
         gone = f" (approach {spread(found.approach_db, 1)} dB{beside})"
     if found.passive is None:
         known = {
-            True: "nearer than noise would, by knowing",
+            True: "nearer than noise would",
             False: "noise comes nearer",
             None: "whether nearer than noise would may be chance",
         }
@@ -118,9 +118,9 @@ def _judged(found: Approach) -> str:
     if found.noise is None:
         return f"it got nearer{gone}; there is no control"
     by = {
-        True: "and by knowing",
+        True: "and nearer than noise would",
         False: "but noise got nearer still",
-        None: "but not told apart from what noise does",
+        None: "but not significantly nearer than noise",
     }
     return f"it got nearer{gone}, {by[found.knew]}"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+_OFF = "off"
 
 
 def epsilon_key_of(swept_keys: Sequence[str]) -> str | None:
@@ -25,10 +28,17 @@ def in_decibels(scenario: Any, epsilon_key: str) -> bool:
     return False
 
 
-def short_names(
-    swept_keys: Sequence[str], epsilon_key: str | None, epsilon_in_db: bool
-) -> dict[str, str]:
-    """ε for the budget (of several: with its name), else the shortest unique ending."""
+def decibel_keys(scenario: Any, swept_keys: Sequence[str]) -> tuple[str, ...]:
+    """The swept budgets in dB, from the resolved scenario."""
+    budgets = [key for key in swept_keys if key.endswith("budget.epsilon")]
+    return tuple(key for key in budgets if in_decibels(scenario, key))
+
+
+def short_names(swept_keys: Sequence[str], decibels: Collection[str]) -> dict[str, str]:
+    """ε for the budget (of several: with its name), else the shortest unique ending.
+
+    The budgets among ``decibels`` have their unit behind them.
+    """
     short: dict[str, str] = {}
     for key in swept_keys:
         words = key.split(".")
@@ -39,19 +49,31 @@ def short_names(
         short[key] = ".".join(words[-length:])
         if length > 1 and words[-2:] == ["budget", "epsilon"]:
             short[key] = f"{'.'.join(words[:-2])} ε"
-    if epsilon_key is not None:
-        short[epsilon_key] = "ε dB" if epsilon_in_db else "ε"
-    return short
+    if (only := epsilon_key_of(swept_keys)) is not None:
+        short[only] = "ε"
+    return {key: f"{name} dB" if key in decibels else name for key, name in short.items()}
+
+
+def stated(name: str, *values: str) -> str:
+    """Values under a short name: ``ε = 0.1, 0.3`` or, of a name in dB, ``ε = -20, -10 dB``."""
+    bare = name.removesuffix(" dB")
+    unit = "" if bare == name or values[-1] == _OFF else " dB"
+    return f"{bare} = {', '.join(values)}{unit}"
 
 
 def number(value: Any) -> str:
-    """A swept value in readable form; a part by its name, else by its kind."""
+    """A swept value in readable form; a part by its name, else by its kind.
+
+    A budget of -inf dB is an adversary switched off.
+    """
     if isinstance(value, Mapping):
         if name := value.get("name"):
             return str(name)
         keys = [f"{key}: {number(inner)}" for key, inner in value.items() if key != "kind"]
         kind, given = value.get("kind", ""), ", ".join(keys)
         return f"{kind} ({given})" if kind and given else str(kind or f"{{{given}}}")
+    if value == -math.inf:
+        return _OFF
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

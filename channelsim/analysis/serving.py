@@ -16,6 +16,8 @@ from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals, spread
 
 SECONDARY = "secondary, unadjusted"
+NOBODY = "Nobody is best"  # begins the sentence on the other points
+_LEVEL = "joint 95 % intervals"
 _SAME_DB = 0.1  # project's choice: receivers within so much of each other had equal PSR
 _MOST_DIGITS = 9  # for tiny but certain differences
 _MOST = 3  # project's choice: list so many differing values or points, and count the rest
@@ -95,9 +97,10 @@ def _at_points(
 ) -> list[str]:
     if len(found) == 1 and (name := found[0].best) is not None:
         every = "" if len(family.points) == 1 else " at every point"
-        return [f"{name} serves the user best{every}: its {_margin(summary, family, found[0])}."]
+        margin = _margin(summary, family, found[0])
+        return [f"{name} serves the user best{every}: {margin} ({_LEVEL})."]
     phrases = [
-        f"{one.best}{_where(summary, one.points)}, its {_margin(summary, family, one)}"
+        f"{one.best}{_where(summary, one.points)}: {_margin(summary, family, one)}"
         for one in found
         if one.best is not None
     ]
@@ -108,36 +111,37 @@ def _at_points(
         reasons.append(f"{where} {_why_nobody(one)}")
     if more := sum(len(one.points) for one in open_points[_MOST:]):
         reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
-    listed = [f"By {metric}, best for the user: {'; '.join(phrases)}."] if phrases else []
+    by = f"By {metric} ({_LEVEL}),"
+    listed = [f"{by} best for the user: {'; '.join(phrases)}."] if phrases else []
     if reasons:
-        start = "Nobody is best" if phrases else f"By {metric} nobody is best for the user"
+        start = NOBODY if phrases else f"{by} nobody is best for the user"
         listed.append(f"{start}{';'.join(reasons)}.")
     return listed
 
 
 def _why_nobody(one: Standing) -> str:
     if one.first is not None:
-        return f"{one.first} is ahead of all others, but equal ε and equal PSR do not agree"
+        return f"{one.first} is best at equal ε but not at equal PSR"
     if not one.useful:
-        return "the data set's mean image would serve as well"
+        return "no receiver is surely better than always showing the data set's mean image"
     if len(one.unbeaten) > 1:
-        return f"{_listed(one.unbeaten)} are not told apart"
-    return "nobody is told apart from all others"
+        return f"{_listed(one.unbeaten)} do not differ significantly"
+    return "nobody differs significantly from all others"
 
 
 def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
-    """``mse is lower than that of kld, who comes next, by 0.010 [0.009, 0.011]``."""
+    """``mse lower than that of kld (next best) by 0.010 [0.009, 0.011]``."""
     low, high = (pick(one.closest, key=lambda d: d.ahead().value) for pick in (min, max))
     nexts = list(dict.fromkeys(d.worse or "" for d in one.closest))
-    text = f"{family.metric} is {_side(family)} than that of {' or '.join(nexts)}"
+    text = f"{family.metric} {_side(family)} than that of {' or '.join(nexts)}"
     if len(family.receivers) > 2:
-        text += ", who come next" if len(nexts) > 1 else ", who comes next"
+        text += " (next best)"
     amounts = [low] if low is high else [low, high]
     several = len(one.closest) > 1
     phrases = [
         _amount(family, d) + (f" ({place(summary, d.swept)})" if several else "") for d in amounts
     ]
-    return f"{text}, by {' to '.join(phrases)}"
+    return f"{text} by {' to '.join(phrases)}"
 
 
 def _side(family: PrimaryFamily) -> str:
@@ -194,11 +198,11 @@ def _of_readings(
         phrases = []
         for reading, ahead in readings.items():
             tied = family.unbeaten(own[reading])
-            result = "nobody is ahead of all others"
+            result = "nobody is best"
             if ahead is not None:
-                result = f"{ahead} is ahead of all others"
+                result = f"{ahead} is best"
             elif len(tied) > 1:
-                result = f"{_listed(tied)} are not told apart"
+                result = f"{_listed(tied)} do not differ significantly"
             phrases.append(f"at {_OVER[reading]} {result}")
         text = ", ".join(phrases)
         return f"{text}: the readings differ, so nobody is called best" if others else text
@@ -238,9 +242,8 @@ def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
     pairs = pairs * (pairs - 1) // 2
     many = f"{pairs} pair{'' if pairs == 1 else 's'}"
     many += f" × {points} point{'' if points == 1 else 's'}" if points > 1 else ""
-    text = f"Of these weights, not of the methods that made them; 95 % intervals hold for {many}"
-    text += " together (max-t)"
-    text += ", those over the budget by themselves" if family.areas else ""
+    alone = "; averages over the budget each alone" if family.areas else ""
+    text = f"95 % intervals, jointly for {many} (max-t{alone})"
     claimed = [
         one.holm_p
         for standing in found
@@ -250,7 +253,7 @@ def _how_surely(family: PrimaryFamily, found: Sequence[Standing]) -> str:
     ]
     if claimed:
         text += f", Holm's p {_p(max(claimed))}"
-    return text + "."
+    return text + "; valid for these weights, not for the methods that made them."
 
 
 def _p(value: float) -> str:

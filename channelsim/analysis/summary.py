@@ -15,7 +15,7 @@ from channelsim.analysis.family import PrimaryFamily
 from channelsim.analysis.foreign import Sent, Trunk, powers, trunks
 from channelsim.analysis.intervals import Resampler, ends
 from channelsim.analysis.larger import Envelope, Reversal, envelopes, objectives, reversals
-from channelsim.analysis.names import epsilon_key_of, in_decibels
+from channelsim.analysis.names import decibel_keys, epsilon_key_of
 from channelsim.analysis.orders import Comparison, compare
 from channelsim.analysis.points import Point, flat, read_point
 from channelsim.analysis.primary import SourceCells, primary_family
@@ -37,7 +37,8 @@ class Summary:
     ``primary_metric``: by which receivers are compared for the user; ``primary``: the comparison,
     and the best receiver (`family`); None with one receiver. Everything else is secondary:
     intervals and p of one figure at a time. ``points`` in arm order; ``areas`` at equal ε where
-    exactly one swept key is a budget's epsilon (``epsilon_key``), and then ``comparisons``: the
+    exactly one swept key is a budget's epsilon (``epsilon_key``; ``decibel_keys``: the swept
+    budgets in dB), and then ``comparisons``: the
     same at equal PSR, and the receivers' order under both readings. ``coverages``: value of
     detectors, per arm that has one; ``timelines``: traffic over time, per arm. ``constant_image``:
     the score of a receiver that always shows the data set's mean image, per metric against the
@@ -61,7 +62,7 @@ class Summary:
     receivers: tuple[str, ...]
     swept_keys: tuple[str, ...]
     epsilon_key: str | None
-    epsilon_in_db: bool
+    decibel_keys: tuple[str, ...]
     control: bool
     gain_metric: str | None
     points: tuple[Point, ...]
@@ -82,6 +83,11 @@ class Summary:
     primary_metric: str = ""
     primary: PrimaryFamily | None = None
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def epsilon_in_db(self) -> bool:
+        """Whether the swept budget is in dB."""
+        return self.epsilon_key in self.decibel_keys
 
     def of(self, receiver: str) -> tuple[Point, ...]:
         """The points of one receiver, in arm order."""
@@ -141,7 +147,8 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
             curves[arm.arm] = CurveCells(arm, cells, scales)
     met, beside = successes(ledger, header, [(arm, aim) for arm, _, aim in judged], unit)
     points = [replace(point, success=met.get(point.arm)) for point in points]
-    in_db = epsilon_key is not None and in_decibels(header.described_scenario, epsilon_key)
+    decibels = decibel_keys(header.described_scenario, header.swept_keys)
+    in_db = epsilon_key in decibels
     measured = list(curves.values())
     groups = across_receivers(measured, epsilon_key or "", resampler)
     family = primary_family(
@@ -163,7 +170,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         receivers=tuple(dict.fromkeys(arm.receiver for arm in arms)),
         swept_keys=header.swept_keys,
         epsilon_key=epsilon_key,
-        epsilon_in_db=in_db,
+        decibel_keys=decibels,
         control=header.control,
         gain_metric=header.damage_metric if header.control else None,
         scales=forms,

@@ -61,7 +61,7 @@ ATTEMPT_COLUMNS: tuple[str, ...] = (
     "replayed",  # message whose recorded codeword the adversary held; NULL without one
     # attempt whose image was shown instead where this one (or, without the adversary or with
     # matched noise in its place, the other two) was not accepted; NULL where not needed, or none
-    "stand_in",
+    "fallback_attempt",
     "accepted",  # 1: delivered to the user; 0: lost or rejected
     "score",  # detector score, NULL without a detector; higher is more suspicious
     "snr_db",  # nominal: of the stages that state an SNR, NULL without one
@@ -282,7 +282,7 @@ class TransmissionsDone:
 
 @dataclass(frozen=True, slots=True)
 class ImageSaved:
-    """A thumbnail for the ledger. ``role``: source, clean, passive, received, or tampered.
+    """A thumbnail for the ledger. ``role``: source, clean, passive, received, or attacked.
 
     The last is the encoder's input where an adversary stands before it.
     """

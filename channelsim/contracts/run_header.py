@@ -50,6 +50,11 @@ class RunHeader:
         return int(self.values["seed"])
 
     @property
+    def ledger_version(self) -> int:
+        """The version of the ledger's tables, checked when it is opened."""
+        return int(self.values["ledger_version"])
+
+    @property
     def count(self) -> int:
         """Messages per arm."""
         return int(self.values["count"])

@@ -163,7 +163,7 @@ def _orders(page: Page, summary: Summary, one: Comparison) -> None:
             twice = True
             names = {"epsilon": "at equal ε ", "psr": "at equal PSR "}
             page.line(Text(by + "; ".join(names[o.at] + str(o) for o in orders)), indent=2)
-    legend = "> is told apart, ≈ is not: paired 95 % intervals, Holm's correction over the pairs"
+    legend = "> is significant, ≈ is not: paired 95 % intervals, Holm's correction over the pairs"
     legend += "; at equal PSR also by more than interpolation may miss." if twice else "."
     if any(order.unranked for order in one.orders):
         legend += (

@@ -11,7 +11,7 @@ from channelsim.ledger.tables import dumps, quoted
 # Equal runs agree in these; other keys are about place, time and schedule.
 SAME_HEADER = (
     "seed", "scenario_hash", "count", "max_attempts", "metrics", "control", "swept_keys",
-    "receivers", "block_rows", "weights", "calibration", "memory_s", "ledger_version", "total",
+    "receivers", "block_rows", "weights", "calibration", "memory_s", "total",
     "finished",
 )  # fmt: skip
 _BY_KEY: Mapping[str, tuple[str, ...]] = {

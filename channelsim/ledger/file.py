@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from channelsim.ledger import genuine
+from channelsim.ledger import earlier, genuine
 from channelsim.support.errors import ChannelsimError, InputError, MachineError
 
 
 def connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Open a ledger of this version; it is changed, if at all, only after the checks."""
+    """Open a ledger of a readable version; it is changed, if at all, only after the checks."""
     uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
     with explained(path):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
@@ -20,7 +20,7 @@ def connected(path: Path, write: bool) -> sqlite3.Connection:
             # Functions called by the file's own SQL may only compute; text may be invalid UTF-8.
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.text_factory = _text
-            genuine.check(path, connection)
+            earlier.present(connection, genuine.check(path, connection))
             if write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 # With about one commit a second, durability against power cuts is affordable.

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.contracts.run_header import RunHeader
+from channelsim.ledger import earlier
 from channelsim.ledger.tables import (
     HEADER_TABLE,
-    LEDGER_VERSION,
     column_definition,
     flat_ends,
     readable_attempt_columns,
@@ -35,8 +35,11 @@ _NAMES = {"metrics", "swept_keys", "parts"}  # `check` lets no control character
 _MOST_WORDS = 10_000  # project's choice: metrics or swept keys, far more than any run has
 
 
-def check(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a file that is no ledger, is damaged, is of another version, or has other SQL."""
+def check(path: Path, connection: sqlite3.Connection) -> int:
+    """Refuse a file that is no ledger, is damaged, is of an unknown version, or has other SQL.
+
+    Returns its version.
+    """
     found = {
         str(name): (str(kind), sql)
         for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master")
@@ -44,13 +47,13 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
     if found.get("header") != ("table", HEADER_TABLE):
         raise InputError(f"{path}: not a channelsim ledger")
     values = _header(path, connection)
-    _check_version(path, values)
+    version = _version(path, values)
     header = RunHeader(_checked(path, values))
     wanted = statements(header)
     for name, (kind, sql) in found.items():
         if name.startswith("sqlite_autoindex_") and sql is None:
             continue  # SQLite's own, for a primary key
-        if name == _TABLE and kind == "table" and _is_attempts(str(sql), header):
+        if name == _TABLE and kind == "table" and _is_attempts(str(sql), header, version):
             continue
         if name == _VIEW and kind == "view" and _is_flat_view(str(sql), header):
             continue
@@ -63,6 +66,7 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
     missing = ", ".join(sorted(wanted.keys() - found.keys()))
     if missing:
         raise damaged(path, f"without {missing}")
+    return version
 
 
 def damaged(path: Path, what: object) -> MachineError:
@@ -100,19 +104,20 @@ def _header(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
     return {key: read_json(path, value) for key, value in connection.execute(query, _ASKED)}
 
 
-def _check_version(path: Path, header: Mapping[str, Any]) -> None:
+def _version(path: Path, header: Mapping[str, Any]) -> int:
     version = header.get("ledger_version")
     if version is None:
         raise InputError(f"{path}: not a channelsim ledger")
-    if version != LEDGER_VERSION:
+    if version not in earlier.READABLE or type(version) is not int:
         versions = header.get("versions")
         named = versions.get("channelsim") if isinstance(versions, Mapping) else None
         writer = f"channelsim {printable(str(named or '(unknown)'))[:40]}"
         raise InputError(
             f"{path}: written by {writer} as ledger version {printable(str(version))[:20]}, and"
-            f" this channelsim reads version {LEDGER_VERSION}; read it with {writer}, or run its"
-            " scenario again"
+            f" this channelsim reads versions {earlier.READABLE[0]} to {earlier.READABLE[-1]}; read"
+            f" it with {writer}, or run its scenario again"
         )
+    return version
 
 
 def _checked(path: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -133,12 +138,15 @@ def _checked(path: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
     return header
 
 
-def _is_attempts(sql: str, header: RunHeader) -> bool:
+def _is_attempts(sql: str, header: RunHeader, version: int) -> bool:
     """Whether a table of attempts has known columns only: earlier ledgers have fewer."""
     begin = f"CREATE TABLE {_TABLE} ("
     if not (sql.startswith(begin) and sql.endswith(")")):
         return False
-    known = {column_definition(name) for name in readable_attempt_columns(header)}
+    known = {
+        column_definition(name, earlier.column(version, name))
+        for name in readable_attempt_columns(header)
+    }
     given = sql[len(begin) : -1].split(", ")
     return set(given) <= known and len(set(given)) == len(given)
 

@@ -27,6 +27,7 @@ from typing import Any
 from channelsim.contracts import records
 from channelsim.contracts.records import ArmRecord, LogEvent, Started
 from channelsim.contracts.run_header import RunHeader
+from channelsim.ledger import earlier
 from channelsim.ledger.file import connected, explained, locked
 from channelsim.ledger.genuine import read_json, shown_header, shown_swept
 from channelsim.ledger.tables import (
@@ -75,7 +76,9 @@ class Ledger:
         newer = {*records.passive_columns(header.metrics), records.CONTROL_ACCEPTED}
         self._no_place = newer - {*self.attempt_columns}
         self.flat_columns = flat_columns(header)
-        self._add_attempts = insert("attempt", self.attempt_columns)
+        self._version = header.ledger_version
+        stored = [earlier.column(self._version, name) for name in self.attempt_columns]
+        self._add_attempts = insert("main.attempt", stored)
         self._add_transmissions = insert("transmission", TRANSMISSION_COLUMNS)
 
     # --- opening and closing --------------------------------------------------------------------
@@ -216,11 +219,14 @@ class Ledger:
             case records.TransmissionsDone(columns=columns):
                 self._add(self._add_transmissions, TRANSMISSION_COLUMNS, columns)
             case records.ImageSaved():
-                values = (int(event.transmission), int(event.attempt), event.role, event.png)
-                self._begin().execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)", values)
+                role = earlier.role(self._version, event.role)
+                values = (int(event.transmission), int(event.attempt), role, event.png)
+                self._begin().execute(
+                    "INSERT OR IGNORE INTO main.image VALUES (?, ?, ?, ?)", values
+                )
             case records.ImagesDropped(attempts=attempts):
                 self._begin().executemany(
-                    "DELETE FROM image WHERE transmission = ? AND attempt = ?", attempts
+                    "DELETE FROM main.image WHERE transmission = ? AND attempt = ?", attempts
                 )
             case records.Noted():
                 self._begin().execute(

@@ -17,13 +17,13 @@ from channelsim.contracts.records import Started
 from channelsim.contracts.run_header import RunHeader
 from channelsim.support.errors import InputError
 
-LEDGER_VERSION = 3  # 3: attempts have their beginning and the channel's effect on them
+LEDGER_VERSION = 4  # 4: `fallback_attempt` and role "attacked", once `stand_in` and "tampered"
 TRANSMISSION_COLUMNS = ("transmission", "sent_s", "done_s", "attempts", "delivered")
 RUNNING, DONE = "running", "done"
 
 _INTEGERS = {
     *("attempt", "transmission", "lost", "accepted", "attempts"),
-    *("replayed", "stand_in", "erased", "flipped_bits", records.CONTROL_ACCEPTED),
+    *("replayed", "fallback_attempt", "erased", "flipped_bits", records.CONTROL_ACCEPTED),
 }
 _TEXTS = {"verdict", "delivered"}
 _MOST_KEYS = 2**20  # project's choice: of a block; a run's own have a few thousand
@@ -116,9 +116,12 @@ def readable_attempt_columns(header: RunHeader) -> tuple[str, ...]:
     return attempt_columns(header.with_values(judged=True, passive_columns=True))
 
 
-def column_definition(name: str) -> str:
-    """A column of the attempt table, as its statement defines it."""
-    return f"{quoted(name)} {_sql_type(name)}"
+def column_definition(name: str, stored: str | None = None) -> str:
+    """A column of the attempt table, as its statement defines it, by the name it is stored under.
+
+    ``stored``: None where it is the column's own.
+    """
+    return f"{quoted(stored or name)} {_sql_type(name)}"
 
 
 def _swept_columns(header: RunHeader) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.analysis.names import epsilon_key_of, in_decibels, number, short_names
+from channelsim.analysis.names import decibel_keys, number, short_names, stated
 from channelsim.contracts import records
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.run_header import RunHeader
@@ -122,9 +122,8 @@ def _letters() -> frozenset[int]:
 def _blocks(ledger: Ledger) -> list[_Block]:
     header, arms = ledger.header(), ledger.arms()
     count = header.count
-    key = epsilon_key_of(header.swept_keys)
-    in_db = key is not None and in_decibels(header.described_scenario, key)
-    short = short_names(header.swept_keys, key, in_db)
+    decibels = decibel_keys(header.described_scenario, header.swept_keys)
+    short = short_names(header.swept_keys, decibels)
     # Other messages have pictures only in arms where they are the worst or the newest.
     sample = header.scenario.get("images", count)
     query = (
@@ -145,9 +144,9 @@ def _blocks(ledger: Ledger) -> list[_Block]:
             names = [f"message {message}" for message in messages]
             if any(arm.arm in worst for arm in own):
                 fates = [_fate(ledger, worst.get(arm.arm)) for arm in own]
-                for role in ("source", "tampered", "received"):
+                for role in ("source", "attacked", "received"):
                     pictures = _pictures(ledger, own, worst, role)
-                    if role == "tampered":
+                    if role == "attacked":
                         pictures = [_BLANK if one is None else one for one in pictures]
                     if any(one is not None and one is not _BLANK for one in pictures):
                         names.append("the worst:\nsource" if role == "source" else role)
@@ -198,7 +197,7 @@ def _head(swept: Mapping[str, Any], short: Mapping[str, str]) -> str:
     lines = []
     for key, value in swept.items():
         part = isinstance(value, Mapping)  # its name suffices
-        line = number(value) if part else f"{short[key]} = {number(value)}"
+        line = number(value) if part else stated(short[key], number(value))
         lines.append(line if len(line) <= _WIDE else line.replace(" = ", " =\n"))
     return "\n".join(lines)
 

@@ -74,23 +74,23 @@ class Recomputation:
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
         """At most ``block_rows`` attempts of one arm by key, as `SignalPath.transmit`."""
         with self.allowed():
-            batch, stand_in = self._recorded(arm, attempts)
+            batch, fallbacks = self._recorded(arm, attempts)
             path = self.path(arm)
             if not path.defence.last:
                 return path.transmit(batch)
             images = path.defence.fallback.expand(len(batch), *path.defence.fallback.shape).clone()
-            wanted = sorted({key for key in stand_in if key is not None})
+            wanted = sorted({key for key in fallbacks if key is not None})
             for start in range(0, len(wanted), path.block_rows):
                 keys = wanted[start : start + path.block_rows]
                 shown = path.transmit(self._recorded(arm, keys)[0])[1]["received"]
-                for row, key in enumerate(stand_in):
+                for row, key in enumerate(fallbacks):
                     if key in keys:
                         images[row] = shown[keys.index(key)]
-            return path.transmit(batch, Recorded(stand_in, images))
+            return path.transmit(batch, Recorded(fallbacks, images))
 
     def _recorded(self, arm: int, attempts: Sequence[int]) -> tuple[Batch, list[int | None]]:
         """The inputs of some attempts that only the ledger holds."""
-        columns = ", ".join((*Batch.RECORDED, "stand_in"))
+        columns = ", ".join((*Batch.RECORDED, "fallback_attempt"))
         query = f"SELECT {columns} FROM attempt WHERE attempt = ?"
         with Ledger.open(self._ledger) as ledger:
             rows = [next(ledger.rows(query, (int(key),))) for key in attempts]

@@ -48,7 +48,7 @@ class Replay:
     ``exact``: whether agreement was required bit for bit (same platform, and rows keep their bits
     on it) or within 1e-4: ``unlike`` names the parts of the fingerprint that differ from the run's,
     or ``place in the block`` where that changes bits there.
-    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and tampered: the
+    ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and attacked: the
     encoder's input, where there is an input attack. ``latents``: sent, passive, received, each [K],
     as input of the receiver's decoder. ``notices``: about the ledger.
     """

@@ -86,7 +86,7 @@ class SignalPath:
         """The stations in order: transmitter, input attack, wire, receiver, measurement."""
         source, scaled, clean = self._sent(batch.message)
         knowledge = self._knowledge(source, clean)
-        sent, tampered, before = self._attacked_input(source, scaled, batch, knowledge)
+        sent, attacked, before = self._attacked_input(source, scaled, batch, knowledge)
         signals, log = cross(
             self.setting,
             {role: one.wire for role, one in sent.items()},
@@ -100,7 +100,7 @@ class SignalPath:
         )
         accepted = received.accepted["attacked"].cpu().numpy()
         log["score"] = received.score
-        log["stand_in"], fallback = self._fallback(fallbacks, received, accepted)
+        log["fallback_attempt"], fallback = self._fallback(fallbacks, received, accepted)
         target, wanted = self._target(batch, knowledge)
         references = References(source, clean, received.decoded["passive"], target, wanted)
         log |= measure(
@@ -115,7 +115,7 @@ class SignalPath:
             "source": source,
             "clean": clean,
             "passive": references.passive,
-            **tampered,
+            **attacked,
             "received": received.shown("attacked", fallback),
         }
         latents = {
@@ -144,7 +144,7 @@ class SignalPath:
             for role, image in images.items()
             if image is not source
         }
-        return sent, {"tampered": images["attacked"]}, before
+        return sent, {"attacked": images["attacked"]}, before
 
     def _on_the_wire(self, knowledge: Knowledge, sent: Scaled) -> Knowledge:
         """What is known at the end of the wire: ``decode`` takes a wire signal."""

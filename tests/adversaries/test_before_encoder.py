@@ -327,7 +327,7 @@ def test_the_ledger_holds_every_budget_to_its_last_digit(norm, epsilon, tmp_path
         again = replay(done.folder, transmission)
         assert again.exact
         # The encoder's input is kept: source plus δ.
-        delta = (again.images["tampered"] - again.images["source"]).double().flatten()
+        delta = (again.images["attacked"] - again.images["source"]).double().flatten()
         size = delta.abs().max() if norm == "linf" else delta.norm()
         assert float(size) == pytest.approx(frame[f"delta_{norm}"][transmission], rel=1e-2)
 

@@ -204,14 +204,15 @@ def test_the_order_may_turn_round_and_the_summary_says_so_in_one_sentence(tmp_pa
 def test_readings_that_agree_are_said_to_agree(tmp_path: Path):
     summary = harmed(tmp_path, {"kld": (1.0, straight(0.3)), "mmd": (1.2, straight(0.1))})
     assert contradictions(summary) == [
-        "Lu & Chen's areas: both readings tell the same receivers apart, the same way round."
+        "Lu & Chen's areas: both readings find the same significant differences, in the same"
+        " direction."
     ]
 
 
 def test_receivers_told_apart_under_one_reading_only_are_named(tmp_path: Path):
     summary = harmed(tmp_path, {"kld": (1.0, straight(0.3)), "mmd": (3.0, straight(0.3))})
     assert contradictions(summary) == [
-        "Lu & Chen's areas: told apart at equal ε only: mmd beats kld (ssim nAADDC)."
+        "Lu & Chen's areas: a significant difference at equal ε only: mmd beats kld (ssim nAADDC)."
     ]
 
 

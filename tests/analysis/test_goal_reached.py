@@ -97,7 +97,7 @@ def test_a_small_attack_that_reaches_what_it_wants_is_not_called_chance(tmp_path
     told += warnings(summary)
     assert not [text for text in told for word in CHANCE if word in text]
     assert "it got nearer" in told[1]
-    assert "and by knowing" in told[1]
+    assert "and nearer than noise would" in told[1]
     # Its damage is shown and decides nothing; by damage it might have been chance.
     assert point.gain_db is not None
     assert point.gain_db.low < 0 < point.gain_db.high

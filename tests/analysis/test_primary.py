@@ -228,12 +228,10 @@ def test_without_a_sweep_two_receivers_are_compared_all_the_same(tmp_path: Path)
     assert row["holm_p"] < 1e-6
     assert row["better"] == family.best_at({}) == "good"
     said = who_serves_best(summary)
-    assert said[0].startswith(
-        "good serves the user best: its mse is lower than that of poor, by 0.030"
-    )
+    assert said[0].startswith("good serves the user best: mse lower than that of poor by 0.030")
     assert said[-1] == (
-        "Of these weights, not of the methods that made them; 95 % intervals hold for 1 pair"
-        " together (max-t), Holm's p < 0.0001."
+        "95 % intervals, jointly for 1 pair (max-t), Holm's p < 0.0001; valid for these weights,"
+        " not for the methods that made them."
     )
     text = printed(summary)
     assert text.index(said[0]) < text.index("good: what the user gets")
@@ -267,7 +265,7 @@ def test_psnr_is_compared_by_the_ratio_of_mean_errors(tmp_path: Path):
         float(np.mean(10 * np.log10(errors["b"] / errors["a"]))), abs=1e-3
     )
     assert row["unit"] == "dB"
-    assert "psnr is higher than that of b, by 3.0 [" in who_serves_best(summary)[0]
+    assert "psnr higher than that of b by 3.0 [" in who_serves_best(summary)[0]
 
 
 def test_infinite_psnr_on_both_sides_is_no_difference_and_on_one_no_interval(tmp_path: Path):
@@ -317,7 +315,8 @@ def test_identical_receivers_differ_by_exactly_0_and_none_is_best(tmp_path: Path
     assert one.holm_p == 1.0
     assert one.better is None
     assert who_serves_best(summary)[0] == (
-        "By mse against the source nobody is best for the user: a and b are not told apart."
+        "By mse against the source (joint 95 % intervals), nobody is best for the user: a and b do"
+        " not differ significantly."
     )
 
 
@@ -411,8 +410,9 @@ def test_an_attack_off_and_on_are_two_points(tmp_path: Path):
     assert [family.best_at(point) for point in family.points] == ["plain", "hard"]
     assert family.areas == ()
     said = who_serves_best(summary)[0]
-    assert said.startswith("By mse against the source, best for the user: plain at path.0 = off,")
-    assert "; hard at path.0 = on, its mse is lower than that of plain, by 0.04" in said
+    assert said.startswith("By mse against the source (joint 95 % intervals), best for the user:")
+    assert "user: plain at path.0 = off: mse lower than that of hard by 0.01" in said
+    assert "; hard at path.0 = on: mse lower than that of plain by 0.04" in said
 
 
 def test_over_snr_each_point_says_who_is_best_and_one_says_nobody(tmp_path: Path):
@@ -429,9 +429,9 @@ def test_over_snr_each_point_says_who_is_best_and_one_says_nobody(tmp_path: Path
     )
     assert [one.best for one in standings(family_of(summary))] == ["b", None, "a"]
     text = " ".join(who_serves_best(summary))
-    assert "b at snr_db = 0," in text
-    assert "a at snr_db = 20," in text
-    assert "Nobody is best at snr_db = 10, where a and b are not told apart." in text
+    assert "b at snr_db = 0: mse lower" in text
+    assert "a at snr_db = 20: mse lower" in text
+    assert "Nobody is best at snr_db = 10, where a and b do not differ significantly." in text
     assert "1 pair × 3 points" in text
 
 
@@ -443,7 +443,7 @@ def test_at_every_point_of_two_swept_keys_one_sentence_says_so(tmp_path: Path):
     )
     said = who_serves_best(summary)
     assert said[0].startswith(
-        "a serves the user best at every point: its mse is lower than that of b, who comes next, by"
+        "a serves the user best at every point: mse lower than that of b (next best) by"
     )
     assert "3 pairs × 4 points" in said[-1]
     assert len(family_of(summary).rows()) == 12
@@ -509,17 +509,15 @@ def test_where_the_readings_differ_nobody_is_called_best_under_attack(tmp_path: 
     assert family.ahead_at({EPSILON: 1.0}) == "b"
     text = " ".join(who_serves_best(summary))
     assert "serves the user best" not in text
-    assert "b is ahead of all others, but equal ε and equal PSR do not agree" in text
-    assert "at equal ε b is ahead of all others, at equal PSR a is ahead of all others" in text
+    assert "b is best at equal ε but not at equal PSR" in text
+    assert "at equal ε b is best, at equal PSR a is best" in text
     assert "the readings differ, so nobody is called best." in text
 
 
 def test_where_one_reading_tells_nobody_apart_it_is_said_who_is_not(tmp_path: Path):
     summary = attacked(tmp_path, {"a": (1.0, 0.04), "b": (2.0, 0.04)})
     text = " ".join(who_serves_best(summary))
-    assert (
-        "at equal ε b is ahead of all others, at equal PSR a and b are not told apart: the" in text
-    )
+    assert "at equal ε b is best, at equal PSR a and b do not differ significantly: the" in text
 
 
 def test_where_the_readings_agree_both_are_given(tmp_path: Path):
@@ -549,7 +547,7 @@ def test_each_value_of_another_swept_key_has_readings_of_its_own(tmp_path: Path)
     assert family.best_at({SNR: 10, EPSILON: 1.0}) is None
     assert family.best_at({SNR: 30, EPSILON: 1.0}) == "a"
     text = " ".join(who_serves_best(summary))
-    assert "with snr_db = 10: at equal ε b is ahead of all others, at equal PSR a is" in text
+    assert "with snr_db = 10: at equal ε b is best, at equal PSR a is" in text
     assert "with snr_db = 30: at equal ε and at equal PSR, a serves the user best:" in text
 
 
@@ -650,8 +648,8 @@ def test_who_is_no_better_than_a_mean_image_is_warned_of_and_never_best(tmp_path
     )
     assert family_of(summary).hopeless() == ("poor", "worse")
     assert who_serves_best(summary)[0] == (
-        "By mse against the source nobody is best for the user: the data set's mean image"
-        " would serve as well."
+        "By mse against the source (joint 95 % intervals), nobody is best for the user: no receiver"
+        " is surely better than always showing the data set's mean image."
     )
     assert (
         "poor, worse: worse for the user than always showing the data set's mean image (mse 0.05)."
@@ -691,7 +689,7 @@ def test_a_real_codec_of_one_number_does_not_win_by_saying_little(tmp_path: Path
     assert summary.primary_metric == family_of(summary).metric == "ssim"
     assert family_of(summary).worse_everywhere() == {"poor": "good"}
     assert who_serves_best(summary)[0].startswith(
-        "good serves the user best at every point: its ssim is higher than that of poor, by"
+        "good serves the user best at every point: ssim higher than that of poor by"
     )
     for order in (order for one in summary.comparisons for order in one.orders):
         assert order.receivers[0] == "good"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from helpers.known_ledger import add_arm, created, sweep
 import channelsim
 from channelsim.analysis.short import LINES, WIDTH, short_lines
 from channelsim.cli.summing_up import summary as command
+from channelsim.contracts.records import ArmRecord
 from channelsim.runs.run import Run
 from channelsim.support.errors import InputError
 
@@ -49,10 +51,67 @@ def test_the_table_and_the_sentence_name_the_better_receiver_and_by_how_much(
 ) -> None:
     text = str(two_receivers(tmp_path, gap=0.01).summary())
     assert "good serves the user best at every point" in text.replace("\n  ", " ")
-    assert "lower than that of poor" in text.replace("\n  ", " ")
+    assert "mse lower than that of poor by 0.010" in text.replace("\n  ", " ")
     lines = {line[:22].strip(): line[22:].split() for line in text.splitlines()}
     assert [float(value) for value in lines["ε = 0"]] == pytest.approx([0.03, 0.04], abs=1e-3)
     assert [float(value) for value in lines["ε = 1"]] == pytest.approx([0.05, 0.06], abs=1e-3)
+
+
+def over(keys: dict[str, list[Any]], receivers: list[str]) -> list[ArmRecord]:
+    """All receivers at all combinations of the swept values."""
+    points = [dict(zip(keys, values, strict=True)) for values in itertools.product(*keys.values())]
+    return [
+        ArmRecord(arm, receiver, swept)
+        for arm, (receiver, swept) in enumerate(itertools.product(receivers, points))
+    ]
+
+
+def shortened(folder: Path, arms: list[ArmRecord], columns: Any, **header: Any) -> str:
+    """The short summary of made-up arms; ``columns``: columns of an arm."""
+    with created(folder, arms, 60, ["mse"], **header) as ledger:
+        for arm in arms:
+            add_arm(ledger, arm.arm, **columns(arm))
+        ledger.commit()
+    return str(Run.open(folder).summary())
+
+
+def around(value: float, arm: int) -> np.ndarray:
+    return value + 0.001 * np.random.default_rng(arm).standard_normal(60)
+
+
+def test_rows_of_two_swept_keys_have_labels_that_differ(tmp_path: Path) -> None:
+    arms = over({"bursts.q": [0.8, 0.02], "bursts.filling": ["zero", "last"]}, ["a", "b"])
+    text = shortened(
+        tmp_path, arms, lambda arm: {"mse_source": around(0.02, arm.arm), "verdict": None}
+    )
+    labels = [line[:22].strip() for line in text.splitlines() if line.startswith("  ")]
+    assert "q, filling" in labels
+    assert {"0.8, zero", "0.02, last"} <= set(labels)
+    assert len(labels) == len(set(labels))
+
+
+def test_equal_noise_stands_below_the_point_that_the_gain_is_of(tmp_path: Path) -> None:
+    # The hardest point is not the last: linf at ε = 1.
+    keys = {"mallory.budget.norm": ["linf", "l2"], "mallory.budget.epsilon": [0.5, 1.0]}
+    arms = over(keys, ["kld"])
+
+    def columns(arm: ArmRecord) -> dict[str, Any]:
+        norm, epsilon = arm.swept.values()
+        error = 0.02 + epsilon * (0.06 if norm == "linf" else 0.02)
+        return {
+            "mse_source": around(error, arm.arm),
+            "control_mse_source": around(error - 0.01, 50 + arm.arm),
+            "mse_passive": around(error, arm.arm),
+            "control_mse_passive": around(error / 2, 50 + arm.arm),
+        }
+
+    text = shortened(tmp_path, arms, columns)
+    lines = [line[:24].strip() for line in text.splitlines()]
+    assert lines[lines.index("linf, 1") + 1] == "equal noise there"
+    said = text.replace("\n  ", " ")
+    assert (
+        "more damage than equal noise; gain in dB: 3.0 at norm = linf, ε = 1; 3.0 at norm" in said
+    )
 
 
 def test_of_equal_receivers_neither_is_called_best(tmp_path: Path) -> None:

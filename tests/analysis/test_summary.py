@@ -482,7 +482,7 @@ def test_a_warning_names_exactly_the_points_it_is_about():
     ]
     summary = SimpleNamespace(
         swept_keys=["m.budget.epsilon"], points=points, epsilon_key="m.budget.epsilon",
-        epsilon_in_db=False,
+        decibel_keys=(),
     )  # fmt: skip
 
     def said(*numbers: int) -> str:

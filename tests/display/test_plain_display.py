@@ -15,7 +15,7 @@ from rich.console import Console
 
 from channelsim.analysis.findings import sentence, towards_target, warnings
 from channelsim.analysis.intervals import Interval
-from channelsim.analysis.names import short_names
+from channelsim.analysis.names import number, short_names, stated
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.analysis.written import spread
 from channelsim.contracts.records import ArmRecord, Finished, Noted, Ticked
@@ -394,11 +394,17 @@ def test_a_column_wider_than_the_terminal_still_gets_a_table():
 
 
 def test_swept_keys_are_shortened_as_far_as_they_stay_apart():
-    names = short_names(["a.budget.epsilon", "first.snr_db", "second.snr_db", "link.loss"],
-                        "a.budget.epsilon", False)  # fmt: skip
+    names = short_names(["a.budget.epsilon", "first.snr_db", "second.snr_db", "link.loss"], ())
     assert list(names.values()) == ["ε", "first.snr_db", "second.snr_db", "loss"]
-    names = short_names(["old.budget.epsilon", "path.1.budget.epsilon"], None, False)
-    assert list(names.values()) == ["old ε", "path.1 ε"]
+    names = short_names(["old.budget.epsilon", "path.1.budget.epsilon"], ["old.budget.epsilon"])
+    assert list(names.values()) == ["old ε dB", "path.1 ε"]
+
+
+def test_a_budget_in_decibels_carries_its_unit_and_minus_infinity_is_off():
+    # "ε dB = 0" reads as no attack at all.
+    assert stated("ε dB", "-20", "-10") == "ε = -20, -10 dB"
+    assert stated("ε dB", number(-math.inf)) == "ε = off"
+    assert stated("ε", "0") == "ε = 0"
 
 
 def test_a_rounded_zero_has_no_sign():
@@ -485,7 +491,7 @@ def test_where_equal_budget_is_equal_power_nothing_is_printed_twice(tmp_path: Pa
     assert "All receivers were hit with the same PSR at every ε: the readings are one." in text
     assert "equal PSR hardened" not in text
     assert len(re.findall("ssim nAADDC", text)) == 2  # a column, and the order by it
-    assert "told apart at equal" not in text.lower()
+    assert "significant difference at equal" not in text.lower()
 
 
 def test_a_budget_that_is_a_psr_is_read_once_and_normalised_over_amplitude(tmp_path: Path):
@@ -515,7 +521,7 @@ def test_the_distance_to_the_target_is_told_without_and_with_the_attack(tmp_path
     assert "after the channel alone, 0.090" in said
     assert "with equal noise, 0.030" in said
     assert "it got nearer (approach 5.2" in said
-    assert said.endswith("noise 0.5 dB), and by knowing.")
+    assert said.endswith("noise 0.5 dB), and nearer than noise would.")
     text = shown(summary, 80)
     assert said in " ".join(text.split())
     assert "and against the target" in text

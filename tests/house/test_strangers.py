@@ -328,7 +328,7 @@ def test_ledgers_with_other_known_columns_open(tmp_path: Path) -> None:
     with created(tmp_path, sweep(["a"], [0.0, 0.5]), 4) as ledger:
         add_arm(ledger, 0)
     # Older ledgers had fewer columns in the flat view and in attempts.
-    change(tmp_path, "DROP VIEW transmissions", "ALTER TABLE attempt DROP COLUMN stand_in")
+    change(tmp_path, "DROP VIEW transmissions", "ALTER TABLE attempt DROP COLUMN fallback_attempt")
     with Ledger.open(shorter_view(tmp_path)) as ledger:
         assert [row[0] for row in ledger.flat()] == [0, 1, 2, 3]
 

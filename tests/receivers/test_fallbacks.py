@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> channelsim.Run:
 
 def attempts(run: channelsim.Run) -> list[tuple[int, int, float, int, int, int | None]]:
     query = (
-        "SELECT attempt, transmission, arrived_s, lost, accepted, stand_in FROM attempt"
+        "SELECT attempt, transmission, arrived_s, lost, accepted, fallback_attempt FROM attempt"
         " ORDER BY transmission / 30, arrived_s, attempt"
     )
     with run.ledger() as ledger:
@@ -64,14 +64,14 @@ def attempts(run: channelsim.Run) -> list[tuple[int, int, float, int, int, int |
 def test_the_last_accepted_image_stands_in_and_no_other(run: channelsim.Run) -> None:
     last: dict[int, int] = {}
     stood_in = 0
-    for key, transmission, _, _, accepted, stand_in in attempts(run):
+    for key, transmission, _, _, accepted, shown in attempts(run):
         arm = transmission // 30
         if accepted:
-            assert stand_in in (None, last.get(arm)), "of its control, where that was rejected"
+            assert shown in (None, last.get(arm)), "of its control, where that was rejected"
             last[arm] = key
         else:
-            assert stand_in == last.get(arm)
-            stood_in += stand_in is not None
+            assert shown == last.get(arm)
+            stood_in += shown is not None
     assert stood_in > 10
     assert {row[1] // 30 for row in attempts(run) if row[3]} == {0, 1}, "both lose some"
 
@@ -100,14 +100,14 @@ def test_where_only_the_control_is_rejected_it_shows_the_last_image_too(tmp_path
     with run.ledger() as ledger:
         parted = list(
             ledger.rows(
-                "SELECT attempt, stand_in, control_mse_source FROM attempt"
-                " WHERE accepted = 1 AND stand_in IS NOT NULL"
+                "SELECT attempt, fallback_attempt, control_mse_source FROM attempt"
+                " WHERE accepted = 1 AND fallback_attempt IS NOT NULL"
             )
         )
     assert len(parted) > 3
-    for key, stand_in, measured in parted:
+    for key, fallback, measured in parted:
         _, images, _ = again.transmit(0, [key])
-        _, shown, _ = again.transmit(0, [stand_in])
+        _, shown, _ = again.transmit(0, [fallback])
         expected = (shown["received"] - images["source"]).square().mean()
         assert measured == pytest.approx(float(expected), rel=1e-6)
         assert replay(run.folder, key // 2, key % 2).flips == ()
@@ -117,7 +117,7 @@ def test_until_something_was_accepted_the_mean_image_stands_in(run: channelsim.R
     first = {**SCENARIO, "link": {"loss": 1.0}}
     nothing = channelsim.run(first, out=run.folder.parent / "nothing")
     with nothing.ledger() as ledger:
-        assert set(ledger.rows("SELECT stand_in, lost FROM attempt")) == {(None, 1)}
+        assert set(ledger.rows("SELECT fallback_attempt, lost FROM attempt")) == {(None, 1)}
         constant = ledger.header().values["calibration"]["constant_image"]["mse"]
     values = nothing.frame()["mse_source"]
     assert np.mean(values) == pytest.approx(constant, rel=1e-5)

@@ -67,7 +67,7 @@ def _pictures(model: Model, details: Details, theme: Theme) -> list[Picture]:
     own = model.info.arms[model.info.keys.of_transmission(selected)[0]].receiver
     places = {name: place for place, name in enumerate(model.info.receivers)}
     found = []
-    for role in ("source", "tampered", "clean", "received"):
+    for role in ("source", "attacked", "clean", "received"):
         if role in images:
             label = _seen(details, selected, own) if role == "received" else role
             style = theme.receiver(places[own]) if role == "received" else ""

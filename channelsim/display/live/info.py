@@ -123,9 +123,8 @@ class RunInfo:
     @cached_property
     def short(self) -> Mapping[str, str]:
         """Swept key → its short name, as in the summary; ε for the budget."""
-        key = self.epsilon_key
-        in_db = key is not None and names.in_decibels(self.scenario, key)
-        return names.short_names(self.swept_keys, key, in_db)
+        decibels = names.decibel_keys(self.scenario, self.swept_keys)
+        return names.short_names(self.swept_keys, decibels)
 
     @cached_property
     def curve_key(self) -> str | None:
