@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from channelsim.adversaries.draws import Ball
+from channelsim.adversaries.steps import StepRule
 from channelsim.contracts.adversary import Budget
 
 Objective = Callable[[Tensor], Tensor]
@@ -42,23 +42,24 @@ def ascend(
     radius: Tensor,
     ball: Ball,
     step_size: Tensor,
+    rule: StepRule,
     *,
-    step: Literal["sign", "l2"] = "sign",
     steps: int = 10,
     keep_best: bool = True,
     inside: Callable[[Tensor], Tensor] | None = None,
 ) -> Ascent:
-    """Maximise a row-wise objective over a ball around 0: δ ← Π(δ + α·sign ∇J) or Π(δ + α·∇J/‖∇J‖).
+    """Maximise a row-wise objective over a ball around 0: δ ← Π(δ + move), moved by a step rule.
 
     ``objective``: δ [N, K] → J [N], differentiable, with no coupling between rows. ``start`` [N,
-    K], projected first. ``radius`` [N] and ``step_size`` α [N], both in units of δ. ``keep_best``
-    returns for each row the best of all iterates, the start and the last included; otherwise the
-    last one. ``inside``: applied after every projection where not all of the ball is allowed: δ →
-    an allowed point, no larger in any coordinate. Costs ``steps`` gradients and one forward pass.
+    K], projected first. ``radius`` [N] and ``step_size`` α [N], both in units of δ. ``rule``: see
+    `StepRule`. ``keep_best`` returns for each row the best of all iterates, the start and the last
+    included; otherwise the last one. ``inside``: applied after every projection where not all of
+    the ball is allowed: δ → an allowed point, no larger in any coordinate. Costs ``steps``
+    gradients and one forward pass.
 
-    The next iterate is a function of the current one. So once every row repeats its last iterate,
-    or the one before it, nothing new can follow: the loop stops there, with a result equal to the
-    bit to that after all steps.
+    With a rule without memory the next iterate is a function of the current one. So once every row
+    repeats its last iterate, or the one before it, nothing new can follow: the loop stops there,
+    with a result equal to the bit to that after all steps.
 
     Works under ``no_grad``; computes no parameter gradients. Source: Lu & Chen 2023, eq. 6.
     """
@@ -68,8 +69,8 @@ def ascend(
         within = into_ball(delta, radius)
         return within if inside is None else inside(within)
 
-    alpha = step_size[:, None]
     delta = project(start.detach(), radius)
+    state = rule.begin(delta)
     best, best_value = torch.full_like(delta, torch.nan), None
     previous = previous_value = start_value = slope = None
     gradients = 0
@@ -89,10 +90,11 @@ def ascend(
         gradients += 1
         if slope is None:
             slope = torch.linalg.vector_norm(gradient, dim=1)
-        new = project(delta + alpha * direction(gradient, step), radius)
+        moved, state = rule.move(gradient, step_size, state)
+        new = project(delta + moved, radius)
         again = (new == delta).all(dim=1)
         back = again if previous is None else (new == previous).all(dim=1)
-        if bool((again | back).all()):
+        if not state and bool((again | back).all()):
             if not keep_best:
                 if (steps - number) % 2 == 1 and previous_value is not None:
                     delta, value = new, torch.where(again, value, previous_value)
@@ -112,15 +114,3 @@ def _better(
     """The better of two, row by row; a value that is not finite is never better."""
     improved = torch.isfinite(value) & (value > best_value)
     return torch.where(improved[:, None], delta, best), torch.where(improved, value, best_value)
-
-
-def direction(gradient: Tensor, step: str) -> Tensor:
-    """The sign of the gradient, or the gradient at unit length; 0 where the gradient is 0."""
-    if step == "sign":
-        return gradient.sign()
-    # Twice, because the square of a small float32 gradient would underflow.
-    scaled = gradient / gradient.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
-    return scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True).clamp_min(_TINY)
-
-
-_TINY = torch.finfo(torch.float32).tiny

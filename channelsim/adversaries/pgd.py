@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from channelsim.adversaries.ascent import Objective, ascend
-from channelsim.adversaries.draws import in_ball, on_sphere
-from channelsim.adversaries.goals import AnyGoal, Loss
-from channelsim.adversaries.objective import objective, usable
-from channelsim.contracts import records
-from channelsim.contracts.access import Access, Activity
-from channelsim.contracts.adversary import Adversary, Budget
-from channelsim.contracts.parts import Count, Flag, Positive, part
-from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.adversaries.gradient_attack import GradientAttack
+from channelsim.adversaries.steps import RULES, StepRule
+from channelsim.contracts.parts import Flag, part
 
 # Fields of `literal` beside a step of 1 in latent units: the attack as printed by Lu & Chen.
 _LITERAL: Mapping[str, Any] = {
@@ -31,49 +22,14 @@ _LITERAL: Mapping[str, Any] = {
     "keep_best": False,
 }
 _LITERAL_STEP = 1.0  # α
-_USUAL_STEP = 0.25  # of the radius
-
-# A first gradient is zero if moving by the signal's own rms changes the loss by less than this.
-_FLAT = 1e-6
-# Differences of the loss within float32 rounding: (relative, absolute). A feature distance D is a
-# squared one of unit vectors, whose rounding of 1e-6 counts as 2e-6·√D.
-_ROUNDING: Mapping[Loss, tuple[float, float]] = {
-    "mse": (1e-6, 1e-12),
-    "ssim": (1e-6, 1e-6),
-    "dfd": (1e-5, 1e-7),
-    "rfd": (1e-5, 1e-7),
-}
-
-
-@dataclass(slots=True)
-class _Found:
-    """Best perturbation [N, K], its objective, whether no restart had a slope, J(0) if known."""
-
-    delta: Tensor
-    value: Tensor
-    flat: Tensor
-    unperturbed: Tensor | None
 
 
 @part
-class PGD(Adversary):
+class PGD(GradientAttack):
     """White-box projected gradient attack on the wire: z_{k+1} = Π(z_k + α·step(∇J(z_k))).
 
-    J is the goal's loss of the receiver's image (its sign turned for a target image) and Π the
-    projection onto the budget around the sent signal; latents are never clamped to [0, 1].
-
-    ``goal``: see `Damage` and `TargetImage`. ``budget``: see `Budget`. ``steps`` ≥ 1, default 10
-    (the paper's K). ``step_size`` > 0: α, in latent units, or in budget radii with
-    ``step_unit: relative``; default a quarter of the radius, Madry et al.'s 2.5·ε/K at ten steps
-    (project default). ``step``: ``sign`` (the paper's; default for an L∞ budget) or ``l2``, the
-    gradient at unit length (project default for L2 and PSR budgets). ``start``: ``zero``,
-    ``uniform`` in the ball, or ``sphere``, on the Euclidean sphere of the budget's radius; project
-    default ``uniform``, because an untargeted attack that starts at zero has no gradient there.
-    ``restarts`` ≥ 1, default 1, each from its own start; the best counts. ``keep_best`` (project
-    default) injects the best iterate rather than the last.
-
-    ``access``, ``activity``: see `Access` and `Activity`. With ``access.expectation`` J is averaged
-    over that many imagined draws of the channel, for as many times the effort.
+    ``step``: ``sign`` (Lu & Chen's; default for an L∞ budget) or ``l2``, the gradient at unit
+    length (project default for L2 and PSR budgets). All else as `GradientAttack` says.
 
     ``literal``: the attack as Lu & Chen (2023, eq. 6) print it: start at zero, sign steps of α = 1
     in latent units, K = 10, the last iterate, one start. A given ``steps`` or ``step_size`` is
@@ -82,29 +38,12 @@ class PGD(Adversary):
     On the cube of an L∞ budget a damage loss has many local maxima, and one random start reached
     about three quarters of the best corner's damage in a case where all corners could be tried:
     claims about a defence need restarts.
-
-    Verdicts per row: ``zero_gradient`` where the first gradient of every restart satisfies
-    ‖∇J‖₂·√P ≤ 1e-6; after a start at δ₀ ≠ 0 that bound is multiplied by ‖δ₀‖/√(K·P), kept within
-    0.001 … 1, because near its reference a damage loss is truly flat. ``saturated`` where δ ≠ 0
-    improved the loss by no more than rounding.
     """
 
     kind: ClassVar[str] = "pgd"
-    columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "step_size": "step_size"}
 
-    name: str = ""
-    goal: AnyGoal
-    budget: Budget
-    steps: Count = 10
-    step_size: Positive | None = None
-    step_unit: Literal["absolute", "relative"] = "absolute"
     step: Literal["sign", "l2"] | None = None
-    start: Literal["zero", "uniform", "sphere"] | None = None
-    restarts: Count = 1
-    keep_best: Flag | None = None
     literal: Flag = False
-    access: Access = Access()
-    activity: Activity = Activity()
 
     @model_validator(mode="after")
     def _consistent(self) -> PGD:
@@ -115,126 +54,29 @@ class PGD(Adversary):
                     f"literal means {field}: {_yaml(value)}, but {field} is {_yaml(given)};"
                     " remove one of the two"
                 )
-        if self.restarts > 1 and self.start == "zero":
-            raise ValueError(
-                f"restarts is {self.restarts} but every start is zero, so all would be the same;"
-                " use start: uniform or sphere"
-            )
         return self
 
-    # Defaults that depend on other fields are derived here and never stored: the fields stay as
-    # given, so that a swept norm or `literal` brings its own defaults.
-
     @property
-    def _step(self) -> Literal["sign", "l2"]:
+    def rule(self) -> StepRule:
+        """Sign steps, or steps of unit length."""
         usual: Literal["sign", "l2"] = "l2" if self.budget.ball == "l2" else "sign"
-        return self.step or ("sign" if self.literal else usual)
+        return RULES[self.step or ("sign" if self.literal else usual)]
 
     @property
-    def _start(self) -> str:
+    def starts(self) -> str:
+        """The kind of start."""
         return self.start or ("zero" if self.literal else "uniform")
 
     @property
-    def _keeps_best(self) -> bool:
+    def keeps_best(self) -> bool:
+        """Whether the best iterate is injected, not the last."""
         return not self.literal if self.keep_best is None else self.keep_best
 
-    def _step_size(self, given: Tensor, radius: Tensor) -> Tensor:
-        """α [N] in latent units; a size not given arrives as NaN."""
-        usual = torch.full_like(radius, _LITERAL_STEP) if self.literal else _USUAL_STEP * radius
-        step_size = usable(given).to(radius)
-        if self.step_unit == "relative":
-            step_size = step_size * radius
-        return torch.where(torch.isnan(step_size), usual, step_size)
-
-    @property
-    def knows(self) -> Sequence[str]:
-        """Its knowledge."""
-        return ("codeword", "receiver weights", *self.goal.needs())
-
-    @property
-    def effort(self) -> Mapping[str, Any]:
-        """Per codeword, and per imagined draw if it averages over several."""
-        return {
-            "steps": self.steps,
-            "restarts": self.restarts,
-            "gradients": self.steps * self.restarts * max(1, self.access.expectation),
-        }
-
-    def brief(self) -> PGD:
-        """One step from one start."""
-        return dataclasses.replace(self, steps=1, restarts=1)
-
-    def perturb(
-        self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
-    ) -> tuple[Tensor, np.ndarray]:
-        """Attack all rows at once; at most restarts·(steps + 1) + 1 forward passes."""
-        verdict = np.full(len(signal), records.OK, dtype=object)
-        if not bool((radius > 0).any()):
-            return torch.zeros_like(signal), verdict
-        with torch.inference_mode(False):  # inference-mode tensors carry no gradients
-            signal, radius = usable(signal), usable(radius)
-            aim = objective(self.goal, signal, rows, knowledge)
-            step_size = self._step_size(rows["step_size"], radius)
-            found = self._search(aim, signal, radius, step_size, rows, knowledge)
-            unperturbed = found.unperturbed
-            if unperturbed is None:
-                with torch.enable_grad():
-                    still = torch.zeros_like(signal).requires_grad_()
-                    unperturbed = aim(still).detach()
-        relative, absolute = _ROUNDING[self.goal.loss]
-        rounding = relative * unperturbed.abs() + absolute
-        moved = (found.delta != 0).any(dim=1)
-        saturated = moved & (found.value - unperturbed <= rounding)
-        verdict[saturated.cpu().numpy()] = records.SATURATED
-        verdict[found.flat.cpu().numpy()] = records.ZERO_GRADIENT
-        return found.delta, verdict
-
-    def _search(
-        self,
-        aim: Objective,
-        signal: Tensor,
-        radius: Tensor,
-        step_size: Tensor,
-        rows: Rows,
-        knowledge: Knowledge,
-    ) -> _Found:
-        """The best of all restarts, row by row."""
-        ball, width = self.budget.ball, signal.shape[1]
-        rms = knowledge.power**0.5
-        best: _Found | None = None
-        for index in range(self.restarts):
-            if self._start == "uniform":
-                start = in_ball(rows, radius, width, ball, "start", index)
-            elif self._start == "sphere":
-                start = on_sphere(rows, radius, width, "start", index)
-            else:
-                start = torch.zeros_like(signal)
-            if knowledge.reach is not None:
-                start = torch.where(knowledge.reach, start, torch.zeros_like(start))
-            found = ascend(
-                aim,
-                start.to(signal),
-                radius,
-                ball,
-                step_size,
-                step=self._step,
-                steps=self.steps,
-                keep_best=self._keeps_best,
-                inside=knowledge.inside,
-            )
-            begun = torch.linalg.vector_norm(start, dim=1) / (width**0.5 * rms)
-            share = torch.where(begun > 0, begun.clamp(1e-3, 1.0), torch.ones_like(begun))
-            flat = found.slope * rms <= _FLAT * share
-            if best is None:
-                unperturbed = found.start_value if self._start == "zero" else None
-                best = _Found(found.delta, found.value, flat, unperturbed)
-            else:
-                ahead = found.value > best.value
-                best.delta = torch.where(ahead[:, None], found.delta, best.delta)
-                best.value = torch.where(ahead, found.value, best.value)
-                best.flat = best.flat & flat
-        assert best is not None
-        return best
+    def usual_step_size(self, radius: Tensor) -> Tensor:
+        """α [N] in latent units where none is given."""
+        if self.literal:
+            return torch.full_like(radius, _LITERAL_STEP)
+        return super().usual_step_size(radius)
 
 
 def _yaml(value: Any) -> str:

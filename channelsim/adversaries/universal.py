@@ -12,10 +12,10 @@ from annotated_types import Ge
 from pydantic import Strict, model_validator
 from torch import Tensor
 
-from channelsim.adversaries.ascent import direction
 from channelsim.adversaries.draws import on_sphere
 from channelsim.adversaries.goals import AnyGoal
 from channelsim.adversaries.objective import objective, usable
+from channelsim.adversaries.steps import unit
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity, OnTheAir
 from channelsim.contracts.adversary import Adversary, Budget
@@ -164,7 +164,7 @@ class Universal(Adversary):
             gradient = self._gradient(delta, signal, some, index + 1)
             sloped = sloped or bool(gradient.any())
             alpha = self.step_size * largest * (1 - step / self.steps)
-            moved = delta + alpha * direction(gradient, "l2")
+            moved = delta + alpha * unit(gradient)
             around = 2 * step < self.steps
             delta = _BALL.project(moved, largest) if around else self.budget.project(moved, bound)
         assert delta is not None

@@ -340,8 +340,8 @@ def _about_verdict(summary: Summary, points: Sequence[Point], word: str) -> list
 def places(summary: Summary, points: Sequence[Point]) -> str:
     """`` at ε = 0.1, 0.3 … 0.6``; the dots stand for all points between and no other.
 
-    Of several swept keys, points that differ in one only are one phrase, without that key where it
-    takes all its values.
+    Of several swept keys, points that differ in one only are one phrase: `` at q = 0.2, any
+    filling``.
     """
     if not summary.swept_keys:
         return ""
@@ -365,6 +365,8 @@ def _along(summary: Summary, key: str, wanted: Sequence[Mapping[str, Any]]) -> l
         named = [place(summary, others)] if others else []
         if len(values) < len(every) or not others:
             named.append(stated(labels(summary)[key], *_runs(values, every)))
+        else:
+            named.append(f"any {labels(summary)[key].removesuffix(' dB')}")
         phrases.append(", ".join(named))
     return phrases
 

@@ -16,7 +16,7 @@ from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals, spread
 
 SECONDARY = "secondary, unadjusted"
-NOBODY = "Nobody is best"  # begins the sentence on the other points
+NOBODY = "Nobody is surely best"  # begins the sentence on the other points
 _LEVEL = "joint 95 % intervals"
 _SAME_DB = 0.1  # project's choice: receivers within so much of each other had equal PSR
 _MOST_DIGITS = 9  # for tiny but certain differences
@@ -48,7 +48,7 @@ def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
     for swept in family.points:
         useful = not all(family.is_useless(name, swept) for name in family.receivers)
         best, first = family.best_at(swept), family.ahead_at(swept)
-        key = (best, first, useful, family.unbeaten_at(swept) if useful else ())
+        key = (best, first, useful, family.unbeaten_at(swept))
         alike.setdefault(key, []).append(swept)
     found = []
     for (best, first, useful, unbeaten), points in alike.items():
@@ -73,15 +73,16 @@ def who_serves_best(summary: Summary) -> list[str]:
     family = summary.primary
     if family is None:
         return []
-    metric = f"{family.metric} against the source"
+    metric = family.metric
     if family.higher_is_better is None:
         return [
-            f"By {metric} nobody is called best: whether more or less of it is better is not known;"
-            " `primary:` names another metric."
+            f"By {metric} against the source nobody is called best: whether more or less of it is"
+            " better is not known; `primary:` names another metric."
         ]
     if all(map(unsure, family.members)):
         why = "a single unit was observed" if family.units == 1 else "differences are not finite"
-        return [f"By {metric} nobody is called best: {why}, so there are no intervals."]
+        start = f"By {metric} against the source nobody is called best"
+        return [f"{start}: {why}, so there are no intervals."]
     found = standings(family)
     said = _at_points(summary, family, found, metric)
     said += _over_budget(summary, family)
@@ -108,22 +109,27 @@ def _at_points(
     reasons = []
     for one in open_points[:_MOST]:
         where = ":" if len(found) == 1 else f"{_where(summary, one.points)}, where"
-        reasons.append(f"{where} {_why_nobody(one)}")
+        reasons.append(f"{where} {_why_nobody(family, one)}")
     if more := sum(len(one.points) for one in open_points[_MOST:]):
         reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
-    by = f"By {metric} ({_LEVEL}),"
-    listed = [f"{by} best for the user: {'; '.join(phrases)}."] if phrases else []
+    decided = sum(len(one.points) for one in found if one.best is not None)
+    some = f" at {decided} of {len(family.points)} points" if open_points and phrases else ""
+    by = f"for the user by {metric}{some} ({_LEVEL})"
+    listed = [f"Best {by}: {'; '.join(phrases)}."] if phrases else []
     if reasons:
-        start = NOBODY if phrases else f"{by} nobody is best for the user"
+        start = NOBODY if phrases else f"{NOBODY} {by}"
         listed.append(f"{start}{';'.join(reasons)}.")
     return listed
 
 
-def _why_nobody(one: Standing) -> str:
+def _why_nobody(family: PrimaryFamily, one: Standing) -> str:
     if one.first is not None:
-        return f"{one.first} is best at equal ε but not at equal PSR"
+        return f"{one.first} is surely best at equal ε only, not at equal PSR"
     if not one.useful:
-        return "no receiver is surely better than always showing the data set's mean image"
+        nearest = f" ({one.unbeaten[0]} comes nearest)" if len(one.unbeaten) == 1 else ""
+        return f"none is surely better than always showing the mean image{nearest}"
+    if 1 < len(one.unbeaten) < len(family.receivers):
+        return f"{_listed(one.unbeaten)} lead without a significant difference"
     if len(one.unbeaten) > 1:
         return f"{_listed(one.unbeaten)} do not differ significantly"
     return "nobody differs significantly from all others"
@@ -137,7 +143,7 @@ def _margin(summary: Summary, family: PrimaryFamily, one: Standing) -> str:
     if len(family.receivers) > 2:
         text += " (next best)"
     amounts = [low] if low is high else [low, high]
-    several = len(one.closest) > 1
+    several = len(one.closest) > 1 and len(summary.swept_keys) == 1
     phrases = [
         _amount(family, d) + (f" ({place(summary, d.swept)})" if several else "") for d in amounts
     ]

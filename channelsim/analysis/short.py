@@ -50,8 +50,9 @@ def short_lines(
             rest -= len(said[at][1])
     for at in sorted(kept):
         found += said[at][1]
-    left = len(said) - len(kept)
-    also = f"{_many(left, 'finding')} left out here, and all" if left else "All"
+    left = [text[0].startswith("Warning") for at, (_, text) in enumerate(said) if at not in kept]
+    warned = f" ({_many(sum(left), 'warning')})" if any(left) else ""
+    also = f"{_many(len(left), 'finding')}{warned} left out, all" if left else "All"
     return [*found, f"{also} tables: {more}"]
 
 
@@ -69,7 +70,11 @@ def wrapped(text: str) -> list[str]:
 def _scope(summary: Summary) -> list[str]:
     text = f"{_many(summary.count, 'message')} × {_many(len(summary.points), 'arm')}"
     text += f", seed {summary.seed}"
-    named = [f"{short} is {key}" for key, short in labels(summary).items() if short != key]
+    named = [
+        f"{short} is {key}"
+        for key, short in labels(summary).items()
+        if short != key and not short.startswith(f"{key.partition('.')[0]} ")  # forger ε says it
+    ]
     return wrapped("; ".join([text, *named]))[:2]
 
 
@@ -114,14 +119,14 @@ def _paragraphs(summary: Summary) -> Iterator[tuple[int, list[str]]]:
     if len(summary.receivers) == 1 and (text := _from_best_to_worst(summary)):
         yield 1, wrapped(text)
     for at, text in enumerate(goals(summary)):
-        yield (1 if at == 0 else 2), wrapped(text)
+        yield (0 if at == 0 else 1), wrapped(text)
     found = dict[str, list[str]]()
     for caveat in caveats(summary):
         found.setdefault(caveat.what.rstrip("."), []).append(caveat.where)
     for at, (what, where) in enumerate(found.items()):
-        many = f"{_many(len(found), 'warning')}: " if at == 0 else "warning: "
+        many = f"Warning {at + 1} of {len(found)}: " if len(found) > 1 else "Warning: "
         there = f": {'; '.join(where)}" if any(where) else ""
-        yield (3 if at == 0 else 5), wrapped(_cut(f"{many}{what}{there}."))
+        yield (2 if at == 0 else 5), wrapped(_cut(f"{many}{what}{there}."))
 
 
 def _cut(text: str) -> str:
@@ -141,4 +146,4 @@ def _from_best_to_worst(summary: Summary) -> str:
     said = [
         f"{spread(one, digits)} at {place(summary, point.swept)}" for _, one, point in (low, high)
     ]
-    return f"{metric} against the source: from {said[0]} to {said[1]} (95 % intervals)."
+    return f"{metric} against the source (95 % intervals): least {said[0]}, most {said[1]}."

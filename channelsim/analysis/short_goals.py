@@ -64,7 +64,7 @@ def _result(summary: Summary, point: Point) -> str:
     """What happened, without figures, as a format of ``who`` and verbs; "" if nothing is known."""
     noise = "as many random flips" if summary.in_bits else "equal noise"
     if point.aim.kind == "noise":
-        return "{who} {is_} plain noise: there is no other noise to compare with"
+        return "{who} {is_} plain noise, so no gain over noise is computed"
     if point.aim.kind == "image":
         return f"{{who}} {{wants}} {_escaped(point.aim.target)}{_nearer(point, noise)}"
     if point.gain_db is None:

@@ -36,7 +36,8 @@ def table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
     """The metric at a few points, with the channel alone, and equal noise at the hardest point."""
     rows = list(_rows(summary, metric, against))
     short = labels(summary)
-    keys = ", ".join(short.values()) if len(short) > 1 else ""
+    names = [name.removesuffix(" dB") for name in short.values()]
+    keys = ", ".join(names) if len(names) > 1 else ""
     needed = max(len(name) for name in (keys, *(name for name, _ in rows))) + 3
     room = WIDTH - sum(map(_width, summary.receivers))
     label = max(_LEAST_LABEL, min(needed, room))
@@ -143,7 +144,11 @@ def _label(summary: Summary, swept: Mapping[str, Any]) -> str:
     """``ε = 0.5``, or of several keys the values alone: the table's head names the keys."""
     if len(swept) < 2:
         return place(summary, swept)
-    return ", ".join(map(number, swept.values()))
+    units = [
+        " dB" if key in summary.decibel_keys and value != -math.inf else ""
+        for key, value in swept.items()
+    ]
+    return ", ".join(map("{}{}".format, map(number, swept.values()), units))
 
 
 def _chosen(summary: Summary, hard: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.ascent import ascend
+from channelsim.adversaries.steps import RULES
 from channelsim.metrics.ssim import SSIM
 from channelsim.training.defences import AdversarialRecipe
 
@@ -52,7 +53,7 @@ def _ascent(
         radius,
         recipe.norm,
         torch.full_like(radius, recipe.step_size),
-        step=recipe.step,
+        RULES[recipe.step],
         steps=steps,
         keep_best=recipe.keep_best,
     )

@@ -13,7 +13,7 @@ from helpers.small_runs import attempts, scenario
 from torch import Tensor
 
 from channelsim import run
-from channelsim.adversaries import pgd
+from channelsim.adversaries import gradient_attack
 from channelsim.adversaries.goals import distance
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
@@ -234,12 +234,12 @@ def test_an_ascent_that_stays_in_the_box_beats_one_that_is_cut_to_it(norm, epsil
 
     inside, length = damage()
     assert norm == "linf" or length > 0.97 * epsilon  # clipping loses no length
-    ascend = pgd.ascend
+    ascend = gradient_attack.ascend
 
     def straying(*given: Any, inside: Any, **more: Any) -> Any:
         return ascend(*given, **more)
 
-    monkeypatch.setattr(pgd, "ascend", straying)
+    monkeypatch.setattr(gradient_attack, "ascend", straying)
     assert inside > 1.3 * damage()[0]
 
 

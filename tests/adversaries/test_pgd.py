@@ -19,10 +19,12 @@ from torch import Tensor
 
 from channelsim.adversaries import ADVERSARIES, PGD, Noise, ascend
 from channelsim.adversaries.goals import distance
+from channelsim.adversaries.steps import RULES
 from channelsim.contracts import records
 from channelsim.contracts.adversary import Budget
 from channelsim.support.errors import InputError
 
+SIGN = RULES["sign"]
 SINGULAR = (3.0, 1.5, 1.0, 0.5, 0.25)
 PARSE = TypeAdapter(PGD)
 
@@ -314,7 +316,13 @@ def test_an_infinite_objective_is_not_a_success():
         return torch.where(total > 0.3, torch.full_like(total, torch.inf), total)
 
     found = ascend(
-        objective, torch.zeros(2, 1), torch.ones(2), "linf", torch.tensor([0.1, 0.25]), steps=8
+        objective,
+        torch.zeros(2, 1),
+        torch.ones(2),
+        "linf",
+        torch.tensor([0.1, 0.25]),
+        SIGN,
+        steps=8,
     )
     assert found.value.numpy() == pytest.approx([0.3, 0.25], abs=1e-6)
     assert found.delta[:, 0].numpy() == pytest.approx([0.3, 0.25], abs=1e-6)
@@ -398,7 +406,9 @@ def test_stopping_early_changes_no_bit_and_saves_gradients(keep_best, step_size)
 
         alpha = torch.full_like(radius, step_size)
         start = (2 * torch.rand(24, 6, generator=torch.Generator().manual_seed(1)) - 1) * 0.4
-        found = ascend(objective, start, radius, "linf", alpha, steps=steps, keep_best=keep_best)
+        found = ascend(
+            objective, start, radius, "linf", alpha, SIGN, steps=steps, keep_best=keep_best
+        )
         delta, value = plain_loop(objective, start, radius, "linf", alpha, steps, keep_best)
         assert torch.equal(found.delta, delta + 0.0)
         assert torch.equal(found.value, value)
@@ -414,8 +424,8 @@ def test_a_search_that_swings_between_two_points_is_recognised(keep_best):
     start, radius = torch.full((2, 3), 0.3), torch.full((2,), 0.5)
     for steps in range(1, 9):
         found = ascend(
-            objective, start, radius, "linf", torch.tensor([0.5, 9.0]), steps=steps,
-            keep_best=keep_best,
+            objective, start, radius, "linf", torch.tensor([0.5, 9.0]), SIGN,
+            steps=steps, keep_best=keep_best,
         )  # fmt: skip
         delta, value = plain_loop(
             objective, start, radius, "linf", torch.tensor([0.5, 9.0]), steps, keep_best

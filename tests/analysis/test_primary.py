@@ -315,8 +315,8 @@ def test_identical_receivers_differ_by_exactly_0_and_none_is_best(tmp_path: Path
     assert one.holm_p == 1.0
     assert one.better is None
     assert who_serves_best(summary)[0] == (
-        "By mse against the source (joint 95 % intervals), nobody is best for the user: a and b do"
-        " not differ significantly."
+        "Nobody is surely best for the user by mse (joint 95 % intervals): a and b do not differ"
+        " significantly."
     )
 
 
@@ -410,8 +410,10 @@ def test_an_attack_off_and_on_are_two_points(tmp_path: Path):
     assert [family.best_at(point) for point in family.points] == ["plain", "hard"]
     assert family.areas == ()
     said = who_serves_best(summary)[0]
-    assert said.startswith("By mse against the source (joint 95 % intervals), best for the user:")
-    assert "user: plain at path.0 = off: mse lower than that of hard by 0.01" in said
+    assert said.startswith(
+        "Best for the user by mse (joint 95 % intervals): plain at path.0 = off:"
+    )
+    assert "plain at path.0 = off: mse lower than that of hard by 0.01" in said
     assert "; hard at path.0 = on: mse lower than that of plain by 0.04" in said
 
 
@@ -431,7 +433,9 @@ def test_over_snr_each_point_says_who_is_best_and_one_says_nobody(tmp_path: Path
     text = " ".join(who_serves_best(summary))
     assert "b at snr_db = 0: mse lower" in text
     assert "a at snr_db = 20: mse lower" in text
-    assert "Nobody is best at snr_db = 10, where a and b do not differ significantly." in text
+    assert (
+        "Nobody is surely best at snr_db = 10, where a and b do not differ significantly." in text
+    )
     assert "1 pair × 3 points" in text
 
 
@@ -509,7 +513,7 @@ def test_where_the_readings_differ_nobody_is_called_best_under_attack(tmp_path: 
     assert family.ahead_at({EPSILON: 1.0}) == "b"
     text = " ".join(who_serves_best(summary))
     assert "serves the user best" not in text
-    assert "b is best at equal ε but not at equal PSR" in text
+    assert "b is surely best at equal ε only, not at equal PSR" in text
     assert "at equal ε b is best, at equal PSR a is best" in text
     assert "the readings differ, so nobody is called best." in text
 
@@ -648,8 +652,8 @@ def test_who_is_no_better_than_a_mean_image_is_warned_of_and_never_best(tmp_path
     )
     assert family_of(summary).hopeless() == ("poor", "worse")
     assert who_serves_best(summary)[0] == (
-        "By mse against the source (joint 95 % intervals), nobody is best for the user: no receiver"
-        " is surely better than always showing the data set's mean image."
+        "Nobody is surely best for the user by mse (joint 95 % intervals): none is surely better"
+        " than always showing the mean image (poor comes nearest)."
     )
     assert (
         "poor, worse: worse for the user than always showing the data set's mean image (mse 0.05)."
