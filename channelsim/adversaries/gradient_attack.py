@@ -62,8 +62,8 @@ class GradientAttack(Adversary):
     radius; project default ``uniform``, because an untargeted attack that starts at zero has no
     gradient there. ``restarts`` ≥ 1, default 1, each from its own start; the best counts.
     ``keep_best`` (project default) injects the best iterate rather than the last. ``access``,
-    ``activity``: see `Access` and `Activity`. With ``access.expectation`` J is averaged over that many imagined draws
-    of the channel, for as many times the effort.
+    ``activity``: see `Access` and `Activity`. With ``access.expectation`` J is averaged over that
+    many imagined draws of the channel, for as many times the effort.
 
     Verdicts per row: ``zero_gradient`` where the first gradient of every restart satisfies
     ‖∇J‖₂·√P ≤ 1e-6; after a start at δ₀ ≠ 0 that bound is multiplied by ‖δ₀‖/√(K·P), kept within
