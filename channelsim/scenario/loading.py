@@ -15,14 +15,17 @@ from channelsim.channels import notices as path_notices
 from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Metric
 from channelsim.link.link import notices
-from channelsim.scenario.arms import Arm, ArmBuilder, read_sweep
+from channelsim.scenario.arm import Arm
+from channelsim.scenario.arms import ArmBuilder
 from channelsim.scenario.assembly import Workshop
 from channelsim.scenario.keys import Keys, labels_of, name_fault
 from channelsim.scenario.path_rules import shared_path_notices
-from channelsim.scenario.resolved import Resolver, digest, loadable
+from channelsim.scenario.resolved import Resolver
 from channelsim.scenario.settings import Settings
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
+from channelsim.scenario.sweep import read_sweep
 from channelsim.scenario.waiting import default_block_rows
+from channelsim.scenario.written_out import digest, loadable
 from channelsim.support.errors import InputError
 from channelsim.support.files import read_text
 from channelsim.support.problems import Origins, Problems, Where, shown

@@ -1,48 +1,30 @@
-"""A scenario with every default filled in, and the hash that identifies equal runs."""
+"""A scenario with every default filled in."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from channelsim.adversaries.goals import loss_card
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Codec, Metric
-from channelsim.scenario.arms import Arm, Choice, Swept
+from channelsim.scenario.arm import Arm
 from channelsim.scenario.assembly import Built, adapter
 from channelsim.scenario.skeleton import Skeleton
+from channelsim.scenario.sweep import Choice, Swept
+from channelsim.scenario.written_out import Known, Use
 from channelsim.sources import Source
 from channelsim.support.problems import Where
-
-_SCHEDULING = ("max_pending",)
-
-
-class _Use:
-    """A class in a user's file."""
-
-    def __init__(self, file: Path, name: str) -> None:
-        self.file, self.name = file, name
-
-
-class _Known:
-    """A file or folder whose content is hashed elsewhere, by the code that reads it."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
 
 
 def _files_known(value: Any) -> Any:
     """Paths that the hash replaces by the content of the images."""
     if isinstance(value, Mapping):
         return {key: _files_known(inner) for key, inner in value.items()}
-    return _Known(value) if isinstance(value, Path) else value
+    return Known(value) if isinstance(value, Path) else value
 
 
 class Resolver:
@@ -135,7 +117,7 @@ class Resolver:
         if foreign is not None and foreign.origin is not None:
             wrapped = any(isinstance(value, nn.Module) for value in fields.values())
             keys = foreign.given if wrapped or not fields else fields
-            found: dict[str, Any] = {"use": _Use(*foreign.origin), **keys}
+            found: dict[str, Any] = {"use": Use(*foreign.origin), **keys}
         else:
             found = ({"kind": part.kind} if kind else {}) | dict(fields)
         if isinstance(part, Source):
@@ -155,68 +137,6 @@ _DECISIVE = (
     *("content_sha256", "transmit_power", "transmit_power_sample"),
     *("latent_mean", "latent_covariance", "prior"),
 )
-
-
-def loadable(value: Any) -> Any:
-    """Plain JSON-able values from which the scenario can be loaded again."""
-    return _plain(value, str, lambda use: f"{use.file}:{use.name}", hashing=False)
-
-
-def digest(resolved: Any) -> str:
-    """SHA-256 of everything that decides results: all but the scheduling keys, files by content."""
-    kept = {key: value for key, value in resolved.items() if key not in _SCHEDULING}
-    plain = _plain(kept, _content, lambda use: f"{_content(use.file)}:{use.name}", hashing=True)
-    text = json.dumps(plain, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(
-    value: Any, file: Callable[[Path], str], use: Callable[[_Use], str], hashing: bool
-) -> Any:
-    again = functools.partial(_plain, file=file, use=use, hashing=hashing)
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case Path():
-            return file(value)
-        case _Known():
-            return None if hashing else str(value.file)
-        case _Use():
-            return use(value)
-        case Mapping():
-            return {
-                str(key): again(inner)
-                for key, inner in value.items()
-                if hashing or not str(key).startswith("\0")
-            }
-        case list() | tuple() | set() | frozenset():
-            return [again(inner) for inner in value]
-        case np.generic() | np.ndarray():
-            return value.tolist()
-        case nn.Module():
-            return _module(value)
-        case _:
-            return repr(value)
-
-
-@functools.lru_cache(maxsize=64)
-def _content_at(file: Path, _stamp: int) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _content(file: Path) -> str:
-    try:
-        return _content_at(file, file.stat().st_mtime_ns)
-    except OSError:
-        return str(file)
-
-
-def _module(module: nn.Module) -> str:
-    """A module passed as a Python object: its structure and weights."""
-    found = hashlib.sha256(repr(module).encode())
-    for name, tensor in module.state_dict().items():
-        found.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return f"{type(module).__name__} {found.hexdigest()}"
 
 
 def _at(described: Any, target: Where, written: Any) -> Any:

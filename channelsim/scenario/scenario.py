@@ -9,7 +9,7 @@ from typing import Any
 
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.parts import Metric
-from channelsim.scenario.arms import Arm
+from channelsim.scenario.arm import Arm
 from channelsim.scenario.loading import load
 from channelsim.scenario.schema import schema
 from channelsim.scenario.trying import admit_unseen

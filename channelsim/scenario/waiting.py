@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from channelsim.scenario.arms import Arm
+from channelsim.scenario.arm import Arm
 
 # Project's choice, measured on the shipped scenarios (2 cores). Without a judging receiver blocks
 # always fill: 256. With one, 1.5 to 17 attempts fall due together on average: of 4, 8, 16 and 32
