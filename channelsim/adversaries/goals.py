@@ -106,7 +106,7 @@ class Damage(Goal):
 
 
 @part
-class Success:
+class SuccessCriterion:
     """The criterion for success on a message of an attack towards an image: exactly one of two.
 
     ``distance``: D to the target is at most this (of the goal's ``loss``, which must be among the
@@ -118,7 +118,7 @@ class Success:
     label: Flag = False
 
     @model_validator(mode="after")
-    def _one(self) -> Success:
+    def _one(self) -> SuccessCriterion:
         if (self.distance is None) is not self.label:
             raise ValueError(
                 "success needs one criterion: {distance: …} or {label: true}, not"
@@ -140,8 +140,8 @@ class TargetImage(Goal):
     another message of the run, drawn per message and never itself (though it may carry the same
     image, where the source repeats its images), ``of`` which the ``source`` image (project default)
     or the clean ``reconstruction`` is the target; ``file``, a picture or .npy array [H, W] or [C,
-    H, W] in [0, 1]. ``loss``: D, as in `Damage`. ``success``: see `Success`; without one no message
-    counts as a success.
+    H, W] in [0, 1]. ``loss``: D, as in `Damage`. ``success``: see `SuccessCriterion`; without
+    one no message counts as a success.
     """
 
     sign: ClassVar[float] = -1.0
@@ -151,7 +151,7 @@ class TargetImage(Goal):
     loss: Loss = "mse"
     of: Literal["source", "reconstruction"] = "source"
     file: InputFile | None = None
-    success: Success | None = None
+    success: SuccessCriterion | None = None
 
     @model_serializer(mode="wrap")
     def _written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:

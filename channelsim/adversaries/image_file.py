@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.sources.npz import array_header
-from channelsim.sources.pictures import (
+from channelsim.sources.picture_file import (
     LARGEST_SIDE,
     opened_picture,
     readable,

@@ -9,7 +9,7 @@ from channelsim.adversaries.noise import Noise
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.goal import goal_of
 from channelsim.contracts.stages import Stages
-from channelsim.sources.pictures import frames
+from channelsim.sources.picture_file import frames
 
 
 def adversary_notices(

@@ -27,7 +27,7 @@ from channelsim.analysis.resampling import Unit
 from channelsim.contracts.records import CONTROL_ACCEPTED, DELIVERED
 from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import Scale, scale_of
-from channelsim.ledger.tables import quoted
+from channelsim.ledger.sql import quoted
 
 if TYPE_CHECKING:
     from channelsim.contracts.records import ArmRecord

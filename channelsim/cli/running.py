@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from channelsim.analysis.summary import Summary
-    from channelsim.display.plain import Display
+    from channelsim.display.progress_line import Display
     from channelsim.runs.run import Run
 
 
@@ -33,7 +33,7 @@ def run(
     ``folder_file``: file for the name of the run's folder, for a process that watches it.
     """
     from channelsim.display.console import StandardConsole
-    from channelsim.display.plain import PlainDisplay, QuietDisplay
+    from channelsim.display.progress_line import PlainDisplay, QuietDisplay
     from channelsim.runs.run import run
 
     progress = StandardConsole(error=True)
@@ -107,7 +107,7 @@ def _report(done: Run) -> None:
 
     from channelsim.analysis.short import LINES, short_lines
     from channelsim.display.console import StandardConsole
-    from channelsim.display.tables import Page
+    from channelsim.display.page import Page
 
     summary = done.summary()
     pictures = _pictures(done, summary)  # before the text, whose reader may leave
@@ -120,10 +120,10 @@ def _report(done: Run) -> None:
 
 
 def _pictures(done: Run, summary: Summary) -> list[Path]:
-    from channelsim.report.coverage import coverage
+    from channelsim.report.coverage_chart import coverage
+    from channelsim.report.curve_charts import curves
     from channelsim.report.gallery import gallery
-    from channelsim.report.pictures import curves
-    from channelsim.report.timeline import timeline
+    from channelsim.report.timeline_chart import timeline
 
     made = [done.folder / "curves.png"]
     curves(summary, made[0])

@@ -15,8 +15,8 @@ def summary(*, folder: Path, metric: str | None, against: str, full: bool) -> No
 
     from channelsim.analysis.short import AGAINST, short_lines
     from channelsim.display.console import StandardConsole
-    from channelsim.display.plain import print_summary
-    from channelsim.display.tables import Page
+    from channelsim.display.page import Page
+    from channelsim.display.progress_line import print_summary
     from channelsim.runs.run import Run
     from channelsim.runs.summary_files import write_summary
 

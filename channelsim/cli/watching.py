@@ -17,8 +17,8 @@ from channelsim.cli.inputs import existing_run, warn
 from channelsim.support.errors import ChannelsimError, InputError, Interrupted
 
 if TYPE_CHECKING:
-    from channelsim.display.live.app import LiveApp
     from channelsim.display.live.model import Model
+    from channelsim.display.live.viewer import LiveApp
 
 
 def watch(
@@ -57,7 +57,7 @@ def watch(
         raise InputError("--press: only for the picture of --svg; add it, or press the keys")
     if not on_a_terminal():
         from channelsim.display.console import StandardConsole
-        from channelsim.display.live.plain import watch_plainly
+        from channelsim.display.live.plain_lines import watch_plainly
 
         with examined(path):
             watch_plainly(model, StandardConsole())
@@ -82,7 +82,7 @@ def _step_back() -> None:
 
 
 def _app(opened: Callable[[], Model | None], **options: Any) -> LiveApp:
-    from channelsim.display.live.app import LiveApp
+    from channelsim.display.live.viewer import LiveApp
 
     return LiveApp(opened, colour=not os.environ.get("NO_COLOR"), **options)
 
@@ -94,7 +94,7 @@ def _raise_failure(app: LiveApp) -> None:
 
 def _parting(model: Model, folder: Path) -> str:
     """One sentence for the shell: the state of the run when the view is left."""
-    from channelsim.display.live.plain import progress
+    from channelsim.display.live.plain_lines import progress
 
     return f"{folder}: {progress(model)}"
 
@@ -163,7 +163,7 @@ def run_live(arguments: list[str], data_root: Path | None) -> Path:
     Leaving the view lets the run go on, with plain lines; Ctrl-C stops it, and raises
     `Interrupted` with the command that resumes it.
     """
-    from channelsim.display.live.app import STOP
+    from channelsim.display.live.viewer import STOP
 
     live = LiveRun(arguments)
     try:
@@ -201,7 +201,7 @@ def _opened(live: LiveRun, data_root: Path | None) -> Model | None:
 
 def _go_on(live: LiveRun, model: Model | None) -> None:
     """Plain lines on standard error until the run's process ends."""
-    from channelsim.display.live.plain import EVERY_S, progress
+    from channelsim.display.live.plain_lines import EVERY_S, progress
 
     sys.stderr.write("the run goes on; Ctrl-C stops it, with everything recorded\n")
     said_at = 0.0

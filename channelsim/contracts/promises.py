@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BitComparison:
     """Rows computed in two ways that should give the same bits.
 
     ``rows``: how many were compared. ``differ``: how many of them in any bit. ``flipped``: how many
@@ -35,8 +35,8 @@ class Comparison:
     largest: float = 0.0
     columns: tuple[str, ...] = ()
 
-    def __add__(self, other: Comparison) -> Comparison:
-        return Comparison(
+    def __add__(self, other: BitComparison) -> BitComparison:
+        return BitComparison(
             self.rows + other.rows,
             self.differ + other.differ,
             self.flipped + other.flipped,
@@ -54,8 +54,8 @@ class Tried:
 
     block_rows: int
     threads: tuple[int, int]
-    place: Comparison
-    thread: Comparison
+    place: BitComparison
+    thread: BitComparison
 
     @property
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def of_header(header: RunHeader) -> Tried | None:
     if not stored:
         return None
     place, thread = (
-        Comparison(**(stored[name] | {"columns": tuple(stored[name]["columns"])}))
+        BitComparison(**(stored[name] | {"columns": tuple(stored[name]["columns"])}))
         for name in ("place", "thread")
     )
     few, many = stored["threads"]
@@ -111,7 +111,7 @@ def kept(tried: Tried) -> str:
     return f"a row's bits do not depend on its place in a block of {tried.block_rows}, {threads}"
 
 
-def _extent(found: Comparison) -> str:
+def _extent(found: BitComparison) -> str:
     flips = f", {found.flipped} of them flipped" if found.flipped else ""
     size = f" by up to {found.largest:.0e}" if found.largest else ""
     return (

@@ -12,8 +12,8 @@ from channelsim.analysis.names import fixed
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals, spread
 from channelsim.contracts.scales import damage_metric, scale_of
-from channelsim.display.cells import NONE, places, spread_cell, value_cell
-from channelsim.display.tables import Column, Page
+from channelsim.display.columns import NONE, places, spread_cell, value_cell
+from channelsim.display.page import Column, Page
 
 
 def print_detectors(page: Page, summary: Summary) -> None:

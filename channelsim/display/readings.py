@@ -19,8 +19,8 @@ from channelsim.analysis.serving import SECONDARY
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
 from channelsim.contracts.scales import scale_of
-from channelsim.display.cells import NONE, UNITS, spread_cell, value_cell
-from channelsim.display.tables import Column, Page
+from channelsim.display.columns import NONE, UNITS, spread_cell, value_cell
+from channelsim.display.page import Column, Page
 from channelsim.support import units
 
 _NEAR_DB = 2.0  # below the weakest attack: range of a straight line; project's choice

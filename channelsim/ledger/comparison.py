@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from channelsim.ledger.ledger import Ledger
-from channelsim.ledger.tables import dumps, quoted
+from channelsim.ledger.sql import dumps, quoted
 
 # Equal runs agree in these; other keys are about place, time and schedule.
 SAME_HEADER = (

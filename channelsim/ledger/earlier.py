@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from channelsim.ledger.tables import LEDGER_VERSION, quoted
+from channelsim.ledger.sql import LEDGER_VERSION, quoted
 
 _V3_COLUMNS = {"fallback_attempt": "stand_in"}  # this version's name → that of version 3
 _V3_ROLES = {"attacked": "tampered"}

@@ -15,7 +15,7 @@ from channelsim.contracts import records
 from channelsim.contracts.run_header import HeaderError
 from channelsim.ledger.genuine import damaged
 from channelsim.ledger.ledger import Ledger
-from channelsim.ledger.tables import DONE, RUNNING, quoted, unpacked
+from channelsim.ledger.sql import DONE, RUNNING, quoted, unpacked
 from channelsim.support.errors import ChannelsimError
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {

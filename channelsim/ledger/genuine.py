@@ -17,7 +17,7 @@ from typing import Any
 
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import earlier
-from channelsim.ledger.tables import (
+from channelsim.ledger.sql import (
     HEADER_TABLE,
     column_definition,
     flat_ends,

@@ -30,7 +30,7 @@ from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import earlier
 from channelsim.ledger.file import connected, explained, locked
 from channelsim.ledger.genuine import read_json, shown_header, shown_swept
-from channelsim.ledger.tables import (
+from channelsim.ledger.sql import (
     DONE,
     TRANSMISSION_COLUMNS,
     attempt_columns,

@@ -16,7 +16,7 @@ from channelsim.analysis.names import decibel_keys, number, short_names, stated
 from channelsim.contracts import records
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.run_header import RunHeader
-from channelsim.ledger.pictures import image_shape, pixels
+from channelsim.ledger.thumbnails import image_shape, pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

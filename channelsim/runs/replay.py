@@ -42,7 +42,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReplayedAttempt:
     """A recomputed attempt: its columns beside the ledger's, and its images by role.
 
     ``exact``: whether agreement was required bit for bit (same platform, and rows keep their bits
@@ -90,7 +90,7 @@ def replay(
     attempt: int | None = None,
     data_root: Path | str | None = None,
     allow_code: Consent = False,
-) -> Replay:
+) -> ReplayedAttempt:
     """Recompute one attempt (default: the last) of a transmission of the run in ``folder``.
 
     ``allow_code``: whether code that the ledger names may run, or a callback to ask, see `consent`.
@@ -108,7 +108,7 @@ def _replayed(
     attempt: int | None,
     data_root: Path | str | None,
     allow_code: Consent,
-) -> Replay:
+) -> ReplayedAttempt:
     with Ledger.open(path) as ledger:
         header = ledger.header()
         arms = {arm.arm: arm for arm in ledger.arms()}
@@ -130,7 +130,7 @@ def _replayed(
     recomputed = {"accepted": int(outcome.accepted[0])} | {
         name: values[0] for name, values in outcome.columns.items()
     }
-    return Replay(
+    return ReplayedAttempt(
         transmission=transmission,
         attempt=tried,
         receiver=arms[number].receiver,

@@ -17,7 +17,7 @@ import numpy as np
 from channelsim.support.errors import ChannelsimError
 
 if TYPE_CHECKING:
-    from channelsim.runs.replay import Replay
+    from channelsim.runs.replay import ReplayedAttempt
 
 
 def serve(
@@ -43,7 +43,7 @@ def serve(
         answers.flush()
 
 
-def _answer(again: Replay) -> dict[str, Any]:
+def _answer(again: ReplayedAttempt) -> dict[str, Any]:
     images = {}
     for role, image in again.images.items():
         pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

@@ -12,7 +12,7 @@ import yaml
 
 from channelsim.contracts.records import Started
 from channelsim.ledger import Ledger
-from channelsim.ledger.tables import dumps
+from channelsim.ledger.sql import dumps
 from channelsim.scenario import Scenario
 from channelsim.simulation import part_prints
 from channelsim.support.errors import InputError

@@ -17,13 +17,13 @@ from channelsim.analysis.closing import ending
 from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Started
 from channelsim.ledger import Ledger, export
 from channelsim.ledger.examination import examined
-from channelsim.runs.folder import LEDGER, chosen_folder, write_scenario
 from channelsim.runs.resume import (
     check_same_machine,
     check_same_parts,
     check_same_scenario,
     resume_command,
 )
+from channelsim.runs.run_folder import LEDGER, chosen_folder, write_scenario
 from channelsim.runs.stop import until_asked_to_stop
 from channelsim.runs.summary_files import write_summary
 from channelsim.scenario import Scenario

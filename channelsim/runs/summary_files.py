@@ -23,7 +23,7 @@ def write_summary(folder: Path, found: Summary) -> None:
     from rich.console import Console
 
     from channelsim.analysis.summary_rows import as_csv
-    from channelsim.display.summary import print_summary
+    from channelsim.display.full_summary import print_summary
 
     text = io.StringIO()
     print_summary(Console(file=text, width=_WIDTH, color_system=None), found)

@@ -22,7 +22,7 @@ from channelsim.contracts import own_code
 from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.scales import declared
-from channelsim.scenario.trials import ROWS, Again, Answer, Images, Method
+from channelsim.scenario.trials import ROWS, Again, Answer, Method, TrialImages
 from channelsim.support.errors import InputError
 
 _OWN_ROW = (
@@ -57,7 +57,7 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
     )
 
 
-def admit(codec: Codec, name: str, given: Images, again: Again | None = None) -> list[str]:
+def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = None) -> list[str]:
     """Refuse a codec that a run cannot rely on (`InputError`); return notices to the user.
 
     ``again``: constructs its network a second time.
@@ -151,7 +151,9 @@ def require_gradient(codec: Codec, name: str) -> list[str]:
     )
 
 
-def admit_metric(metric: Metric, name: str, given: Images, again: Again | None = None) -> list[str]:
+def admit_metric(
+    metric: Metric, name: str, given: TrialImages, again: Again | None = None
+) -> list[str]:
     """Refuse a metric that does not give one number per row, couples rows, or declares wrongly.
 
     Returns notices to the user.

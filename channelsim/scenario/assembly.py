@@ -20,7 +20,7 @@ from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.scenario import admission, beside, user_code
 from channelsim.scenario.catalog import CONTRACTS, TABLES, unknown_kind
-from channelsim.scenario.trials import TRAINING, Images
+from channelsim.scenario.trials import TRAINING, TrialImages
 from channelsim.sources import Source, as_float
 from channelsim.support import user_files
 from channelsim.support.errors import InputError, did_you_mean
@@ -78,9 +78,9 @@ class Workshop:
         self._read: dict[type, dict[str, str]] = {}  # files that methods of a class read when tried
 
     @functools.cached_property
-    def images(self) -> Images | None:
+    def images(self) -> TrialImages | None:
         """Images to try the user's own parts on."""
-        return None if self.source is None else Images.of(self.source)
+        return None if self.source is None else TrialImages.of(self.source)
 
     @functools.cached_property
     def training(self) -> Tensor:

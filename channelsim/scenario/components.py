@@ -11,7 +11,7 @@ from channelsim.contracts.parts import Codec, Stage
 from channelsim.link.link import Link
 from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.assembly import Built, Workshop, validated
-from channelsim.scenario.keys import put
+from channelsim.scenario.scenario_keys import put
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.scenario.sweep import Choice, Swept
 from channelsim.support.errors import InputError

@@ -18,10 +18,10 @@ from channelsim.link.link import notices
 from channelsim.scenario.arm import Arm
 from channelsim.scenario.arms import ArmBuilder
 from channelsim.scenario.assembly import Workshop
-from channelsim.scenario.keys import Keys, labels_of, name_fault
+from channelsim.scenario.overrides import Overrides
 from channelsim.scenario.path_rules import shared_path_notices
 from channelsim.scenario.resolved import Resolver
-from channelsim.scenario.settings import Settings
+from channelsim.scenario.scenario_keys import ScenarioKeys, labels_of, name_fault
 from channelsim.scenario.skeleton import Skeleton, read_skeleton
 from channelsim.scenario.sweep import read_sweep
 from channelsim.scenario.waiting import default_block_rows
@@ -54,7 +54,7 @@ def load(
         found = "is empty" if data is None else f"holds {type(data).__name__}"
         raise InputError(f"{path or 'scenario'}: {found}; a scenario is a mapping (title: …)")
 
-    changed = Settings(dict(data), origins, problems, folder)
+    changed = Overrides(dict(data), origins, problems, folder)
     changed.apply(settings, seed)
     skeleton, broken, faults = read_skeleton(changed.data)
     for fault in faults:
@@ -68,7 +68,7 @@ def load(
     metrics = _metrics(skeleton, workshop, problems)
     _check_primary(skeleton, metrics, problems)
     _check_names(skeleton, broken, folder, problems)
-    sweep = read_sweep(skeleton.sweep, Keys(changed.data, folder), problems)
+    sweep = read_sweep(skeleton.sweep, ScenarioKeys(changed.data, folder), problems)
     builder = ArmBuilder(skeleton, sweep, workshop, problems)
     arms = builder.arms(metrics, broken)
     _check_success(arms, metrics, problems)

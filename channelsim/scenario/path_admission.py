@@ -16,7 +16,7 @@ from channelsim.contracts.parts import Codec, Detector, Stage
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Channel, Knowledge, Rows, View
 from channelsim.contracts.stages import Stages
-from channelsim.scenario.trials import Again, Answer, Images, Method, on_the_cpu
+from channelsim.scenario.trials import Again, Answer, Method, TrialImages, on_the_cpu
 from channelsim.support.errors import InputError
 
 _DRAWS = "draw random numbers with rows.normal or rows.uniform, which belong to the message"
@@ -26,7 +26,12 @@ _REHEARSED = 64  # training images that an adversary is fitted to when it is tri
 
 
 def admit_detector(
-    detector: Detector, name: str, codec: Codec, given: Images, train: Tensor, again: Again | None
+    detector: Detector,
+    name: str,
+    codec: Codec,
+    given: TrialImages,
+    train: Tensor,
+    again: Again | None,
 ) -> list[str]:
     """Refuse a detector whose score of a row depends on other rows, or changes when repeated.
 
@@ -69,7 +74,7 @@ def admit_stage(
     name: str,
     codec: Codec,
     earlier: Sequence[Stage],
-    given: Images,
+    given: TrialImages,
     train: Tensor,
     again: Again | None,
 ) -> list[str]:

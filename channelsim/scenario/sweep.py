@@ -8,7 +8,7 @@ from typing import Any
 
 from channelsim.contracts.parts import Stage
 from channelsim.contracts.stages import Stages
-from channelsim.scenario.keys import Keys
+from channelsim.scenario.scenario_keys import ScenarioKeys
 from channelsim.support.problems import Problems, Where, shown
 
 Choice = tuple[int, ...]  # index of each swept key's value, in the order of the file
@@ -23,7 +23,7 @@ class Swept:
     targets: tuple[Where, ...]
 
 
-def read_sweep(sweep: Mapping[str, Any], keys: Keys, problems: Problems) -> list[Swept]:
+def read_sweep(sweep: Mapping[str, Any], keys: ScenarioKeys, problems: Problems) -> list[Swept]:
     """Validate the keys and lists of a sweep."""
     found: list[Swept] = []
     for key, values in sweep.items():

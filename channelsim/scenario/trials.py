@@ -31,7 +31,7 @@ _ROUNDING = 1e-4  # in blocks of different shapes, where kernels differ; project
 
 
 @dataclass(frozen=True)
-class Images:
+class TrialImages:
     """Images [n, C, H, W] to try parts on, float32 in [0, 1], and their names in errors.
 
     The first `ROWS` are of the training split; then a black one, a white one, and some messages'.
@@ -41,7 +41,7 @@ class Images:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Source) -> Images:
+    def of(cls, source: Source) -> TrialImages:
         """Images of a source."""
         ordinary = as_float(source.calibration().images[:ROWS])
         black, white = torch.zeros_like(ordinary[:1]), torch.ones_like(ordinary[:1])

@@ -19,7 +19,7 @@ from channelsim.contracts.parts import Codec, Stage
 from channelsim.contracts.rows import Channel, Rows
 from channelsim.receivers.detector import threshold
 from channelsim.scenario import Arm
-from channelsim.signal_path import Defence, Encoded, Latents, Rehearsal, Transmitter
+from channelsim.signal_path import Defence, Latents, Rehearsal, TrainingCodewords, Transmitter
 from channelsim.signal_path.training_split import TrainingSplit, located
 from channelsim.support.errors import InputError
 
@@ -124,7 +124,7 @@ class AttackFits:
         self._train, self._count = train, count
         self._stored, self._tell = known or {}, tell
         self._found: dict[Any, Tensor] = {}
-        self._encoded: dict[int, Encoded] = {}  # per transmitter
+        self._encoded: dict[int, TrainingCodewords] = {}  # per transmitter
         self.by_stage: dict[str, dict[int, Tensor]] = {}  # per stage label and arm
 
     def run(self, arm: Arm, transmitter: Transmitter) -> None:
@@ -151,7 +151,7 @@ class AttackFits:
             if self._tell is not None:
                 self._tell(stage.label, arm.number, self._count)
             if id(transmitter) not in self._encoded:
-                encoded = Encoded(transmitter, self._train.images, self._train.seed)
+                encoded = TrainingCodewords(transmitter, self._train.images, self._train.seed)
                 self._encoded[id(transmitter)] = encoded
             self._found[key] = Rehearsal(
                 stages=arm.path,

@@ -33,7 +33,7 @@ from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.contracts.scales import damage_metric
-from channelsim.metrics.scales import own_scales
+from channelsim.metrics.own_scales import own_scales
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath, Transmitter
 from channelsim.signal_path.calibration import Paths

@@ -24,7 +24,7 @@ _BEGIN_S, _APART_S = 1e6, 1e4
 _REMEMBERED = 2**24  # pixels of cached codewords: 64 MB, and as much for their clean images
 
 
-class Encoded:
+class TrainingCodewords:
     """The training split as a transmitter sends it: numbers → images, wire signal, clean images.
 
     ``train``: [n, C, H, W], bytes or float32 in [0, 1]. Attacks that differ in their budget request
@@ -78,7 +78,7 @@ class Rehearsal:
 
     stages: Stages
     place: int
-    encoded: Encoded
+    encoded: TrainingCodewords
     symbol_s: float
     pixel_power: float
 

@@ -17,7 +17,7 @@ from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.promises import Tried
 from channelsim.contracts.run_header import RunHeader
-from channelsim.metrics.scales import own_scales
+from channelsim.metrics.own_scales import own_scales
 from channelsim.scenario import Scenario
 from channelsim.scenario.path_rules import shared_paths
 from channelsim.scenario.waiting import judged

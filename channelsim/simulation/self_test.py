@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.promises import TOLERANCE, Comparison, Tried
+from channelsim.contracts.promises import TOLERANCE, BitComparison, Tried
 from channelsim.contracts.records import Batch
 from channelsim.contracts.stages import Stages
 from channelsim.scenario import Scenario
@@ -34,14 +34,14 @@ Columns = Mapping[str, np.ndarray]
 
 _APART_S = 0.01  # between the first symbols of two rows
 _MOST = 256  # kinds of paths cached
-_REMEMBERED: OrderedDict[Any, tuple[Comparison, Comparison]] = OrderedDict()
+_REMEMBERED: OrderedDict[Any, tuple[BitComparison, BitComparison]] = OrderedDict()
 
 
 def self_test(scenario: Scenario, paths: Paths) -> Tried:
     """Test every kind of path of a run."""
     here = torch.get_num_threads()
     other = 1 if here > 1 else 2
-    place, thread = Comparison(), Comparison()
+    place, thread = BitComparison(), BitComparison()
     tried: set[Any] = set()
     # Paths with active adversaries come first: they run all kernels of the others.
     for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
@@ -58,7 +58,7 @@ def self_test(scenario: Scenario, paths: Paths) -> Tried:
 
 def _once(
     key: Any, path: SignalPath, arms: list[int], here: int, other: int
-) -> tuple[Comparison, Comparison]:
+) -> tuple[BitComparison, BitComparison]:
     if key not in _REMEMBERED:
         _REMEMBERED[key] = _tried(_briefly(path), _rows(path, arms), here, other)
         if len(_REMEMBERED) > _MOST:
@@ -102,7 +102,9 @@ def _rows(path: SignalPath, arms: list[int]) -> Batch:
     return replace(rows, arm=arm, replayed=np.maximum(message - 1, 0))
 
 
-def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> tuple[Comparison, Comparison]:
+def _tried(
+    path: SignalPath, rows: Batch, here: int, other: int
+) -> tuple[BitComparison, BitComparison]:
     """Compare place and neighbours, and threads: two blocks if bits are equal, else four."""
     shuffled = np.random.default_rng(0).permutation(len(rows))[: len(rows) - len(rows) // 3]
     compute = functools.partial(_computed, path)
@@ -130,7 +132,7 @@ def _computed(path: SignalPath, rows: Batch) -> Columns:
     }
 
 
-def _compared(one: Columns, other: Columns) -> Comparison:
+def _compared(one: Columns, other: Columns) -> BitComparison:
     rows = len(next(iter(one.values())))
     differ, flipped = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool)
     largest, columns = 0.0, []
@@ -143,7 +145,7 @@ def _compared(one: Columns, other: Columns) -> Comparison:
             differ |= size > 0
             flipped |= size > TOLERANCE
             largest = max(largest, float(size[size <= TOLERANCE].max(initial=0.0)))
-    return Comparison(rows, int(differ.sum()), int(flipped.sum()), largest, tuple(columns[:8]))
+    return BitComparison(rows, int(differ.sum()), int(flipped.sum()), largest, tuple(columns[:8]))
 
 
 def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:

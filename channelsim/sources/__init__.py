@@ -18,7 +18,7 @@ from channelsim.sources.mnist5k import (
 )
 from channelsim.sources.root import data_root
 from channelsim.sources.source import ImageSource, Source
-from channelsim.sources.training import (
+from channelsim.sources.training_sets import (
     TRAINING_SETS,
     TrainingSet,
     mnist5k_train,

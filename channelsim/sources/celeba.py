@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from channelsim.sources.collection import Collection, Lazy, Pixels, SplitName
-from channelsim.sources.pictures import check_size, read_picture
+from channelsim.sources.picture_file import check_size, read_picture
 from channelsim.sources.root import data_root
 from channelsim.support.errors import InputError
 

@@ -13,8 +13,8 @@ from channelsim.sources.arrivals import Arrivals, PoissonArrivals
 from channelsim.sources.celeba import celeba
 from channelsim.sources.cifar import cifar10, cifar10_subset
 from channelsim.sources.collection import Collection, Images, Sent, SplitName
-from channelsim.sources.folder import image_folder
 from channelsim.sources.idx import fashion_mnist, mnist
+from channelsim.sources.image_folder import image_folder
 from channelsim.sources.mnist5k import mnist5k_collection
 from channelsim.sources.npz import Layout, npz
 from channelsim.sources.source import ImageSource, Source

@@ -22,7 +22,7 @@ from channelsim.sources.collection import (
     image_hashes,
     is_test,
 )
-from channelsim.sources.pictures import within_rounding
+from channelsim.sources.picture_file import within_rounding
 from channelsim.support.errors import InputError, MachineError
 
 Layout = Literal["nhw", "nhwc", "nchw"]

@@ -13,7 +13,7 @@ from channelsim import sources
 from channelsim.codecs.network import Network
 from channelsim.codecs.trained import Blueprint, TrainedWeights, in_half, save_weights
 from channelsim.training import measure
-from channelsim.training.reading import Reading
+from channelsim.training.recipe_as_read import RecipeAsRead
 from channelsim.training.trainer import Trainer
 
 _HARMLESS = 1e-3  # largest relative change of quality by half precision; project's choice
@@ -55,7 +55,7 @@ def write(weights: Path, trainer: Trainer) -> TrainedWeights:
 
 def write_codec(
     weights: Path,
-    reading: Reading,
+    reading: RecipeAsRead,
     data: sources.TrainingSet,
     network: Network,
     blueprint: Blueprint,
@@ -136,7 +136,7 @@ def _as_stored(
     return network, "float32", plain
 
 
-def command(reading: Reading) -> str:
+def command(reading: RecipeAsRead) -> str:
     """The command that trains this again, run in the folder that holds the package."""
     home = Path(__file__).resolve().parent.parent.parent
     path = reading.path.resolve()

@@ -23,7 +23,7 @@ _BEST = "best|"  # prefix of the names of the best epoch's tensors
 
 
 @dataclass
-class Standing:
+class TrainingState:
     """Steps done, their seconds over all sessions, and the held-out loss of each epoch."""
 
     step: int = 0
@@ -34,7 +34,7 @@ class Standing:
 def save(
     folder: Path,
     recipe_hash: str,
-    standing: Standing,
+    standing: TrainingState,
     network: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
     best: Mapping[str, Tensor],
@@ -64,14 +64,14 @@ def restore(
     recipe_hash: str,
     network: nn.Module,
     optimisers: Sequence[torch.optim.Optimizer],
-) -> tuple[Standing, dict[str, Tensor]]:
+) -> tuple[TrainingState, dict[str, Tensor]]:
     """Load the newest checkpoint into network and optimisers; step 0 where there is none."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     files = sorted(folder.glob("checkpoint-*.safetensors"))
     if not files:
-        return Standing(), {}
+        return TrainingState(), {}
     newest = files[-1]
     try:
         with safe_open(newest, framework="pt") as opened:
@@ -91,7 +91,7 @@ def restore(
         states = torch.load(newest.with_suffix(".optimiser.pt"), weights_only=True)
         for optimiser, state in zip(optimisers, states, strict=True):
             optimiser.load_state_dict(state)
-        return Standing(**json.loads(facts["standing"])), best
+        return TrainingState(**json.loads(facts["standing"])), best
     except (
         SafetensorError,
         OSError,

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from channelsim.support.errors import InputError, Interrupted
-from channelsim.training.checkpoint import Standing
+from channelsim.training.checkpoint import TrainingState
 from channelsim.training.progress import Meter, OnProgress
 
 
 class Job(Protocol):
     """Interface of a training to the loop. ``standing`` counts the steps of `advance`."""
 
-    standing: Standing
+    standing: TrainingState
     steps_total: int
     meter: Meter
     folder: Path

@@ -11,7 +11,7 @@ from channelsim.codecs.trained import Blueprint, TrainedWeights, load_weights
 from channelsim.support import weight_files
 from channelsim.support.errors import InputError
 from channelsim.training import card, checkpoint, measure
-from channelsim.training.classifier import train_classifier
+from channelsim.training.classifier_training import train_classifier
 from channelsim.training.progress import (
     OnProgress,
     Progress,
@@ -19,8 +19,8 @@ from channelsim.training.progress import (
     make_folder,
     stop_signals,
 )
-from channelsim.training.reading import Reading, read_recipe
 from channelsim.training.recipe import PcaRecipe
+from channelsim.training.recipe_as_read import RecipeAsRead, read_recipe
 from channelsim.training.recipe_file import read_document
 from channelsim.training.spread import spread_of
 from channelsim.training.trainer import Trainer
@@ -109,14 +109,14 @@ def train_seeds(
     return TrainedResult(first.weights, card, first.resumed_at_step, first.already_done)
 
 
-def _seeded(reading: Reading, seed: int) -> Reading:
+def _seeded(reading: RecipeAsRead, seed: int) -> RecipeAsRead:
     if isinstance(reading.recipe, PcaRecipe):
         raise InputError(f"recipe {reading.path}: pca draws nothing, so it has no other seed")
     return replace(reading, recipe=replace(reading.recipe, seed=seed))
 
 
 def _fit(
-    reading: Reading, recipe: PcaRecipe, data: sources.TrainingSet, weights: Path
+    reading: RecipeAsRead, recipe: PcaRecipe, data: sources.TrainingSet, weights: Path
 ) -> TrainedWeights:
     """The codec that needs no steps: principal components are known in closed form."""
     try:
@@ -129,7 +129,7 @@ def _fit(
     return card.write_codec(weights, reading, data, network, blueprint, facts, {})
 
 
-def _finished(reading: Reading, weights: Path) -> TrainedResult:
+def _finished(reading: RecipeAsRead, weights: Path) -> TrainedResult:
     found = load_weights(weights)
     if found.card.get("recipe_hash") != reading.hash:
         raise InputError(

@@ -23,15 +23,15 @@ from channelsim.training import checkpoint, loop
 from channelsim.training.loss import batch_loss, hardening_loss
 from channelsim.training.objectives import Draw, Encoded
 from channelsim.training.progress import Meter, OnProgress
-from channelsim.training.reading import Reading
 from channelsim.training.recipe import Recipe
+from channelsim.training.recipe_as_read import RecipeAsRead
 
 
 class Trainer:
     """The state of a training: network, optimisers, step count."""
 
     def __init__(
-        self, reading: Reading, recipe: Recipe, data: sources.TrainingSet, folder: Path
+        self, reading: RecipeAsRead, recipe: Recipe, data: sources.TrainingSet, folder: Path
     ) -> None:
         self.reading, self.recipe, self.data, self.folder = reading, recipe, data, folder
         self.images, self.held_out = self._divided(data.images)

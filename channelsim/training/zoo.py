@@ -18,8 +18,8 @@ from channelsim.support.errors import InputError, MachineError
 from channelsim.support.weight_files import card_path, read
 from channelsim.training.objectives import KldRecipe, MmdRecipe, SwtRecipe
 from channelsim.training.progress import make_folder
-from channelsim.training.reading import read_recipe
 from channelsim.training.recipe import PcaRecipe, Recipe
+from channelsim.training.recipe_as_read import read_recipe
 from channelsim.training.recipe_file import read_document
 
 TRUNKS = ZOO_FOLDER / "trunks"

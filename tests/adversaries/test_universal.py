@@ -23,7 +23,7 @@ from channelsim.contracts import records
 from channelsim.contracts.adversary import Budget
 from channelsim.contracts.records import Preparing, Started
 from channelsim.contracts.rows import Rows
-from channelsim.display.plain import PlainDisplay
+from channelsim.display.progress_line import PlainDisplay
 from channelsim.runs.replay import replay
 from channelsim.signal_path.calibration import calibrate
 from channelsim.simulation.event_plane import simulate

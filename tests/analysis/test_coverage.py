@@ -26,10 +26,10 @@ from channelsim.analysis.refusals import detection
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.contracts.records import ArmRecord
 from channelsim.contracts.run_header import RunHeader
-from channelsim.display.summary import print_summary
+from channelsim.display.full_summary import print_summary
 from channelsim.ledger import Ledger
-from channelsim.report.coverage import coverage as draw
-from channelsim.report.coverage import figure_of, thinned
+from channelsim.report.coverage_chart import coverage as draw
+from channelsim.report.coverage_chart import figure_of, thinned
 from channelsim.runs import run as campaign
 
 N = 60

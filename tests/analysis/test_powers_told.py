@@ -17,7 +17,7 @@ from rich.console import Console
 
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.cli.checking import check
-from channelsim.display.summary import print_summary
+from channelsim.display.full_summary import print_summary
 from channelsim.ledger import Ledger
 from channelsim.runs import run as campaign
 from channelsim.scenario import Scenario

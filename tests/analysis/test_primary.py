@@ -24,10 +24,10 @@ from channelsim.analysis.simultaneous import Together, together
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.cli.checking import check
 from channelsim.contracts.records import ArmRecord
+from channelsim.display.full_summary import print_summary
 from channelsim.display.live.model import Model
 from channelsim.display.live.reader import Reader
-from channelsim.display.summary import print_summary
-from channelsim.report.pictures import figure_of
+from channelsim.report.curve_charts import figure_of
 from channelsim.scenario import Scenario
 from channelsim.support.errors import InputError
 

@@ -33,11 +33,11 @@ from channelsim.analysis.resampling import Resampled, Unit, unit_of
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.channels import Fading, GilbertElliott, memories_s, memory_notices
 from channelsim.contracts.parts import Stage
+from channelsim.display.full_summary import print_summary
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.following import Following
 from channelsim.display.live.reader import Reader
 from channelsim.display.live.warning import live_warnings
-from channelsim.display.summary import print_summary
 from channelsim.ledger import Ledger
 from channelsim.runs import run as campaign
 from channelsim.simulation import header as fingerprint

@@ -16,9 +16,9 @@ from channelsim.analysis import timeline as module
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.analysis.timeline import BINS, PER_BIN
 from channelsim.contracts.records import COLLIDED, DROPPED, ArmRecord
-from channelsim.display.summary import print_summary
-from channelsim.report.timeline import figure_of
-from channelsim.report.timeline import timeline as draw
+from channelsim.display.full_summary import print_summary
+from channelsim.report.timeline_chart import figure_of
+from channelsim.report.timeline_chart import timeline as draw
 
 ALONE = [ArmRecord(0, "kld", {})]
 POWER = {"power": {"0": {"wire": 1.0, "latent_size": 10}}}

@@ -20,7 +20,7 @@ import channelsim
 from channelsim.channels import CHANNELS, Impulsive, PhaseNoise, Quantiser
 from channelsim.contracts.parts import Stage
 from channelsim.contracts.rows import Rows, View
-from channelsim.display.summary import print_summary
+from channelsim.display.full_summary import print_summary
 from channelsim.support.errors import InputError
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "quantised_link.yaml"

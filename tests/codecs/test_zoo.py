@@ -17,7 +17,7 @@ from channelsim.support.errors import InputError
 from channelsim.training import zoo
 from channelsim.training.attacks import adversarial_latents
 from channelsim.training.defences import AdversarialRecipe
-from channelsim.training.reading import read_recipe
+from channelsim.training.recipe_as_read import read_recipe
 from channelsim.training.spread import outside
 from channelsim.training.train import train
 

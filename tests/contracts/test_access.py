@@ -25,9 +25,9 @@ from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.records import Batch, TransmissionsDone
 from channelsim.contracts.rows import Knowledge, Perturbation, Rows
 from channelsim.contracts.stages import Stages
-from channelsim.display.summary import print_summary
+from channelsim.display.full_summary import print_summary
+from channelsim.report.curve_charts import curves
 from channelsim.report.gallery import gallery
-from channelsim.report.pictures import curves
 from channelsim.scenario import Scenario
 from channelsim.scenario.catalog import part_schema
 from channelsim.signal_path import Setting

@@ -23,7 +23,7 @@ from channelsim.contracts.adversary import Adversary, Budget
 from channelsim.contracts.parts import Detector, Metric, OpenFraction, Stage, part
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.scenario import Scenario
-from channelsim.scenario.trials import Images
+from channelsim.scenario.trials import TrialImages
 from channelsim.support.errors import InputError
 
 AWGN = {"kind": "awgn", "snr_db": 10}
@@ -277,6 +277,6 @@ def test_parts_of_the_package_cost_no_second_trial(monkeypatch: pytest.MonkeyPat
     def never(*_: Any) -> Any:
         raise AssertionError("images were read for a trial")
 
-    monkeypatch.setattr(Images, "of", never)
+    monkeypatch.setattr(TrialImages, "of", never)
     other = changed(scenario, path=(channels.AWGN(snr_db=20.0),))
     assert other.notices == scenario.notices

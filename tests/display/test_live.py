@@ -45,7 +45,7 @@ from channelsim.contracts.records import (
     Noted,
     TransmissionsDone,
 )
-from channelsim.display.live import overview, tables
+from channelsim.display.live import overview, text_tables
 from channelsim.display.live.detail import detail_lines
 from channelsim.display.live.figures import Figures
 from channelsim.display.live.following import Following
@@ -57,19 +57,19 @@ from channelsim.display.live.model import (
     RUNNING,
     Model,
 )
-from channelsim.display.live.pictures import Picture, drawn, strip
-from channelsim.display.live.plain import watch_plainly
+from channelsim.display.live.plain_lines import watch_plainly
 from channelsim.display.live.playback import Playback
 from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.reader import WORDS, Reader
 from channelsim.display.live.remembered import Details, Recomputed
 from channelsim.display.live.story import latent_lines
 from channelsim.display.live.style import Theme, columns, fit
-from channelsim.display.live.timeline import BINS, Timeline
+from channelsim.display.live.text_images import Picture, drawn, strip
+from channelsim.display.live.time_bins import BINS, TimeBins
 from channelsim.display.live.top import Top
 from channelsim.ledger import Ledger, differences
 from channelsim.ledger.examination import examined
-from channelsim.ledger.tables import packed, unpacked
+from channelsim.ledger.sql import packed, unpacked
 from channelsim.support.errors import InputError, MachineError
 
 
@@ -273,7 +273,7 @@ def test_a_view_of_a_run_does_not_load_torch(tmp_path: Path) -> None:
     path = whole(tmp_path)
     code = (
         "import sys; from pathlib import Path\n"
-        "from channelsim.display.live import app, screenshot, plain\n"
+        "from channelsim.display.live import viewer, screenshot, plain\n"
         "from channelsim.display.live.model import Model\n"
         "from channelsim.display.live.reader import Reader\n"
         f"model = Model(Reader(Path({str(path)!r}))); model.tick(1.0)\n"
@@ -348,7 +348,7 @@ def test_the_worst_are_the_worst_of_every_arm_and_verdict_and_ties_go_to_the_low
 
 
 def test_a_timeline_loses_nothing_when_its_bins_widen() -> None:
-    timeline = Timeline(arms=2, metrics=1)
+    timeline = TimeBins(arms=2, metrics=1)
     arm, when = np.arange(4000) % 2, np.linspace(0, 12.5, 4000)
     for part in np.array_split(np.arange(4000), 9):
         timeline.add_attempts(arm[part], when[part], when[part] > 10.0)
@@ -585,7 +585,7 @@ def test_the_frame_of_a_known_run(tmp_path: Path) -> None:
         "├▶○ plain      150\n"
         "└▶○ hardened   150"
     )
-    table = tables.arms_table(model, 78, Theme())
+    table = text_tables.arms_table(model, 78, Theme())
     assert plain([table.head, *table.rows]) == (
         " receiver    ε   n             mse             ssim   psr [dB]  verdict\n"
         " plain       0  50  0.0100 ±0.0002   0.9000 ±0.0002          –  off\n"
@@ -595,7 +595,7 @@ def test_the_frame_of_a_known_run(tmp_path: Path) -> None:
         " hardened  0.5  50  0.0150 ±0.0002   0.8500 ±0.0002       -6.0  ok\n"
         " hardened    1  50  0.0300 ±0.0002   0.7000 ±0.0002       -6.0  ok"
     )
-    worst = tables.transmissions_table(model, 48, Theme())
+    worst = text_tables.transmissions_table(model, 48, Theme())
     assert plain([worst.head, *worst.rows[:2]]) == (
         "number  receiver    ε    mse   ssim  verdict\n"
         "   149  plain       1  0.051  0.601  ok\n"
@@ -665,7 +665,7 @@ def test_stages_that_take_turns_are_called_by_their_names(tmp_path: Path) -> Non
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    table = tables.arms_table(model, 78, Theme())
+    table = text_tables.arms_table(model, 78, Theme())
     assert "path.0" in table.head.plain
     assert [row.plain.split()[1] for row in table.rows] == ["relay", "late", "blind"]
     text = plain(overview.path_lines(model, 110, 5, Theme()))
@@ -682,7 +682,7 @@ def test_what_is_too_wide_is_cut_and_says_so(tmp_path: Path) -> None:
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    rows = tables.transmissions_table(model, tables.list_width(model), Theme())
+    rows = text_tables.transmissions_table(model, text_tables.list_width(model), Theme())
     assert rows.head.plain.endswith("verdict     ")
     assert rows.rows[0].plain.endswith("  rejected, z…")
 
@@ -762,7 +762,7 @@ def test_what_was_not_delivered_has_its_column_and_an_estimate_its_place(tmp_pat
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    wide, narrow = (tables.arms_table(model, width, Theme()) for width in (90, 32))
+    wide, narrow = (text_tables.arms_table(model, width, Theme()) for width in (90, 32))
     assert wide.head.plain.split()[:5] == ["receiver", "ε", "n", "mse", "delivered"]
     assert re.search(r"◀ +75\.0 %", wide.rows[1].plain)
     assert re.search(r" 100\.0 %", wide.rows[0].plain)
@@ -776,7 +776,7 @@ def test_where_nobody_attacks_there_is_no_verdict(tmp_path: Path) -> None:
     model = Model(Reader(tmp_path / "ledger.sqlite"))
     while model.tick(1.0):
         pass
-    heads = [tables.arms_table(model, width, Theme()).head.plain.split() for width in (60, 12)]
+    heads = [text_tables.arms_table(model, width, Theme()).head.plain.split() for width in (60, 12)]
     assert heads == [["receiver", "ε", "n", "mse"], ["receiver", "ε"]]
 
 
@@ -939,7 +939,7 @@ def press(
     """Screens after every key (or change of the app), in a headless terminal."""
     import asyncio
 
-    from channelsim.display.live.app import LiveApp
+    from channelsim.display.live.viewer import LiveApp
 
     app = LiveApp(lambda: model, colour=colour)
     screens: list[str] = []
@@ -1105,7 +1105,7 @@ def test_lists_follow_the_newest_and_the_verdict(tmp_path: Path) -> None:
 def test_a_frame_that_falls_due_while_the_view_closes_is_no_fault(tmp_path: Path) -> None:
     import asyncio
 
-    from channelsim.display.live.app import LiveApp
+    from channelsim.display.live.viewer import LiveApp
 
     model = known(tmp_path)
     app = LiveApp(lambda: model)
@@ -1124,7 +1124,7 @@ def test_a_frame_that_falls_due_while_the_view_closes_is_no_fault(tmp_path: Path
 def test_a_deleted_run_ends_the_view_with_one_sentence(tmp_path: Path) -> None:
     import asyncio
 
-    from channelsim.display.live.app import LiveApp
+    from channelsim.display.live.viewer import LiveApp
 
     model = known(tmp_path)
     app = LiveApp(lambda: model)
@@ -1141,8 +1141,8 @@ def test_a_deleted_run_ends_the_view_with_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_screen_is_one_file_and_says_what_is_on_it(tmp_path: Path) -> None:
-    from channelsim.display.live.app import LiveApp
     from channelsim.display.live.screenshot import parsed_size, save, svg_of
+    from channelsim.display.live.viewer import LiveApp
 
     (tmp_path / "run").mkdir()
     model = known(tmp_path / "run")

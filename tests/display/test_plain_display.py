@@ -19,8 +19,8 @@ from channelsim.analysis.names import number, short_names, stated
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.analysis.written import spread
 from channelsim.contracts.records import ArmRecord, Finished, Noted, Ticked
-from channelsim.display.plain import PlainDisplay, QuietDisplay, print_summary
-from channelsim.display.tables import Column, pack
+from channelsim.display.page import Column, pack
+from channelsim.display.progress_line import PlainDisplay, QuietDisplay, print_summary
 
 CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 

@@ -20,7 +20,7 @@ from helpers.mutations import LONG, WORDS, Mutator, values_in, written
 from channelsim.cli.app import answer
 from channelsim.scenario import Scenario
 from channelsim.support.errors import ChannelsimError, InputError
-from channelsim.training.reading import read_recipe
+from channelsim.training.recipe_as_read import read_recipe
 
 ROOT = Path(__file__).parents[2]
 

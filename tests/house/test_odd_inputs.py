@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 import channelsim
 from channelsim.adversaries.image_file import read_image
-from channelsim.display.plain import print_summary
+from channelsim.display.progress_line import print_summary
 from channelsim.ledger import Ledger
 from channelsim.scenario import Scenario
-from channelsim.sources.folder import image_folder
+from channelsim.sources.image_folder import image_folder
 from channelsim.sources.npz import npz
 from channelsim.support.errors import InputError, cut
 from channelsim.training.recipe import DataRecipe

@@ -35,7 +35,7 @@ from channelsim.display.live.reader import Reader
 from channelsim.display.live.remembered import Details
 from channelsim.ledger import Ledger
 from channelsim.ledger.consent import CodeFile
-from channelsim.ledger.tables import packed, unpacked
+from channelsim.ledger.sql import packed, unpacked
 from channelsim.report.gallery import gallery
 from channelsim.runs.population import populations
 from channelsim.runs.replay import replay
@@ -334,7 +334,7 @@ def test_ledgers_with_other_known_columns_open(tmp_path: Path) -> None:
 
 
 def shorter_view(folder: Path) -> Path:
-    from channelsim.ledger.tables import flat_ends
+    from channelsim.ledger.sql import flat_ends
 
     header = started(sweep(["a"], [0.0, 0.5]), 4).header
     begin, end = flat_ends(header)

@@ -37,7 +37,7 @@ from channelsim.contracts.records import (
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, differences
 from channelsim.ledger import ledger as ledger_module
-from channelsim.ledger import tables as ledger_tables
+from channelsim.ledger import sql as ledger_tables
 from channelsim.support.errors import InputError, MachineError
 
 COUNT, MAX_ATTEMPTS = 10, 3

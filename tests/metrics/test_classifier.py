@@ -21,8 +21,8 @@ from channelsim.metrics.classifier import (
 )
 from channelsim.support import weight_files
 from channelsim.support.errors import InputError, Interrupted
-from channelsim.training import classifier as training
-from channelsim.training.classifier import read_classifier_recipe, train_classifier
+from channelsim.training import classifier_training as training
+from channelsim.training.classifier_training import read_classifier_recipe, train_classifier
 
 RECIPE = {
     "classifier": {"architecture": "small-conv"},

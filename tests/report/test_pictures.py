@@ -15,7 +15,7 @@ from PIL import Image
 from channelsim.analysis.summary import summarise
 from channelsim.contracts.records import ArmRecord, ImageSaved
 from channelsim.report import gallery as gallery_module
-from channelsim.report.pictures import COLOURS, curves, figure_of, gallery
+from channelsim.report.curve_charts import COLOURS, curves, figure_of, gallery
 
 
 def png(picture: np.ndarray) -> bytes:

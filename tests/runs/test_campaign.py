@@ -42,8 +42,8 @@ from channelsim.contracts.records import (
 )
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, differences, ledger
-from channelsim.runs import folder as run_folder
 from channelsim.runs import run as campaign
+from channelsim.runs import run_folder
 from channelsim.runs.run import Run, run
 from channelsim.simulation.batcher import Memo
 from channelsim.support.errors import ChannelsimError, InputError, Interrupted, MachineError

@@ -17,9 +17,9 @@ import torch
 
 import channelsim
 from channelsim.analysis.findings import warnings
-from channelsim.cli.reading import _comparison
+from channelsim.cli.listing_and_export import _comparison
 from channelsim.contracts import promises
-from channelsim.contracts.promises import Comparison
+from channelsim.contracts.promises import BitComparison
 from channelsim.contracts.records import AttemptsDone, LogEvent, Noted
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
@@ -184,7 +184,7 @@ def test_a_run_that_tried_nothing_promises_nothing(own: Any, tmp_path: Path) -> 
 
 
 def test_what_is_kept_and_what_is_not_is_one_sentence_each() -> None:
-    fine, worse = Comparison(rows=6), Comparison(6, 2, 1, 3e-8, ("mse_source",))
+    fine, worse = BitComparison(rows=6), BitComparison(6, 2, 1, 3e-8, ("mse_source",))
     kept = promises.kept(promises.Tried(8, (1, 2), fine, fine))
     assert kept == (
         "a row's bits do not depend on its place in a block of 8, with 1 and 2 threads alike"
@@ -196,7 +196,7 @@ def test_what_is_kept_and_what_is_not_is_one_sentence_each() -> None:
     assert promises.weakened(promises.Tried(8, (1, 2), fine, worse)) == []
     (sentence,) = promises.weakened(promises.Tried(8, (1, 2), worse, fine))
     assert "2 of 6 rows tried differ by up to 3e-08, 1 of them flipped: mse_source" in sentence
-    assert worse + fine == Comparison(12, 2, 1, 3e-8, ("mse_source",))
+    assert worse + fine == BitComparison(12, 2, 1, 3e-8, ("mse_source",))
 
 
 def test_the_signature_of_the_arithmetic_is_the_same_with_any_number_of_threads() -> None:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from channelsim import sources
-from channelsim.sources import celeba, cifar, collection, folder, idx, npz, training
+from channelsim.sources import celeba, cifar, collection, idx, image_folder, npz, training_sets
 from channelsim.support.errors import InputError
 
 RNG = np.random.default_rng(5)
@@ -316,7 +316,7 @@ def test_a_folder_of_pictures_is_split_by_content_with_sub_folders_as_classes(tm
     pixels = write_faces(tmp_path / "faces")
     (tmp_path / "faces" / "README").write_text("Credit: us.")
     (tmp_path / "faces" / ".DS_Store").write_bytes(b"x")
-    found = folder.image_folder(tmp_path / "faces", grey=True)
+    found = image_folder.image_folder(tmp_path / "faces", grey=True)
     flat = torch.from_numpy(pixels.reshape(-1, 1, 24, 16))
     assert everything(found) == sorted(collection.image_hashes(flat))
     for split in (found.train, found.test):
@@ -328,7 +328,7 @@ def test_copies_of_a_picture_are_on_one_side_whatever_their_file_format(tmp_path
     write_faces(tmp_path / "faces")
     for file in sorted((tmp_path / "faces" / "s0").iterdir()):
         Image.open(file).save(tmp_path / "faces" / "s3" / f"copy{file.stem}.png")
-    found = folder.image_folder(tmp_path / "faces", grey=True)
+    found = image_folder.image_folder(tmp_path / "faces", grey=True)
     hashes = [
         set(collection.image_hashes(split.read(np.arange(len(split)))))
         for split in (found.train, found.test)
@@ -339,10 +339,10 @@ def test_copies_of_a_picture_are_on_one_side_whatever_their_file_format(tmp_path
 
 def test_the_split_of_a_picture_depends_on_nothing_but_itself_and_the_share(tmp_path):
     write_faces(tmp_path / "faces", people=3)
-    before = folder.image_folder(tmp_path / "faces", grey=True)
+    before = image_folder.image_folder(tmp_path / "faces", grey=True)
     tested = set(collection.image_hashes(before.test.read(np.arange(len(before.test)))))
     write_faces(tmp_path / "faces" / "s0" / "more", people=2)
-    after = folder.image_folder(tmp_path / "faces", grey=True)
+    after = image_folder.image_folder(tmp_path / "faces", grey=True)
     assert tested <= set(collection.image_hashes(after.test.read(np.arange(len(after.test)))))
     shares = [collection.is_test(f"{n:064x}", 0.25) for n in range(0, 2**256, 2**256 // 1000)]
     assert sum(shares) == pytest.approx(250, abs=1)
@@ -350,9 +350,9 @@ def test_the_split_of_a_picture_depends_on_nothing_but_itself_and_the_share(tmp_
 
 def test_a_folder_too_large_to_keep_is_decoded_again_and_gives_the_same(tmp_path, monkeypatch):
     write_faces(tmp_path / "faces")
-    kept = folder.image_folder(tmp_path / "faces", size=(16, 16))
-    monkeypatch.setattr(folder, "KEPT_BYTES", 100)
-    again = folder.image_folder(tmp_path / "faces", size=(16, 16))
+    kept = image_folder.image_folder(tmp_path / "faces", size=(16, 16))
+    monkeypatch.setattr(image_folder, "KEPT_BYTES", 100)
+    again = image_folder.image_folder(tmp_path / "faces", size=(16, 16))
     assert isinstance(again.load("train"), collection.Lazy)
     for split in ("train", "test"):
         rows = np.arange(len(kept.split(split)))
@@ -366,12 +366,12 @@ def test_pictures_are_cut_at_the_centre_and_resized_grey_or_in_colour(tmp_path):
     for number in range(12):
         picture.putpixel((20 + 2 * number, 20), (255, 100, 50))
         picture.save(tmp_path / "a" / f"{number}.png")
-    colour = folder.image_folder(tmp_path, size=(30, 30), test_share=0.5)
+    colour = image_folder.image_folder(tmp_path, size=(30, 30), test_share=0.5)
     images = colour.train.read(np.arange(1))
     assert images.shape == (1, 3, 30, 30)
     assert images[0, :, 15, 15].tolist() == [200, 100, 50]
     assert int(images[0, 0].min()) > 190
-    grey = folder.image_folder(tmp_path, size=(30, 30), grey=True, test_share=0.5)
+    grey = image_folder.image_folder(tmp_path, size=(30, 30), grey=True, test_share=0.5)
     luma = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
     assert abs(int(grey.train.read(np.arange(1))[0, 0, 15, 15]) - luma) <= 1
 
@@ -382,11 +382,11 @@ def test_sixteen_bit_grey_is_scaled_and_transparency_refused(tmp_path):
     for number in range(12):
         Image.fromarray(wide + np.uint16(0)).save(tmp_path / f"{number}.png")
         Image.fromarray(np.full((4, 4), number, np.uint8)).save(tmp_path / f"b{number}.png")
-    read = folder.read_picture(tmp_path / "wide.png", "wide.png", size=None, grey=True)
+    read = image_folder.read_picture(tmp_path / "wide.png", "wide.png", size=None, grey=True)
     assert read[0, 0].tolist() == [0, 1, 255, 128]
     Image.new("RGBA", (4, 4)).save(tmp_path / "clear.png")
     with pytest.raises(InputError, match=r"clear.png: has transparency"):
-        folder.image_folder(tmp_path)
+        image_folder.image_folder(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".pgm"])
@@ -394,7 +394,7 @@ def test_sixteen_bits_are_read_alike_from_every_format(tmp_path, suffix):
     wide = np.array([[0, 257, 65535, 32896]] * 4, dtype=np.uint16)
     file = tmp_path / f"wide{suffix}"
     Image.fromarray(wide).save(file)
-    read = folder.read_picture(file, file.name, size=None, grey=True)
+    read = image_folder.read_picture(file, file.name, size=None, grey=True)
     assert read[0, 0].tolist() == [0, 1, 255, 128]
 
 
@@ -402,12 +402,12 @@ def test_sixteen_bits_are_read_alike_from_every_format(tmp_path, suffix):
 def test_grey_values_without_a_known_white_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "x.tif")
     with pytest.raises(InputError, match=r"x.tif: has grey values of 32 bits"):
-        folder.read_picture(tmp_path / "x.tif", "x.tif", size=None, grey=True)
+        image_folder.read_picture(tmp_path / "x.tif", "x.tif", size=None, grey=True)
 
 
 def test_a_lab_picture_is_not_transparent(tmp_path):
     Image.new("LAB", (4, 4), (255, 128, 128)).save(tmp_path / "x.tif")
-    read = folder.read_picture(tmp_path / "x.tif", "x.tif", size=None, grey=False)
+    read = image_folder.read_picture(tmp_path / "x.tif", "x.tif", size=None, grey=False)
     assert int(read.min()) >= 250  # L* = 100, a* = b* = 0 is white
 
 
@@ -416,13 +416,13 @@ def test_a_picture_of_too_many_pixels_is_refused_undecoded(tmp_path, monkeypatch
     for most in (1000, 100):  # Pillow warns beyond the limit and refuses beyond its double
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
         with pytest.raises(InputError, match=r"x.png: not a readable picture.*1200 pixels"):
-            folder.read_picture(tmp_path / "x.png", "x.png", size=None, grey=True)
+            image_folder.read_picture(tmp_path / "x.png", "x.png", size=None, grey=True)
 
 
 @pytest.mark.parametrize("size", [(1025, 8), (8, 10**9)])
 def test_nothing_is_resized_to_more_than_1024_pixels_a_side(tmp_path, size):
     write_celeba(tmp_path, packed=False)
-    for reader in (celeba.celeba, folder.image_folder):
+    for reader in (celeba.celeba, image_folder.image_folder):
         with pytest.raises(InputError, match=r"size \[\d+, \d+\]; allowed: .*1 to 1024 pixels"):
             reader(tmp_path, size)
 
@@ -430,7 +430,7 @@ def test_nothing_is_resized_to_more_than_1024_pixels_a_side(tmp_path, size):
 def test_a_folder_is_called_by_its_name_also_from_inside(tmp_path, monkeypatch):
     write_faces(tmp_path / "faces")
     monkeypatch.chdir(tmp_path / "faces")
-    assert folder.image_folder(Path(), grey=True).name == "faces"
+    assert image_folder.image_folder(Path(), grey=True).name == "faces"
 
 
 def test_a_class_that_is_a_link_is_refused_rather_than_left_out(tmp_path):
@@ -438,7 +438,7 @@ def test_a_class_that_is_a_link_is_refused_rather_than_left_out(tmp_path):
     (tmp_path / "faces" / "s3").rename(tmp_path / "elsewhere")
     (tmp_path / "faces" / "s3").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"s3: is a link to a folder"):
-        folder.image_folder(tmp_path / "faces", grey=True)
+        image_folder.image_folder(tmp_path / "faces", grey=True)
 
 
 @pytest.mark.parametrize(
@@ -455,15 +455,15 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_sentence(tmp_path, make, sai
     write_faces(tmp_path / "faces")
     make(tmp_path / "faces")
     with pytest.raises(InputError, match=said):
-        folder.image_folder(tmp_path / "faces", grey=True)
+        image_folder.image_folder(tmp_path / "faces", grey=True)
 
 
 def test_no_folder_an_empty_folder_and_hidden_files(tmp_path):
     with pytest.raises(InputError, match="there is no such folder"):
-        folder.image_folder(tmp_path / "nowhere")
+        image_folder.image_folder(tmp_path / "nowhere")
     (tmp_path / ".DS_Store").write_bytes(b"x")
     with pytest.raises(InputError, match="holds no picture"):
-        folder.image_folder(tmp_path)
+        image_folder.image_folder(tmp_path)
 
 
 # --- npz ----------------------------------------------------------------------------------------
@@ -629,7 +629,7 @@ def test_training_sets_of_files_carry_labels_and_their_own_test_split(tmp_path):
 def test_a_large_set_stays_bytes_and_its_batches_are_floats(tmp_path, monkeypatch):
     values = RNG.integers(0, 256, (12, 8, 8), dtype=np.uint8)
     file = save(tmp_path / "a.npz", train_images=values[:8], test_images=values[8:])
-    monkeypatch.setattr(training, "FLOAT_BYTES", 1000)
+    monkeypatch.setattr(training_sets, "FLOAT_BYTES", 1000)
     found = sources.training_set("npz", path=file)
     assert found.images.dtype == torch.uint8
     batch = found.batch(torch.tensor([3, 1]))

@@ -38,7 +38,7 @@ from channelsim.training.objectives import (
     kl_to_standard_normal,
     reconstruction_loss,
 )
-from channelsim.training.reading import read_recipe
+from channelsim.training.recipe_as_read import read_recipe
 from channelsim.training.spread import outside
 from channelsim.training.train import train, train_seeds
 from channelsim.training.trainer import Trainer

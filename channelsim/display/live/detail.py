@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.text import Text
 
 from channelsim.display.live.model import Model
-from channelsim.display.live.pictures import Picture, strip
 from channelsim.display.live.remembered import Details
 from channelsim.display.live.story import UNSEEN, story
 from channelsim.display.live.style import (
@@ -17,6 +16,7 @@ from channelsim.display.live.style import (
     fit,
     wrapped,
 )
+from channelsim.display.live.text_images import Picture, strip
 
 
 def detail_lines(

@@ -17,7 +17,7 @@ from channelsim.contracts import records
 from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.display.live.info import RunInfo
 from channelsim.display.live.reader import FATES, WORDS, Table
-from channelsim.display.live.timeline import Timeline
+from channelsim.display.live.time_bins import TimeBins
 from channelsim.display.live.top import Top
 from channelsim.support.time_blocks import shared
 
@@ -75,7 +75,7 @@ class Figures:
         ]
         self._psr = np.zeros((2, arms))  # Σ linear, rows with an adversary on the path
         self._noise = np.zeros((2, arms))  # Σ of noise over power, rows
-        self.timeline = Timeline(arms, len(metrics))
+        self.timeline = TimeBins(arms, len(metrics))
         width = 7 + len(metrics)  # transmission, score, `listed`'s other columns
         self.worst, self.newest = Top(width, KEPT), Top(width, KEPT)
         self.clock_s = 0.0

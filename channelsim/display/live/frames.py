@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from rich.text import Text
 
-from channelsim.display.live import curves, detail, overview, tables
+from channelsim.display.live import curve_plots, detail, overview, text_tables
 from channelsim.display.live.model import RUNNING, Model
 from channelsim.display.live.remembered import Details
 from channelsim.display.live.style import ACCENT, BAD, BOLD, DIM, Theme
@@ -101,11 +101,11 @@ class Frames:
             return {}
         return {
             "path": "Path",
-            "arms": tables.arms_title(self.model),
-            "curves": curves.curves_title(self.model),
-            "times": curves.time_title(self.model),
-            "aside": curves.time_title(self.model),
-            "list": tables.list_title(self.model),
+            "arms": text_tables.arms_title(self.model),
+            "curves": curve_plots.curves_title(self.model),
+            "times": curve_plots.time_title(self.model),
+            "aside": curve_plots.time_title(self.model),
+            "list": text_tables.list_title(self.model),
             "detail": detail.detail_title(self.model),
             "warnings": "Warnings",
         }
@@ -146,20 +146,20 @@ class Frames:
             lambda: overview.path_lines(model, width, height, self.theme),
         )
 
-    def arms(self, width: int) -> tables.Rows:
+    def arms(self, width: int) -> text_tables.TextTable:
         """The estimates."""
-        return self._rows("arms", tables.arms_table, width)
+        return self._rows("arms", text_tables.arms_table, width)
 
-    def transmissions(self, width: int) -> tables.Rows:
+    def transmissions(self, width: int) -> text_tables.TextTable:
         """The transmissions."""
-        return self._rows("list", tables.transmissions_table, width)
+        return self._rows("list", text_tables.transmissions_table, width)
 
     def _rows(
-        self, name: str, draw: Callable[[Model, int, Theme], tables.Rows], width: int
-    ) -> tables.Rows:
+        self, name: str, draw: Callable[[Model, int, Theme], text_tables.TextTable], width: int
+    ) -> text_tables.TextTable:
         model = self.model
         if model is None:
-            return tables.Rows(Text(), [], [])
+            return text_tables.TextTable(Text(), [], [])
         return self._once(name, (width,), lambda: draw(model, width, self.theme))
 
     def curves(self, width: int, height: int) -> list[Text]:
@@ -168,7 +168,9 @@ class Frames:
         if model is None:
             return []
         return self._once(
-            "curves", (width, height), lambda: curves.curve_lines(model, width, height, self.theme)
+            "curves",
+            (width, height),
+            lambda: curve_plots.curve_lines(model, width, height, self.theme),
         )
 
     def times(self, width: int, height: int) -> list[Text]:
@@ -177,7 +179,9 @@ class Frames:
         if model is None:
             return []
         return self._once(
-            "times", (width, height), lambda: curves.time_lines(model, width, height, self.theme)
+            "times",
+            (width, height),
+            lambda: curve_plots.time_lines(model, width, height, self.theme),
         )
 
     def detail(self, width: int, height: int) -> list[Text]:
@@ -195,7 +199,7 @@ class Frames:
 
     def warnings(self, width: int, height: int) -> list[Text]:
         """The warnings."""
-        return tables.warning_lines(self.model, width, height) if self.model else []
+        return text_tables.warning_lines(self.model, width, height) if self.model else []
 
     def keys(self, width: int, _height: int) -> list[Text]:
         """The most useful keys, as many as fit."""

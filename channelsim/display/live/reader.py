@@ -24,7 +24,7 @@ from channelsim.contracts.scales import damage_metric
 from channelsim.display.live.info import RunInfo
 from channelsim.ledger.file import connected, explained, is_written
 from channelsim.ledger.genuine import damaged, read_json, shown_header, shown_swept
-from channelsim.ledger.tables import quoted, unpacked
+from channelsim.ledger.sql import quoted, unpacked
 from channelsim.support.errors import InputError, printable, printable_all
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from channelsim.display.live.model import Model
-from channelsim.display.live.pictures import Pixels
-from channelsim.ledger.pictures import grey_tile, image_shape, pixels
+from channelsim.display.live.text_images import Pixels
+from channelsim.ledger.thumbnails import grey_tile, image_shape, pixels
 
 
 @dataclass

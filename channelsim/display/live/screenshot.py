@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from channelsim.display.live.app import LiveApp
+from channelsim.display.live.viewer import LiveApp
 from channelsim.support.errors import InputError
 
 _NAME = re.compile(r"terminal-\d+-")

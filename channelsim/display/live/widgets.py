@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from channelsim.display.live.style import fit
-from channelsim.display.live.tables import Rows
+from channelsim.display.live.text_tables import TextTable
 
 Lines = Callable[[int, int], list[Text]]  # (width, height) → lines
 
@@ -154,10 +154,10 @@ class TablePanel(Panel):
             super().__init__()
             self.panel, self.key = panel, key
 
-    def __init__(self, table: Callable[[int], Rows], *, id: str) -> None:
+    def __init__(self, table: Callable[[int], TextTable], *, id: str) -> None:
         super().__init__(lambda _width, _height: [], id=id, focusable=True, headed=True)
         self._table = table
-        self._shown: Rows | None = None
+        self._shown: TextTable | None = None
         self.key: int | None = None
         self.led = False  # whether the user moved the cursor
 

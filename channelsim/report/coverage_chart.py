@@ -12,8 +12,8 @@ from channelsim.analysis.coverage import GRID, Coverage
 from channelsim.analysis.findings import place
 from channelsim.analysis.summary import Summary
 from channelsim.contracts.scales import damage_metric, scale_of
+from channelsim.report.curve_charts import DPI, tidy
 from channelsim.report.gallery import entitle, plain_text
-from channelsim.report.pictures import DPI, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,8 @@ from channelsim.contracts.records import Ints
 from channelsim.sources.celeba import celeba
 from channelsim.sources.cifar import cifar10, cifar10_subset
 from channelsim.sources.collection import Collection, Split, as_float, spread
-from channelsim.sources.folder import image_folder
 from channelsim.sources.idx import fashion_mnist, read_digits
+from channelsim.sources.image_folder import image_folder
 from channelsim.sources.mnist5k import content_hashes, mnist5k, mnist5k_test_hashes, padded
 from channelsim.sources.npz import npz
 from channelsim.support.errors import InputError, did_you_mean

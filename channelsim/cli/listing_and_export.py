@@ -13,7 +13,7 @@ from channelsim.cli.inputs import consent, existing_run, warn
 from channelsim.support.errors import Differs, InputError, did_you_mean, printable
 
 if TYPE_CHECKING:
-    from channelsim.runs.replay import Replay
+    from channelsim.runs.replay import ReplayedAttempt
 
 
 def list_parts(*, kind: str | None) -> None:
@@ -83,7 +83,7 @@ def replay(
         raise Differs(f"differs from the ledger (expected: {again.promise}): {names}")
 
 
-def _comparison(again: Replay) -> list[str]:
+def _comparison(again: ReplayedAttempt) -> list[str]:
     swept = "".join(f", {key} {value}" for key, value in again.swept.items())
     lines = [
         f"transmission {again.transmission}, attempt {again.attempt}:"
@@ -111,7 +111,7 @@ def _shown(value: Any) -> str:
     )
 
 
-def _save(again: Replay, out: Path) -> None:
+def _save(again: ReplayedAttempt, out: Path) -> None:
     """The pictures side by side, four times their size."""
     import torch
     from PIL import Image

@@ -11,7 +11,7 @@ from channelsim.analysis.names import fixed, number
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.timeline import Timeline
 from channelsim.analysis.written import spread
-from channelsim.display.tables import Column
+from channelsim.display.page import Column
 
 NONE = "–"
 UNITS = {"psnr": "psnr [dB]"}

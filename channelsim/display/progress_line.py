@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.text import Text
 
 from channelsim.contracts.records import Finished, LogEvent, Noted, Preparing, Started, Ticked
-from channelsim.display.summary import print_summary
+from channelsim.display.full_summary import print_summary
 from channelsim.support.errors import printable
 
 __all__ = ["Display", "PlainDisplay", "QuietDisplay", "print_summary"]

@@ -12,8 +12,8 @@ import numpy as np
 from channelsim.analysis.findings import place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.timeline import Timeline, Traffic
+from channelsim.report.curve_charts import DPI, colour, tidy
 from channelsim.report.gallery import entitle, plain_text
-from channelsim.report.pictures import DPI, colour, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

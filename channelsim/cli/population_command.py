@@ -24,7 +24,7 @@ def population(
 
     from channelsim.analysis.closing import ending
     from channelsim.display.console import StandardConsole
-    from channelsim.display.tables import Column, Page
+    from channelsim.display.page import Column, Page
     from channelsim.runs.population import populations
 
     if figure not in ("fdd", "fid"):

@@ -9,8 +9,8 @@ from rich.text import Text
 from channelsim.analysis.findings import hardest, place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.timeline import Timeline, Traffic
-from channelsim.display.cells import decimal_cell, percent_cell, places
-from channelsim.display.tables import SPARKS, Column, Page
+from channelsim.display.columns import decimal_cell, percent_cell, places
+from channelsim.display.page import SPARKS, Column, Page
 
 Read = Callable[[Traffic], float | None]
 

@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from channelsim.display.live import overview, tables
+from channelsim.display.live import overview, text_tables
 from channelsim.display.live.frames import PANELS, Frames, arranged, narrow
 from channelsim.display.live.model import FINISHED, NEWEST, WORST, Filter, Model
 from channelsim.display.live.recomputer import Recomputer
@@ -144,7 +144,7 @@ class LiveApp(App[str]):
         self.query_one("#top").styles.height = "1fr" if found.single else tall + 2
         self.query_one("#warnings").styles.height = "1fr" if found.single else 4 + 2 * (height > 50)
         both = found.seen["list"] and found.seen["detail"]
-        needed = tables.list_width(model) + 4 if model else 40
+        needed = text_tables.list_width(model) + 4 if model else 40
         self.query_one("#list").styles.width = min(needed, width // 2) if both else "1fr"
         receivers = len(model.info.receivers) if model else 1
         each = receivers if frames.theme.colour else 2 * receivers

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from channelsim.scenario.keys import Keys, put
+from channelsim.scenario.scenario_keys import ScenarioKeys, put
 from channelsim.support.problems import Origins, Problems, Where
 
 
-class Settings:
+class Overrides:
     """Applies settings, in the order given, to the top-level keys ``data`` of a scenario.
 
     Setting a key that is swept pins it: its sweep is removed, and so are sweeps of keys inside it.
@@ -28,7 +28,7 @@ class Settings:
     def apply(self, settings: Mapping[str, Any], seed: int | None) -> None:
         """Change ``data``; faults are noted among the problems."""
         for key, value in settings.items():
-            keys = Keys(self.data, self._folder)
+            keys = ScenarioKeys(self.data, self._folder)
             inner = str(key).removeprefix("sweep.")
             if inner != key:
                 self._sweep(str(key), inner, value, keys)
@@ -54,7 +54,7 @@ class Settings:
         sweep = self.data.get("sweep")
         return dict(sweep) if isinstance(sweep, Mapping) else {}
 
-    def _sweep(self, key: str, inner: str, values: Any, keys: Keys) -> None:
+    def _sweep(self, key: str, inner: str, values: Any, keys: ScenarioKeys) -> None:
         targets = set(keys.targets(inner))
         sweep = {
             other: kept
@@ -64,7 +64,7 @@ class Settings:
         self.data["sweep"] = {**sweep, inner: values}
         self._origins.replaced(("sweep", inner), f"--set {key}")
 
-    def _wider_sweep(self, targets: tuple[Where, ...], keys: Keys) -> str:
+    def _wider_sweep(self, targets: tuple[Where, ...], keys: ScenarioKeys) -> str:
         """A swept key that covers more than the key to be set, and so would override it."""
         for other in self._swept():
             wheres = keys.targets(other)
@@ -74,7 +74,7 @@ class Settings:
                 return str(other)
         return ""
 
-    def _pin(self, targets: tuple[Where, ...], keys: Keys) -> None:
+    def _pin(self, targets: tuple[Where, ...], keys: ScenarioKeys) -> None:
         sweep = self._swept()
         kept = {
             other: values

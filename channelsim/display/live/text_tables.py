@@ -32,7 +32,7 @@ _LEAST = 6  # columns below which a cut word is unreadable; project's choice
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TextTable:
     """A formatted table: a head, and one line of text per row; ``keys`` name the rows."""
 
     head: Text
@@ -54,7 +54,7 @@ class _Column:
             cell.truncate(width, overflow="ellipsis")
 
 
-def arms_table(model: Model, width: int, theme: Theme) -> Rows:
+def arms_table(model: Model, width: int, theme: Theme) -> TextTable:
     """Estimates with intervals, one row per arm; the worst cell of a metric is marked."""
     arms = model.ordered_arms()
     columns, settled = [_receivers(model, arms, theme), *_swept(model, arms)], _settled(model, arms)
@@ -72,7 +72,7 @@ def arms_table(model: Model, width: int, theme: Theme) -> Rows:
 
 def _assembled(
     columns: list[_Column], first: int, last: int, width: int, keys: Sequence[int]
-) -> Rows:
+) -> TextTable:
     """Leave out columns between the first and the last ones until the rest fits.
 
     Where even that is too wide, the last one is cut, or left out if little of it would remain.
@@ -102,7 +102,7 @@ def _assembled(
             else:
                 row.append(space)
                 row.append_text(cell)
-    return Rows(head, rows, keys)
+    return TextTable(head, rows, keys)
 
 
 def _receivers(model: Model, arms: Sequence[int], theme: Theme) -> _Column:
@@ -188,7 +188,7 @@ def _verdicts(model: Model, arms: Sequence[int]) -> _Column:
     return _Column("verdict", cells, left=True)
 
 
-def transmissions_table(model: Model, width: int, theme: Theme) -> Rows:
+def transmissions_table(model: Model, width: int, theme: Theme) -> TextTable:
     """The worst or the newest transmissions that pass the filter."""
     rows = model.listed()
     info = model.info

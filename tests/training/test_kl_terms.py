@@ -15,7 +15,7 @@ from channelsim.metrics.correlation import (
     gaussian_log_density,
     pairwise_log_density,
 )
-from channelsim.training.correlation import importance_weights, total_correlation_terms
+from channelsim.training.kl_terms import importance_weights, total_correlation_terms
 from channelsim.training.objectives import kl_to_standard_normal
 
 ESTIMATORS = ["mws", "mss", "mss_released"]

@@ -10,7 +10,7 @@ import torch
 
 from channelsim.contracts.records import Ints
 from channelsim.sources.collection import Collection, Held, Lazy, Pixels, Split, SplitName, is_test
-from channelsim.sources.pictures import SUFFIXES, check_size, frames, read_picture
+from channelsim.sources.picture_file import SUFFIXES, check_size, frames, read_picture
 from channelsim.support.errors import InputError
 
 KEPT_BYTES = 512 * 2**20  # project's choice: larger folders (as pixels) are decoded on request

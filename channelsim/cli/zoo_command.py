@@ -50,7 +50,7 @@ def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Pat
 
 def _table() -> None:
     from channelsim.display.console import StandardConsole
-    from channelsim.display.tables import Column, Page
+    from channelsim.display.page import Column, Page
     from channelsim.training import zoo as making
 
     rows = making.rows()

@@ -13,7 +13,7 @@ BINS = 160  # even; project's choice
 _FIRST_WIDTH_S = 2.0**-10
 
 
-class Timeline:
+class TimeBins:
     """Sums per arm and bin; ``width_s`` is the width of a bin, a power of two of a millisecond.
 
     ``fidelity``: Σ of every metric on its additive scale and the number of rows, by arrival time of

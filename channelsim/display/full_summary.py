@@ -24,7 +24,7 @@ from channelsim.analysis.serving import SECONDARY, who_serves_best
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
 from channelsim.contracts import records
-from channelsim.display.cells import (
+from channelsim.display.columns import (
     NONE,
     UNITS,
     decimal_cell,
@@ -34,9 +34,9 @@ from channelsim.display.cells import (
     value_cell,
 )
 from channelsim.display.detectors import print_detectors
+from channelsim.display.page import Column, Page
 from channelsim.display.readings import print_readings
-from channelsim.display.tables import Column, Page
-from channelsim.display.timeline import print_timelines
+from channelsim.display.timeline_table import print_timelines
 
 _APART_DB = 0.05  # PSRs closer than this are printed alike; project's choice
 _VERDICT_STYLES = {

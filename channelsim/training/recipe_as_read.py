@@ -17,7 +17,7 @@ from channelsim.training.recipe_file import hash_of, read_document, said, valida
 
 
 @dataclass(frozen=True)
-class Reading:
+class RecipeAsRead:
     """A recipe as read. ``init_file``: the weights to start from, ``init_sha256`` their content's.
 
     ``data_sha256``: the content of images at a path; named data sets are identified by name.
@@ -47,21 +47,21 @@ class Reading:
             others.append(self.data_sha256)
         return hash_of(self.resolved, *others)
 
-    def on(self, data: sources.TrainingSet) -> Reading:
+    def on(self, data: sources.TrainingSet) -> RecipeAsRead:
         """The same, with the hash of its data."""
         if self.recipe.data.path is None:
             return self
         return replace(self, data_sha256=data.content_sha256)
 
 
-def read_recipe(path: Path) -> Reading:
+def read_recipe(path: Path) -> RecipeAsRead:
     """Read and check a codec's recipe file; one `InputError` lists all faults."""
     path = Path(path)
     data, problems = read_document(path)
     codec = data.get("codec")
     pca = isinstance(codec, Mapping) and codec.get("architecture") == "pca"
     if pca:
-        return Reading(path.stem, path, validated(PcaRecipe, data, path, problems), None, None)
+        return RecipeAsRead(path.stem, path, validated(PcaRecipe, data, path, problems), None, None)
     recipe = validated(Recipe, data, path, problems)
     init_file = None
     if recipe.init is not None:
@@ -86,7 +86,7 @@ def _find_init(path: Path, init: str, problems: Problems) -> Path | None:
     return None
 
 
-def _with_init(path: Path, recipe: Recipe, init_file: Path | None) -> Reading:
+def _with_init(path: Path, recipe: Recipe, init_file: Path | None) -> RecipeAsRead:
     sha256 = None
     if init_file is not None:
         start = load_weights(init_file)
@@ -97,7 +97,7 @@ def _with_init(path: Path, recipe: Recipe, init_file: Path | None) -> Reading:
                 f"{path.name}  init: {recipe.init!r} is {_described(start.blueprint)}, but codec"
                 f" asks for {_described(wanted)}; make them equal"
             )
-    return Reading(path.stem, path, recipe, init_file, sha256)
+    return RecipeAsRead(path.stem, path, recipe, init_file, sha256)
 
 
 def _described(blueprint: Blueprint) -> str:

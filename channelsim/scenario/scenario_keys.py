@@ -75,7 +75,7 @@ def _label(stage: Any, folder: Path | None) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-class Keys:
+class ScenarioKeys:
     """The dotted keys of one scenario. ``data``: its top-level keys, not yet validated."""
 
     def __init__(self, data: Mapping[str, Any], folder: Path | None) -> None:
