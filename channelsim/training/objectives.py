@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from channelsim.contracts.parts import Count, NonNegative, OpenFraction, part
-from channelsim.training import correlation, mmd, normality
+from channelsim.training import kl_terms, mmd, normality
 
 Draw = Callable[[str], torch.Generator]  # a name → this step's generator of that name
 
@@ -202,13 +202,13 @@ class TcRecipe(ObjectiveRecipe):
 
     @property
     def weight(self) -> float:
-        """β, the weight of the total correlation."""
+        """β, the weight of the total kl_terms."""
         return self.beta
 
     def penalty(self, encoded: Encoded, draw: Draw, images_total: int) -> Mapping[str, Tensor]:  # noqa: ARG002
         """``mi``, ``tc`` and ``kl_j``, in nats per image."""
         assert encoded.log_variance is not None
-        terms = correlation.total_correlation_terms(
+        terms = kl_terms.total_correlation_terms(
             encoded.latent, encoded.mean, encoded.log_variance, images_total, self.estimator
         )
         penalty = (
