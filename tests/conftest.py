@@ -64,7 +64,7 @@ THOROUGH = {
     "classifier",
     "cli",
     "closing",
-    "correlation",
+    "kl_terms",
     "disentanglement",
     "download",
     "equal_psr",

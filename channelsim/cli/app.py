@@ -264,7 +264,7 @@ def zoo(
     [dim]Example:[/] channelsim zoo --remake --data-root data
     """
     _do(
-        "zoo", "zoo",
+        "zoo_command", "zoo",
         remake=remake, only=only or [], install=install, jobs=jobs, out=out, data_root=data_root,
     )  # fmt: skip
 
@@ -328,7 +328,7 @@ def population(
     [dim]Example:[/] channelsim population runs/black_target-7-1
     """
     _do(
-        "population", "population",
+        "population_command", "population",
         folder=run, figure=figure, weights=weights, data_root=data_root, allow_code=allow_code,
     )  # fmt: skip
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.cli.inputs import duration, settings_of, size
+from channelsim.cli.inputs import settings_of, size
+from channelsim.support.durations import duration
 from channelsim.support.errors import printable
 
 if TYPE_CHECKING:

@@ -61,17 +61,6 @@ def _asked(files: Sequence[CodeFile]) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def duration(seconds: float) -> str:
-    """Seconds as text with units."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
-
-
 def size(count: float) -> str:
     """Bytes as text with units (powers of ten)."""
     if count < 1000:

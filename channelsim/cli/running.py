@@ -142,6 +142,6 @@ def _what_next(done: Run, pictures: list[Path]) -> list[str]:
     folder = shlex.quote(str(done.folder))
     names = ", ".join(path.name for path in pictures)
     return [
-        *wrapped(f"in {folder}: {names}, ledger.sqlite, summary.txt, .csv"),
+        *wrapped(f"in {folder}: ledger.sqlite, summary.txt, .csv, {names}"),
         f"look closer: channelsim replay {folder} --transmission 0 --out 0.png",
     ]

@@ -29,8 +29,8 @@ def _remake(only: list[str], install: bool, jobs: int, out: Path, data_root: Pat
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from channelsim.cli.inputs import duration
     from channelsim.display.console import StandardConsole
+    from channelsim.support.durations import duration
     from channelsim.training import zoo as making
 
     console = StandardConsole(error=True)

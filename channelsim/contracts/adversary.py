@@ -179,7 +179,7 @@ class Adversary(Stage, ABC):
                 f" {access.reaction_s:g} s later, adds to what is left"
             )
         if self.activity.classes:
-            return "over the air: of the message it is told the class, and nothing else"
+            return "over the air: of the message it knows the class, and nothing else"
         return "over the air: nothing it sends depends on the message"
 
     def brief(self) -> Adversary:

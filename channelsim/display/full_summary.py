@@ -110,7 +110,7 @@ def _of_power(summary: Summary) -> list[str]:
     if summary.shared_paths:
         found.append(
             f"{acting_together(summary.shared_paths)}: where more than one is on, PSR, gain and"
-            " verdict are of all together; of their verdicts the worst is told."
+            " verdict are of all together; of their verdicts the worst is shown."
         )
     return found
 

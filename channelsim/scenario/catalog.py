@@ -123,4 +123,4 @@ def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
 def summary_of(cls: type) -> str:
     """The docstring up to its first stop, colon or semicolon."""
     text = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
-    return re.split(r"(?<! al)[.:;]( |$)", text)[0].replace("``", "")
+    return re.split(r"(?<! al)(?<! eq)[.:;]( |$)", text)[0].replace("``", "")

@@ -273,7 +273,7 @@ def test_a_view_of_a_run_does_not_load_torch(tmp_path: Path) -> None:
     path = whole(tmp_path)
     code = (
         "import sys; from pathlib import Path\n"
-        "from channelsim.display.live import viewer, screenshot, plain\n"
+        "from channelsim.display.live import viewer, screenshot, plain_lines\n"
         "from channelsim.display.live.model import Model\n"
         "from channelsim.display.live.reader import Reader\n"
         f"model = Model(Reader(Path({str(path)!r}))); model.tick(1.0)\n"

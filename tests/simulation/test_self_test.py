@@ -17,7 +17,7 @@ import torch
 
 import channelsim
 from channelsim.analysis.findings import warnings
-from channelsim.cli.listing_and_export import _comparison
+from channelsim.cli.reading import _comparison
 from channelsim.contracts import promises
 from channelsim.contracts.promises import BitComparison
 from channelsim.contracts.records import AttemptsDone, LogEvent, Noted

@@ -21,9 +21,9 @@ from channelsim.display.live.style import (
     Theme,
     clock,
     columns,
-    duration,
     fit,
 )
+from channelsim.support.durations import duration
 
 
 def status(model: Model, width: int) -> list[Text]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from rich.console import Console
 
 from channelsim.display.live.model import FINISHED, RUNNING, Model
-from channelsim.display.live.style import clock, duration
+from channelsim.display.live.style import clock
+from channelsim.support.durations import duration
 
 EVERY_S = 5.0  # as in the plain display of a run
 _LOOK_S = 0.5

@@ -85,17 +85,6 @@ def clock(seconds: float) -> str:
     return f"{seconds:,.{digits}f} s"
 
 
-def duration(seconds: float) -> str:
-    """Wall seconds as text with units."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def lines(rows: list[Text], height: int) -> Text:
     """Join at most ``height`` lines."""
     return Text("\n", no_wrap=True).join(rows[:height])
