@@ -64,6 +64,8 @@ class UnitStep(_Memoryless):
         return step_size[:, None] * unit(gradient), state
 
 
+# What `step:` of pgd and of training recipes may say. An attack with a rule of its own keeps it in
+# its own file.
 RULES: Mapping[Literal["sign", "l2"], StepRule] = {"sign": SignStep(), "l2": UnitStep()}
 
 

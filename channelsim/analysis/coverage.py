@@ -24,6 +24,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelsim.analysis.auroc_aurc import (
+    Ranked,
+    area_under_risk,
+    area_under_roc,
+    estimates,
+    risk_at,
+)
 from channelsim.analysis.intervals import (
     Floats,
     Interval,
@@ -34,7 +41,6 @@ from channelsim.analysis.intervals import (
     scattered,
 )
 from channelsim.analysis.names import epsilon_key_of
-from channelsim.analysis.ranking import Ranked, area_under_risk, area_under_roc, estimates, risk_at
 from channelsim.analysis.resampling import Unit, by_image
 from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import Scale

@@ -9,7 +9,7 @@ from math import isnan
 from typing import Any
 
 from channelsim.analysis import areas
-from channelsim.analysis.foreign import about_powers, about_trunks
+from channelsim.analysis.foreign_data import about_powers, about_trunks
 from channelsim.analysis.goal_words import (
     about_larger_budgets,
     approach_in_words,

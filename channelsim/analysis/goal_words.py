@@ -7,7 +7,7 @@ from typing import Any
 
 from channelsim.analysis.approach import Approach
 from channelsim.analysis.gain import undecided
-from channelsim.analysis.larger import Envelope, Reversal
+from channelsim.analysis.larger_budgets import Envelope, Reversal
 from channelsim.analysis.names import fixed, number
 from channelsim.analysis.points import Point
 from channelsim.analysis.success import SideBySide, Success

@@ -12,9 +12,9 @@ from channelsim.analysis.cells import read_arm
 from channelsim.analysis.coverage import Coverage, coverages
 from channelsim.analysis.curves import CurveCells, across_receivers, areas_of, counts_bits
 from channelsim.analysis.family import PrimaryFamily
-from channelsim.analysis.foreign import Sent, Trunk, powers, trunks
+from channelsim.analysis.foreign_data import Sent, Trunk, powers, trunks
 from channelsim.analysis.intervals import Resampler, ends
-from channelsim.analysis.larger import Envelope, Reversal, envelopes, objectives, reversals
+from channelsim.analysis.larger_budgets import Envelope, Reversal, envelopes, objectives, reversals
 from channelsim.analysis.names import decibel_keys, epsilon_key_of
 from channelsim.analysis.orders import Comparison, compare
 from channelsim.analysis.points import Point, flat, read_point

@@ -105,7 +105,7 @@ def _telling(file: Path) -> Callable[[Path], None]:
 def _report(done: Run) -> None:
     from rich.text import Text
 
-    from channelsim.analysis.short import LINES, short_lines
+    from channelsim.analysis.short_summary import LINES, short_lines
     from channelsim.display.console import StandardConsole
     from channelsim.display.page import Page
 
@@ -137,7 +137,7 @@ def _pictures(done: Run, summary: Summary) -> list[Path]:
 
 
 def _what_next(done: Run, pictures: list[Path]) -> list[str]:
-    from channelsim.analysis.short import wrapped
+    from channelsim.analysis.short_summary import wrapped
 
     folder = shlex.quote(str(done.folder))
     names = ", ".join(path.name for path in pictures)

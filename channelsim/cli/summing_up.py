@@ -13,7 +13,7 @@ def summary(*, folder: Path, metric: str | None, against: str, full: bool) -> No
     """Print a run's findings, from its ledger alone, finished or not."""
     from rich.text import Text
 
-    from channelsim.analysis.short import AGAINST, short_lines
+    from channelsim.analysis.short_summary import AGAINST, short_lines
     from channelsim.display.console import StandardConsole
     from channelsim.display.page import Page
     from channelsim.display.progress_line import print_summary

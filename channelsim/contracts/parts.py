@@ -246,7 +246,8 @@ class Stage(Part, ABC):
     def foresee(self, signal: Tensor, rows: Rows) -> Tensor:
         """This stage's effect on the signal as ``rows.view`` expects it, [N, K]; differentiable.
 
-        Default: no effect, or, where the view imagines draws, the effect with those.
+        Default: no effect, or, where the view imagines draws, the effect with those. A stage that
+        draws nothing must override this, or adversaries plan as if it were absent.
         """
         if rows.view is None or rows.view.draw is None:
             return signal

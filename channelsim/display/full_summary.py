@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from channelsim.analysis.best_receiver import SECONDARY, who_serves_best
 from channelsim.analysis.findings import (
     labels,
     sentence,
@@ -15,12 +16,11 @@ from channelsim.analysis.findings import (
     towards_target,
     warnings,
 )
-from channelsim.analysis.foreign import whose_trunks
+from channelsim.analysis.foreign_data import whose_trunks
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import acting_together, number
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.refusals import detection
-from channelsim.analysis.serving import SECONDARY, who_serves_best
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
 from channelsim.contracts import records

@@ -34,7 +34,7 @@ from channelsim.support.errors import Interrupted, MachineError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from channelsim.analysis.short import ShortSummary
+    from channelsim.analysis.short_summary import ShortSummary
 
 Stamp = tuple[int, ...]  # identifies an unchanged file
 
@@ -89,7 +89,7 @@ class Run:
 
     def summary(self) -> ShortSummary:
         """The best receivers, and all figures with intervals; its text is the short summary."""
-        from channelsim.analysis.short import ShortSummary
+        from channelsim.analysis.short_summary import ShortSummary
         from channelsim.analysis.summary import summarise
 
         if self._found is not None and self._found[0] == _stamp(self.folder):

@@ -18,7 +18,7 @@ from channelsim.codecs import zoo_names
 from channelsim.codecs.module import Module
 from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.parts import Codec, Metric
-from channelsim.scenario import admission, beside, user_code
+from channelsim.scenario import admission, user_code, user_imports
 from channelsim.scenario.catalog import CONTRACTS, TABLES, unknown_kind
 from channelsim.scenario.trials import TRAINING, TrialImages
 from channelsim.sources import Source, as_float
@@ -174,7 +174,7 @@ class Workshop:
             file, wanted = user_code.split_use(use, self.folder)
         except InputError as error:
             return _wrong(error.message, ("use",))
-        with user_files.recorded() as heard, beside.aside(file.parent):
+        with user_files.recorded() as heard, user_imports.aside(file.parent):
             said = _said([str(file), wanted, mapping]) or f"{file}:{wanted}"
             user_files.unchanged(said)  # files read earlier may not be opened again
             try:
@@ -202,9 +202,9 @@ class Workshop:
             return
         file, wanted = own.origin
         said = f"methods of {file}:{wanted}"
-        with user_files.recorded() as heard, beside.aside(file.parent):
+        with user_files.recorded() as heard, user_imports.aside(file.parent):
             for used in (own.files, others):
-                beside.back(used)
+                user_imports.back(used)
             known = user_files.remembered(said)
             user_files.hear(name for name, sha in known.items() if sha256_of(Path(name)) == sha)
             yield

@@ -12,11 +12,11 @@ from channelsim.contracts.parts import Codec
 from channelsim.contracts.stages import Stages
 from channelsim.link.link import Link
 from channelsim.receivers.receiver import Receiver
+from channelsim.scenario.arm_admission import aim, own_parts
 from channelsim.scenario.components import Components
 from channelsim.scenario.path_rules import check_shared_path
 from channelsim.scenario.scenario_keys import name_fault
 from channelsim.scenario.sweep import Choice
-from channelsim.scenario.trying import aim, own_parts
 
 
 class JointChecks:

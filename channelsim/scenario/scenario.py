@@ -10,9 +10,9 @@ from typing import Any
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.parts import Metric
 from channelsim.scenario.arm import Arm
+from channelsim.scenario.arm_admission import admit_unseen
 from channelsim.scenario.loading import load
 from channelsim.scenario.schema import schema
-from channelsim.scenario.trying import admit_unseen
 from channelsim.sources import Source
 from channelsim.support.yaml_lines import read_scalar
 

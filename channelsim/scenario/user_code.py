@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from channelsim.contracts.own_code import raised
-from channelsim.scenario import beside
+from channelsim.scenario import user_imports
 from channelsim.support import user_files
 from channelsim.support.errors import InputError, did_you_mean
 from channelsim.support.files import written_name
@@ -75,19 +75,19 @@ def _run(file: Path) -> ModuleType:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     # The name depends on the content: an edited file is a new module, an unchanged one runs once.
-    name = beside.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
+    name = user_imports.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
     again = name in sys.modules
-    if again and user_files.unchanged(name) and not beside.changed(file.parent):
-        beside.back(user_files.remembered(name))
+    if again and user_files.unchanged(name) and not user_imports.changed(file.parent):
+        user_imports.back(user_files.remembered(name))
         return sys.modules[name]
-    if again or beside.changed(file.parent):
-        beside.forget(file.parent)
+    if again or user_imports.changed(file.parent):
+        user_imports.forget(file.parent)
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(file)
     sys.modules[name] = module  # dataclasses look their module up there
-    module.__dict__["__builtins__"] = beside.namespace(file.parent)
+    module.__dict__["__builtins__"] = user_imports.namespace(file.parent)
     try:
         with user_files.recorded() as heard:
             exec(compile(code, str(file), "exec"), module.__dict__)
@@ -99,7 +99,7 @@ def _run(file: Path) -> ModuleType:
         if isinstance(error, Exception | SystemExit):
             raise InputError(f"running {file.name} raised {raised(error)}") from None
         raise
-    beside.note(file.parent)
+    user_imports.note(file.parent)
     return module
 
 

@@ -18,16 +18,11 @@ from torch import Tensor
 from channelsim.contracts.records import Ints
 from channelsim.scenario import Arm, Scenario
 from channelsim.signal_path import Column, Defence, Setting, SignalPath, Transmitter
-from channelsim.signal_path.fitting import (
-    AttackFits,
-    Defences,
-    Tell,
-    Transmitters,
-    benign_key,
-    frozen,
-    prior,
-)
+from channelsim.signal_path.attack_fits import AttackFits, Tell
+from channelsim.signal_path.detector_thresholds import Defences
+from channelsim.signal_path.equal_arms import benign_key, frozen
 from channelsim.signal_path.training_split import TrainingSplit
+from channelsim.signal_path.transmit_powers import Transmitters, prior
 from channelsim.sources import ImageSource, Prior, Source
 from channelsim.support import arithmetic
 

@@ -27,7 +27,7 @@ from channelsim.contracts.stages import Stages
 from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths
-from channelsim.signal_path.fitting import frozen
+from channelsim.signal_path.equal_arms import frozen
 from channelsim.support import arithmetic
 
 Columns = Mapping[str, np.ndarray]

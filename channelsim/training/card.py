@@ -13,8 +13,8 @@ from channelsim import sources
 from channelsim.codecs.network import Network
 from channelsim.codecs.trained import Blueprint, TrainedWeights, in_half, save_weights
 from channelsim.training import measure
+from channelsim.training.codec_trainer import Trainer
 from channelsim.training.recipe_as_read import RecipeAsRead
-from channelsim.training.trainer import Trainer
 
 _HARMLESS = 1e-3  # largest relative change of quality by half precision; project's choice
 _ENCODER = ("encoder_", "to_latent")  # prefixes of the names of an encoder's tensors

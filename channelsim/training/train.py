@@ -12,6 +12,7 @@ from channelsim.support import weight_files
 from channelsim.support.errors import InputError
 from channelsim.training import card, checkpoint, measure
 from channelsim.training.classifier_training import train_classifier
+from channelsim.training.codec_trainer import Trainer
 from channelsim.training.progress import (
     OnProgress,
     Progress,
@@ -23,7 +24,6 @@ from channelsim.training.recipe import PcaRecipe
 from channelsim.training.recipe_as_read import RecipeAsRead, read_recipe
 from channelsim.training.recipe_file import read_document
 from channelsim.training.spread import spread_of
-from channelsim.training.trainer import Trainer
 
 __all__ = ["Progress", "TrainedResult", "default_folder", "train", "train_seeds"]
 

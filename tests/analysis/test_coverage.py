@@ -17,11 +17,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
+from channelsim.analysis import auroc_aurc, findings, intervals
 from channelsim.analysis import coverage as module
-from channelsim.analysis import findings, intervals, ranking
+from channelsim.analysis.auroc_aurc import (
+    Ranked,
+    area_under_risk,
+    area_under_roc,
+    estimates,
+    risk_at,
+)
 from channelsim.analysis.coverage import Coverage, stated_rate
 from channelsim.analysis.intervals import Resampler, binomial
-from channelsim.analysis.ranking import Ranked, area_under_risk, area_under_roc, estimates, risk_at
 from channelsim.analysis.refusals import detection
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.contracts.records import ArmRecord
@@ -104,7 +110,7 @@ def test_many_rows_in_groups_have_the_same_areas():
     damage = random.gamma(2.0, 0.01, 20_000)
     score = damage + random.normal(0, 0.01, 20_000)
     positive = (score + random.normal(0, 0.01, 20_000) > 0.02).astype(float)
-    assert len(score) > ranking.EXACT
+    assert len(score) > auroc_aurc.EXACT
     assert aurc(score, damage) == pytest.approx(by_definition(damage[score.argsort()]), rel=1e-4)
     expected = stats.mannwhitneyu(score[positive > 0], score[positive == 0]).statistic
     expected /= positive.sum() * (1 - positive).sum()

@@ -11,7 +11,7 @@ from helpers.known_ledger import add_arm, created, sweep
 
 import channelsim
 from channelsim.analysis.findings import warnings
-from channelsim.analysis.foreign import trunks
+from channelsim.analysis.foreign_data import trunks
 from channelsim.analysis.summary import summarise
 from channelsim.contracts.run_header import RunHeader
 

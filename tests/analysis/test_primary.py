@@ -16,10 +16,10 @@ from rich.console import Console
 from scipy import stats
 
 import channelsim
+from channelsim.analysis.best_receiver import standings, who_serves_best
 from channelsim.analysis.family import PrimaryFamily
 from channelsim.analysis.findings import contradictions, hardest, sentence, warnings
 from channelsim.analysis.intervals import Floats, Means, Resampler, means
-from channelsim.analysis.serving import standings, who_serves_best
 from channelsim.analysis.simultaneous import Together, together
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.cli.checking import check

@@ -13,7 +13,7 @@ import pytest
 from helpers.known_ledger import add_arm, created, sweep
 
 import channelsim
-from channelsim.analysis.short import LINES, WIDTH, short_lines
+from channelsim.analysis.short_summary import LINES, WIDTH, short_lines
 from channelsim.cli.summing_up import summary as command
 from channelsim.contracts.records import ArmRecord
 from channelsim.runs.run import Run

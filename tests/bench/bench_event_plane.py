@@ -10,7 +10,7 @@ import simpy
 
 from channelsim.link.link import Link
 from channelsim.link.medium import media
-from channelsim.simulation.event_plane import arrivals
+from channelsim.simulation.message_life import arrivals
 
 MESSAGES = 100_000
 

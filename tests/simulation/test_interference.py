@@ -20,7 +20,7 @@ from channelsim.contracts.stages import Stages
 from channelsim.scenario import Arm
 from channelsim.signal_path import Setting
 from channelsim.simulation import adversary_state as interference
-from channelsim.simulation import event_plane
+from channelsim.simulation import message_life
 from channelsim.simulation.adversary_state import UNTOUCHED, Crossing, Interference
 from channelsim.simulation.event_plane import simulate
 
@@ -237,7 +237,7 @@ def test_they_are_asked_in_the_order_in_which_codewords_begin(link, monkeypatch)
         asked.append((began_s, message))
         return crossing(self, message, began_s)
 
-    monkeypatch.setattr(event_plane.Interference, "crossing", heard)
+    monkeypatch.setattr(message_life.Interference, "crossing", heard)
     usual = {"latency_s": 0.03, "symbol_rate_hz": 400, "loss": 0.2, "max_attempts": 3}
     story = scenario(
         source={"kind": "dataset", "count": 40, "arrivals": {"kind": "poisson", "rate_hz": 50}},

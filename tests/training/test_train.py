@@ -27,6 +27,7 @@ from channelsim.training import card as cards
 from channelsim.training import loss as losses
 from channelsim.training import progress
 from channelsim.training.attacks import MIXED, adversarial_latents
+from channelsim.training.codec_trainer import Trainer
 from channelsim.training.defences import AdversarialRecipe, ChannelRecipe, MixupRecipe
 from channelsim.training.loss import batch_loss, channel_noise, mixup_loss
 from channelsim.training.objectives import (
@@ -41,7 +42,6 @@ from channelsim.training.objectives import (
 from channelsim.training.recipe_as_read import read_recipe
 from channelsim.training.spread import outside
 from channelsim.training.train import train, train_seeds
-from channelsim.training.trainer import Trainer
 
 PLAIN = {
     "codec": {"latent_size": 4},

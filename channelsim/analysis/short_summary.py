@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, final
 
+from channelsim.analysis.best_receiver import NOBODY, who_serves_best
 from channelsim.analysis.findings import caveats, labels, place
-from channelsim.analysis.serving import NOBODY, who_serves_best
 from channelsim.analysis.short_goals import goals
 from channelsim.analysis.short_table import AGAINST, WIDTH, Against, table
 from channelsim.analysis.summary import Summary
