@@ -105,9 +105,9 @@ class Rows:
     float64 arrays [N]; events on the air are drawn by their time (`uniform_at`), so that all
     codewords then on the air meet them. ``channel``: left by the stages before this one. ``power``:
     P per real value on the wire. ``view``: the expecting adversary's view; None for the real
-    channel. ``exact``: the columns in double precision, for times (`exactly`). ``mean``: the mean codeword
-    on the wire, [K]; None where it was not measured. ``fitted``: the stage's fit from calibration,
-    [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``: whether columns and draws are given
+    channel. ``exact``: the columns in double precision, for times (`exactly`). ``mean``: the mean
+    codeword on the wire, [K]; None where it was not measured. ``fitted``: the stage's fit from
+    calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``: whether columns and draws are given
     out as copies, to code that may change them.
     """
 
