@@ -107,8 +107,8 @@ class Rows:
     P per real value on the wire. ``view``: the expecting adversary's view; None for the real
     channel. ``exact``: the columns in double precision, for times (`exactly`). ``mean``: the mean
     codeword on the wire, [K]; None where it was not measured. ``fitted``: the stage's fit from
-    calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``: whether columns and draws are given
-    out as copies, to code that may change them.
+    calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``: whether columns and
+    draws are given out as copies, to code that may change them.
     """
 
     name: str
