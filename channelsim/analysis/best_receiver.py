@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from channelsim.analysis.family import Difference, Over, PrimaryFamily, unsure
-from channelsim.analysis.findings import place, places
+from channelsim.analysis.places import place, places
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals, spread
 

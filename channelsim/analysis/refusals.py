@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from channelsim.analysis.findings import hardest, place
 from channelsim.analysis.names import fixed
+from channelsim.analysis.places import hardest, place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
 from channelsim.contracts.scales import damage_metric, scale_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from channelsim.analysis.findings import place
 from channelsim.analysis.goal_words import attacked
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import fixed
+from channelsim.analysis.places import place
 from channelsim.analysis.points import Point
 from channelsim.analysis.short_table import at, telling
 from channelsim.analysis.summary import Summary

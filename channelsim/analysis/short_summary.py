@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, final
 
 from channelsim.analysis.best_receiver import NOBODY, who_serves_best
-from channelsim.analysis.findings import caveats, labels, place
+from channelsim.analysis.caveats import caveats
+from channelsim.analysis.places import labels, place
 from channelsim.analysis.short_goals import goals
 from channelsim.analysis.short_table import AGAINST, WIDTH, Against, table
 from channelsim.analysis.summary import Summary

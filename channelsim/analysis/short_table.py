@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from channelsim.analysis.findings import hardest, labels, place
 from channelsim.analysis.goal_words import attacked
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import fixed, number
+from channelsim.analysis.places import hardest, labels, place
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from channelsim.analysis.coverage import Coverage
-from channelsim.analysis.findings import labels
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import fixed, number
+from channelsim.analysis.places import labels
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.timeline import Timeline
 from channelsim.analysis.written import spread

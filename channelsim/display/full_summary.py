@@ -9,16 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from channelsim.analysis.best_receiver import SECONDARY, who_serves_best
-from channelsim.analysis.findings import (
-    labels,
-    sentence,
-    successes_compared,
-    towards_target,
-    warnings,
-)
+from channelsim.analysis.caveats import warnings
+from channelsim.analysis.findings import sentence, successes_compared, towards_target
 from channelsim.analysis.foreign_data import whose_trunks
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import acting_together, number
+from channelsim.analysis.places import labels
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.refusals import detection
 from channelsim.analysis.summary import Summary

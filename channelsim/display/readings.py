@@ -12,10 +12,11 @@ from channelsim.analysis import areas
 from channelsim.analysis.areas import Area
 from channelsim.analysis.best_receiver import SECONDARY
 from channelsim.analysis.equal_psr import AtPsr
-from channelsim.analysis.findings import contradictions, place
+from channelsim.analysis.findings import contradictions
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import number
 from channelsim.analysis.orders import Comparison
+from channelsim.analysis.places import place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
 from channelsim.contracts.scales import scale_of

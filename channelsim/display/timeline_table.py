@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
-from channelsim.analysis.findings import hardest, place
+from channelsim.analysis.places import hardest, place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.timeline import Timeline, Traffic
 from channelsim.display.columns import decimal_cell, percent_cell, places

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from channelsim.analysis.coverage import GRID, Coverage
-from channelsim.analysis.findings import place
+from channelsim.analysis.places import place
 from channelsim.analysis.summary import Summary
 from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.report.curve_charts import DPI, tidy

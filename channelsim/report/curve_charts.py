@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.analysis.findings import place
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import number
+from channelsim.analysis.places import place
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.summary import Summary
 from channelsim.contracts.scales import Scale, scale_of

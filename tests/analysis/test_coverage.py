@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from channelsim.analysis import auroc_aurc, findings, intervals
+from channelsim.analysis import auroc_aurc, intervals
 from channelsim.analysis import coverage as module
 from channelsim.analysis.auroc_aurc import (
     Ranked,
@@ -26,6 +26,7 @@ from channelsim.analysis.auroc_aurc import (
     estimates,
     risk_at,
 )
+from channelsim.analysis.caveats import warnings
 from channelsim.analysis.coverage import Coverage, stated_rate
 from channelsim.analysis.intervals import Resampler, binomial
 from channelsim.analysis.refusals import detection
@@ -440,12 +441,12 @@ def test_the_sentence_admits_a_detector_that_rejects_the_better_half(tmp_path: P
 
 def test_more_false_alarms_than_stated_are_warned_of(tmp_path: Path):
     (tmp_path / "many").mkdir()
-    said = [w for w in findings.warnings(watchful(tmp_path / "many", 12)) if "detector" in w]
+    said = [w for w in warnings(watchful(tmp_path / "many", 12)) if "detector" in w]
     assert len(said) == 1
     assert said[0].startswith("watchful at ε = 0: the detector rejects 20.0 [10.8, 32.3] % of")
     assert said[0].endswith("more than the stated 5 %.")
     (tmp_path / "few").mkdir()
-    assert not any("detector" in w for w in findings.warnings(watchful(tmp_path / "few", 3)))
+    assert not any("detector" in w for w in warnings(watchful(tmp_path / "few", 3)))
 
 
 @pytest.mark.parametrize("width", [50, 80, 140])

@@ -10,7 +10,7 @@ import pytest
 from helpers.known_ledger import add_arm, created, sweep
 
 import channelsim
-from channelsim.analysis.findings import warnings
+from channelsim.analysis.caveats import warnings
 from channelsim.analysis.foreign_data import trunks
 from channelsim.analysis.summary import summarise
 from channelsim.contracts.run_header import RunHeader

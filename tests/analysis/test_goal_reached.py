@@ -12,7 +12,8 @@ from helpers.known_ledger import add_arm, created, sweep
 
 import channelsim
 from channelsim.analysis.aims import aim_of
-from channelsim.analysis.findings import sentence, towards_target, warnings
+from channelsim.analysis.caveats import warnings
+from channelsim.analysis.findings import sentence, towards_target
 from channelsim.analysis.points import Point
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.analysis.verdicts import arm_verdicts

@@ -10,7 +10,7 @@ import pytest
 from helpers.known_ledger import EPSILON, add_arm, created, sweep
 
 import channelsim
-from channelsim.analysis.findings import warnings
+from channelsim.analysis.caveats import warnings
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.contracts.records import ArmRecord
 

@@ -17,9 +17,11 @@ from scipy import stats
 
 import channelsim
 from channelsim.analysis.best_receiver import standings, who_serves_best
+from channelsim.analysis.caveats import warnings
 from channelsim.analysis.family import PrimaryFamily
-from channelsim.analysis.findings import contradictions, hardest, sentence, warnings
+from channelsim.analysis.findings import contradictions, sentence
 from channelsim.analysis.intervals import Floats, Means, Resampler, means
+from channelsim.analysis.places import hardest
 from channelsim.analysis.simultaneous import Together, together
 from channelsim.analysis.summary import Summary, summarise
 from channelsim.cli.checking import check

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from helpers.known_ledger import EPSILON, add_arm, add_attempts, created, sweep
 
-from channelsim.analysis import areas, findings, intervals
+from channelsim.analysis import areas, intervals
 from channelsim.analysis.gain import undecided
 from channelsim.analysis.intervals import mean_interval
+from channelsim.analysis.places import places
 from channelsim.analysis.summary import summarise
 from channelsim.analysis.verdicts import arm_verdicts
 from channelsim.contracts.records import ArmRecord
@@ -486,7 +487,7 @@ def test_a_warning_names_exactly_the_points_it_is_about():
     )  # fmt: skip
 
     def said(*numbers: int) -> str:
-        return findings.places(summary, [points[number] for number in numbers])
+        return places(summary, [points[number] for number in numbers])
 
     assert said(0, 1, 5) == " at ε = 0.1, 0.2, 0.6"
     assert said(0, 1, 2, 3, 4, 5) == " at ε = 0.1 … 0.6"

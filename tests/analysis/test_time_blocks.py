@@ -18,8 +18,8 @@ from rich.console import Console
 from scipy import stats
 
 from channelsim.analysis import intervals
+from channelsim.analysis.caveats import warnings
 from channelsim.analysis.cells import ArmCells, read_arm
-from channelsim.analysis.findings import warnings
 from channelsim.analysis.intervals import (
     Interval,
     Means,

@@ -27,7 +27,7 @@ from helpers.own_parts import (
     use,
 )
 
-from channelsim.analysis.findings import hardest
+from channelsim.analysis.places import hardest
 from channelsim.contracts.scales import damage_metric, scale_of
 from channelsim.display.live.info import RunInfo
 from channelsim.ledger import Ledger

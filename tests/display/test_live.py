@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from channelsim.analysis.findings import warnings
+from channelsim.analysis.caveats import warnings
 from channelsim.analysis.summary import summarise
 from channelsim.contracts.records import (
     ArmRecord,

@@ -13,7 +13,8 @@ import pytest
 from helpers.known_ledger import EPSILON, add_arm, created, started, sweep
 from rich.console import Console
 
-from channelsim.analysis.findings import sentence, towards_target, warnings
+from channelsim.analysis.caveats import warnings
+from channelsim.analysis.findings import sentence, towards_target
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import number, short_names, stated
 from channelsim.analysis.summary import Summary, summarise

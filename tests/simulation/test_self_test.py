@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import channelsim
-from channelsim.analysis.findings import warnings
+from channelsim.analysis.caveats import warnings
 from channelsim.cli.reading import _comparison
 from channelsim.contracts import promises
 from channelsim.contracts.promises import BitComparison
