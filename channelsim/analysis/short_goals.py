@@ -114,7 +114,7 @@ def _figure(point: Point) -> str:
     if near is not None and near.noise is not None:
         text += f" ({_decibels(near.noise_db)})"
     if met is not None and met.attack is not None:
-        text += f", success {100 * met.attack.value:.0f} %"
+        text += f" and success {100 * met.attack.value:.0f} %"
         text += "" if met.noise is None else f" ({100 * met.noise.value:.0f} %)"
     return text
 

@@ -196,7 +196,7 @@ def _panel(
         draw([readers[f"control_{kind}"](reading) for reading in readings], style="--")
         draw([reading.quality for reading in readings], style=":")
     if not numeric:
-        words = [plain_text(str(value)) for value in every]
+        words = [plain_text(number(value)) for value in every]
         long = sum(map(len, words)) > _ROOM
         panel.set_xticks(range(len(every)), words, rotation=20 if long else 0)
         panel.set_xlim(-0.5, len(every) - 0.5)
