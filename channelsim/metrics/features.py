@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from channelsim.contracts.parts import InputFile, Metric, Whole, part
 from channelsim.metrics.classifier import Classifier, load_classifier
+from channelsim.metrics.distinct import DistinctFeatures, distinct_features, squared_distances
 from channelsim.metrics.memory import remembered
 from channelsim.support import seeds
 from channelsim.support.errors import InputError
@@ -102,9 +103,12 @@ class DatasetFeatureDistance(Metric):
         """Values [N]; differentiable. Computed in float32, even under autocast."""
         self.check_shape(images.shape[1:])
         a, b = (remembered(self, given, self._features) for given in (images, references))
-        return (a - b).square().sum(dim=1)
+        return squared_distances(a, b)
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _features(self, images: Tensor) -> DistinctFeatures:
+        return distinct_features(images, self._unit_features)
+
+    def _unit_features(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
             return unit_features(self.classifier.on(images.device).stages(images.float()))
 
@@ -172,9 +176,12 @@ class RandomFeatureDistance(Metric):
         """Values of every trunk, [seeds, N]."""
         self.check_shape(images.shape[1:])
         a, b = (remembered(self, given, self._features) for given in (images, references))
-        return (a - b).square().sum(dim=-1)
+        return squared_distances(a, b)
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _features(self, images: Tensor) -> DistinctFeatures:
+        return distinct_features(images, self._unit_features)
+
+    def _unit_features(self, images: Tensor) -> Tensor:
         """Unit features of every trunk, [seeds, N, F]."""
         with torch.autocast(images.device.type, enabled=False):
             signal = 2.0 * images.float() - 1.0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -22,20 +23,20 @@ class _Entry:
     owner: object  # kept alive, so that its id is not reused
     images: weakref.ref[Tensor]
     version: int
-    found: Tensor
+    found: Any
 
 
 @dataclass(slots=True)
 class _Block:
     entries: dict[tuple[int, int], _Entry] = field(default_factory=dict)
 
-    def get(self, owner: object, images: Tensor) -> Tensor | None:
+    def get(self, owner: object, images: Tensor) -> Any:
         entry = self.entries.get((id(owner), id(images)))
         if entry is None or entry.images() is not images or entry.version != images._version:
             return None
         return entry.found
 
-    def put(self, owner: object, images: Tensor, found: Tensor) -> None:
+    def put(self, owner: object, images: Tensor, found: Found) -> None:
         if found.nbytes > MOST_BYTES:
             return
         key = id(owner), id(images)
@@ -69,7 +70,28 @@ def remembering() -> Iterator[None]:
         _OPEN.reset(token)
 
 
-def remembered(owner: object, images: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+class Found(Protocol):
+    """What may be remembered: a tensor, or what behaves like one."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        ...
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it carries a gradient."""
+        ...
+
+    def is_inference(self) -> bool:
+        """Whether it comes from inference mode."""
+        ...
+
+
+F = TypeVar("F", bound=Found)
+
+
+def remembered(owner: object, images: Tensor, compute: Callable[[Tensor], F]) -> F:
     """``compute(images)``, or its earlier result for the same ``owner`` within `remembering`.
 
     Results live as long as their images, at most `MOST_BYTES` of them, the oldest leaving first.
@@ -78,7 +100,7 @@ def remembered(owner: object, images: Tensor, compute: Callable[[Tensor], Tensor
     block = _OPEN.get()
     if block is None or images.requires_grad or images.is_inference():
         return compute(images)
-    known = block.get(owner, images)
+    known: F | None = block.get(owner, images)
     if known is not None:
         return known
     found = compute(images)
