@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Path | None) -> None:
     """Load, try, estimate, and print the findings."""
     from channelsim.display.console import StandardConsole
-    from channelsim.runs.estimate import BUDGET_S, estimate, trial
+    from channelsim.runs.estimate import BUDGET_S, FIRST_ROWS, estimate, trial
     from channelsim.scenario import Scenario
 
     console = StandardConsole(wrapped=False)
@@ -27,7 +27,7 @@ def check(*, scenario: str, settings: list[str], seed: int | None, data_root: Pa
     _table(console, loaded.title, _contents(loaded))
     aside = StandardConsole(error=True)
     with aside.status("sending one message through every arm"):
-        tried = trial(loaded, 1)
+        tried = trial(loaded, 1, min(FIRST_ROWS, loaded.block_rows))
     _table(console, None, _findings(tried))
     with aside.status(f"trying block sizes, for about {BUDGET_S:.0f} s"):
         found = estimate(loaded, first=tried)

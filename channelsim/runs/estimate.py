@@ -28,8 +28,9 @@ from channelsim.simulation.event_plane import simulate
 # the total time of the trials [s], and the blocks per trial.
 BLOCKS = (32, 64, 128, 256, 512)
 WORTH_CHANGING = 1.1
-BUDGET_S = 20.0
-_TRIAL_BLOCKS = 2
+BUDGET_S = 5.0
+_TRIAL_BLOCKS = 1
+FIRST_ROWS = 32  # of a block in the first trial: a message in every arm rarely fills more
 _ROW_OVERHEAD = 12  # bytes SQLite spends on a row's key, header and place in its page
 _EMPTY_BYTES = 50_000  # a ledger with its header and no rows
 
@@ -76,8 +77,9 @@ def trial(
 ) -> Trial:
     """Run the first ``messages`` of a scenario in memory, through everything but the ledger.
 
-    ``fitted``, ``tried``: fits of its adversaries and result of the self-test in another trial of
-    it, see `simulate`.
+    ``block_rows``: of a block, default the scenario's own, at which the self-test is made in any
+    case. ``fitted``, ``tried``: fits of its adversaries and result of the self-test in another
+    trial of it, see `simulate`.
     """
     short = dataclasses.replace(
         scenario,
@@ -90,7 +92,8 @@ def trial(
     arms: Sequence[ArmRecord] = ()
     columns: dict[str, list[Any]] = {}
     settled = pictures = size = 0
-    for event in simulate(short, fitted=fitted, tried=tried):
+    whole = scenario.block_rows
+    for event in simulate(short, fitted=fitted, tried=tried, tested_rows=whole):
         match event:
             case Started():
                 header, arms, started_at = event.header, event.arms, time.perf_counter()
@@ -127,7 +130,7 @@ def least_messages(scenario: Scenario) -> int:
 def estimate(
     scenario: Scenario, blocks: Sequence[int] = BLOCKS, first: Trial | None = None
 ) -> Estimate:
-    """Measure a scenario at its own block_rows, then at others for as long as `BUDGET_S` allows.
+    """Measure a scenario at its own block_rows, then at others that `BUDGET_S` has time for.
 
     Call `trial` once before, so that loading on first use is not part of the rate. ``first``: that
     trial, so that its adversaries' fits need not be repeated.
@@ -144,7 +147,9 @@ def estimate(
     # slow that no other would be tried.
     usual = [JUDGED_BLOCK] if any(map(judged, scenario.arms)) else []
     for block in usual + sorted(blocks, key=lambda size: abs(size - scenario.block_rows)):
-        fills, in_time = block <= total, time.perf_counter() - began < BUDGET_S
+        nearest = min(rates, key=lambda known: abs(known - block))
+        needed_s = _rows(scenario, block) / rates[nearest]
+        fills, in_time = block <= total, time.perf_counter() - began + needed_s < BUDGET_S
         if fills and block not in rates and (in_time or block in usual):
             measured = _measured(scenario, block, fitted, tried)
             rates[block] = measured.transmissions / measured.run_s
@@ -189,8 +194,16 @@ def _value_bytes(value: Any) -> int:
 def _measured(
     scenario: Scenario, block_rows: int, fitted: Mapping[str, Any] | None, tried: Tried | None
 ) -> Trial:
-    # Only arms of one receiver share blocks; where these do not fill, padding would count as work.
+    messages = _rows(scenario, block_rows) // len(scenario.arms)
+    return trial(scenario, messages, block_rows, fitted, tried)
+
+
+def _rows(scenario: Scenario, block_rows: int) -> int:
+    """Transmissions of a trial in which every receiver fills its blocks.
+
+    Only arms of one receiver share blocks; where these do not fill, padding would count as work.
+    """
     receivers = Counter(arm.receiver_name for arm in scenario.arms)
     rows, sharing = _TRIAL_BLOCKS * block_rows, min(receivers.values())
     messages = max(1, min(scenario.source.messages, -(-rows // sharing)))
-    return trial(scenario, messages, block_rows, fitted, tried)
+    return messages * len(scenario.arms)

@@ -42,16 +42,18 @@ def simulate(
     prepare: Callable[[Preparing], None] | None = None,
     fitted: Mapping[str, Mapping[str, Any]] | None = None,
     tried: Tried | None = None,
+    tested_rows: int | None = None,
 ) -> Iterator[LogEvent]:
     """Run a scenario and yield its events: `Started` first, `Finished` last.
 
     ``memo`` holds attempts that need not be computed again. When ``stop()`` turns true the stream
     ends early, without `Finished`. ``prepare`` receives the slow preparations before `Started`.
     ``fitted``: see `calibrate`. ``tried``: the result of a self-test of this scenario, where it
-    need not be repeated.
+    need not be repeated; ``tested_rows``: the height of the block that it is made on, default the
+    scenario's ``block_rows``.
     """
     with naming_own_code():
-        yield from _simulated(scenario, memo, stop, prepare, fitted, tried)
+        yield from _simulated(scenario, memo, stop, prepare, fitted, tried, tested_rows)
 
 
 def _simulated(
@@ -61,6 +63,7 @@ def _simulated(
     prepare: Callable[[Preparing], None] | None,
     fitted: Mapping[str, Mapping[str, Any]] | None,
     tried: Tried | None,
+    tested_rows: int | None,
 ) -> Iterator[LogEvent]:
     def tell(doing: str, arm: int, arms: int) -> None:
         if stop is not None and stop():
@@ -78,7 +81,7 @@ def _simulated(
         ways = reach(scenario, paths, seeks) if memo is None and tried is None else {}
     except _StoppedError:
         return
-    tried = tried or self_test(scenario, paths)
+    tried = tried or self_test(scenario, paths, tested_rows)
     count = scenario.source.messages
     total = count * len(scenario.arms)
     header = fingerprint.header(scenario, paths.report, tried)

@@ -37,15 +37,17 @@ _MOST = 256  # kinds of paths cached
 _REMEMBERED: OrderedDict[Any, tuple[BitComparison, BitComparison]] = OrderedDict()
 
 
-def self_test(scenario: Scenario, paths: Paths) -> Tried:
-    """Test every kind of path of a run."""
+def self_test(scenario: Scenario, paths: Paths, block_rows: int | None = None) -> Tried:
+    """Test every kind of path of a run, in blocks of ``block_rows``, default the scenario's."""
+    height = block_rows or scenario.block_rows
     here = torch.get_num_threads()
     other = 1 if here > 1 else 2
     place, thread = BitComparison(), BitComparison()
     tried: set[Any] = set()
     # Paths with active adversaries come first: they run all kernels of the others.
     for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
-        path, kernels = paths.paths[number], _kernels(paths.paths[number])
+        path = replace(paths.paths[number], block_rows=height)
+        kernels = _kernels(path)
         if kernels in tried:
             continue
         tried.add(kernels)
@@ -53,7 +55,7 @@ def self_test(scenario: Scenario, paths: Paths) -> Tried:
         found = _once((kernels, path.setting.active, here, other), path, arms, here, other)
         place, thread = place + found[0], thread + found[1]
     few, many = sorted((here, other))
-    return Tried(scenario.block_rows, (few, many), place, thread)
+    return Tried(height, (few, many), place, thread)
 
 
 def _once(

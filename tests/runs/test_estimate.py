@@ -87,7 +87,7 @@ def test_a_trial_is_long_enough_for_every_receiver_to_fill_its_blocks(monkeypatc
     codec = {"kind": "linear", "latent_size": 8}
     receivers = {name: {"codec": codec} for name in ("a", "b", "c", "d")}
     estimate(small(900, receivers=receivers), blocks=(32,))
-    assert tried == [(64, 32)]  # two blocks of 32 per receiver, each of which has one arm
+    assert tried == [(32, 32)]  # a block of 32 per receiver, each of which has one arm
 
 
 def test_an_estimate_of_the_ledger_is_about_right(tmp_path: Path) -> None:
