@@ -48,20 +48,21 @@ def standings(family: PrimaryFamily) -> tuple[Standing, ...]:
     for swept in family.points:
         useful = not all(family.is_useless(name, swept) for name in family.receivers)
         best, first = family.best_at(swept), family.ahead_at(swept)
-        key = (best, first, useful, family.unbeaten_at(swept))
+        key = (best, first, useful, family.unbeaten_at(swept) if useful else ())
         alike.setdefault(key, []).append(swept)
     found = []
     for (best, first, useful, unbeaten), points in alike.items():
         closest = []
         for swept in points if first is not None else ():
             closest.append(_closest(family.at(swept), first))
+        leading = {family.unbeaten_at(swept) for swept in points}
         found.append(
             Standing(
                 best=best,
                 first=first,
                 useful=useful,
                 points=tuple(points),
-                unbeaten=unbeaten,
+                unbeaten=unbeaten or (leading.pop() if len(leading) == 1 else ()),
                 closest=tuple(closest),
             )
         )
@@ -124,7 +125,7 @@ def _at_points(
 
 def _why_nobody(family: PrimaryFamily, one: Standing) -> str:
     if one.first is not None:
-        return f"{one.first} is surely best at equal ε only, not at equal PSR"
+        return f"{one.first} is surely best at equal ε, but not surely at equal PSR"
     if not one.useful:
         nearest = f" ({one.unbeaten[0]} comes nearest)" if len(one.unbeaten) == 1 else ""
         return f"none is surely better than always showing the mean image{nearest}"

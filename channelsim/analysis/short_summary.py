@@ -131,7 +131,7 @@ def _paragraphs(summary: Summary) -> Iterator[tuple[int, list[str]]]:
 
 
 def _cut(text: str) -> str:
-    return textwrap.shorten(text, 2 * WIDTH - 10, placeholder=" …")
+    return textwrap.shorten(text, 2 * WIDTH - 10, placeholder=" (…)")
 
 
 def _from_best_to_worst(summary: Summary) -> str:

@@ -126,11 +126,7 @@ def _beside(
     read: Callable[[Mapping[str, Point], Callable[[Reading], Interval | None]], Cells],
     against: Against,
 ) -> Iterator[tuple[str, Cells]]:
-    """What belongs to the row above: matched noise, and the share delivered."""
-    hit = {name: p for name, p in here.items() if attacked(p) and p.aim.kind != "noise"}
-    noise = read(hit, lambda reading: getattr(reading, f"control_{against}"))
-    if any(noise.values()):
-        yield f"  {'random flips' if summary.in_bits else 'equal noise'} there", noise
+    """What belongs to the row above: the share delivered, and matched noise."""
     delivered = {
         name: Interval(100 * point.delivered_share, math.nan, math.nan)
         for name, point in here.items()
@@ -138,6 +134,10 @@ def _beside(
     }
     if any(share.value < 100 for share in delivered.values()):
         yield _DELIVERED, delivered
+    hit = {name: p for name, p in here.items() if attacked(p) and p.aim.kind != "noise"}
+    noise = read(hit, lambda reading: getattr(reading, f"control_{against}"))
+    if any(noise.values()):
+        yield f"  {'random flips' if summary.in_bits else 'equal noise'} there", noise
 
 
 def _label(summary: Summary, swept: Mapping[str, Any]) -> str:

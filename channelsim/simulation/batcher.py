@@ -9,29 +9,23 @@ constant shape ``block_rows``, so a row's result does not depend on the other ro
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import (
     Attempt,
-    AttemptsDone,
     Batch,
-    ImageSaved,
     ImagesDropped,
     LogEvent,
     Outcome,
 )
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.fallback import LastAccepted
+from channelsim.simulation.attempt_rows import attempt_rows, thumbnails
 from channelsim.simulation.image_retention import ImageRetention, Pictured
-
-SHARED_ROLES = {"source", "clean"}
 
 
 class Memo(Protocol):
@@ -164,12 +158,7 @@ class Batcher:
             accepted = outcome.accepted.tolist()
             arrived = zip(keys, accepted, rows.lost.tolist(), strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
-            columns = {
-                **rows.ledger_columns(self._numbers),
-                "accepted": [int(yes) for yes in accepted],
-                **{name: values.tolist() for name, values in outcome.columns.items()},
-            }
-            self._emit(AttemptsDone(columns))
+            self._emit(attempt_rows(rows, outcome, self._numbers))
             # Images go last: a ledger commits before attempts, so never the one without the other.
             self._picture(rows, keys, outcome, images)
             yield
@@ -182,17 +171,8 @@ class Batcher:
         images: Mapping[str, Tensor],
     ) -> None:
         kept, dropped = self._retention.choose(rows, keys, outcome)
-        if kept:
-            message = rows.message[kept].tolist()
-            for role, pictures in images.items():
-                pixels = as_bytes(pictures[kept])
-                # Arms of one group share messages and encoder: one source, one clean decoding.
-                shared: dict[int, bytes] = {}
-                for row, number, picture in zip(kept, message, pixels, strict=True):
-                    coded = shared.get(number) or png(picture)
-                    if role in SHARED_ROLES:
-                        shared[number] = coded
-                    self._emit(ImageSaved(*self._numbers.of_attempt(keys[row]), role, coded))
+        for one in thumbnails(rows, kept, images, self._numbers):
+            self._emit(one)
         if dropped:
             self._emit(ImagesDropped(list(map(self._numbers.of_attempt, dropped))))
 
@@ -201,19 +181,3 @@ def _memory(path: SignalPath) -> LastAccepted | None:
     if not path.defence.last:
         return None
     return LastAccepted(path.defence.fallback, lambda row: path.transmit(row)[1]["received"][0])
-
-
-def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:
-    """Images [N, C, H, W] in [0, 1] as bytes [N, H, W, C]."""
-    pixels = pictures.clamp(0, 1).mul(255).round().byte().cpu().numpy()
-    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """An image [H, W, C] as PNG, grey for one channel."""
-    from PIL import Image
-
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

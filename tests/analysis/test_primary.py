@@ -515,7 +515,7 @@ def test_where_the_readings_differ_nobody_is_called_best_under_attack(tmp_path: 
     assert family.ahead_at({EPSILON: 1.0}) == "b"
     text = " ".join(who_serves_best(summary))
     assert "serves the user best" not in text
-    assert "b is surely best at equal ε only, not at equal PSR" in text
+    assert "b is surely best at equal ε, but not surely at equal PSR" in text
     assert "at equal ε b is best, at equal PSR a is best" in text
     assert "the readings differ, so nobody is called best." in text
 

@@ -20,7 +20,7 @@ from channelsim.ledger import Ledger
 from channelsim.ledger import ledger as ledger_module
 from channelsim.runs.replay import replay
 from channelsim.runs.run import Run
-from channelsim.simulation.batcher import as_bytes
+from channelsim.simulation.attempt_rows import as_bytes
 from channelsim.simulation.image_retention import WORST, ImageRetention
 
 COUNT, MOST, ARMS = 12, 2, 2
