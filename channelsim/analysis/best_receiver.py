@@ -17,7 +17,7 @@ from channelsim.analysis.written import decimals, spread
 
 SECONDARY = "secondary, unadjusted"
 NOBODY = "Nobody is surely best"  # begins the sentence on the other points
-_LEVEL = "joint 95 % intervals"
+_LEVEL = "these weights, joint 95 % intervals"
 _SAME_DB = 0.1  # project's choice: receivers within so much of each other had equal PSR
 _MOST_DIGITS = 9  # for tiny but certain differences
 _MOST = 3  # project's choice: list so many differing values or points, and count the rest

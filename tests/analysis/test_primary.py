@@ -317,8 +317,8 @@ def test_identical_receivers_differ_by_exactly_0_and_none_is_best(tmp_path: Path
     assert one.holm_p == 1.0
     assert one.better is None
     assert who_serves_best(summary)[0] == (
-        "Nobody is surely best for the user by mse (joint 95 % intervals): a and b do not differ"
-        " significantly."
+        "Nobody is surely best for the user by mse (these weights, joint 95 % intervals): a and b do"
+        " not differ significantly."
     )
 
 
@@ -413,7 +413,7 @@ def test_an_attack_off_and_on_are_two_points(tmp_path: Path):
     assert family.areas == ()
     said = who_serves_best(summary)[0]
     assert said.startswith(
-        "Best for the user by mse (joint 95 % intervals): plain at path.0 = off:"
+        "Best for the user by mse (these weights, joint 95 % intervals): plain at path.0 = off:"
     )
     assert "plain at path.0 = off: mse lower than that of hard by 0.01" in said
     assert "; hard at path.0 = on: mse lower than that of plain by 0.04" in said
@@ -654,8 +654,8 @@ def test_who_is_no_better_than_a_mean_image_is_warned_of_and_never_best(tmp_path
     )
     assert family_of(summary).hopeless() == ("poor", "worse")
     assert who_serves_best(summary)[0] == (
-        "Nobody is surely best for the user by mse (joint 95 % intervals): none is surely better"
-        " than always showing the mean image (poor comes nearest)."
+        "Nobody is surely best for the user by mse (these weights, joint 95 % intervals): none is"
+        " surely better than always showing the mean image (poor comes nearest)."
     )
     assert (
         "poor, worse: worse for the user than always showing the data set's mean image (mse 0.05)."

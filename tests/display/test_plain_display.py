@@ -215,7 +215,7 @@ def test_a_summary_fits_the_width_and_loses_no_column(known: Summary, width: int
     assert max(len(line) for line in text.splitlines()) <= width
     for head in ("mse", "psnr", "ssim", "PSR dB", "gain dB", "delivered", "verdict", "AADDC"):
         assert head in text
-    assert "…" not in re.sub(r"\S+ … \S+", "", text)  # 0.1 … 1: points, nothing cut off
+    assert "…" not in re.sub(r"\S+\s+…\s+\S+", "", text)  # 0.1 … 1: points, nothing cut off
 
 
 def test_at_eighty_columns_all_three_metrics_stand_in_one_table(known: Summary):
