@@ -317,8 +317,8 @@ def test_identical_receivers_differ_by_exactly_0_and_none_is_best(tmp_path: Path
     assert one.holm_p == 1.0
     assert one.better is None
     assert who_serves_best(summary)[0] == (
-        "Nobody is surely best for the user by mse (these weights, joint 95 % intervals): a and b do"
-        " not differ significantly."
+        "Nobody is surely best for the user by mse (these weights, joint 95 % intervals):"
+        " a and b do not differ significantly."
     )
 
 
