@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from channelsim.adversaries.adversary_notices import adversary_notices
 from channelsim.adversaries.ascent import Ascent, ascend
 from channelsim.adversaries.bit_flips import BitFlips
 from channelsim.adversaries.control import matched_control
 from channelsim.adversaries.noise import Noise
-from channelsim.adversaries.notices import adversary_notices
 from channelsim.adversaries.pgd import PGD
 from channelsim.adversaries.substitute import Replay, Substitute
 from channelsim.adversaries.universal import Universal

@@ -15,7 +15,7 @@ from channelsim.adversaries.draws import Ball, in_ball, signs
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity, OnTheAir
 from channelsim.contracts.adversary import Adversary, Budget
-from channelsim.contracts.fading import symbol_count
+from channelsim.contracts.complex_symbols import symbol_count
 from channelsim.contracts.parts import part
 from channelsim.contracts.rows import Knowledge, Rows
 

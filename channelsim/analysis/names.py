@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -57,8 +58,31 @@ def short_names(swept_keys: Sequence[str], decibels: Collection[str]) -> dict[st
 def stated(name: str, *values: str) -> str:
     """Values under a short name: ``ε = 0.1, 0.3`` or, of a name in dB, ``ε = -20, -10 dB``."""
     bare = name.removesuffix(" dB")
-    unit = "" if bare == name or values[-1] == _OFF else " dB"
-    return f"{bare} = {', '.join(values)}{unit}"
+    text = ", ".join(values)
+    if bare == name or text == _OFF:
+        return f"{bare} = {text}"
+    off = re.search(rf"((, | … ){_OFF})*$", text)  # has no unit
+    numbers = text[: off.start()] if off is not None else text
+    return f"{bare} = {numbers} dB{text[len(numbers) :]}"
+
+
+def in_runs(values: Sequence[Any], every: Sequence[Any]) -> list[str]:
+    """Values in words; three or more numbers that follow each other as ``0.3 … 0.6``.
+
+    ``every``: all values of their key, in the sweep's order.
+    """
+    runs: list[list[Any]] = []
+    for value in values:
+        if runs and every.index(value) == every.index(runs[-1][-1]) + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    listed = []
+    for run in runs:
+        numbers = all(isinstance(value, int | float) for value in run)
+        said = [number(value) for value in run]
+        listed += [f"{said[0]} … {said[-1]}"] if numbers and len(run) > 2 else said
+    return listed
 
 
 def number(value: Any) -> str:

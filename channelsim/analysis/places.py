@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from channelsim.analysis.names import number, short_names, stated
+from channelsim.analysis.names import in_runs, number, short_names, stated
 from channelsim.analysis.points import Point
 from channelsim.analysis.summary import Summary
 from channelsim.contracts.scales import scale_of
@@ -73,7 +73,7 @@ def _along(summary: Summary, key: str, wanted: Sequence[Mapping[str, Any]]) -> l
         every = all_values[group][1]
         named = [place(summary, others)] if others else []
         if len(values) < len(every) or not others:
-            named.append(stated(labels(summary)[key], *_runs(values, every)))
+            named.append(stated(labels(summary)[key], *in_runs(values, every)))
         else:
             named.append(f"any {labels(summary)[key].removesuffix(' dB')}")
         phrases.append(", ".join(named))
@@ -91,19 +91,3 @@ def _by_others(
         if swept[key] not in values:
             values.append(swept[key])
     return groups
-
-
-def _runs(values: Sequence[Any], every: Sequence[Any]) -> list[str]:
-    """Values in words; three or more numbers that follow each other as ``0.3 … 0.6``."""
-    runs: list[list[Any]] = []
-    for value in values:
-        if runs and every.index(value) == every.index(runs[-1][-1]) + 1:
-            runs[-1].append(value)
-        else:
-            runs.append([value])
-    listed = []
-    for run in runs:
-        numbers = all(isinstance(value, int | float) for value in run)
-        said = [number(value) for value in run]
-        listed += [f"{said[0]} … {said[-1]}"] if numbers and len(run) > 2 else said
-    return listed

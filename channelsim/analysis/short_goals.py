@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,8 @@ def _result(summary: Summary, point: Point) -> str:
         return f"{{who}} {{wants}} {_escaped(point.aim.target)}{_nearer(point, noise)}"
     if point.gain_db is None:
         return ""
+    if math.isnan(point.gain_db.low):
+        return f"{{who}} {{does}} damage, on too few messages to compare with {noise}; gain"
     if point.gain_db.low > 0:
         return f"{{who}} {{does}} more damage than {noise}; gain"
     if point.gain_db.high < 0:

@@ -117,7 +117,7 @@ def _paragraphs(summary: Summary) -> Iterator[tuple[int, list[str]]]:
     for at, text in enumerate(best):
         rank = 0 if at == 0 else 1 if text.startswith(NOBODY) else 4
         yield rank, wrapped(text)
-    if len(summary.receivers) == 1 and (text := _from_best_to_worst(summary)):
+    if len(summary.receivers) == 1 and (text := _extremes(summary)):
         yield 1, wrapped(text)
     for at, text in enumerate(goals(summary)):
         yield (0 if at == 0 else 1), wrapped(text)
@@ -134,7 +134,7 @@ def _cut(text: str) -> str:
     return textwrap.shorten(text, 2 * WIDTH - 10, placeholder=" (…)")
 
 
-def _from_best_to_worst(summary: Summary) -> str:
+def _extremes(summary: Summary) -> str:
     """The range of the only receiver's results; empty for one point."""
     metric = summary.primary_metric
     values = [

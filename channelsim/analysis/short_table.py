@@ -107,10 +107,6 @@ def _rows(summary: Summary, metric: str, against: Against) -> Iterator[tuple[str
     struck = {name: point for name, point in here.items() if attacked(point)}
     if against == "source":
         yield "undisturbed", read(here, lambda reading: reading.quality)
-        if struck:
-            alone = read(struck, lambda reading: reading.alone_source)
-            if any(alone.values()) and not any(p.verdict == records.OFF for p in summary.points):
-                yield "channel alone", alone
     for swept in _chosen(summary, hard):
         label = _label(summary, swept) or ("with the attack" if struck else "received")
         yield label, read(at(summary, swept), lambda reading: getattr(reading, against))
@@ -126,7 +122,7 @@ def _beside(
     read: Callable[[Mapping[str, Point], Callable[[Reading], Interval | None]], Cells],
     against: Against,
 ) -> Iterator[tuple[str, Cells]]:
-    """What belongs to the row above: the share delivered, and matched noise."""
+    """What belongs to the row above: the share delivered, the channel alone, matched noise."""
     delivered = {
         name: Interval(100 * point.delivered_share, math.nan, math.nan)
         for name, point in here.items()
@@ -134,7 +130,13 @@ def _beside(
     }
     if any(share.value < 100 for share in delivered.values()):
         yield _DELIVERED, delivered
-    hit = {name: p for name, p in here.items() if attacked(p) and p.aim.kind != "noise"}
+    struck = {name: point for name, point in here.items() if attacked(point)}
+    off = any(point.verdict == records.OFF for point in summary.points)
+    if against == "source" and not (off and len(summary.swept_keys) == 1):
+        alone = read(struck, lambda reading: reading.alone_source)
+        if any(alone.values()):
+            yield "  channel alone there", alone
+    hit = {name: p for name, p in struck.items() if p.aim.kind != "noise"}
     noise = read(hit, lambda reading: getattr(reading, f"control_{against}"))
     if any(noise.values()):
         yield f"  {'random flips' if summary.in_bits else 'equal noise'} there", noise

@@ -9,7 +9,7 @@ from channelsim.channels.equaliser import Equaliser
 from channelsim.channels.fading import Fading
 from channelsim.channels.gilbert_elliott import GilbertElliott
 from channelsim.channels.impulsive import Impulsive
-from channelsim.channels.notices import memories_s, memory_notices, notices
+from channelsim.channels.path_notices import memories_s, memory_notices, notices
 from channelsim.channels.phase_noise import PhaseNoise
 from channelsim.channels.power import Power
 from channelsim.channels.quantiser import Quantiser

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from pydantic import AllowInfNan, Strict
 from torch import Tensor
 
-from channelsim.contracts.fading import amplified, symbol_count
+from channelsim.contracts.complex_symbols import amplified, symbol_count
 from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.rows import Channel, Rows
 from channelsim.support.errors import InputError

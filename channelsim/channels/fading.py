@@ -9,7 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from channelsim.contracts.fading import CoherenceTime, KFactor, amplified, block_gains, symbol_count
+from channelsim.contracts.complex_symbols import (
+    CoherenceTime,
+    KFactor,
+    amplified,
+    block_gains,
+    symbol_count,
+)
 from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.rows import Channel, Rows
 

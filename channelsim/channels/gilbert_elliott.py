@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import AllowInfNan, Strict, model_validator
 from torch import Tensor
 
-from channelsim.contracts.fading import symbol_count, symbol_slots
+from channelsim.contracts.complex_symbols import symbol_count, symbol_slots
 from channelsim.contracts.parts import Fraction, Stage, part
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Channel, Rows

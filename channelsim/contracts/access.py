@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import AllowInfNan, BeforeValidator, Strict, model_validator
 from torch import Tensor
 
-from channelsim.contracts.fading import CoherenceTime, KFactor, block_gains
+from channelsim.contracts.complex_symbols import CoherenceTime, KFactor, block_gains
 from channelsim.contracts.parts import Count, Decibels, NonNegative, Positive, Whole, part
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Rows

@@ -89,7 +89,8 @@ def _distinct(images: Tensor) -> tuple[Tensor, Tensor]:
         return rows, rows
     bits = images.detach().reshape(len(images), -1).contiguous().view(torch.int32)
     factors = _factors(bits.shape[1]).to(bits.device)
-    keys = (bits.long() * factors).sum(dim=1)  # exact modulo 2⁶⁴, in any order of summing
+    # Exact modulo 2⁶⁴, in any order of summing.
+    keys = torch.cat([(part.long() * factors).sum(dim=1) for part in _parts(bits)])
     known, place = torch.unique(keys, return_inverse=True)
     first = torch.full_like(known, len(images)).scatter_reduce(0, place, rows, "amin")
     if not torch.equal(bits[first][place], bits):

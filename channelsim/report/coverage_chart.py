@@ -12,7 +12,7 @@ from channelsim.analysis.coverage import GRID, Coverage
 from channelsim.analysis.places import place
 from channelsim.analysis.summary import Summary
 from channelsim.contracts.scales import damage_metric, scale_of
-from channelsim.report.curve_charts import DPI, tidy
+from channelsim.report.curve_charts import saved, tidy
 from channelsim.report.gallery import entitle, plain_text
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ def coverage(summary: Summary, path: Path) -> bool:
     its 95 % band, a dot at the operating threshold, dashed the oracle's line; a random score
     stays level at the risk of accepting all, where the line ends. PSNR counts as its MSE.
     """
-    figure = figure_of(summary)
-    if figure is None:
-        return False
-    figure.savefig(path, dpi=DPI, format="png")
-    return True
+    return saved(figure_of(summary), path)
 
 
 def figure_of(summary: Summary) -> Figure | None:

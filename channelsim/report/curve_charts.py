@@ -57,7 +57,15 @@ def curves(summary: Summary, path: Path) -> None:
     line ends the range that all receivers share. With further swept keys the panels repeat for
     each of their values (at most nine rows).
     """
-    figure_of(summary).savefig(path, dpi=DPI, format="png")
+    saved(figure_of(summary), path)
+
+
+def saved(figure: Figure | None, path: Path) -> bool:
+    """Write a figure as PNG; whether there was any."""
+    if figure is None:
+        return False
+    figure.savefig(path, dpi=DPI, format="png")
+    return True
 
 
 def figure_of(summary: Summary) -> Figure:

@@ -12,7 +12,7 @@ import numpy as np
 from channelsim.analysis.places import place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.timeline import Timeline, Traffic
-from channelsim.report.curve_charts import DPI, colour, tidy
+from channelsim.report.curve_charts import colour, saved, tidy
 from channelsim.report.gallery import entitle, plain_text
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ def timeline(summary: Summary, path: Path) -> bool:
     mean and dotted the 95th percentile; share of attempts refused, and dotted of messages lost.
     Shaded: the share of attempts under attack.
     """
-    figure = figure_of(summary)
-    if figure is None:
-        return False
-    figure.savefig(path, dpi=DPI, format="png")
-    return True
+    return saved(figure_of(summary), path)
 
 
 def figure_of(summary: Summary) -> Figure | None:

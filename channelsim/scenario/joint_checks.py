@@ -6,7 +6,7 @@ from typing import Any
 
 from channelsim.adversaries.goals import check_loss
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.fading import symbol_count
+from channelsim.contracts.complex_symbols import symbol_count
 from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Codec
 from channelsim.contracts.stages import Stages

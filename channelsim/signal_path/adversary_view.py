@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.fading import amplified, symbol_count
+from channelsim.contracts.complex_symbols import amplified, symbol_count
 from channelsim.contracts.parts import Stage
 from channelsim.contracts.records import Batch, Ints
 from channelsim.contracts.rows import Channel, Images, Knowledge, Rows, View

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.fading import symbol_count
+from channelsim.contracts.complex_symbols import symbol_count
 from channelsim.scenario import Arm
 from channelsim.signal_path import Setting
 

@@ -32,6 +32,7 @@ from channelsim.training.progress import (
     Meter,
     OnProgress,
     TrainedResult,
+    finished,
     make_folder,
     stop_signals,
 )
@@ -143,13 +144,7 @@ def train_classifier(
 
 
 def _finished(reading: ClassifierReading, weights: Path) -> TrainedResult:
-    found = load_classifier(weights)
-    if found.card.get("recipe_hash") != reading.hash:
-        raise InputError(
-            f"{weights.parent}: holds the result of another recipe (or of an earlier version of"
-            " this one); choose another folder with --out"
-        )
-    return TrainedResult(weights, found.card, int(found.card["steps"]), already_done=True)
+    return finished(weights, load_classifier(weights).card, reading.hash)
 
 
 def _check_labels(reading: ClassifierReading, data: sources.TrainingSet) -> None:

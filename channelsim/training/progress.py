@@ -46,6 +46,16 @@ class TrainedResult:
     already_done: bool = False
 
 
+def finished(weights: Path, card: Mapping[str, Any], recipe_hash: str) -> TrainedResult:
+    """A training that was finished earlier; refuses the result of another recipe."""
+    if card.get("recipe_hash") != recipe_hash:
+        raise InputError(
+            f"{weights.parent}: holds the result of another recipe (or of an earlier version of"
+            " this one); choose another folder with --out"
+        )
+    return TrainedResult(weights, card, int(card["steps"]), already_done=True)
+
+
 class Meter:
     """Mean losses and speed since the last report. ``rows``: images per step."""
 

@@ -17,6 +17,7 @@ from channelsim.training.progress import (
     OnProgress,
     Progress,
     TrainedResult,
+    finished,
     make_folder,
     stop_signals,
 )
@@ -130,10 +131,4 @@ def _fit(
 
 
 def _finished(reading: RecipeAsRead, weights: Path) -> TrainedResult:
-    found = load_weights(weights)
-    if found.card.get("recipe_hash") != reading.hash:
-        raise InputError(
-            f"{weights.parent}: holds the result of another recipe (or of an earlier version of"
-            " this one); choose another folder with --out"
-        )
-    return TrainedResult(weights, found.card, int(found.card["steps"]), already_done=True)
+    return finished(weights, load_weights(weights).card, reading.hash)

@@ -114,6 +114,43 @@ def test_equal_noise_stands_below_the_point_that_the_gain_is_of(tmp_path: Path) 
     )
 
 
+def test_too_few_messages_are_not_said_to_make_no_difference(tmp_path: Path) -> None:
+    # One of the messages was attacked: a gain without an interval proves nothing either way.
+    (arm,) = over({}, ["kld"])
+    verdict = np.where(np.arange(60) < 1, "ok", "idle").astype(object)
+    text = shortened(
+        tmp_path,
+        [arm],
+        lambda arm: {
+            "mse_passive": around(0.04, 1),
+            "control_mse_passive": around(0.02, 2),
+            "verdict": verdict,
+            "delta_l2": np.where(np.arange(60) < 1, 1.0, 0.0),
+            "delta_linf": np.where(np.arange(60) < 1, 1.0, 0.0),
+        },
+    ).replace("\n  ", " ")
+    assert "significantly more or less" not in text
+    assert "on too few messages to compare with equal noise; gain in dB: " in text
+
+
+def test_the_channel_alone_stands_below_the_point_it_was_measured_at(tmp_path: Path) -> None:
+    # At 0 dB the channel alone did most of it; a row without a place would be read at 20 dB too.
+    arms = over({"awgn.snr_db": [0, 20]}, ["kld"])
+
+    def columns(arm: ArmRecord) -> dict[str, Any]:
+        alone = 0.05 if arm.swept["awgn.snr_db"] == 0 else 0.01
+        return {
+            "mse_source": around(alone + 0.01, arm.arm),
+            "passive_mse_source": around(alone, 50 + arm.arm),
+        }
+
+    text = shortened(tmp_path, arms, columns, passive_columns=True)
+    lines = [line[:24].strip() for line in text.splitlines()]
+    assert lines[lines.index("snr_db = 0") + 1] == "channel alone there"
+    assert lines.count("channel alone there") == 1
+    assert "channel alone" not in lines
+
+
 def test_of_equal_receivers_neither_is_called_best(tmp_path: Path) -> None:
     text = str(two_receivers(tmp_path, gap=0.0).summary()).replace("\n  ", " ")
     assert "Nobody is surely best for the user" in text

@@ -406,6 +406,9 @@ def test_a_budget_in_decibels_carries_its_unit_and_minus_infinity_is_off():
     assert stated("ε dB", "-20", "-10") == "ε = -20, -10 dB"
     assert stated("ε dB", number(-math.inf)) == "ε = off"
     assert stated("ε", "0") == "ε = 0"
+    assert stated("ε dB", "-20", number(-math.inf)) == "ε = -20 dB, off"
+    assert stated("ε dB", "-3 … off") == "ε = -3 dB … off"
+    assert stated("ε dB", "off … -3") == "ε = off … -3 dB"
 
 
 def test_a_rounded_zero_has_no_sign():

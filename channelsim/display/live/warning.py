@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from channelsim.analysis.gain import no_more_than_noise
-from channelsim.analysis.names import number
+from channelsim.analysis.names import in_runs
 from channelsim.contracts import records
 from channelsim.contracts.scales import ROUNDING
 from channelsim.display.live.figures import Figures
@@ -145,17 +145,6 @@ def _places(info: RunInfo, arms: Sequence[int]) -> str:
             if info.swept_keys
             else ""
         )
-    receiver = info.arms[arms[0]].receiver
-    own = [arm.arm for arm in info.arms if arm.receiver == receiver]
-    runs: list[list[int]] = []
-    for arm in arms:
-        if runs and own.index(arm) == own.index(runs[-1][-1]) + 1:
-            runs[-1].append(arm)
-        else:
-            runs.append([arm])
     key = info.swept_keys[0]
-    listed = []
-    for run in runs:
-        values = [number(info.arms[arm].swept.get(key)) for arm in run]
-        listed += values if len(run) < 3 else [f"{values[0]} … {values[-1]}"]
+    listed = in_runs([info.arms[arm].swept.get(key) for arm in arms], info.values(key))
     return f" at {info.short[key]} {', '.join(listed)}"
