@@ -73,10 +73,11 @@ def _result(summary: Summary, point: Point) -> str:
     if math.isnan(point.gain_db.low):
         return f"{{who}} {{does}} damage, on too few messages to compare with {noise}; gain"
     if point.gain_db.low > 0:
-        return f"{{who}} {{does}} more damage than {noise}; gain"
+        return f"{{who}} {{does}} more damage than {noise}, against the channel alone; gain"
     if point.gain_db.high < 0:
-        return f"{{who}} {{does}} less damage than {noise}; gain"
-    return f"{{who}} {{does}} not do significantly more or less damage than {noise}; gain"
+        return f"{{who}} {{does}} less damage than {noise}, against the channel alone; gain"
+    same = f"not do significantly more or less damage than {noise}"
+    return f"{{who}} {{does}} {same}, against the channel alone; gain"
 
 
 def _nearer(point: Point, noise: str) -> str:

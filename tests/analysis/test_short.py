@@ -110,7 +110,7 @@ def test_equal_noise_stands_below_the_point_that_the_gain_is_of(tmp_path: Path) 
     assert lines[lines.index("linf, 1") + 1] == "equal noise there"
     said = text.replace("\n  ", " ")
     assert (
-        "more damage than equal noise; gain in dB: 3.0 at norm = linf, ε = 1; 3.0 at norm" in said
+        "damage than equal noise, against the channel alone; gain in dB: 3.0 at norm = linf" in said
     )
 
 
