@@ -259,7 +259,7 @@ def _adversary(info: RunInfo, stage: Mapping[str, Any]) -> str:
     swept = info.short.get(f"{name_of(stage)}.budget.epsilon")
     if swept is not None:
         values = [v for v in info.values(f"{name_of(stage)}.budget.epsilon") if is_number(v)]
-        epsilon = f"{min(values):g} to {max(values):g}" if values else "swept"
+        epsilon = f"{number(min(values))} to {number(max(values))}" if values else "swept"
     else:
         epsilon = number(budget.get("epsilon"))
     return f"{stage.get('kind') or 'own'} {budget.get('norm', '')} ε {epsilon}"
