@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,15 +10,16 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.draws import Ball
-from channelsim.adversaries.steps import StepRule
+from channelsim.adversaries.live_blocks import LiveBlocks, Objective
+from channelsim.adversaries.steps import State, StepRule
 from channelsim.contracts.adversary import Budget
-
-Objective = Callable[[Tensor], Tensor]
+from channelsim.support.block_shape import BlockShape
 
 _BALLS = {
     "linf": Budget(norm="linf", epsilon=0.0),
     "l2": Budget(norm="l2", epsilon=0.0),
 }
+_REMEMBERED = 16  # earlier iterates that a new one is compared with; project's choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,14 @@ class Ascent:
 
     ``delta`` [N, K] and its objective ``value`` [N] (−inf and NaN deltas where no iterate was
     finite); ``start_value`` [N]: the objective at the start; ``slope`` [N]: the L2 norm of the
-    first gradient; ``gradients``: the number computed, per row.
+    first gradient; ``gradients`` [N]: the number computed.
     """
 
     delta: Tensor
     value: Tensor
     start_value: Tensor
     slope: Tensor
-    gradients: int
+    gradients: Tensor
 
 
 def ascend(
@@ -47,6 +49,7 @@ def ascend(
     steps: int = 10,
     keep_best: bool = True,
     inside: Callable[[Tensor], Tensor] | None = None,
+    shape: BlockShape | None = None,
 ) -> Ascent:
     """Maximise a row-wise objective over a ball around 0: δ ← Π(δ + move), moved by a step rule.
 
@@ -54,12 +57,14 @@ def ascend(
     K], projected first. ``radius`` [N] and ``step_size`` α [N], both in units of δ. ``rule``: see
     `StepRule`. ``keep_best`` returns for each row the best of all iterates, the start and the last
     included; otherwise the last one. ``inside``: applied after every projection where not all of
-    the ball is allowed: δ → an allowed point, no larger in any coordinate. Costs ``steps``
-    gradients and one forward pass.
+    the ball is allowed: δ → an allowed point, no larger in any coordinate. ``shape``: of the
+    blocks in which a `RowObjective` is computed. Costs at most ``steps`` gradients
+    and one forward pass.
 
-    With a rule without memory the next iterate is a function of the current one. So once every row
-    repeats its last iterate, or the one before it, nothing new can follow: the loop stops there,
-    with a result equal to the bit to that after all steps.
+    A row's next iterate is a function of the current one and of what the rule remembers of the row.
+    So where both are equal to earlier ones of the row, it goes round in a circle: it is done, its
+    result is known, equal to the bit to that after all steps, and it leaves the blocks, which close
+    up. Large steps end so after a few iterates, in the corners of the ball.
 
     Works under ``no_grad``; computes no parameter gradients. Source: Lu & Chen 2023, eq. 6.
     """
@@ -71,36 +76,37 @@ def ascend(
 
     delta = project(start.detach(), radius)
     state = rule.begin(delta)
-    best, best_value = torch.full_like(delta, torch.nan), None
-    previous = previous_value = start_value = slope = None
-    gradients = 0
+    blocks = LiveBlocks(objective, len(delta), shape)
+    live = torch.ones(len(delta), dtype=torch.bool, device=delta.device)
+    gradients = torch.zeros(len(delta), dtype=torch.int64, device=delta.device)
+    best = torch.full_like(delta, torch.nan)
+    best_value = start_value = slope = None
+    past = _Past()
     for number in range(steps + 1):
         last = number == steps
-        with torch.enable_grad():
-            leaf = delta.requires_grad_()
-            tracked = objective(leaf)
-        value, delta = tracked.detach(), leaf.detach()
+        value, gradient = blocks.evaluate(delta, gradient=not last)
         if start_value is None or best_value is None:
             start_value, best_value = value, torch.full_like(value, -torch.inf)
         if keep_best or last:
-            best, best_value = _better(delta, value, best, best_value)
-        if last:
+            best, best_value = _better(live, delta, value, best, best_value)
+        if gradient is None:
             break
-        (gradient,) = torch.autograd.grad(tracked, leaf, torch.ones_like(value))
-        gradients += 1
+        gradients += live
         if slope is None:
             slope = torch.linalg.vector_norm(gradient, dim=1)
-        moved, state = rule.move(gradient, step_size, state)
+        past.add(delta, state, value)
+        moved, new_state = rule.move(gradient, step_size, state)
         new = project(delta + moved, radius)
-        again = (new == delta).all(dim=1)
-        back = again if previous is None else (new == previous).all(dim=1)
-        if not state and bool((again | back).all()):
+        for ago, back in past.recurring(new, new_state, live):
             if not keep_best:
-                if (steps - number) % 2 == 1 and previous_value is not None:
-                    delta, value = new, torch.where(again, value, previous_value)
-                best, best_value = _better(delta, value, best, best_value)
+                # The iterate after all steps is one of the circle.
+                final, final_value = past.ago(ago - (steps - number - 1) % (ago + 1))
+                best, best_value = _better(back, final, final_value, best, best_value)
+            live = live & ~back
+        delta = torch.where(live[:, None], new, delta)
+        state = new_state
+        if not blocks.keep(live):
             break
-        previous, previous_value, delta = delta, value, new
     assert start_value is not None
     assert best_value is not None
     slope = torch.zeros_like(start_value) if slope is None else slope
@@ -109,8 +115,38 @@ def ascend(
 
 
 def _better(
-    delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor
+    rows: Tensor, delta: Tensor, value: Tensor, best: Tensor, best_value: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The better of two, row by row; a value that is not finite is never better."""
-    improved = torch.isfinite(value) & (value > best_value)
+    """The better of two in some rows, bool [N]; a value that is not finite is never better."""
+    improved = rows & torch.isfinite(value) & (value > best_value)
     return torch.where(improved[:, None], delta, best), torch.where(improved, value, best_value)
+
+
+class _Past:
+    """The last iterates of all rows, with what the rule remembered of them and their values."""
+
+    def __init__(self) -> None:
+        self._past: deque[tuple[Tensor, State, Tensor]] = deque(maxlen=_REMEMBERED)
+
+    def add(self, delta: Tensor, state: State, value: Tensor) -> None:
+        self._past.appendleft((delta, state, value))
+
+    def ago(self, steps: int) -> tuple[Tensor, Tensor]:
+        """An earlier iterate and its value; 0: the newest."""
+        delta, _, value = self._past[steps]
+        return delta, value
+
+    def recurring(self, new: Tensor, state: State, live: Tensor) -> list[tuple[int, Tensor]]:
+        """How long ago the next iterate was already there, and the live rows of which it was."""
+        found, left = [], live
+        for ago, (delta, remembered, _) in enumerate(self._past):
+            same = left & (new[:, 0] == delta[:, 0])  # cheap, and seldom true
+            if not bool(same.any()):
+                continue
+            same = same & (new == delta).all(dim=1)
+            for name, values in state.items():
+                same = same & (values == remembered[name]).reshape(len(new), -1).all(dim=1)
+            if bool(same.any()):
+                found.append((ago, same))
+                left = left & ~same
+        return found

@@ -13,14 +13,16 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from channelsim.adversaries.ascent import Objective, ascend
+from channelsim.adversaries.ascent import ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
 from channelsim.adversaries.goals import AnyGoal, Loss
+from channelsim.adversaries.live_blocks import Objective
 from channelsim.adversaries.objective import objective, usable
 from channelsim.adversaries.steps import StepRule
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
 from channelsim.contracts.adversary import Adversary, Budget
+from channelsim.contracts.own_code import trying
 from channelsim.contracts.parts import Count, Flag, Positive, part
 from channelsim.contracts.rows import Knowledge, Rows
 
@@ -72,6 +74,7 @@ class GradientAttack(Adversary):
     """
 
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "step_size": "step_size"}
+    takes_blocks = True
 
     name: str = ""
     goal: AnyGoal
@@ -84,6 +87,11 @@ class GradientAttack(Adversary):
     keep_best: Flag | None = None
     access: Access = Access()
     activity: Activity = Activity()
+
+    def __init_subclass__(cls) -> None:
+        # A search of somebody's own may ask for more than the gradient of some rows.
+        if {"perturb", "_search"} & set(vars(cls)):
+            cls.takes_blocks = False
 
     @property
     @abstractmethod
@@ -148,9 +156,8 @@ class GradientAttack(Adversary):
             found = self._search(aim, signal, radius, step_size, rows, knowledge)
             unperturbed = found.unperturbed
             if unperturbed is None:
-                with torch.enable_grad():
-                    still = torch.zeros_like(signal).requires_grad_()
-                    unperturbed = aim(still).detach()
+                with torch.no_grad(), trying():
+                    unperturbed = aim(torch.zeros_like(signal))
         relative, absolute = _ROUNDING[self.goal.loss]
         rounding = relative * unperturbed.abs() + absolute
         moved = (found.delta != 0).any(dim=1)
@@ -191,6 +198,7 @@ class GradientAttack(Adversary):
                 steps=self.steps,
                 keep_best=self.keeps_best,
                 inside=knowledge.inside,
+                shape=knowledge.shape,
             )
             begun = torch.linalg.vector_norm(start, dim=1) / (width**0.5 * rms)
             share = torch.where(begun > 0, begun.clamp(1e-3, 1.0), torch.ones_like(begun))

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from channelsim.adversaries.ascent import Objective
 from channelsim.adversaries.goals import AnyGoal, distance
+from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 
 
-def objective(goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> Objective:
+@dataclass(frozen=True)
+class GoalObjective:
     """J: δ [N, K] → [N] = ±D(image that the receiver would show, the goal's image).
 
     The sign is + for damage and − for a distance to a target. Where the adversary imagines draws of
     unknown quantities, J is the mean over them; differentiable.
     """
-    reference = usable(goal.image(rows, knowledge)).detach()
-    views = knowledge.views()
 
-    def value(delta: Tensor) -> Tensor:
+    goal: AnyGoal
+    signal: Tensor
+    reference: Tensor
+    views: Sequence[Knowledge]
+
+    def __call__(self, delta: Tensor) -> Tensor:
+        """J of all rows."""
         found = [
-            distance(goal.loss, view.decode(signal + view.carry(delta)), reference)
-            for view in views
+            distance(self.goal.loss, view.decode(self.signal + view.carry(delta)), self.reference)
+            for view in self.views
         ]
-        return goal.sign * (found[0] if len(found) == 1 else torch.stack(found).mean(dim=0))
+        return self.goal.sign * (found[0] if len(found) == 1 else torch.stack(found).mean(dim=0))
 
-    return value
+    def only(self, rows: Ints) -> GoalObjective:
+        """The objective of some of its rows."""
+        views = [view.only(rows) for view in self.views]
+        return GoalObjective(self.goal, self.signal[rows], self.reference[rows], views)
+
+
+def objective(goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> GoalObjective:
+    """The objective of a goal on the rows of a batch."""
+    reference = usable(goal.image(rows, knowledge)).detach()
+    return GoalObjective(goal, signal, reference, knowledge.views())
 
 
 def usable(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from channelsim.contracts.parts import Flag, Part, part
+from channelsim.contracts.records import Ints
 
 _SILENT = 1e-12  # project's choice: the least norm, relative to the usual, scaled to full power
 
@@ -24,6 +25,10 @@ class Scaled:
     def undo(self, wire: Tensor) -> Tensor:
         """Latent coordinates as the receiver's decoder expects them."""
         return wire / self.gain + self.offset
+
+    def only(self, rows: Ints) -> Scaled:
+        """Some of the rows."""
+        return Scaled(self.wire[rows], self.gain[rows], self.offset)
 
 
 @part

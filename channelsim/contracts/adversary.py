@@ -102,6 +102,9 @@ class Adversary(Stage, ABC):
     access = Access()
     activity = Activity()
     digital = False  # whether it flips bits of a digital link's words: its budget counts them
+    # Whether `perturb` takes the rows of several blocks at once, and asks `Knowledge` of some of
+    # them (`Knowledge.only`); otherwise it is called block by block.
+    takes_blocks = False
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
         """The coherence time of its own path to the receiver, if that fades."""

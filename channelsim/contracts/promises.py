@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from channelsim.contracts.run_header import RunHeader
+from channelsim.support.block_shape import BlockShape
 
 # Tolerated difference between two computations of a row where bits are not promised: relative, or
 # absolute for values below 1. Where a gradient's sign flips, the difference is larger: a flip.
@@ -49,13 +50,19 @@ class BitComparison:
 class Tried:
     """Findings of the self-test: effects of a row's place and neighbours, and of the thread count.
 
-    ``block_rows``: the shape tested. ``threads``: the two numbers compared.
+    ``block_rows``: the shape tested. ``threads``: the two numbers compared. ``halvings``: how often
+    a block may be halved without a change of bits.
     """
 
     block_rows: int
     threads: tuple[int, int]
     place: BitComparison
     thread: BitComparison
+    halvings: int = 0
+
+    def shape(self, block_rows: int) -> BlockShape:
+        """The blocks to compute in; halves only of blocks that were tried."""
+        return BlockShape(block_rows, self.halvings if block_rows == self.block_rows else 0)
 
     @property
     def as_dict(self) -> dict[str, Any]:
@@ -73,7 +80,8 @@ def of_header(header: RunHeader) -> Tried | None:
         for name in ("place", "thread")
     )
     few, many = stored["threads"]
-    return Tried(int(stored["block_rows"]), (int(few), int(many)), place, thread)
+    halvings = int(stored.get("halvings", 0))
+    return Tried(int(stored["block_rows"]), (int(few), int(many)), place, thread, halvings)
 
 
 def keeps_bits(header: RunHeader) -> bool:

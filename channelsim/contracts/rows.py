@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.words import Words
 from channelsim.support import seeds
+from channelsim.support.block_shape import BlockShape
 
 Images = Callable[[Ints], Tensor]
 
@@ -36,7 +37,9 @@ class Knowledge:
     number. ``sent_of``: their codewords as sent; ``encode``: image → codeword; both as it expects
     them at its place. ``inside``: δ → the nearest δ that leaves a valid signal (pixels in [0, 1]).
     ``overhear``: ``decode`` without knowledge of a codeword's amplitude; None: the amplitude is
-    known. ``messages``: the run's number of messages.
+    known. ``messages``: the run's number of messages. ``some``: the knowledge of some of the rows,
+    by number (`only`), and ``shape``: the blocks of rows of which it is asked; both None
+    where the rows are one block.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -54,6 +57,13 @@ class Knowledge:
     encode: Callable[[Tensor], Tensor] | None = None
     inside: Callable[[Tensor], Tensor] = _whole
     overhear: Callable[[Tensor], Tensor] | None = None
+    some: Callable[[Ints], Knowledge] | None = None
+    shape: BlockShape | None = None
+
+    def only(self, rows: Ints) -> Knowledge:
+        """The knowledge of some of its rows."""
+        assert self.some is not None, "this knowledge is of one block of rows"
+        return self.some(rows)
 
     def views(self) -> list[Knowledge]:
         """The views to average over: its imagined realisations, or itself alone."""
@@ -77,6 +87,18 @@ class Channel:
     erased: Tensor | None = None
     faded: Tensor | None = None
     words: Words | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Channel]) -> Channel:
+        """The rows of all parts, which one stage left."""
+        if len(parts) == 1:
+            return parts[0]
+        found: dict[str, Any] = {}
+        for name in ("gain", "noise", "erased", "faded"):
+            tensors = [getattr(one, name) for one in parts]
+            found[name] = None if tensors[0] is None else torch.cat(tensors)
+        words = [one.words for one in parts if one.words is not None]
+        return cls(**found, words=Words.joined(words) if words else None)
 
 
 @dataclass(frozen=True)

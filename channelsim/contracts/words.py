@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,12 @@ class Words:
     bits: Tensor
     limit: Tensor
     code: Code = "natural"
+
+    @classmethod
+    def joined(cls, parts: Sequence[Words]) -> Words:
+        """The rows of all parts."""
+        bits = torch.cat([one.bits for one in parts])
+        return cls(bits, torch.cat([one.limit for one in parts]), parts[0].code)
 
     @property
     def step(self) -> Tensor:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from channelsim.support.distinct_rows import distinct_rows
 
 HEIGHT = 32  # rows of a block; project's choice: as fast per row as 256 on the shipped trunk
 
@@ -54,7 +55,7 @@ def distinct_features(images: Tensor, compute: Callable[[Tensor], Tensor]) -> Di
     """
     if images.requires_grad or len(images) <= HEIGHT:
         return DistinctFeatures(compute(images))
-    first, place = _distinct(images)
+    first, place = distinct_rows(images)
     padded = torch.cat([first, first[-1:].expand(-len(first) % HEIGHT)])
     found = [compute(images[rows]) for rows in _parts(padded)]
     return DistinctFeatures(torch.cat(found, dim=-2)[..., : len(first), :], place)
@@ -80,26 +81,3 @@ def _parts(rows: Tensor) -> tuple[Tensor, ...]:
 
 def _squared(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum(dim=-1)
-
-
-def _distinct(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The first row of each different image, in order [u], and every row's number in them [N]."""
-    rows = torch.arange(len(images), device=images.device)
-    if images.dtype != torch.float32 or not images.numel():
-        return rows, rows
-    bits = images.detach().reshape(len(images), -1).contiguous().view(torch.int32)
-    factors = _factors(bits.shape[1]).to(bits.device)
-    # Exact modulo 2⁶⁴, in any order of summing.
-    keys = torch.cat([(part.long() * factors).sum(dim=1) for part in _parts(bits)])
-    known, place = torch.unique(keys, return_inverse=True)
-    first = torch.full_like(known, len(images)).scatter_reduce(0, place, rows, "amin")
-    if not torch.equal(bits[first][place], bits):
-        return rows, rows  # two different images of one key
-    order = first.argsort()
-    return first[order], order.argsort()[place]
-
-
-def _factors(size: int) -> Tensor:
-    """Odd numbers, the same always."""
-    generator = np.random.default_rng(0)
-    return torch.from_numpy(generator.integers(-(2**62), 2**62, size, dtype=np.int64) * 2 + 1)

@@ -111,7 +111,7 @@ def _features(
     again: Recomputation, arm: int, attempts: list[int], extractor: Extractor
 ) -> dict[str, torch.Tensor]:
     found: dict[str, list[torch.Tensor]] = {role: [] for role in _ROLES}
-    rows = again.path(arm).block_rows
+    rows = again.path(arm).shape.rows
     for start in range(0, len(attempts), rows):
         _, images, _ = again.transmit(arm, attempts[start : start + rows])
         for role in _ROLES:

@@ -80,8 +80,8 @@ class Recomputation:
                 return path.transmit(batch)
             images = path.defence.fallback.expand(len(batch), *path.defence.fallback.shape).clone()
             wanted = sorted({key for key in fallbacks if key is not None})
-            for start in range(0, len(wanted), path.block_rows):
-                keys = wanted[start : start + path.block_rows]
+            for start in range(0, len(wanted), path.shape.rows):
+                keys = wanted[start : start + path.shape.rows]
                 shown = path.transmit(self._recorded(arm, keys)[0])[1]["received"]
                 for row, key in enumerate(fallbacks):
                     if key in keys:

@@ -42,20 +42,34 @@ class Foresight:
         if self.stage.access.place != "over_the_air":
             return signal, reach, self.knows(reach, knowledge)
         signal = self._heard(signal)
-        known = replace(knowledge, decode=knowledge.overhear or knowledge.decode)
         if "codeword" in self.stage.knows:
+            known = replace(knowledge, decode=knowledge.overhear or knowledge.decode)
             clean = self.knows(reach, known).decode(signal).detach()
         else:  # knowledge that it does not declare is withheld
             clean = torch.full_like(knowledge.clean, torch.nan)
+        return signal, reach, self._over_the_air(reach, knowledge, clean)
+
+    def _over_the_air(self, reach: Tensor | None, knowledge: Knowledge, clean: Tensor) -> Knowledge:
+        """The knowledge of one that takes ``clean`` for the images, and sees no amplitude."""
         known = replace(
-            known,
+            knowledge,
+            decode=knowledge.overhear or knowledge.decode,
             clean=clean,
             source=clean,
-            source_of=self._of_others(known.source_of),
-            clean_of=self._of_others(known.clean_of),
-            sent_of=known.sent_of and self._of_others(known.sent_of),
+            source_of=self._of_others(knowledge.source_of),
+            clean_of=self._of_others(knowledge.clean_of),
+            sent_of=knowledge.sent_of and self._of_others(knowledge.sent_of),
         )
-        return signal, reach, self.knows(reach, known)
+
+        def some(rows: Ints) -> Knowledge:
+            part = None if reach is None else reach[rows]
+            return self.only(rows)._over_the_air(part, knowledge.only(rows), clean[rows])
+
+        return replace(self.knows(reach, known), some=some)
+
+    def only(self, rows: Ints) -> Foresight:
+        """The same adversary on some rows of the batch."""
+        return replace(self, batch=self.batch[rows])
 
     def _of_others(self, ask: Images) -> Images:
         """The same of other messages; NaN for a row's own, unseen over the air."""
@@ -112,9 +126,14 @@ class Foresight:
             inside = delta if reach is None else torch.where(reach, delta, torch.zeros_like(delta))
             return inside if gains is None else amplified(inside, gains)
 
+        def some(rows: Ints) -> Knowledge:
+            part = None if reach is None else reach[rows]
+            return self.only(rows).knows(part, knowledge.only(rows), draw)
+
         return replace(
             knowledge,
             decode=decode if behind else knowledge.decode,
+            some=some,
             carry=carry,
             reach=reach,
             draws=self.stage.access.expectation,

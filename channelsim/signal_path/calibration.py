@@ -8,7 +8,7 @@ the run's header. Arms that differ only in columns are grouped onto one `SignalP
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from channelsim.signal_path.training_split import TrainingSplit
 from channelsim.signal_path.transmit_powers import Transmitters, prior
 from channelsim.sources import ImageSource, Prior, Source
 from channelsim.support import arithmetic
+from channelsim.support.block_shape import BlockShape
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Paths:
     paths: tuple[SignalPath, ...]
     of_arm: tuple[int, ...]
     report: Mapping[str, Any]
+
+    def in_blocks(self, shape: BlockShape) -> Paths:
+        """The same paths, computed in blocks of this shape."""
+        return replace(self, paths=tuple(replace(one, shape=shape) for one in self.paths))
 
 
 def calibrate(
@@ -104,7 +109,7 @@ def _calibrated(
             index=index,
             thresholds=thresholds,
             judged=judged,
-            block_rows=scenario.block_rows,
+            shape=BlockShape(scenario.block_rows),
             latents=prior(arm, device) if isinstance(scenario.source, Prior) else None,
             receivers=receivers,
         )

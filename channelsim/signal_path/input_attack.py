@@ -16,12 +16,15 @@ from torch import Tensor
 from channelsim.adversaries.control import matched_control
 from channelsim.channels.power import Scaled
 from channelsim.contracts import records
-from channelsim.contracts.records import Batch
-from channelsim.contracts.rows import Knowledge
+from channelsim.contracts.records import Batch, Ints
+from channelsim.contracts.rows import Knowledge, Perturbation
 from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
+from channelsim.signal_path.blocks import block_by_block, joined
 from channelsim.signal_path.injection import Column, Injected, row_energy, worse
 from channelsim.signal_path.setting import Setting
 
+# Pixels [N, C·H·W] of some messages → their wire signal, differentiable.
+Send = Callable[[Tensor, Ints], Scaled]
 _ROUNDS = 32  # of restoring the norm lost by clipping; project's choice
 
 
@@ -30,11 +33,11 @@ def attack_input(
     images: Tensor,
     batch: Batch,
     knowledge: Knowledge,
-    send: Callable[[Tensor], Scaled],
+    send: Send,
 ) -> tuple[dict[str, Tensor], Injected]:
     """Images [N, C, H, W] after the input attacks, by role.
 
-    ``send``: images → wire signal, differentiable. ``knowledge.decode`` takes a latent here, since
+    ``knowledge.decode`` takes a latent here, since
     the scale of a signal depends on its image.
     """
     flat = images.flatten(1)
@@ -48,15 +51,8 @@ def attack_input(
         rows = setting.rows(stage.label, batch)
         foresight = Foresight(setting, BEFORE_ALL, stage, batch)
         reach = foresight.reach(flat, rows)
-        known = replace(
-            knowledge,
-            power=setting.pixel_power,
-            reach=reach,
-            draws=stage.access.expectation,
-            inside=_inside(attacked),
-        )
-        rows.knowledge = aware(known, foresight, images, send)
-        found = stage.attack(attacked, rows, reach)
+        known = _known(foresight, knowledge, attacked, reach, images, send)
+        found = _attacked(foresight, attacked, reach, known)
         added = _inside(attacked)(found.delta.to(flat.dtype))
         attacked = (attacked + added).clamp(0.0, 1.0)
         delta = delta + added
@@ -69,19 +65,66 @@ def attack_input(
     return seen, Injected(delta, row_energy(flat), setting.pixel_power, verdict)
 
 
-def aware(
-    known: Knowledge, foresight: Foresight, images: Tensor, send: Callable[[Tensor], Scaled]
+def _attacked(
+    foresight: Foresight, signal: Tensor, reach: Tensor | None, known: Knowledge
+) -> Perturbation:
+    """One adversary's perturbation: block by block, unless it takes several at once."""
+    stage, batch, shape = foresight.stage, foresight.batch, known.shape
+
+    def of(part: slice, known: Knowledge) -> Perturbation:
+        rows = foresight.setting.rows(stage.label, batch[part])
+        rows.knowledge = known
+        return stage.attack(signal[part], rows, None if reach is None else reach[part])
+
+    if stage.takes_blocks or shape is None or len(signal) <= shape.least:
+        return of(slice(None), known)
+    everyone, parts = np.arange(len(signal)), shape.parts(len(signal))
+    found = block_by_block(lambda _, part: of(part, known.only(everyone[part])), parts, len(signal))
+    delta = joined([one.delta for one in found])
+    return Perturbation(delta, np.concatenate([one.verdict for one in found]))
+
+
+def _known(
+    foresight: Foresight,
+    knowledge: Knowledge,
+    attacked: Tensor,
+    reach: Tensor | None,
+    images: Tensor,
+    send: Send,
 ) -> Knowledge:
+    """What an adversary before the encoder knows; its ``decode`` takes pixels."""
+
+    def some(rows: Ints) -> Knowledge:
+        part = None if reach is None else reach[rows]
+        known = knowledge.only(rows)
+        return _known(foresight.only(rows), known, attacked[rows], part, images[rows], send)
+
+    known = replace(
+        knowledge,
+        power=foresight.setting.pixel_power,
+        reach=reach,
+        draws=foresight.stage.access.expectation,
+        inside=_inside(attacked),
+        some=some,
+    )
+    return aware(known, foresight, images, send)
+
+
+def aware(known: Knowledge, foresight: Foresight, images: Tensor, send: Send) -> Knowledge:
     """Knowledge whose ``decode`` maps pixels [N, C·H·W] to the receiver's image."""
 
     def seeing(draw: int | None) -> Knowledge:
         behind = foresight.behind(draw)
 
         def shown(pixels: Tensor) -> Tensor:
-            scaled = send(pixels.clamp(0.0, 1.0).view_as(images))
+            scaled = send(pixels.clamp(0.0, 1.0).view_as(images), foresight.batch.message)
             return known.decode(scaled.undo(foresight.through(scaled.wire, behind)))
 
-        return replace(known, decode=shown, imagine=seeing)
+        def some(rows: Ints) -> Knowledge:
+            part = known.only(rows)
+            return part if draw is None or part.imagine is None else part.imagine(draw)
+
+        return replace(known, decode=shown, imagine=seeing, some=some)
 
     return seeing(None)
 

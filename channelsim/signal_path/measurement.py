@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import CONTROL_ACCEPTED
+from channelsim.signal_path.blocks import block_by_block
 from channelsim.signal_path.injection import Column, column_of
 from channelsim.signal_path.reception import Received
+from channelsim.support.block_shape import BlockShape
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class References:
     passive: Tensor
     target: Tensor | None
     wanted: Column
+
+    def cut(self, cut: Callable[[Tensor], Tensor], part: slice) -> References:
+        """Some of the rows."""
+        target = None if self.target is None else cut(self.target)
+        passive, wanted = cut(self.passive), self.wanted[part]
+        return References(cut(self.source), cut(self.clean), passive, target, wanted)
 
     def full(self) -> dict[str, Tensor | None]:
         """All of them by the suffix of their columns."""
@@ -45,13 +53,54 @@ def measure(
     *,
     control: bool,
     judged: bool,
+    shape: BlockShape,
 ) -> dict[str, Column]:
     """The metric columns of a batch; see `records.metric_columns`.
 
     ``fallback``: the image in the place of those that were not accepted. ``control``: whether
     matched noise ran beside the attack; ``judged``: whether the run's ledger has columns of
-    decisions.
+    decisions. Metrics are asked of one block at a time.
     """
+
+    def measured(_: int, part: slice) -> dict[str, Column]:
+        cut = _Cut(part)
+        alone = fallback.dim() < references.source.dim()  # one image for all rows
+        return _measured(
+            metrics,
+            received.cut(cut, part),
+            references.cut(cut, part),
+            fallback if alone else cut(fallback),
+            control=control,
+            judged=judged,
+        )
+
+    n = len(references.source)
+    found = block_by_block(measured, shape.parts(n), n)
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
+class _Cut:
+    """Some rows of tensors; of one tensor always the same, since equal ones are measured once."""
+
+    def __init__(self, part: slice) -> None:
+        self._part = part
+        self._done: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if id(rows) not in self._done:
+            self._done[id(rows)] = rows, rows[self._part]
+        return self._done[id(rows)][1]
+
+
+def _measured(
+    metrics: Sequence[Metric],
+    received: Received,
+    references: References,
+    fallback: Tensor,
+    *,
+    control: bool,
+    judged: bool,
+) -> dict[str, Column]:
     shown = received.shown("attacked", fallback)
     log = {
         f"quality_{metric.kind}": column_of(metric(references.clean, references.source))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import Batch, Ints, Outcome
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics.memory import remembering
+from channelsim.signal_path.blocks import BlockCodec
 from channelsim.signal_path.fallback import FallbackChoice
 from channelsim.signal_path.injection import Column, Injected
 from channelsim.signal_path.input_attack import attack_input
@@ -32,6 +34,7 @@ from channelsim.signal_path.setting import Setting
 from channelsim.signal_path.transmitter import Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
 from channelsim.sources import as_float
+from channelsim.support.block_shape import BlockShape
 from channelsim.support.errors import InputError
 
 
@@ -43,6 +46,7 @@ class SignalPath:
     to its row there. ``latents``: the distribution where codewords are drawn instead, and images
     are their clean reconstructions.
     ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
+    ``shape``: of the blocks in which rows are computed.
     ``receivers``: the names of the receivers of this path, for errors.
     """
 
@@ -55,7 +59,7 @@ class SignalPath:
     index: Ints
     thresholds: Column
     judged: bool
-    block_rows: int
+    shape: BlockShape
     latents: Latents | None = None
     receivers: Sequence[str] = ()
 
@@ -63,14 +67,14 @@ class SignalPath:
     def transmit(
         self, batch: Batch, fallbacks: FallbackChoice | None = None
     ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
-        """Send at most ``block_rows`` attempts through the path, padded to that many.
+        """Send attempts through the path, padded to whole blocks.
 
         ``fallbacks``: images shown for rows that are not accepted (default: the fallback). Returns
         the measurements, and all images [N, C, H, W] and latents [N, K] by role. Latents are the
         inputs of the receiver's decoder: ``sent`` (undisturbed), ``passive``, ``received``.
         """
         n = len(batch)
-        full = batch[np.minimum(np.arange(self.block_rows), n - 1)]  # padding repeats the last row
+        full = batch[self.shape.filled(np.arange(n))]
         with remembering(), self._located(full.message):
             columns, accepted, images, latents = self._cross(full, fallbacks)
         outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
@@ -94,9 +98,15 @@ class SignalPath:
             self._on_the_wire(knowledge, sent["attacked"]),
             before,
         )
-        codec = self.transmitter.codec
         received = receive(
-            signals, sent, batch, codec.decode, self.defence, self.thresholds, self.control
+            signals,
+            sent,
+            batch,
+            self._codec.decode,
+            self.defence,
+            self.thresholds,
+            self.control,
+            self.shape,
         )
         accepted = received.accepted["attacked"].cpu().numpy()
         log["score"] = received.score
@@ -110,6 +120,7 @@ class SignalPath:
             fallback,
             control=self.control,
             judged=self.judged,
+            shape=self.shape,
         )
         images = {
             "source": source,
@@ -137,7 +148,7 @@ class SignalPath:
             source,
             batch,
             knowledge,
-            lambda pixels: self._encoded(pixels, batch.message)[1],
+            lambda pixels, message: self._encoded(pixels, message)[1],
         )
         sent |= {
             role: self._encoded(image, batch.message)[1]
@@ -148,11 +159,12 @@ class SignalPath:
 
     def _on_the_wire(self, knowledge: Knowledge, sent: Scaled) -> Knowledge:
         """What is known at the end of the wire: ``decode`` takes a wire signal."""
-        codec = self.transmitter.codec
+        decode = self._codec.decode
         return replace(
             knowledge,
-            decode=lambda wire: codec.decode(sent.undo(wire)),
-            overhear=lambda wire: codec.decode(self.transmitter.guessed(wire)),
+            decode=lambda wire: decode(sent.undo(wire)),
+            overhear=lambda wire: decode(self.transmitter.guessed(wire)),
+            some=lambda rows: self._on_the_wire(knowledge.only(rows), sent.only(rows)),
         )
 
     def _fallback(
@@ -163,6 +175,10 @@ class SignalPath:
             return np.full(len(accepted), None, dtype=object), self.defence.fallback
         needed = (~received.accepted_by_all).cpu().numpy()
         return fallbacks.choose(accepted, needed, received.decoded["attacked"])
+
+    @cached_property
+    def _codec(self) -> BlockCodec:
+        return BlockCodec(self.transmitter.codec, self.shape)
 
     @property
     def control(self) -> bool:
@@ -187,7 +203,7 @@ class SignalPath:
 
         On the wire, its scale is undone first.
         """
-        codec = self.transmitter.codec
+        codec = self._codec
         return Knowledge(
             decode=codec.decode,
             source=source,
@@ -198,18 +214,30 @@ class SignalPath:
             messages=self.count,
             sent_of=lambda message: self._sent(message)[1].wire,
             encode=lambda images: self.transmitter.scaled(codec.encode(images)).wire,
+            some=lambda rows: self._knowledge(source[rows], clean[rows]),
+            shape=self.shape,
         )
 
     def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
         """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
+        if len(message) <= self.shape.least:
+            return self._computed(message)
+        each, place = np.unique(message, return_inverse=True)  # every message once
+        source, scaled, clean = self._computed(each)
+        if len(each) == len(message) and bool((each == message).all()):
+            return source, scaled, clean
+        shown = clean[place]
+        return shown if source is clean else source[place], scaled.only(place), shown
+
+    def _computed(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
         with self._located(message):
             if self.latents is not None:
                 latent = self.latents.draw(self._first(message))
-                clean = self.transmitter.codec.decode(latent)
+                clean = self._codec.decode(latent)
                 return clean, self.transmitter.scaled(latent), clean
             source = as_float(self.images[torch.from_numpy(self.index[message])])
             latent, scaled = self._encoded(source, message)
-            return source, scaled, self.transmitter.codec.decode(latent)
+            return source, scaled, self._codec.decode(latent)
 
     @contextmanager
     def _located(self, message: Ints) -> Iterator[None]:
@@ -235,7 +263,7 @@ class SignalPath:
         return f"{who}, {found}" if who else found
 
     def _encoded(self, images: Tensor, message: Ints) -> tuple[Tensor, Scaled]:
-        return self.transmitter.send(images, self._first(message))
+        return self.transmitter.send(images, self._first(message), self._codec)
 
     def _first(self, message: Ints) -> Rows:
         """The transmitter's rows; a codeword is the same at every attempt and in every arm."""

@@ -184,19 +184,24 @@ def _least(
     codec = transmitter.codec
     latent = _starts(_rows(seed, transmitter), transmitter).repeat(len(targets), 1)
     target = targets.repeat_interleave(STARTS, dim=0)
-    latent.requires_grad_(True)
-    climb = torch.optim.Adam([latent], lr=_STEP_SIZE * transmitter.codec_power**0.5)
+    step_size = _STEP_SIZE * transmitter.codec_power**0.5
+    mean, square = torch.zeros_like(latent), torch.zeros_like(latent)
     least = torch.full((len(targets),), math.inf)
     try:
         for step in range(STEPS + 1):
             with torch.enable_grad():
+                leaf = latent.detach().requires_grad_()
                 # A copy, since a decoder may begin with an activation in place.
-                apart = _distance(metric, codec.decode(latent.clone()), target)
+                apart = _distance(metric, codec.decode(leaf.clone()), target)
             now = apart.detach().nan_to_num(math.inf).view(len(targets), STARTS)
             least = torch.minimum(least, now.min(dim=1).values.to(least))
             if step < STEPS:
-                latent.grad = torch.autograd.grad(apart.sum(), latent)[0]
-                climb.step()
+                (slope,) = torch.autograd.grad(apart.sum(), leaf)
+                # Adam to the bit as torch has it, whose class takes a second to load.
+                mean.lerp_(slope, 1 - 0.9)
+                square.mul_(0.999).addcmul_(slope, slope, value=1 - 0.999)
+                spread = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
+                latent = latent.addcdiv(mean, spread, value=-step_size / (1 - 0.9 ** (step + 1)))
     except RuntimeError:
         return "the decoder, or the metric, gives no gradients"
     return [float(one) for one in least]

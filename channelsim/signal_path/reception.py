@@ -16,7 +16,9 @@ from torch import Tensor
 from channelsim.channels.power import Scaled
 from channelsim.contracts.parts import Detector
 from channelsim.contracts.records import Batch
+from channelsim.signal_path.blocks import block_by_block, joined
 from channelsim.signal_path.injection import Column, column_of
+from channelsim.support.block_shape import BlockShape
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,19 @@ class Defence:
     fallback: Tensor
     last: bool = False
 
-    def judge(self, latent: Tensor, threshold: Column) -> tuple[Tensor, Column]:
+    def judge(self, latent: Tensor, threshold: Column, shape: BlockShape) -> tuple[Tensor, Column]:
         """Whether latents [N, K] are accepted, bool [N], and their scores (NaN: no detector)."""
-        if self.detector is None:
+        detector = self.detector
+        if detector is None:
             return torch.ones(len(latent), dtype=torch.bool, device=latent.device), np.full(
                 len(latent), np.nan
             )
-        score = column_of(self.detector.scores(latent, self.state))
+        scores = block_by_block(
+            lambda _, part: detector.scores(latent[part], self.state),
+            shape.parts(len(latent)),
+            len(latent),
+        )
+        score = column_of(joined(scores))
         return torch.from_numpy(score <= threshold).to(latent.device), score
 
 
@@ -68,6 +76,12 @@ class Received:
         )
         return attacked & control & passive
 
+    def cut(self, cut: Callable[[Tensor], Tensor], part: slice) -> Received:
+        """Some of the rows, without their latents."""
+        decoded = {role: cut(images) for role, images in self.decoded.items()}
+        accepted = {role: cut(yes) for role, yes in self.accepted.items()}
+        return Received({}, decoded, accepted, self.score[part])
+
     def shown(self, role: str, fallback: Tensor) -> Tensor:
         """The images that the user sees: decoded, or the fallback where not accepted."""
         decoded, accepted = self.decoded[role], self.accepted[role]
@@ -84,6 +98,7 @@ def receive(
     defence: Defence,
     thresholds: Column,
     control: bool,
+    shape: BlockShape,
 ) -> Received:
     """Decode and judge the signals at the end of the wire.
 
@@ -102,11 +117,11 @@ def receive(
 
     arrived = torch.from_numpy(batch.lost == 0).to(latents["attacked"].device)
     threshold = thresholds[batch.arm]
-    accepted, score = defence.judge(latents["attacked"], threshold)
+    accepted, score = defence.judge(latents["attacked"], threshold, shape)
     attacked = accepted & arrived
     judged = {"attacked": attacked, "control": attacked, "passive": attacked}
     if control:
-        judged["control"] = defence.judge(latents["control"], threshold)[0] & arrived
+        judged["control"] = defence.judge(latents["control"], threshold, shape)[0] & arrived
     if latents["passive"] is not latents["attacked"]:
-        judged["passive"] = defence.judge(latents["passive"], threshold)[0] & arrived
+        judged["passive"] = defence.judge(latents["passive"], threshold, shape)[0] & arrived
     return Received(latents, decoded, judged, score)

@@ -123,7 +123,7 @@ class Rehearsal:
             known = replace(knowledge, decode=codec.decode, power=self.pixel_power)
             foresight = replace(foresight, place=BEFORE_ALL)
             rows.knowledge = aware(
-                known, foresight, images, lambda pixels: self.encoded.send(pixels, numbers)[1]
+                known, foresight, images, lambda *given: self.encoded.send(*given)[1]
             )
             return images.flatten(1), rows
         signal = foresight.arriving(scaled.wire)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,14 @@ from channelsim.channels.power import Power, Scaled
 from channelsim.contracts.parts import Codec
 from channelsim.contracts.rows import Rows
 from channelsim.support.row_product import RowProduct
+
+
+class Encoder(Protocol):
+    """A codec's first half."""
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean [N, K] and standard deviation [N, K] or None of images [N, C, H, W]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,11 @@ class Transmitter:
         """The mean latent as it would be sent, [K]."""
         return self.scaled(self.latent_mean[None]).wire[0]
 
-    def send(self, images: Tensor, rows: Rows) -> tuple[Tensor, Scaled]:
-        """Latents z [N, K] and their scaled wire signal."""
-        mean, std = self.codec.posterior(images)
+    def send(
+        self, images: Tensor, rows: Rows, codec: Encoder | None = None
+    ) -> tuple[Tensor, Scaled]:
+        """Latents z [N, K] and their scaled wire signal; ``codec``: default the transmitter's."""
+        mean, std = (codec or self.codec).posterior(images)
         latent = mean
         if self.transmit == "sample" and std is not None:
             latent = mean + std * rows.normal(self.codec.latent_size, "posterior")

@@ -7,7 +7,8 @@ knowledge, view and reach (`Access`, `Activity`) are applied here, before its at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor
 from channelsim.adversaries.control import matched_control
 from channelsim.contracts import records
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.parts import Stage
 from channelsim.contracts.records import Batch
-from channelsim.contracts.rows import Channel, Knowledge
+from channelsim.contracts.rows import Channel, Knowledge, Rows
 from channelsim.signal_path.adversary_view import Foresight, carried
+from channelsim.signal_path.blocks import block_by_block, joined
 from channelsim.signal_path.injection import (
     Column,
     Injected,
@@ -30,6 +33,7 @@ from channelsim.signal_path.injection import (
 )
 from channelsim.signal_path.setting import Setting
 from channelsim.support import units
+from channelsim.support.block_shape import BlockShape
 
 ROLES = ("passive", "attacked", "control")
 
@@ -53,7 +57,8 @@ def cross(
     verdict: Column | None = None
     flipped: Column | None = None
     noise_to_signal = np.zeros(n)
-    channel = Channel()
+    parts = (knowledge.shape or BlockShape(n)).parts(n)
+    channels = [Channel()] * len(parts)  # what the stages so far left, block by block
     for place, stage in enumerate(setting.stages):
         if isinstance(stage, Adversary):
             if stage.access.before_encoder:
@@ -61,30 +66,31 @@ def cross(
             if not setting.active or stage.budget.off:
                 verdict = worse(verdict, np.full(n, records.OFF, dtype=object))
                 continue
-            rows = setting.rows(stage.label, batch, channel=channel)
-            foresight = Foresight(setting, place, stage, batch)
-            believed, reach, rows.knowledge = foresight.aim(attacked, rows, knowledge)
-            found = stage.attack(believed, rows, reach)
+            found = _injection(
+                setting, place, batch, (attacked, control), knowledge, channels, parts
+            )
             # A δ of double precision may replace a codeword to the last bit.
-            attacked = (attacked + carried(stage, found.delta, rows)).to(clean.dtype)
+            attacked = (attacked + found.carried).to(clean.dtype)
             delta = delta + found.delta
             verdict = worse(verdict, found.verdict)
             flipped = total(flipped, found.flipped_bits)
-            if setting.control:
-                shadow = stage.shadow(control, found, rows)
-                if shadow is None:
-                    shadow = matched_control(found.delta, stage.budget.ball, rows, reach)
-                control = (control + carried(stage, shadow, rows)).to(clean.dtype)
+            if found.shadow is not None:
+                control = (control + found.shadow).to(clean.dtype)
             continue
-        rows = setting.rows(stage.label, batch, channel=channel)
+        rows = [
+            setting.rows(stage.label, batch[part], channel=channel)
+            for part, channel in zip(parts, channels, strict=True)
+        ]
         met = passive
-        passive = stage.apply(met, rows)
-        attacked = passive if attacked is met else stage.apply(attacked, rows)
-        control = passive if control is met else stage.apply(control, rows)
-        channel = stage.left(rows)
-        if "snr_db" in rows.columns:
+        passive = _behind(stage, met, rows, parts)
+        attacked = passive if attacked is met else _behind(stage, attacked, rows, parts)
+        control = passive if control is met else _behind(stage, control, rows, parts)
+        channels = [stage.left(some) for some in rows]
+        if "snr_db" in rows[0].columns:
             nominal = setting.columns[stage.label]["snr_db"][batch.arm]
             noise_to_signal = noise_to_signal + 1.0 / units.from_db(nominal)
+
+    channel = Channel.joined(channels)
 
     own = row_energy(clean)
     if before is None:
@@ -108,3 +114,81 @@ def cross(
             **injected.columns(),
         }
     return {"passive": passive, "attacked": attacked, "control": control}, log
+
+
+def _behind(stage: Stage, signal: Tensor, rows: Sequence[Rows], parts: Sequence[slice]) -> Tensor:
+    """A signal behind a stage, crossed block by block."""
+    return joined(
+        block_by_block(
+            lambda number, part: stage.apply(signal[part], rows[number]), parts, len(signal)
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Injection:
+    """What an adversary injects into a batch, and its control's: as it is added to the signal."""
+
+    delta: Tensor
+    carried: Tensor
+    shadow: Tensor | None
+    verdict: Column
+    flipped_bits: Column | None
+
+
+def _injection(
+    setting: Setting,
+    place: int,
+    batch: Batch,
+    signals: tuple[Tensor, Tensor],
+    knowledge: Knowledge,
+    channels: Sequence[Channel],
+    parts: Sequence[slice],
+) -> _Injection:
+    """One adversary's injection: block by block, unless it takes several at once.
+
+    ``signals``: the attacked one and the control as they arrive at its place.
+    """
+    stage = setting.stages.by_place[place]
+    if stage.takes_blocks or len(parts) == 1:
+        return _of_part(setting, place, batch, signals, knowledge, Channel.joined(channels))
+    everyone = np.arange(len(batch))
+
+    def of(number: int, part: slice) -> _Injection:
+        attacked, control = (signal[part] for signal in signals)
+        known = knowledge.only(everyone[part])
+        return _of_part(setting, place, batch[part], (attacked, control), known, channels[number])
+
+    found = block_by_block(of, parts, len(batch))
+    shadows = [one.shadow for one in found if one.shadow is not None]
+    flips = [one.flipped_bits for one in found if one.flipped_bits is not None]
+    return _Injection(
+        joined([one.delta for one in found]),
+        joined([one.carried for one in found]),
+        joined(shadows) if shadows else None,
+        np.concatenate([one.verdict for one in found]),
+        np.concatenate(flips) if flips else None,
+    )
+
+
+def _of_part(
+    setting: Setting,
+    place: int,
+    batch: Batch,
+    signals: tuple[Tensor, Tensor],
+    knowledge: Knowledge,
+    channel: Channel,
+) -> _Injection:
+    stage, (attacked, control) = setting.stages.by_place[place], signals
+    rows = setting.rows(stage.label, batch, channel=channel)
+    foresight = Foresight(setting, place, stage, batch)
+    believed, reach, rows.knowledge = foresight.aim(attacked, rows, knowledge)
+    found = stage.attack(believed, rows, reach)
+    shadow = None
+    if setting.control:
+        shadow = stage.shadow(control, found, rows)
+        if shadow is None:
+            shadow = matched_control(found.delta, stage.budget.ball, rows, reach)
+        shadow = carried(stage, shadow, rows)
+    added = carried(stage, found.delta, rows)
+    return _Injection(found.delta, added, shadow, found.verdict, found.flipped_bits)

@@ -2,13 +2,15 @@
 
 `submit` returns at once. An attempt's answer falls due after the receiver's modelled latency; when
 the first answer of a group is requested, everything pending in that group runs, across arms. Where
-no decision depends on content no answer is requested, and batches fill. Every batch has the
-constant shape ``block_rows``, so a row's result does not depend on the other rows of its batch:
+no decision depends on content no answer is requested, and batches fill, up to several blocks of the
+constant shape ``block_rows``. A row's result does not depend on the other rows of its batch:
 ``max_pending`` is scheduling only.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -50,11 +52,40 @@ class NoMemo:
         return ()
 
 
+# Project's choices: more blocks at once close up better, and are rarer to be heard of.
+_BLOCKS = 8
+_PIXELS = 2**22  # of their images: 16 MB
+_LONGEST_S = 2.0  # of computing without a sign of life
+
+
+class _Room:
+    """How many rows of one group are computed at once: from one block up to `_BLOCKS`.
+
+    Scheduling only: it follows the time that they took.
+    """
+
+    def __init__(self, path: SignalPath) -> None:
+        self._block = path.shape.rows
+        pixels = path.shape.rows * math.prod(path.transmitter.codec.image_shape)
+        self._most = max(1, min(_BLOCKS, _PIXELS // pixels))
+        self._now = 1
+
+    @property
+    def rows(self) -> int:
+        return self._now * self._block
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Blocks that took so long were computed; later ones may be more or fewer."""
+        fitting = int(_LONGEST_S * rows / max(seconds, 1e-6) / self._block)
+        self._now = max(1, min(2 * self._now, fitting, self._most))
+
+
 class Batcher:
     """Collects attempts per group and runs them in blocks of constant shape.
 
-    ``keys``: the run's numbering of attempts. ``retention`` selects the images kept. ``emit``
-    receives the results.
+    ``keys``: the run's numbering of attempts. ``max_pending``: most attempts that wait; None: as
+    many as are computed at once. ``retention`` selects the images kept. ``emit`` receives the
+    results.
     """
 
     def __init__(
@@ -62,7 +93,7 @@ class Batcher:
         paths: Sequence[SignalPath],
         *,
         keys: Keys,
-        max_pending: int,
+        max_pending: int | None,
         retention: ImageRetention,
         memo: Memo,
         emit: Callable[[LogEvent], None],
@@ -78,6 +109,7 @@ class Batcher:
         self._answers: dict[int, bool] = {}
         self._computing = 0  # remaining rows of the group being computed
         self._last = [_memory(path) for path in paths]
+        self._room = [_Room(path) for path in paths]
 
     @property
     def waiting(self) -> int:
@@ -88,9 +120,10 @@ class Batcher:
         """Submit one attempt (see `Batch`); its inputs are frozen from here on."""
         pending = self._pending[group]
         pending.append(attempt)
-        if len(pending) >= self._max_pending:
+        most = self._max_pending or self._room[group].rows
+        if len(pending) >= most:
             self._drop_known(group)
-            if len(pending) >= self._max_pending:
+            if len(pending) >= most:
                 self._run(group)
 
     def answer(self, group: int, arm: int, message: int, attempt: int) -> bool:
@@ -106,7 +139,7 @@ class Batcher:
         self._run(group)
 
     def drain(self) -> Iterator[None]:
-        """Run everything pending, and pause after every block."""
+        """Run everything pending, and pause now and then."""
         for group in range(len(self._paths)):
             self._drop_known(group)
             yield from self._blocks(group)
@@ -148,13 +181,17 @@ class Batcher:
     def _blocks(self, group: int) -> Iterator[None]:
         batch = Batch.of(self._pending[group])
         self._pending[group], self._checked[group] = [], 0
-        path, memory = self._paths[group], self._last[group]
-        for start in range(0, len(batch), path.block_rows):
-            rows = batch[start : start + path.block_rows]
-            self._computing = len(batch) - start - len(rows)
+        path, memory, room = self._paths[group], self._last[group], self._room[group]
+        start = 0
+        while start < len(batch):
+            rows = batch[start : start + room.rows]
+            start += len(rows)
+            self._computing = len(batch) - start
+            begun = time.perf_counter()
             keys = rows.keys(self._numbers)
             fallbacks = None if memory is None else memory.of(rows, keys)
             outcome, images, _ = path.transmit(rows, fallbacks)
+            room.took(len(rows), time.perf_counter() - begun)
             accepted = outcome.accepted.tolist()
             arrived = zip(keys, accepted, rows.lost.tolist(), strict=True)
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})

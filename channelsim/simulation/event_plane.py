@@ -31,6 +31,7 @@ from channelsim.simulation.batcher import Batcher, Memo, NoMemo
 from channelsim.simulation.image_retention import ImageRetention
 from channelsim.simulation.message_life import Settled, World, arrivals
 from channelsim.simulation.self_test import self_test
+from channelsim.support.allocator import keep_freed_memory
 
 _SLICE = 4096  # events between two checks of ``stop`` and the batcher
 
@@ -52,6 +53,7 @@ def simulate(
     need not be repeated; ``tested_rows``: the height of the block that it is made on, default the
     scenario's ``block_rows``.
     """
+    keep_freed_memory()
     with naming_own_code():
         yield from _simulated(scenario, memo, stop, prepare, fitted, tried, tested_rows)
 
@@ -82,6 +84,7 @@ def _simulated(
     except _StoppedError:
         return
     tried = tried or self_test(scenario, paths, tested_rows)
+    paths = paths.in_blocks(tried.shape(scenario.block_rows))
     count = scenario.source.messages
     total = count * len(scenario.arms)
     header = fingerprint.header(scenario, paths.report, tried)
@@ -98,7 +101,7 @@ def _simulated(
     batcher = Batcher(
         paths.paths,
         keys=header.keys,
-        max_pending=scenario.max_pending or scenario.block_rows,
+        max_pending=scenario.max_pending,
         retention=ImageRetention(
             first=scenario.images,
             last=[most - 1 for most in attempts],

@@ -2,7 +2,9 @@
 
 Made before the first message, on the run's own rows and at its own block shape: a block is computed
 in order; then two thirds of its rows, shuffled, among padding, with another number of threads.
-Equal bits exclude all three causes at once; otherwise place and threads are tested separately.
+Equal bits exclude all three causes at once; otherwise place and threads are tested separately. Then
+some of them in blocks of a half, a quarter and so on: where bits are equal, rows that fill no whole
+block are computed in those.
 
 Adversaries attack with the least effort that uses the same arithmetic (`Adversary.brief`). Paths
 that differ only in weights run the same kernels, so one of them is tested for all, once per
@@ -29,12 +31,15 @@ from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths
 from channelsim.signal_path.equal_arms import frozen
 from channelsim.support import arithmetic
+from channelsim.support.block_shape import BlockShape
 
 Columns = Mapping[str, np.ndarray]
+# Of place and neighbours, of threads, and of smaller blocks.
+Compared = tuple[BitComparison, BitComparison, BitComparison]
 
 _APART_S = 0.01  # between the first symbols of two rows
 _MOST = 256  # kinds of paths cached
-_REMEMBERED: OrderedDict[Any, tuple[BitComparison, BitComparison]] = OrderedDict()
+_REMEMBERED: OrderedDict[Any, Compared] = OrderedDict()
 
 
 def self_test(scenario: Scenario, paths: Paths, block_rows: int | None = None) -> Tried:
@@ -42,25 +47,25 @@ def self_test(scenario: Scenario, paths: Paths, block_rows: int | None = None) -
     height = block_rows or scenario.block_rows
     here = torch.get_num_threads()
     other = 1 if here > 1 else 2
-    place, thread = BitComparison(), BitComparison()
+    place, thread, smaller = BitComparison(), BitComparison(), BitComparison()
     tried: set[Any] = set()
     # Paths with active adversaries come first: they run all kernels of the others.
     for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
-        path = replace(paths.paths[number], block_rows=height)
+        path = replace(paths.paths[number], shape=BlockShape(height))
         kernels = _kernels(path)
         if kernels in tried:
             continue
         tried.add(kernels)
         arms = [arm for arm, of in enumerate(paths.of_arm) if of == number]
         found = _once((kernels, path.setting.active, here, other), path, arms, here, other)
-        place, thread = place + found[0], thread + found[1]
+        place, thread, smaller = place + found[0], thread + found[1], smaller + found[2]
     few, many = sorted((here, other))
-    return Tried(height, (few, many), place, thread)
+    equal = not place.differ and not smaller.differ
+    halvings = BlockShape(height).smaller.halvings if equal else 0
+    return Tried(height, (few, many), place, thread, halvings)
 
 
-def _once(
-    key: Any, path: SignalPath, arms: list[int], here: int, other: int
-) -> tuple[BitComparison, BitComparison]:
+def _once(key: Any, path: SignalPath, arms: list[int], here: int, other: int) -> Compared:
     if key not in _REMEMBERED:
         _REMEMBERED[key] = _tried(_briefly(path), _rows(path, arms), here, other)
         if len(_REMEMBERED) > _MOST:
@@ -76,7 +81,7 @@ def _kernels(path: SignalPath) -> Any:
         for name, tensor in codec.network.state_dict().items()
     )
     return (
-        path.block_rows,
+        path.shape,
         (type(codec.network), codec.image_shape, codec.latent_size, shapes),
         (path.transmitter.transmit, frozen(path.transmitter.power, set())),
         tuple((type(one), frozen(one, set(one.columns.values()))) for one in setting.stages),
@@ -97,17 +102,15 @@ def _briefly(path: SignalPath) -> SignalPath:
 
 def _rows(path: SignalPath, arms: list[int]) -> Batch:
     """A block of the run's own rows, from all arms of a path."""
-    numbers = np.arange(path.block_rows)
+    numbers = np.arange(path.shape.rows)
     message = numbers // len(arms) % path.count
     rows = Batch.planned(message, began_s=_APART_S * numbers.astype(np.float64))
     arm = np.array(arms, dtype=np.int64)[numbers % len(arms)]
     return replace(rows, arm=arm, replayed=np.maximum(message - 1, 0))
 
 
-def _tried(
-    path: SignalPath, rows: Batch, here: int, other: int
-) -> tuple[BitComparison, BitComparison]:
-    """Compare place and neighbours, and threads: two blocks if bits are equal, else four."""
+def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> Compared:
+    """Compare place and neighbours, threads, and smaller blocks."""
     shuffled = np.random.default_rng(0).permutation(len(rows))[: len(rows) - len(rows) // 3]
     compute = functools.partial(_computed, path)
     with arithmetic.threads(here):
@@ -116,12 +119,23 @@ def _tried(
     with arithmetic.threads(other):
         both = _compared(some, compute(rows[shuffled]))
     if not both.differ:
-        return both, both
+        return both, both, _in_smaller_blocks(path, rows, whole, here)
     with arithmetic.threads(here):
         place = _compared(some, compute(rows[shuffled]))
     with arithmetic.threads(other):
         thread = _compared(whole, compute(rows))
-    return place, thread
+    return place, thread, _in_smaller_blocks(path, rows, whole, here)
+
+
+def _in_smaller_blocks(path: SignalPath, rows: Batch, whole: Columns, here: int) -> BitComparison:
+    """The same rows in blocks of all halvings, one row short of filling them."""
+    shape = path.shape.smaller
+    if not shape.halvings:
+        return BitComparison()
+    some = np.random.default_rng(1).permutation(len(rows))[: shape.rows - shape.least - 1]
+    with arithmetic.threads(here):
+        found = _computed(replace(path, shape=shape), rows[some])
+    return _compared({name: values[some] for name, values in whole.items()}, found)
 
 
 def _computed(path: SignalPath, rows: Batch) -> Columns:

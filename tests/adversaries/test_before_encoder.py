@@ -73,9 +73,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     seen: list[Tensor] = []
     send = Transmitter.send
 
-    def watched(self: Transmitter, images: Tensor, rows: Rows) -> Any:
+    def watched(self: Transmitter, images: Tensor, rows: Rows, *codec: Any) -> Any:
         seen.append(images.detach().clone())
-        return send(self, images, rows)
+        return send(self, images, rows, *codec)
 
     monkeypatch.setattr(Transmitter, "send", watched)
     return seen

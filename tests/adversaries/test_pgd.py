@@ -412,7 +412,7 @@ def test_stopping_early_changes_no_bit_and_saves_gradients(keep_best, step_size)
         delta, value = plain_loop(objective, start, radius, "linf", alpha, steps, keep_best)
         assert torch.equal(found.delta, delta + 0.0)
         assert torch.equal(found.value, value)
-        saved += steps - found.gradients
+        saved += int((steps - found.gradients).sum())
     assert saved > 0
 
 
@@ -432,7 +432,7 @@ def test_a_search_that_swings_between_two_points_is_recognised(keep_best):
         )
         assert torch.equal(found.delta, delta)
         assert torch.equal(found.value, value)
-        assert found.gradients <= 3
+        assert found.gradients.max() <= 3
 
 
 # --- invariances --------------------------------------------------------------------------------

@@ -71,10 +71,10 @@ def test_a_rule_with_memory_is_not_stopped_where_its_iterates_repeat() -> None:
             return begun
 
     found = ascend(objective, start, radius, "linf", alpha, Stubborn(), steps=12)
-    assert found.gradients == 12
+    assert found.gradients.tolist() == [12]
     assert float(found.delta[0, 0]) == pytest.approx(0.5, abs=0.26)
     plain = ascend(objective, start, radius, "linf", alpha, RULES["sign"], steps=12)
-    assert plain.gradients < 12, "and one without memory is"
+    assert plain.gradients.max() < 12, "and one without memory is"
 
 
 @pytest.mark.parametrize("rule", [*RULES.values(), Momentum()], ids=["sign", "l2", "momentum"])

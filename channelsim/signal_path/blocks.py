@@ -1,0 +1,92 @@
+"""Rows in blocks of constant height, so that a row's bits are its own whatever their number.
+
+A path takes several blocks at once: an attack that climbs them together closes up as rows are done,
+and equal rows are computed once. Whatever belongs to a codec, a stage or a metric is still asked of
+one block at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from channelsim.contracts.own_code import RowsError
+from channelsim.contracts.parts import Codec
+from channelsim.support.block_shape import BlockShape
+from channelsim.support.distinct_rows import distinct_rows
+
+T = TypeVar("T")
+
+
+def block_by_block(
+    compute: Callable[[int, slice], T], parts: Sequence[slice], rows: int
+) -> list[T]:
+    """What ``compute`` makes of each block, given its number and its rows.
+
+    An error about rows of one names those of the whole.
+    """
+    found = []
+    for number, part in enumerate(parts):
+        try:
+            found.append(compute(number, part))
+        except RowsError as error:
+            places = (part.start + row for row in error.rows)
+            raise _about(error, [one for one in places if one < rows], rows) from error
+    return found
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """The rows of all parts."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
+
+
+@dataclass(frozen=True)
+class BlockCodec:
+    """A codec on any number of rows, in blocks."""
+
+    codec: Codec
+    shape: BlockShape
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and standard deviation, see `Codec.posterior`."""
+        found = self._computed(self.codec.posterior, images)
+        spreads = [std for _, std in found if std is not None]
+        mean = joined([mean for mean, _ in found])[: len(images)]
+        return mean, joined(spreads)[: len(images)] if spreads else None
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The mean alone."""
+        return self.posterior(images)[0]
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images, see `Codec.decode`; of more than one block, each different row is decoded once.
+
+        Not where gradients are asked for, which belong to every row.
+        """
+        if len(latent) <= self.shape.least or (torch.is_grad_enabled() and latent.requires_grad):
+            return joined(self._computed(self.codec.decode, latent))[: len(latent)]
+        first, place = distinct_rows(latent)
+        try:
+            found = self._computed(self.codec.decode, latent[first])
+        except RowsError as error:
+            rows = torch.isin(place, torch.tensor(error.rows, device=place.device))
+            raise _about(error, rows.nonzero().flatten().tolist(), len(latent)) from error
+        return joined(found)[place]
+
+    def _computed(self, compute: Callable[[Tensor], T], rows: Tensor) -> list[T]:
+        """Answers to all blocks, the last one filled up."""
+        n, full = len(rows), rows
+        if self.shape.padded(n) > n:
+            full = rows[torch.from_numpy(self.shape.filled(np.arange(n))).to(rows.device)]
+        parts = self.shape.parts(len(full))
+        return block_by_block(lambda _, part: compute(full[part]), parts, n)
+
+
+def _about(error: RowsError, rows: list[int], of: int) -> RowsError:
+    """The same error about rows of the whole."""
+    return type(error).about(error.message, rows, of)
