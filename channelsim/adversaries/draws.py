@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from channelsim.contracts.rows import Rows
+from channelsim.support.rowwise import power
 
 Ball = Literal["linf", "l2"]
 
@@ -24,7 +25,7 @@ def in_ball(
     """Points uniform in the box or in the Euclidean ball of ``radius`` [N], [N, width]."""
     if ball == "linf":
         return (2.0 * rows.uniform(width, draw, index) - 1.0) * radius[:, None]
-    share = rows.uniform(1, f"{draw} radius", index)[:, 0] ** (1.0 / width)
+    share = power(rows.uniform(1, f"{draw} radius", index)[:, 0], 1.0 / width)
     return on_sphere(rows, radius * share, width, draw, index)
 
 

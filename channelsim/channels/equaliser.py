@@ -86,10 +86,12 @@ class Equaliser(Stage):
         estimate = gain.to(torch.complex128)
         if error is not None:
             estimate = estimate + error
-        power = estimate.abs().square()
+        # Of real numbers: the last digit of a complex product depends on its place in the tensor.
+        real, imaginary = estimate.real, estimate.imag
+        power = real.square() + imaginary.square()
         if self.mode == "mmse" and noise is not None:
             power = power + noise[:, None]
-        return amplified(signal, estimate.conj() / power)
+        return amplified(signal, torch.complex(real / power, -imaginary / power))
 
     def leaves(self, rows: Rows) -> Channel:
         """The channel with no gain left to undo."""

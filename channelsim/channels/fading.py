@@ -14,6 +14,7 @@ from channelsim.contracts.complex_symbols import (
     KFactor,
     amplified,
     block_gains,
+    magnitude,
     symbol_count,
 )
 from channelsim.contracts.parts import Stage, part
@@ -76,7 +77,7 @@ class Fading(Stage):
         gain = self.gains(rows, symbol_count(rows.latent_size))
         if before.gain is not None:
             gain = before.gain * gain
-        power = gain.abs().double().square().mean(dim=1)
+        power = magnitude(gain).square().mean(dim=1)
         if before.gain is None and before.faded is not None:
             power = power * before.faded  # of fading that an equaliser has undone
         return replace(before, gain=gain, faded=power)

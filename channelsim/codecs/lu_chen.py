@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from channelsim.codecs.network import Network
 from channelsim.support.row_product import RowProduct
+from channelsim.support.rowwise import sigmoid
 
 _CHANNELS = (32, 64, 128, 64)
 _HALVINGS = 2 ** len(_CHANNELS)
@@ -82,7 +83,7 @@ class LuChen(Network):
         signal = self.from_latent(latent).view(-1, *self.grid)
         for conv, norm in zip(self.decoder_convs[:-1], self.decoder_norms, strict=True):
             signal = functional.leaky_relu(norm(conv(signal)), _SLOPE)
-        return torch.sigmoid(self.decoder_convs[-1](signal))
+        return sigmoid(self.decoder_convs[-1](signal))
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters of ``moments``."""
@@ -161,7 +162,7 @@ class FoldedLuChen(nn.Module):
         for conv in self.decoder:
             signal = functional.leaky_relu(conv(signal), _SLOPE)
         image = functional.pixel_shuffle(self.to_image(signal), 2)[:, :, 1:-1, 1:-1]
-        return torch.sigmoid(image)
+        return sigmoid(image)
 
 
 def _fold(

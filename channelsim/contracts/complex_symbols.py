@@ -36,11 +36,16 @@ def amplified(signal: Tensor, gain: Tensor) -> Tensor:
     n, width = signal.shape
     if width % 2:
         signal = torch.cat([signal, torch.zeros_like(signal[:, :1])], dim=1)
-        gain = torch.cat([gain[:, :-1], gain[:, -1:].abs().to(gain.dtype)], dim=1)
+        gain = torch.cat([gain[:, :-1], magnitude(gain[:, -1:]).to(gain.dtype)], dim=1)
     pairs = signal.reshape(n, -1, 2)
     real = pairs[:, :, 0] * gain.real - pairs[:, :, 1] * gain.imag
     imaginary = pairs[:, :, 0] * gain.imag + pairs[:, :, 1] * gain.real
     return torch.stack([real, imaginary], dim=2).reshape(n, -1)[:, :width].to(signal.dtype)
+
+
+def magnitude(gain: Tensor) -> Tensor:
+    """|h|; the last digit of torch's own depends on a number's place in the tensor."""
+    return (gain.real.double().square() + gain.imag.double().square()).sqrt()
 
 
 def block_gains(

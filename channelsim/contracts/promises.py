@@ -50,19 +50,22 @@ class BitComparison:
 class Tried:
     """Findings of the self-test: effects of a row's place and neighbours, and of the thread count.
 
-    ``block_rows``: the shape tested. ``threads``: the two numbers compared. ``halvings``: how often
-    a block may be halved without a change of bits.
+    ``block_rows``: the shape tested. ``threads``: the two numbers compared. ``least``,
+    ``most``: the heights of blocks, halves and doubles of ``block_rows``, that give the same bits.
     """
 
     block_rows: int
     threads: tuple[int, int]
     place: BitComparison
     thread: BitComparison
-    halvings: int = 0
+    least: int = 0
+    most: int = 0
 
     def shape(self, block_rows: int) -> BlockShape:
-        """The blocks to compute in; halves only of blocks that were tried."""
-        return BlockShape(block_rows, self.halvings if block_rows == self.block_rows else 0)
+        """The blocks to compute in; other heights only where they were tried."""
+        if block_rows != self.block_rows:
+            return BlockShape(block_rows)
+        return BlockShape(block_rows, self.least, self.most)
 
     @property
     def as_dict(self) -> dict[str, Any]:
@@ -80,8 +83,8 @@ def of_header(header: RunHeader) -> Tried | None:
         for name in ("place", "thread")
     )
     few, many = stored["threads"]
-    halvings = int(stored.get("halvings", 0))
-    return Tried(int(stored["block_rows"]), (int(few), int(many)), place, thread, halvings)
+    heights = (int(stored.get(name, 0)) for name in ("least", "most"))  # none in older runs
+    return Tried(int(stored["block_rows"]), (int(few), int(many)), place, thread, *heights)
 
 
 def keeps_bits(header: RunHeader) -> bool:

@@ -193,6 +193,13 @@ class Batch:
         return cls(*arrays)
 
     @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """The attempts of all parts, in order."""
+        return cls(
+            *(np.concatenate([getattr(one, name) for one in parts]) for name in cls.__slots__)
+        )
+
+    @classmethod
     def planned(cls, message: Ints, began_s: Floats | None = None) -> Batch:
         """First attempts of arm 0 that arrive, untouched in time; ``began_s``: default all at 0."""
         nothing, never = np.zeros_like(message), np.full(len(message), np.nan)

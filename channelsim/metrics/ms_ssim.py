@@ -12,6 +12,7 @@ from torch.nn import functional
 from channelsim.contracts.parts import Metric, part
 from channelsim.metrics.ssim import C1, C2, WIDTH, Border, local_moments
 from channelsim.support.errors import InputError
+from channelsim.support.rowwise import power
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -57,7 +58,7 @@ class MSSSIM(Metric):
                     a, b = functional.avg_pool2d(a, 2), functional.avg_pool2d(b, 2)
                 # The slope of a root is infinite at 0, and infinity times 0 is NaN.
                 mean = found.average(similar)
-                root = mean.clamp_min(torch.finfo(dtype).tiny) ** weight
+                root = power(mean.clamp_min(torch.finfo(dtype).tiny), weight)
                 value = value * torch.where(mean > 0, root, torch.zeros_like(root))
         return value
 

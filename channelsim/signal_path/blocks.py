@@ -68,7 +68,9 @@ class BlockCodec:
 
         Not where gradients are asked for, which belong to every row.
         """
-        if len(latent) <= self.shape.least or (torch.is_grad_enabled() and latent.requires_grad):
+        if len(latent) <= self.shape.heights[0] or (
+            torch.is_grad_enabled() and latent.requires_grad
+        ):
             return joined(self._computed(self.codec.decode, latent))[: len(latent)]
         first, place = distinct_rows(latent)
         try:

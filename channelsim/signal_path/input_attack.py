@@ -32,7 +32,7 @@ def attack_input(
     setting: Setting,
     images: Tensor,
     batch: Batch,
-    knowledge: Knowledge,
+    knowledge: Knowledge | None,
     send: Send,
 ) -> tuple[dict[str, Tensor], Injected]:
     """Images [N, C, H, W] after the input attacks, by role.
@@ -48,6 +48,7 @@ def attack_input(
         if not setting.active or stage.budget.off:
             verdict = worse(verdict, np.full(len(flat), records.OFF, dtype=object))
             continue
+        assert knowledge is not None, "an active adversary knows something"
         rows = setting.rows(stage.label, batch)
         foresight = Foresight(setting, BEFORE_ALL, stage, batch)
         reach = foresight.reach(flat, rows)
@@ -76,7 +77,7 @@ def _attacked(
         rows.knowledge = known
         return stage.attack(signal[part], rows, None if reach is None else reach[part])
 
-    if stage.takes_blocks or shape is None or len(signal) <= shape.least:
+    if stage.takes_blocks or shape is None or len(signal) <= shape.heights[0]:
         return of(slice(None), known)
     everyone, parts = np.arange(len(signal)), shape.parts(len(signal))
     found = block_by_block(lambda _, part: of(part, known.only(everyone[part])), parts, len(signal))

@@ -24,14 +24,15 @@ from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import Batch, Ints, Outcome
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.metrics.memory import remembering
+from channelsim.signal_path.arrival import Arrival
 from channelsim.signal_path.blocks import BlockCodec
 from channelsim.signal_path.fallback import FallbackChoice
 from channelsim.signal_path.injection import Column, Injected
 from channelsim.signal_path.input_attack import attack_input
 from channelsim.signal_path.measurement import References, measure
-from channelsim.signal_path.reception import Defence, Received, receive
+from channelsim.signal_path.reception import Defence, Received, judge, receive
 from channelsim.signal_path.setting import Setting
-from channelsim.signal_path.transmitter import Latents, Transmitter
+from channelsim.signal_path.transmitter import KnownCodewords, Latents, Transmitter
 from channelsim.signal_path.wire import ROLES, cross
 from channelsim.sources import as_float
 from channelsim.support.block_shape import BlockShape
@@ -73,45 +74,74 @@ class SignalPath:
         the measurements, and all images [N, C, H, W] and latents [N, K] by role. Latents are the
         inputs of the receiver's decoder: ``sent`` (undisturbed), ``passive``, ``received``.
         """
+        return self.show(self.judge(batch), fallbacks)
+
+    @torch.no_grad()
+    def judge(self, batch: Batch) -> Arrival:
+        """Send attempts up to the receiver's decision: over transmitter, wire and detector."""
         n = len(batch)
         full = batch[self.shape.filled(np.arange(n))]
         with remembering(), self._located(full.message):
-            columns, accepted, images, latents = self._cross(full, fallbacks)
-        outcome = Outcome(accepted[:n], {name: values[:n] for name, values in columns.items()})
+            found = self._judged(full)
+        return found if len(full) == n else found.only(slice(n))
+
+    @torch.no_grad()
+    def show(
+        self, arrival: Arrival, fallbacks: FallbackChoice | None = None
+    ) -> tuple[Outcome, dict[str, Tensor], dict[str, Tensor]]:
+        """The rest of their way, decoder and measurement; see `transmit`."""
+        n = len(arrival)
+        filled = self.shape.filled(np.arange(n))
+        full = arrival if len(filled) == n else arrival.only(filled)
+        with remembering(), self._located(full.batch.message):
+            columns, images = self._shown(full, fallbacks)
+        latents = {
+            "sent": arrival.sent,
+            "passive": arrival.judged.latents["passive"],
+            "received": arrival.judged.latents["attacked"],
+        }
         return (
-            outcome,
+            Outcome(arrival.accepted, {name: values[:n] for name, values in columns.items()}),
             {role: picture[:n] for role, picture in images.items()},
-            {role: latent[:n] for role, latent in latents.items()},
+            latents,
         )
 
-    def _cross(
-        self, batch: Batch, fallbacks: FallbackChoice | None
-    ) -> tuple[dict[str, Column], Column, dict[str, Tensor], dict[str, Tensor]]:
-        """The stations in order: transmitter, input attack, wire, receiver, measurement."""
-        source, scaled, clean = self._sent(batch.message)
-        knowledge = self._knowledge(source, clean)
-        sent, attacked, before = self._attacked_input(source, scaled, batch, knowledge)
+    def _judged(self, batch: Batch) -> Arrival:
+        message, stages = batch.message, self.setting.stages
+        codeword, scaled = self._codewords(message)
+        knowledge: Knowledge | None = None
+        sent = dict.fromkeys(ROLES, scaled)
+        attacked: dict[str, Tensor] = {}
+        before: Injected | None = None
+        if self.setting.active:
+            clean = self._codec.decode(codeword)
+            source = clean if self.latents is not None else self._source(message)
+            knowledge = self._knowledge(source, clean)
+        if stages.before_encoder and self.latents is None:
+            sent, attacked, before = self._attacked_input(scaled, batch, knowledge)
         signals, log = cross(
             self.setting,
             {role: one.wire for role, one in sent.items()},
             batch,
-            self._on_the_wire(knowledge, sent["attacked"]),
+            knowledge and self._on_the_wire(knowledge, sent["attacked"]),
+            self.shape,
             before,
         )
-        received = receive(
-            signals,
-            sent,
-            batch,
-            self._codec.decode,
-            self.defence,
-            self.thresholds,
-            self.control,
-            self.shape,
+        judged = judge(
+            signals, sent, batch, self.defence, self.thresholds, self.control, self.shape
         )
-        accepted = received.accepted["attacked"].cpu().numpy()
-        log["score"] = received.score
-        log["fallback_attempt"], fallback = self._fallback(fallbacks, received, accepted)
-        target, wanted = self._target(batch, knowledge)
+        log["score"] = judged.score
+        return Arrival(batch, codeword, scaled.undo(scaled.wire), attacked, judged, log)
+
+    def _shown(
+        self, arrival: Arrival, fallbacks: FallbackChoice | None
+    ) -> tuple[dict[str, Column], dict[str, Tensor]]:
+        received = receive(arrival.judged, self._codec.decode)
+        clean = self._codec.decode(arrival.codeword)
+        source = clean if self.latents is not None else self._source(arrival.batch.message)
+        log = dict(arrival.log)
+        log["fallback_attempt"], fallback = self._fallback(fallbacks, received, arrival.accepted)
+        target, wanted = self._target(arrival.batch, self._knowledge(source, clean))
         references = References(source, clean, received.decoded["passive"], target, wanted)
         log |= measure(
             self.metrics,
@@ -122,27 +152,20 @@ class SignalPath:
             judged=self.judged,
             shape=self.shape,
         )
-        images = {
+        return log, {
             "source": source,
             "clean": clean,
             "passive": references.passive,
-            **attacked,
+            **arrival.images,
             "received": received.shown("attacked", fallback),
         }
-        latents = {
-            "sent": scaled.undo(scaled.wire),
-            "passive": received.latents["passive"],
-            "received": received.latents["attacked"],
-        }
-        return log, accepted, images, latents
 
     def _attacked_input(
-        self, source: Tensor, scaled: Scaled, batch: Batch, knowledge: Knowledge
-    ) -> tuple[dict[str, Scaled], dict[str, Tensor], Injected | None]:
+        self, scaled: Scaled, batch: Batch, knowledge: Knowledge | None
+    ) -> tuple[dict[str, Scaled], dict[str, Tensor], Injected]:
         """The wire signals by role; images that an attack on the input left, and what it added."""
         sent = dict.fromkeys(ROLES, scaled)
-        if not self.setting.stages.before_encoder or self.latents is not None:
-            return sent, {}, None
+        source = self._source(batch.message) if knowledge is None else knowledge.source
         images, before = attack_input(
             self.setting,
             source,
@@ -175,6 +198,11 @@ class SignalPath:
             return np.full(len(accepted), None, dtype=object), self.defence.fallback
         needed = (~received.accepted_by_all).cpu().numpy()
         return fallbacks.choose(accepted, needed, received.decoded["attacked"])
+
+    @cached_property
+    def _known(self) -> KnownCodewords | None:
+        """Where a receiver judges, a message may be sent again, and few are sent at once."""
+        return None if self.defence.detector is None else KnownCodewords()
 
     @cached_property
     def _codec(self) -> BlockCodec:
@@ -218,26 +246,30 @@ class SignalPath:
             shape=self.shape,
         )
 
-    def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
-        """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
-        if len(message) <= self.shape.least:
-            return self._computed(message)
-        each, place = np.unique(message, return_inverse=True)  # every message once
-        source, scaled, clean = self._computed(each)
-        if len(each) == len(message) and bool((each == message).all()):
-            return source, scaled, clean
-        shown = clean[place]
-        return shown if source is clean else source[place], scaled.only(place), shown
+    def _codewords(self, message: Ints) -> tuple[Tensor, Scaled]:
+        """Latents z of some messages, and their wire signal; every message is encoded once."""
+        if len(message) <= self.shape.heights[0] and self._known is None:
+            return self._encoded_messages(message)
+        each, place = np.unique(message, return_inverse=True)
+        if self._known is not None:
+            latent, scaled = self._known.of(each, self._encoded_messages)
+        else:
+            latent, scaled = self._encoded_messages(each)
+        return latent[place], scaled.only(place)
 
-    def _computed(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
+    def _encoded_messages(self, message: Ints) -> tuple[Tensor, Scaled]:
         with self._located(message):
             if self.latents is not None:
                 latent = self.latents.draw(self._first(message))
-                clean = self._codec.decode(latent)
-                return clean, self.transmitter.scaled(latent), clean
-            source = as_float(self.images[torch.from_numpy(self.index[message])])
-            latent, scaled = self._encoded(source, message)
-            return source, scaled, self._codec.decode(latent)
+                return latent, self.transmitter.scaled(latent)
+            return self._encoded(self._source(message), message)
+
+    def _sent(self, message: Ints) -> tuple[Tensor, Scaled, Tensor]:
+        """Source images x, the wire signal, and clean reconstructions g(z) of some messages."""
+        with self._located(message):
+            codeword, scaled = self._codewords(message)
+            clean = self._codec.decode(codeword)
+        return clean if self.latents is not None else self._source(message), scaled, clean
 
     @contextmanager
     def _located(self, message: Ints) -> Iterator[None]:

@@ -50,17 +50,23 @@ class Defence:
 
 
 @dataclass(frozen=True)
-class Received:
-    """The signals behind the decoder, by role: latents [N, K], images, and what was accepted.
+class Judged:
+    """The signals in front of the decoder, by role: latents [N, K], and what was accepted.
 
     ``accepted``: bool [N], not lost on the link and not rejected. ``score``: the detector's of the
     attacked signal, [N].
     """
 
     latents: Mapping[str, Tensor]
-    decoded: Mapping[str, Tensor]
     accepted: Mapping[str, Tensor]
     score: Column
+
+
+@dataclass(frozen=True)
+class Received(Judged):
+    """The signals behind the decoder: their images ``decoded`` [N, C, H, W] too, by role."""
+
+    decoded: Mapping[str, Tensor]
 
     @property
     def untouched(self) -> bool:
@@ -80,7 +86,7 @@ class Received:
         """Some of the rows, without their latents."""
         decoded = {role: cut(images) for role, images in self.decoded.items()}
         accepted = {role: cut(yes) for role, yes in self.accepted.items()}
-        return Received({}, decoded, accepted, self.score[part])
+        return Received({}, accepted, self.score[part], decoded)
 
     def shown(self, role: str, fallback: Tensor) -> Tensor:
         """The images that the user sees: decoded, or the fallback where not accepted."""
@@ -90,30 +96,24 @@ class Received:
         return torch.where(accepted[:, None, None, None], decoded, fallback)
 
 
-def receive(
+def judge(
     signals: Mapping[str, Tensor],
     sent: Mapping[str, Scaled],
     batch: Batch,
-    decode: Callable[[Tensor], Tensor],
     defence: Defence,
     thresholds: Column,
     control: bool,
     shape: BlockShape,
-) -> Received:
-    """Decode and judge the signals at the end of the wire.
+) -> Judged:
+    """Judge the signals at the end of the wire.
 
     ``sent``: whose scale each is undone by. ``thresholds``: the detector's, per arm. Without a
     ``control`` its role is judged as the attacked one.
     """
     latents: dict[str, Tensor] = {}
-    decoded: dict[str, Tensor] = {}
     for role, signal in signals.items():
-        twin = next((other for other in decoded if signals[other] is signal), None)
-        if twin is None:
-            latents[role] = sent[role].undo(signal)
-            decoded[role] = decode(latents[role])
-        else:  # signals that never parted share one decoding
-            latents[role], decoded[role] = latents[twin], decoded[twin]
+        twin = next((other for other in latents if signals[other] is signal), None)
+        latents[role] = sent[role].undo(signal) if twin is None else latents[twin]
 
     arrived = torch.from_numpy(batch.lost == 0).to(latents["attacked"].device)
     threshold = thresholds[batch.arm]
@@ -124,4 +124,14 @@ def receive(
         judged["control"] = defence.judge(latents["control"], threshold, shape)[0] & arrived
     if latents["passive"] is not latents["attacked"]:
         judged["passive"] = defence.judge(latents["passive"], threshold, shape)[0] & arrived
-    return Received(latents, decoded, judged, score)
+    return Judged(latents, judged, score)
+
+
+def receive(judged: Judged, decode: Callable[[Tensor], Tensor]) -> Received:
+    """Decode what was judged."""
+    decoded: dict[str, Tensor] = {}
+    for role, latent in judged.latents.items():
+        # Signals that never parted share one decoding.
+        twin = next((other for other in decoded if judged.latents[other] is latent), None)
+        decoded[role] = decode(latent) if twin is None else decoded[twin]
+    return Received(judged.latents, judged.accepted, judged.score, decoded)

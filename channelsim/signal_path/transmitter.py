@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from channelsim.channels.power import Power, Scaled
 from channelsim.contracts.parts import Codec
+from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Rows
 from channelsim.support.row_product import RowProduct
+
+_REMEMBERED = 2**22  # numbers of known codewords: 16 MB; project's choice
 
 
 class Encoder(Protocol):
@@ -112,3 +117,29 @@ class Latents:
         if self.mean is None or self.root is None:
             return noise
         return cast(Tensor, self.root(noise)) + self.mean
+
+
+class KnownCodewords:
+    """The codewords of the messages that were encoded last, since a message may be sent again."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, tuple[Tensor, Tensor, Tensor]] = OrderedDict()
+
+    def of(
+        self, messages: Ints, encode: Callable[[Ints], tuple[Tensor, Scaled]]
+    ) -> tuple[Tensor, Scaled]:
+        """Latents and wire signals of different messages; ``encode`` makes those not known."""
+        new = np.array([one for one in messages.tolist() if one not in self._known], dtype=np.int64)
+        if len(new):
+            latent, scaled = encode(new)
+            self._offset = scaled.offset
+            rows = zip(latent, scaled.wire, scaled.gain, strict=True)
+            self._known.update(
+                (one, tuple(part.clone() for part in row))
+                for one, row in zip(new.tolist(), rows, strict=True)
+            )
+        found = [self._known[one] for one in messages.tolist()]
+        latents, wire, gain = (torch.stack(parts) for parts in zip(*found, strict=True))
+        while len(self._known) * latents.shape[1] > _REMEMBERED and len(self._known) > 1:
+            self._known.popitem(last=False)
+        return latents, Scaled(wire, gain, self._offset)

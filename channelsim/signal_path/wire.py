@@ -42,13 +42,14 @@ def cross(
     setting: Setting,
     sent: Mapping[str, Tensor],
     batch: Batch,
-    knowledge: Knowledge,
+    knowledge: Knowledge | None,
+    shape: BlockShape | None = None,
     before: Injected | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Column]]:
     """Take the signals of all `ROLES` over the stages; log noise and injections.
 
-    ``knowledge``: of an adversary at the end of the wire. ``before``: the injection before the
-    encoder.
+    ``knowledge``: of an adversary at the end of the wire; None where none is active. ``shape``: of
+    the blocks, default one. ``before``: the injection before the encoder.
     """
     passive, attacked, control = (sent[role] for role in ROLES)
     clean = passive
@@ -57,7 +58,7 @@ def cross(
     verdict: Column | None = None
     flipped: Column | None = None
     noise_to_signal = np.zeros(n)
-    parts = (knowledge.shape or BlockShape(n)).parts(n)
+    parts = (shape or BlockShape(n)).parts(n)
     channels = [Channel()] * len(parts)  # what the stages so far left, block by block
     for place, stage in enumerate(setting.stages):
         if isinstance(stage, Adversary):
@@ -66,6 +67,7 @@ def cross(
             if not setting.active or stage.budget.off:
                 verdict = worse(verdict, np.full(n, records.OFF, dtype=object))
                 continue
+            assert knowledge is not None, "an active adversary knows something"
             found = _injection(
                 setting, place, batch, (attacked, control), knowledge, channels, parts
             )

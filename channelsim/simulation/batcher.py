@@ -1,10 +1,10 @@
 """The only interface between the event plane and the signal plane.
 
 `submit` returns at once. An attempt's answer falls due after the receiver's modelled latency; when
-the first answer of a group is requested, everything pending in that group runs, across arms. Where
-no decision depends on content no answer is requested, and batches fill, up to several blocks of the
-constant shape ``block_rows``. A row's result does not depend on the other rows of its batch:
-``max_pending`` is scheduling only.
+the first answer of a group is requested, everything pending in that group is judged, across arms;
+decoding and measuring wait until many rows are judged. Where no decision depends on content no
+answer is requested, and batches fill, up to several blocks. A row's result does not depend on the
+other rows of its batch: ``max_pending`` is scheduling only.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from channelsim.contracts.records import (
     Outcome,
 )
 from channelsim.signal_path import SignalPath
+from channelsim.signal_path.arrival import Arrival
 from channelsim.signal_path.fallback import LastAccepted
 from channelsim.simulation.attempt_rows import attempt_rows, thumbnails
 from channelsim.simulation.image_retention import ImageRetention, Pictured
@@ -52,22 +53,22 @@ class NoMemo:
         return ()
 
 
-# Project's choices: more blocks at once close up better, and are rarer to be heard of.
-_BLOCKS = 8
+# Project's choices: more rows at once close up better, and are rarer to be heard of.
+_ROWS = 2048
 _PIXELS = 2**22  # of their images: 16 MB
 _LONGEST_S = 2.0  # of computing without a sign of life
 
 
 class _Room:
-    """How many rows of one group are computed at once: from one block up to `_BLOCKS`.
+    """How many rows of one group are computed at once: from one block up to `_ROWS`.
 
     Scheduling only: it follows the time that they took.
     """
 
     def __init__(self, path: SignalPath) -> None:
-        self._block = path.shape.rows
-        pixels = path.shape.rows * math.prod(path.transmitter.codec.image_shape)
-        self._most = max(1, min(_BLOCKS, _PIXELS // pixels))
+        self._block = path.shape.heights[-1]
+        rows = min(_ROWS, _PIXELS // math.prod(path.transmitter.codec.image_shape))
+        self._most = max(1, rows // self._block)
         self._now = 1
 
     @property
@@ -78,6 +79,34 @@ class _Room:
         """Blocks that took so long were computed; later ones may be more or fewer."""
         fitting = int(_LONGEST_S * rows / max(seconds, 1e-6) / self._block)
         self._now = max(1, min(2 * self._now, fitting, self._most))
+
+
+class _Judged:
+    """Attempts of one group that are judged and not shown yet."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[Arrival] = []
+        self._seconds, self._since = 0.0, 0.0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.arrivals))
+
+    def add(self, arrival: Arrival, begun: float) -> None:
+        if not self.arrivals:
+            self._since = begun
+        self.arrivals.append(arrival)
+        self._seconds += time.perf_counter() - begun
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the first of them waits for long."""
+        return time.perf_counter() - self._since > _LONGEST_S
+
+    def take(self) -> tuple[Arrival, float]:
+        """All of them, and the seconds that they took so far."""
+        found = Arrival.joined(self.arrivals), self._seconds
+        self.arrivals, self._seconds = [], 0.0
+        return found
 
 
 class Batcher:
@@ -107,6 +136,7 @@ class Batcher:
         self._pending: list[list[Attempt]] = [[] for _ in paths]
         self._checked = [0] * len(paths)  # how many of the first were looked up in the memo already
         self._answers: dict[int, bool] = {}
+        self._judged = [_Judged() for _ in paths]
         self._computing = 0  # remaining rows of the group being computed
         self._last = [_memory(path) for path in paths]
         self._room = [_Room(path) for path in paths]
@@ -114,7 +144,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Number of attempts submitted and not yet computed."""
-        return self._computing + sum(map(len, self._pending))
+        return self._computing + sum(map(len, self._pending)) + sum(map(len, self._judged))
 
     def submit(self, group: int, attempt: Attempt) -> None:
         """Submit one attempt (see `Batch`); its inputs are frozen from here on."""
@@ -127,22 +157,25 @@ class Batcher:
                 self._run(group)
 
     def answer(self, group: int, arm: int, message: int, attempt: int) -> bool:
-        """Whether the receiver accepted this attempt; runs its group if that is still open."""
+        """Whether the receiver accepted this attempt; judges its group if that is still open."""
         key = self._numbers.attempt(self._numbers.transmission(arm, message), attempt)
         if key not in self._answers:
             self.flush(group)
         return self._answers.pop(key)
 
     def flush(self, group: int) -> None:
-        """Run everything pending in one group."""
+        """Have everything judged that is pending in one group."""
         self._drop_known(group)
         self._run(group)
 
     def drain(self) -> Iterator[None]:
         """Run everything pending, and pause now and then."""
-        for group in range(len(self._paths)):
+        for group, judged in enumerate(self._judged):
             self._drop_known(group)
             yield from self._blocks(group)
+            if judged:
+                self._show(group)
+                yield
 
     def _drop_known(self, group: int) -> None:
         """Take results of an earlier, interrupted run from the memo."""
@@ -170,6 +203,8 @@ class Batcher:
         memory = self._last[group]
         if memory is None:
             return
+        if self._judged[group]:
+            self._show(group)  # they came before
         for row, key in enumerate(keys):
             if known.get(key, False):
                 memory.known(key, batch[row : row + 1])
@@ -181,24 +216,36 @@ class Batcher:
     def _blocks(self, group: int) -> Iterator[None]:
         batch = Batch.of(self._pending[group])
         self._pending[group], self._checked[group] = [], 0
-        path, memory, room = self._paths[group], self._last[group], self._room[group]
+        path, judged, room = self._paths[group], self._judged[group], self._room[group]
         start = 0
         while start < len(batch):
             rows = batch[start : start + room.rows]
             start += len(rows)
             self._computing = len(batch) - start
             begun = time.perf_counter()
-            keys = rows.keys(self._numbers)
-            fallbacks = None if memory is None else memory.of(rows, keys)
-            outcome, images, _ = path.transmit(rows, fallbacks)
-            room.took(len(rows), time.perf_counter() - begun)
-            accepted = outcome.accepted.tolist()
-            arrived = zip(keys, accepted, rows.lost.tolist(), strict=True)
+            arrival = path.judge(rows)
+            judged.add(arrival, begun)
+            arrived = zip(
+                rows.keys(self._numbers), arrival.accepted.tolist(), rows.lost.tolist(), strict=True
+            )
             self._remember(group, {key: yes for key, yes, lost in arrived if not lost})
-            self._emit(attempt_rows(rows, outcome, self._numbers))
-            # Images go last: a ledger commits before attempts, so never the one without the other.
-            self._picture(rows, keys, outcome, images)
-            yield
+            most = min(self._max_pending or room.rows, room.rows)
+            if path.defence.detector is None or len(judged) >= most or judged.overdue:
+                self._show(group)
+                yield
+
+    def _show(self, group: int) -> None:
+        """Have everything decoded and measured that is judged in one group."""
+        arrival, seconds = self._judged[group].take()
+        begun = time.perf_counter()
+        rows, memory = arrival.batch, self._last[group]
+        keys = rows.keys(self._numbers)
+        fallbacks = None if memory is None else memory.of(rows, keys)
+        outcome, images, _ = self._paths[group].show(arrival, fallbacks)
+        self._room[group].took(len(rows), seconds + time.perf_counter() - begun)
+        self._emit(attempt_rows(rows, outcome, self._numbers))
+        # Images go last: a ledger commits before attempts, so never the one without the other.
+        self._picture(rows, keys, outcome, images)
 
     def _picture(
         self,

@@ -3,8 +3,8 @@
 Made before the first message, on the run's own rows and at its own block shape: a block is computed
 in order; then two thirds of its rows, shuffled, among padding, with another number of threads.
 Equal bits exclude all three causes at once; otherwise place and threads are tested separately. Then
-some of them in blocks of a half, a quarter and so on: where bits are equal, rows that fill no whole
-block are computed in those.
+some of them in blocks of a half, a quarter and so on, and small ones doubled: where bits are equal,
+rows are computed in those that fit their number.
 
 Adversaries attack with the least effort that uses the same arithmetic (`Adversary.brief`). Paths
 that differ only in weights run the same kernels, so one of them is tested for all, once per
@@ -34,11 +34,13 @@ from channelsim.support import arithmetic
 from channelsim.support.block_shape import BlockShape
 
 Columns = Mapping[str, np.ndarray]
-# Of place and neighbours, of threads, and of smaller blocks.
-Compared = tuple[BitComparison, BitComparison, BitComparison]
+# Of place and neighbours, and of threads; and the blocks of equal bits.
+Compared = tuple[BitComparison, BitComparison, BlockShape]
 
 _APART_S = 0.01  # between the first symbols of two rows
 _MOST = 256  # kinds of paths cached
+_LEAST = (2, 32)  # rows of the smallest blocks to try; project's choice
+_DOUBLED = 32  # rows to which small blocks are doubled, to try; project's choice
 _REMEMBERED: OrderedDict[Any, Compared] = OrderedDict()
 
 
@@ -47,7 +49,9 @@ def self_test(scenario: Scenario, paths: Paths, block_rows: int | None = None) -
     height = block_rows or scenario.block_rows
     here = torch.get_num_threads()
     other = 1 if here > 1 else 2
-    place, thread, smaller = BitComparison(), BitComparison(), BitComparison()
+    place, thread = BitComparison(), BitComparison()
+    widest = _shapes(height)[0]
+    least, most = widest.heights[0], widest.heights[-1]
     tried: set[Any] = set()
     # Paths with active adversaries come first: they run all kernels of the others.
     for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
@@ -58,11 +62,10 @@ def self_test(scenario: Scenario, paths: Paths, block_rows: int | None = None) -
         tried.add(kernels)
         arms = [arm for arm, of in enumerate(paths.of_arm) if of == number]
         found = _once((kernels, path.setting.active, here, other), path, arms, here, other)
-        place, thread, smaller = place + found[0], thread + found[1], smaller + found[2]
+        place, thread = place + found[0], thread + found[1]
+        least, most = max(least, found[2].heights[0]), min(most, found[2].heights[-1])
     few, many = sorted((here, other))
-    equal = not place.differ and not smaller.differ
-    halvings = BlockShape(height).smaller.halvings if equal else 0
-    return Tried(height, (few, many), place, thread, halvings)
+    return Tried(height, (few, many), place, thread, least, most)
 
 
 def _once(key: Any, path: SignalPath, arms: list[int], here: int, other: int) -> Compared:
@@ -102,7 +105,7 @@ def _briefly(path: SignalPath) -> SignalPath:
 
 def _rows(path: SignalPath, arms: list[int]) -> Batch:
     """A block of the run's own rows, from all arms of a path."""
-    numbers = np.arange(path.shape.rows)
+    numbers = np.arange(_shapes(path.shape.rows)[0].heights[-1])
     message = numbers // len(arms) % path.count
     rows = Batch.planned(message, began_s=_APART_S * numbers.astype(np.float64))
     arm = np.array(arms, dtype=np.int64)[numbers % len(arms)]
@@ -110,7 +113,7 @@ def _rows(path: SignalPath, arms: list[int]) -> Batch:
 
 
 def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> Compared:
-    """Compare place and neighbours, threads, and smaller blocks."""
+    """Compare place and neighbours, threads, and other heights of blocks."""
     shuffled = np.random.default_rng(0).permutation(len(rows))[: len(rows) - len(rows) // 3]
     compute = functools.partial(_computed, path)
     with arithmetic.threads(here):
@@ -119,23 +122,48 @@ def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> Compared:
     with arithmetic.threads(other):
         both = _compared(some, compute(rows[shuffled]))
     if not both.differ:
-        return both, both, _in_smaller_blocks(path, rows, whole, here)
+        return both, both, _equal_shape(path, rows, whole, here)
     with arithmetic.threads(here):
         place = _compared(some, compute(rows[shuffled]))
     with arithmetic.threads(other):
         thread = _compared(whole, compute(rows))
-    return place, thread, _in_smaller_blocks(path, rows, whole, here)
+    shape = BlockShape(path.shape.rows) if place.differ else _equal_shape(path, rows, whole, here)
+    return place, thread, shape
 
 
-def _in_smaller_blocks(path: SignalPath, rows: Batch, whole: Columns, here: int) -> BitComparison:
-    """The same rows in blocks of all halvings, one row short of filling them."""
-    shape = path.shape.smaller
-    if not shape.halvings:
-        return BitComparison()
-    some = np.random.default_rng(1).permutation(len(rows))[: shape.rows - shape.least - 1]
-    with arithmetic.threads(here):
-        found = _computed(replace(path, shape=shape), rows[some])
-    return _compared({name: values[some] for name, values in whole.items()}, found)
+def _equal_shape(path: SignalPath, rows: Batch, whole: Columns, here: int) -> BlockShape:
+    """The most heights of blocks in which these rows have the bits that they have in ``whole``."""
+    height = path.shape.rows
+    for shape in _shapes(height):
+        others = [one for one in shape.heights if one != height]
+        begins = np.cumsum([0, *others]) % max(1, len(rows) - shape.heights[-1] + 1)
+        with arithmetic.threads(here):
+            if not any(
+                _in_one_block(path, rows, whole, slice(begin, begin + one)).differ
+                for begin, one in zip(begins.tolist(), others, strict=False)
+            ):
+                return shape
+    return BlockShape(height)
+
+
+def _in_one_block(path: SignalPath, rows: Batch, whole: Columns, part: slice) -> BitComparison:
+    block = replace(path, shape=BlockShape(part.stop - part.start))
+    expected = {name: values[part] for name, values in whole.items()}
+    return _compared(expected, _computed(block, rows[part]))
+
+
+def _shapes(height: int) -> list[BlockShape]:
+    """Heights to try together, the most first."""
+    most = height
+    while most < _DOUBLED:
+        most *= 2
+    found = []
+    for least in _LEAST:
+        smallest = height
+        while smallest % 2 == 0 and smallest // 2 >= least:
+            smallest //= 2
+        found.append(BlockShape(height, smallest, most))
+    return found
 
 
 def _computed(path: SignalPath, rows: Batch) -> Columns:

@@ -8,6 +8,7 @@ ratio is the same in the real and the complex reading. Nothing here looks at a b
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -31,7 +32,8 @@ def from_db(decibels: Number) -> Number:
     """Decibels → power ratio, 10^(dB/10)."""
     given: Any = decibels
     if _is_tensor(given):
-        return 10.0 ** (given / 10.0)
+        # Not a power, whose last digit depends on a number's place in the tensor (see `rowwise`).
+        return (given.double() * (math.log(10.0) / 10.0)).exp().to(given.dtype)
     return _like(given, np.power(10.0, np.asarray(given) / 10.0))
 
 

@@ -152,7 +152,7 @@ def test_an_interrupted_receiver_remembers_what_it_had_accepted(
             raise RuntimeError("the machine fell over")
 
     with pytest.raises(RuntimeError):
-        channelsim.run(SCENARIO, out=tmp_path / "run", on_event=crash)
+        channelsim.run(SCENARIO, out=tmp_path / "run", on_event=crash, set={"max_pending": 4})
     with Ledger.open(tmp_path / "run" / "ledger.sqlite") as ledger:
         assert 0 < ledger.computed() < len(attempts(run))
     resumed = channelsim.run(SCENARIO, out=tmp_path / "run", resume=True)

@@ -206,7 +206,7 @@ def test_whoever_looks_while_a_run_goes_on_finds_the_newest_and_the_worst(tmp_pa
 
     monkeypatch.setattr(Ledger, "commit", committed)
     monkeypatch.setattr(Ledger, "write", written)
-    channelsim.run(SCENARIO, out=tmp_path / "run")
+    channelsim.run(SCENARIO, out=tmp_path / "run", set={"max_pending": 8})
     assert len({rows for rows, _ in looks}) > 4
     assert [odd for _, odd in looks if odd] == []
 

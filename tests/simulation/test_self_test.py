@@ -55,6 +55,10 @@ class ByPlace(Averages):
     def hair(self, rows):
         return self.size * (torch.arange(rows) // 4 % 2).float()[:, None, None, None]
 
+class ByHeight(Averages):
+    def hair(self, rows):
+        return 3e-7 * (rows % 32 > 0)
+
 class ByThreads(Averages):
     def hair(self, rows):
         return 3e-7 * (torch.get_num_threads() - 1)
@@ -102,6 +106,24 @@ def test_shipped_scenarios_keep_their_bits_here_whatever_the_place_and_the_threa
     assert run.header()["fingerprint"]["threads"] is None
     assert promises.keeps_bits(RunHeader(run.header()))
     assert run.summary().weakened == ()
+
+
+def test_heights_of_equal_bits_are_found_and_no_others_are_used(own: Any, tmp_path: Path) -> None:
+    def heights(name: str, block_rows: int) -> tuple[int, int]:
+        out = tmp_path / f"{name}-{block_rows}"
+        run = channelsim.run(own(name) | {"block_rows": block_rows}, out=out)
+        tried = promises.of_header(RunHeader(run.header()))
+        assert tried is not None
+        assert tried.place.differ == 0
+        return tried.least, tried.most
+
+    assert heights("Averages", 8) == (2, 32)
+    assert heights("Averages", 256) == (2, 256)
+    assert heights("Averages", 7) == (7, 56)
+    # Blocks that 32 does not divide give other bits: halves down to 32 are found.
+    assert heights("ByHeight", 256) == (32, 256)
+    assert heights("ByHeight", 8) == (8, 8)
+    assert heights("ByHeight", 48) == (3, 48)
 
 
 def test_a_codec_whose_rows_depend_on_their_place_is_told_wherever_bits_would_be_promised(
@@ -153,7 +175,7 @@ class Shove(Stage):
 def test_where_threads_decide_bits_whoever_goes_on_or_replays_takes_those_of_the_run(
     own: Any, tmp_path: Path
 ) -> None:
-    study, run = own("ByThreads"), tmp_path / "run"
+    study, run = own("ByThreads") | {"max_pending": 8}, tmp_path / "run"
     blocks = itertools.count(1)
 
     def stop_soon(event: LogEvent) -> None:
