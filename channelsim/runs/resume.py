@@ -24,6 +24,14 @@ _SCHEDULING = {"max_pending"}
 _SHOWN = 8
 
 
+def begun_in_blocks(ledger: Ledger, scenario: Scenario) -> int | None:
+    """The rows per block that the run began with, where the scenario leaves them out and another
+    number is the default now."""
+    there = ledger.raw_header().scenario.get("block_rows")
+    changed = scenario.default_blocks and there != scenario.block_rows
+    return there if changed and isinstance(there, int) else None
+
+
 def check_same_scenario(ledger: Ledger, scenario: Scenario) -> None:
     """Refuse to go on with a run of another scenario, naming what changed."""
     header = ledger.raw_header()

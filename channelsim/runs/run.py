@@ -18,6 +18,7 @@ from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Sta
 from channelsim.ledger import Ledger, export
 from channelsim.ledger.examination import examined
 from channelsim.runs.resume import (
+    begun_in_blocks,
     check_same_machine,
     check_same_parts,
     check_same_scenario,
@@ -129,6 +130,10 @@ def run(
     path = folder / LEDGER
     if path.exists():
         with examined(path), Ledger.open(path) as ledger:
+            there = begun_in_blocks(ledger, loaded)
+            if there is not None:
+                blocks = {**(set or {}), "block_rows": there}
+                loaded = Scenario.load(scenario, set=blocks, seed=seed, data_root=data_root)
             check_same_scenario(ledger, loaded)
             finished = ledger.header().finished_s
             if finished is None:

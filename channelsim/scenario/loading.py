@@ -98,6 +98,7 @@ def load(
         "resolved": resolved,
         "hash": digest(described),
         "path": path,
+        "default_blocks": skeleton.block_rows is None,
         "files": workshop.files,
         "origins": {
             part: built.origin[0] for part, built in workshop.foreign.items() if built.origin

@@ -31,7 +31,8 @@ class Scenario:
     loaded again. ``hash``: of all that decides results, files included, ``max_pending`` not.
     ``path``: the file, None for a mapping. ``notices``: to the user, before the run. ``files``: of
     every part of the user's own, by identity, the files that it was made from, by absolute name,
-    with their SHA-256; that of its class comes with ``origins``.
+    with their SHA-256; that of its class comes with ``origins``. ``default_blocks``: whether
+    ``block_rows`` was left out.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Scenario:
     notices: tuple[str, ...] = ()
     files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     origins: Mapping[int, Path] = field(default_factory=dict)
+    default_blocks: bool = False
 
     def __post_init__(self) -> None:
         """Try the user's own parts that were passed as Python objects and not by `load`."""

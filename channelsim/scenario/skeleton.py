@@ -49,7 +49,7 @@ class Skeleton(BaseModel):
         None,
         description="Rows computed at once; the compute shape, part of the result. Project default:"
         " 256, or 8 where a receiver has a detector, whose decisions are waited for and fill no"
-        " large block.",
+        " large block; fewer of images or codewords of more than 1,024 numbers.",
     )
     max_pending: Count | None = Field(
         None, description="Rows that may wait until a block is full; scheduling only."

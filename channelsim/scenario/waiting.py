@@ -8,7 +8,8 @@ attempts that fell due together, and padding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 
 from channelsim.scenario.arm import Arm
 
@@ -18,6 +19,9 @@ from channelsim.scenario.arm import Arm
 # times), and 1.8 times where arrivals come so fast that blocks of 32 fill.
 FULL_BLOCK = 256
 JUDGED_BLOCK = 8
+# Numbers of a block's images, or codewords: 256 digits of 32×32. In blocks of 256 a codec of larger
+# ones takes so much memory, and so long, that nothing is recorded for minutes.
+_NUMBERS = 256 * 32 * 32
 
 
 def judged(arm: Arm) -> bool:
@@ -32,6 +36,16 @@ def waits(arm: Arm) -> bool:
     return judged(arm) or link.answers or (silences and link.max_attempts > 1)
 
 
-def default_block_rows(arms: Iterable[Arm]) -> int:
-    """``block_rows`` of a scenario that names none: small where any receiver judges."""
-    return JUDGED_BLOCK if any(judged(arm) for arm in arms) else FULL_BLOCK
+def default_block_rows(arms: Sequence[Arm]) -> int:
+    """``block_rows`` of a scenario that names none: small where any receiver judges.
+
+    Otherwise 256, or, for large images or codewords, the power of two of as many numbers as those.
+    """
+    if any(judged(arm) for arm in arms):
+        return JUDGED_BLOCK
+    codecs = [arm.receiver.codec for arm in arms]
+    largest = max(max(math.prod(one.image_shape), one.latent_size) for one in codecs)
+    rows = FULL_BLOCK
+    while rows > JUDGED_BLOCK and rows * largest > _NUMBERS:
+        rows //= 2
+    return rows

@@ -63,6 +63,7 @@ class Story:
     hash: str
     arms: tuple[()] = ()
     metrics: tuple[()] = ()
+    default_blocks: bool = False
 
     @classmethod
     def load(

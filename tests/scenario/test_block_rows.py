@@ -7,6 +7,7 @@ large blocks would be padding. All other blocks fill.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,6 +72,21 @@ def test_blocks_are_small_by_default_only_where_a_receiver_judges(
     assert fingerprint.header(found, {}).values["block_rows"] == rows
 
 
+@pytest.mark.parametrize(
+    ("shape", "latent_size", "rows"),
+    [
+        ((1, 32, 32), 1024, 256), ((1, 28, 28), 10, 256), ((1, 64, 64), 10, 64),
+        ((3, 64, 64), 10, 16), ((1, 32, 32), 8192, 32), ((3, 256, 256), 10, JUDGED_BLOCK),
+    ],
+)  # fmt: skip
+def test_blocks_of_large_images_or_codewords_are_smaller(
+    shape: tuple[int, int, int], latent_size: int, rows: int
+) -> None:
+    codec = SimpleNamespace(image_shape=shape, latent_size=latent_size)
+    arm = SimpleNamespace(receiver=SimpleNamespace(codec=codec, detector=None))
+    assert waiting.default_block_rows([arm]) == rows  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize("receivers", [PLAIN, WARY])
 def test_a_scenario_that_names_its_blocks_keeps_them(receivers: dict[str, Any]) -> None:
     named = scenario(receivers=receivers, block_rows=64)
@@ -93,7 +109,7 @@ def test_the_schema_tells_both_defaults() -> None:
 # --- runs that began with others ------------------------------------------------------------------
 
 
-def test_a_run_that_began_with_other_blocks_says_which_when_asked_to_go_on(
+def test_a_run_that_began_with_another_default_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "study.yaml"
@@ -101,10 +117,11 @@ def test_a_run_that_began_with_other_blocks_says_which_when_asked_to_go_on(
     with monkeypatch.context() as then:
         then.setattr(waiting, "JUDGED_BLOCK", 16)
         run(file, out=tmp_path / "run")
-    with pytest.raises(InputError, match=r"block_rows \(16 → 8\)"):
-        run(file, out=tmp_path / "run", resume=True)
-    again = run(file, set={"block_rows": 16}, out=tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match=r"block_rows \(16 → 4\)"):
+        run(file, set={"block_rows": 4}, out=tmp_path / "run", resume=True)
+    again = run(file, out=tmp_path / "run", resume=True)
     assert again.was_finished
+    assert again.header()["block_rows"] == 16
     found = replay(tmp_path / "run", 3)  # whatever the default is now
     assert found.exact
     assert found.flips == ()
