@@ -260,7 +260,7 @@ def test_what_was_at_hand_depends_neither_on_waiting_nor_on_an_interruption(tmp_
             raise KeyboardInterrupt
 
     with pytest.raises((Interrupted, KeyboardInterrupt)):
-        run(told, out=tmp_path / "struck", on_event=strike)
+        run(told | {"max_pending": 4}, out=tmp_path / "struck", on_event=strike)
     done = run(told, out=tmp_path / "struck", resume=True)
     with Ledger.open(tmp_path / "1" / "ledger.sqlite") as calm:
         for other in ("64", "struck"):

@@ -86,7 +86,7 @@ def foolbox_attack(share: float | None) -> Callable[[nn.Module, Tensor, int], Te
 
     class TowardsBlack(foolbox.attacks.LinfPGD):
         def get_loss_fn(self, model: Any, labels: Any) -> Any:
-            return lambda latents: -model(latents).raw.square().flatten(1).mean(1).sum()
+            return lambda latents: -model(latents).square().mean(axis=(1, 2, 3)).sum()
 
     def run(decoder: nn.Module, latents: Tensor, batch: int) -> Tensor:
         model = foolbox.PyTorchModel(decoder, bounds=(-50, 50), device="cpu")
@@ -138,7 +138,7 @@ def roofline() -> float:
 def bench_pgd_against_foolbox() -> None:
     keep_freed_memory()
     weights = load_weights(ZOO_FOLDER / "kld-vae.safetensors")
-    plain, folded = Decoder(weights.network.eval()), Decoder(weights.network.folded())
+    plain, folded = (Decoder(one).eval() for one in (weights.network, weights.network.folded()))
     rows = MESSAGES * len(EPSILONS)
     with arithmetic.threads(1):
         for name, share in SHARES.items():

@@ -118,7 +118,7 @@ def test_an_unfinished_one_is_completed_under_its_own_names(
     monkeypatch.setattr(ledger, "COMMIT_SECONDS", 0.0)
     out = tmp_path / "run"
     with pytest.raises(StoppedError):
-        channelsim.run(SCENARIO, out=out, on_event=stop_after(2))
+        channelsim.run(SCENARIO, out=out, on_event=stop_after(2), set={"max_pending": 4})
     file = to_version_3(out)
     with Ledger.open(file) as begun:
         there = begun.computed()
