@@ -19,7 +19,8 @@ _BALLS = {
     "linf": Budget(norm="linf", epsilon=0.0),
     "l2": Budget(norm="l2", epsilon=0.0),
 }
-_REMEMBERED = 16  # earlier iterates that a new one is compared with; project's choice
+# Earlier iterates that a new one is compared with, and their numbers; project's choices.
+_REMEMBERED, _NUMBERS = 16, 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def ascend(
     gradients = torch.zeros(len(delta), dtype=torch.int64, device=delta.device)
     best = torch.full_like(delta, torch.nan)
     best_value = start_value = slope = None
-    past = _Past()
+    past = _Past(delta.numel())
     for number in range(steps + 1):
         last = number == steps
         value, gradient = blocks.evaluate(delta, gradient=not last)
@@ -125,8 +126,9 @@ def _better(
 class _Past:
     """The last iterates of all rows, with what the rule remembered of them and their values."""
 
-    def __init__(self) -> None:
-        self._past: deque[tuple[Tensor, State, Tensor]] = deque(maxlen=_REMEMBERED)
+    def __init__(self, numbers: int) -> None:
+        most = max(2, min(_REMEMBERED, _NUMBERS // max(1, numbers)))
+        self._past: deque[tuple[Tensor, State, Tensor]] = deque(maxlen=most)
 
     def add(self, delta: Tensor, state: State, value: Tensor) -> None:
         self._past.appendleft((delta, state, value))
@@ -144,9 +146,20 @@ class _Past:
             if not bool(same.any()):
                 continue
             same = same & (new == delta).all(dim=1)
-            for name, values in state.items():
-                same = same & (values == remembered[name]).reshape(len(new), -1).all(dim=1)
+            same = same & _equal(state, remembered)
             if bool(same.any()):
                 found.append((ago, same))
                 left = left & ~same
         return found
+
+
+def _equal(state: State, other: State) -> Tensor | bool:
+    """The rows that are remembered alike, bool [N], or none."""
+    if state.keys() != other.keys():
+        return False
+    same: Tensor | bool = True
+    for name, values in state.items():
+        if values.dim() == 0 or values.shape != other[name].shape:
+            return False
+        same = same & (values == other[name]).reshape(len(values), -1).all(dim=1)
+    return same

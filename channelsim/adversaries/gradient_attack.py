@@ -16,13 +16,12 @@ from torch import Tensor
 from channelsim.adversaries.ascent import ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
 from channelsim.adversaries.goals import AnyGoal, Loss
-from channelsim.adversaries.live_blocks import Objective
+from channelsim.adversaries.live_blocks import LiveBlocks, Objective
 from channelsim.adversaries.objective import objective, usable
 from channelsim.adversaries.steps import StepRule
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
 from channelsim.contracts.adversary import Adversary, Budget
-from channelsim.contracts.own_code import trying
 from channelsim.contracts.parts import Count, Flag, Positive, part
 from channelsim.contracts.rows import Knowledge, Rows
 
@@ -89,8 +88,13 @@ class GradientAttack(Adversary):
     activity: Activity = Activity()
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         # A search of somebody's own may ask for more than the gradient of some rows.
-        if {"perturb", "_search"} & set(vars(cls)):
+        own = cls.perturb, cls._search
+        if "takes_blocks" not in vars(cls) and own != (
+            GradientAttack.perturb,
+            GradientAttack._search,
+        ):
             cls.takes_blocks = False
 
     @property
@@ -156,8 +160,8 @@ class GradientAttack(Adversary):
             found = self._search(aim, signal, radius, step_size, rows, knowledge)
             unperturbed = found.unperturbed
             if unperturbed is None:
-                with torch.no_grad(), trying():
-                    unperturbed = aim(torch.zeros_like(signal))
+                still = LiveBlocks(aim, len(signal), knowledge.shape)
+                unperturbed, _ = still.evaluate(torch.zeros_like(signal), gradient=False)
         relative, absolute = _ROUNDING[self.goal.loss]
         rounding = relative * unperturbed.abs() + absolute
         moved = (found.delta != 0).any(dim=1)

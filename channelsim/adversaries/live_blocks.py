@@ -1,7 +1,7 @@
 """Blocks of rows that are still being climbed: they close up as rows are done.
 
-Blocks have one height, so a row's gradient does not depend on the rows beside it: who leaves when
-changes no bit of the others.
+Blocks have heights that give the same bits, so a row's gradient does not depend on the rows beside
+it: who leaves when changes no bit of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.contracts.own_code import trying
+from channelsim.contracts.own_code import RowsError, trying
 from channelsim.contracts.records import Ints
 from channelsim.support.block_shape import BlockShape
 
@@ -50,7 +50,10 @@ class LiveBlocks:
         value: Tensor | None = None
         slopes = torch.zeros_like(delta) if gradient else None
         for rows, count, objective in self._blocks:
-            some, slope = _evaluated(objective, delta[rows], gradient)
+            try:
+                some, slope = _evaluated(objective, delta[rows], gradient)
+            except RowsError as error:
+                raise error.moved(rows.tolist(), self._rows) from error
             if value is None:
                 value = torch.zeros(self._rows, dtype=some.dtype, device=some.device)
             value[rows[:count]] = some[:count]

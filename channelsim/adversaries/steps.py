@@ -28,8 +28,8 @@ class StepRule(ABC):
     def begin(self, start: Tensor) -> State:
         """The state at the starting points [N, K]; empty for a rule without memory.
 
-        Without memory the next iterate is a function of the current one alone, so an ascent may
-        stop as soon as its iterates repeat.
+        The next iterate is a function of the current one and of the state, so a row whose iterate
+        and state were there before goes round in a circle, and is done.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ from channelsim.contracts.complex_symbols import (
     block_gains,
     magnitude,
     symbol_count,
+    together,
 )
 from channelsim.contracts.parts import Stage, part
 from channelsim.contracts.rows import Channel, Rows
@@ -76,7 +77,7 @@ class Fading(Stage):
         before = rows.channel
         gain = self.gains(rows, symbol_count(rows.latent_size))
         if before.gain is not None:
-            gain = before.gain * gain
+            gain = together(before.gain, gain)
         power = magnitude(gain).square().mean(dim=1)
         if before.gain is None and before.faded is not None:
             power = power * before.faded  # of fading that an equaliser has undone

@@ -43,6 +43,12 @@ def amplified(signal: Tensor, gain: Tensor) -> Tensor:
     return torch.stack([real, imaginary], dim=2).reshape(n, -1)[:, :width].to(signal.dtype)
 
 
+def together(one: Tensor, other: Tensor) -> Tensor:
+    """The product of two gains; the last digit of torch's own depends on a number's place."""
+    real = one.real * other.real - one.imag * other.imag
+    return torch.complex(real, one.real * other.imag + one.imag * other.real)
+
+
 def magnitude(gain: Tensor) -> Tensor:
     """|h|; the last digit of torch's own depends on a number's place in the tensor."""
     return (gain.real.double().square() + gain.imag.double().square()).sqrt()

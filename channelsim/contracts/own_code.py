@@ -49,6 +49,16 @@ class RowsError(InputError):
         error.rows, error.of = tuple(rows), of
         return error
 
+    def moved(self, rows: Sequence[int], of: int) -> RowsError:
+        """The same error about a batch of ``of`` rows, of which these were given to the code.
+
+        Itself if it is about others. A row given twice counts once.
+        """
+        if not self.rows or self.of != len(rows):
+            return self
+        places = dict.fromkeys(rows[row] for row in self.rows)
+        return self.about(self.message, [one for one in places if one < of], of)
+
 
 class OwnCodeError(RowsError):
     """Code of the user's raised."""

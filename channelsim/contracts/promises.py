@@ -1,6 +1,6 @@
 """The promise about bits, and the tests of it on the machine of a run.
 
-Everything here that computes an image is computed in blocks of constant shape. If a row's result
+Everything here that computes an image is computed in blocks of rows. If a row's result
 has the same bits whatever its neighbours and its place in the block, then scheduling, interruption,
 resuming and recomputation change nothing. That depends on the kernels that torch chooses for a
 processor, and on the user's own modules. So it is tested before the first message (see

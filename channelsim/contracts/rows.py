@@ -15,6 +15,7 @@ from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.words import Words
 from channelsim.support import seeds
 from channelsim.support.block_shape import BlockShape
+from channelsim.support.errors import InputError
 
 Images = Callable[[Ints], Tensor]
 
@@ -39,7 +40,7 @@ class Knowledge:
     ``overhear``: ``decode`` without knowledge of a codeword's amplitude; None: the amplitude is
     known. ``messages``: the run's number of messages. ``some``: the knowledge of some of the rows,
     by number (`only`), and ``shape``: the blocks of rows of which it is asked; both None
-    where the rows are one block.
+    where it is asked of all rows alone.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -94,11 +95,22 @@ class Channel:
         if len(parts) == 1:
             return parts[0]
         found: dict[str, Any] = {}
-        for name in ("gain", "noise", "erased", "faded"):
-            tensors = [getattr(one, name) for one in parts]
-            found[name] = None if tensors[0] is None else torch.cat(tensors)
-        words = [one.words for one in parts if one.words is not None]
-        return cls(**found, words=Words.joined(words) if words else None)
+        for name in ("gain", "noise", "erased", "faded", "words"):
+            given = [getattr(one, name) for one in parts]
+            if any(one is None for one in given):
+                if any(one is not None for one in given):
+                    raise InputError(
+                        f"leaves: {name} is None for some blocks of rows and not for others; a"
+                        " stage leaves the same of every row"
+                    )
+                found[name] = None
+            elif name == "words":
+                found[name] = Words.joined(given)
+            elif any(one.dim() == 0 for one in given):
+                raise InputError(f"leaves: {name} is one number; give one per row, [N]")
+            else:
+                found[name] = torch.cat(given)
+        return cls(**found)
 
 
 @dataclass(frozen=True)

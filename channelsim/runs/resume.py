@@ -25,8 +25,7 @@ _SHOWN = 8
 
 
 def begun_in_blocks(ledger: Ledger, scenario: Scenario) -> int | None:
-    """The rows per block that the run began with, where the scenario leaves them out and another
-    number is the default now."""
+    """The rows per block that the run began with, if they were left out and the default changed."""
     there = ledger.raw_header().scenario.get("block_rows")
     changed = scenario.default_blocks and there != scenario.block_rows
     return there if changed and isinstance(there, int) else None

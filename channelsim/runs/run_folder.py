@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from channelsim.ledger import Ledger
+from channelsim.ledger.sql import dumps
 from channelsim.scenario import Scenario
 from channelsim.support.errors import ChannelsimError, InputError, printable
 
@@ -79,11 +81,23 @@ def _latest(scenario: Scenario) -> Path | None:
         newest = newest or folder
         try:
             with Ledger.open(folder / LEDGER) as ledger:
-                if ledger.header().scenario_hash == scenario.hash:
+                if _is_of(ledger, scenario):
                     return folder
         except ChannelsimError:
             continue
     return newest
+
+
+def _is_of(ledger: Ledger, scenario: Scenario) -> bool:
+    """Whether a run is of this scenario, perhaps in blocks that were the default when it began."""
+    header = ledger.raw_header()
+    if header.scenario_hash == scenario.hash:
+        return True
+    before, now = (
+        {key: value for key, value in one.items() if key != "block_rows"}
+        for one in (header.scenario, json.loads(dumps(scenario.resolved)))
+    )
+    return scenario.default_blocks and before == now
 
 
 def _runs(scenario: Scenario) -> Iterator[tuple[int, Path]]:

@@ -25,8 +25,8 @@ class Scenario:
 
     ``arms``: receivers (outermost) × the points of the sweep in file order; ``arm.number`` is the
     position. ``block_rows``: the compute shape (default: see `waiting`). ``max_pending``: most
-    rows that may wait, None for ``block_rows``; changes no result. ``images``: messages per arm
-    whose pictures are kept beside the newest and the worst. ``written``: the YAML as the user wrote
+    rows that may wait, None for as many as take two seconds; changes no result. ``images``:
+    messages per arm whose pictures are kept beside the newest and the worst. ``written``: the YAML as the user wrote
     it. ``resolved``: plain values with every default filled in, from which the same scenario can be
     loaded again. ``hash``: of all that decides results, files included, ``max_pending`` not.
     ``path``: the file, None for a mapping. ``notices``: to the user, before the run. ``files``: of

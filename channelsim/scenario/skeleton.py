@@ -52,7 +52,9 @@ class Skeleton(BaseModel):
         " large block; fewer of images or codewords of more than 1,024 numbers.",
     )
     max_pending: Count | None = Field(
-        None, description="Rows that may wait until a block is full; scheduling only."
+        None,
+        description="Most rows that may wait to be computed together; scheduling only. Left out, up"
+        " to 2,048 rows wait, as many as take two seconds.",
     )
     images: Whole = Field(
         4,

@@ -47,11 +47,11 @@ class Foresight:
             clean = self.knows(reach, known).decode(signal).detach()
         else:  # knowledge that it does not declare is withheld
             clean = torch.full_like(knowledge.clean, torch.nan)
-        return signal, reach, self._over_the_air(reach, knowledge, clean)
+        return signal, reach, self.knows(reach, self._masked(knowledge, clean))
 
-    def _over_the_air(self, reach: Tensor | None, knowledge: Knowledge, clean: Tensor) -> Knowledge:
+    def _masked(self, knowledge: Knowledge, clean: Tensor) -> Knowledge:
         """The knowledge of one that takes ``clean`` for the images, and sees no amplitude."""
-        known = replace(
+        return replace(
             knowledge,
             decode=knowledge.overhear or knowledge.decode,
             clean=clean,
@@ -59,13 +59,8 @@ class Foresight:
             source_of=self._of_others(knowledge.source_of),
             clean_of=self._of_others(knowledge.clean_of),
             sent_of=knowledge.sent_of and self._of_others(knowledge.sent_of),
+            some=lambda rows: self.only(rows)._masked(knowledge.only(rows), clean[rows]),
         )
-
-        def some(rows: Ints) -> Knowledge:
-            part = None if reach is None else reach[rows]
-            return self.only(rows)._over_the_air(part, knowledge.only(rows), clean[rows])
-
-        return replace(self.knows(reach, known), some=some)
 
     def only(self, rows: Ints) -> Foresight:
         """The same adversary on some rows of the batch."""

@@ -1,4 +1,4 @@
-"""Rows in blocks of constant height, so that a row's bits are its own whatever their number.
+"""Rows in blocks of heights that give the same bits, so that a row's are its own.
 
 A path takes several blocks at once: an attack that climbs them together closes up as rows are done,
 and equal rows are computed once. Whatever belongs to a codec, a stage or a metric is still asked of
@@ -35,8 +35,7 @@ def block_by_block(
         try:
             found.append(compute(number, part))
         except RowsError as error:
-            places = (part.start + row for row in error.rows)
-            raise _about(error, [one for one in places if one < rows], rows) from error
+            raise error.moved(range(part.start, part.stop), rows) from error
     return found
 
 
@@ -77,7 +76,9 @@ class BlockCodec:
             found = self._computed(self.codec.decode, latent[first])
         except RowsError as error:
             rows = torch.isin(place, torch.tensor(error.rows, device=place.device))
-            raise _about(error, rows.nonzero().flatten().tolist(), len(latent)) from error
+            raise error.about(
+                error.message, rows.nonzero().flatten().tolist(), len(latent)
+            ) from error
         return joined(found)[place]
 
     def _computed(self, compute: Callable[[Tensor], T], rows: Tensor) -> list[T]:
@@ -87,8 +88,3 @@ class BlockCodec:
             full = rows[torch.from_numpy(self.shape.filled(np.arange(n))).to(rows.device)]
         parts = self.shape.parts(len(full))
         return block_by_block(lambda _, part: compute(full[part]), parts, n)
-
-
-def _about(error: RowsError, rows: list[int], of: int) -> RowsError:
-    """The same error about rows of the whole."""
-    return type(error).about(error.message, rows, of)

@@ -9,6 +9,7 @@ adversary), the *attacked* one and the *control* (matched noise in place of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -209,6 +210,12 @@ class SignalPath:
         return BlockCodec(self.transmitter.codec, self.shape)
 
     @property
+    def largest(self) -> int:
+        """The numbers of an image or of a codeword, whichever are more."""
+        codec = self.transmitter.codec
+        return max(math.prod(codec.image_shape), codec.latent_size)
+
+    @property
     def control(self) -> bool:
         """Whether matched noise runs beside every attack."""
         return self.setting.control
@@ -240,19 +247,25 @@ class SignalPath:
             source_of=self._source,
             clean_of=self.clean,
             messages=self.count,
-            sent_of=lambda message: self._sent(message)[1].wire,
+            sent_of=lambda message: self._codewords(message)[1].wire,
             encode=lambda images: self.transmitter.scaled(codec.encode(images)).wire,
             some=lambda rows: self._knowledge(source[rows], clean[rows]),
             shape=self.shape,
         )
 
     def _codewords(self, message: Ints) -> tuple[Tensor, Scaled]:
-        """Latents z of some messages, and their wire signal; every message is encoded once."""
+        """Latents z of some messages, and their wire signal.
+
+        Of more than the smallest block's rows, every message is encoded once.
+        """
         if len(message) <= self.shape.heights[0] and self._known is None:
             return self._encoded_messages(message)
-        each, place = np.unique(message, return_inverse=True)
+        _, first, place = np.unique(message, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # as they come
+        each, place = message[first[order]], np.argsort(order)[place]
         if self._known is not None:
-            latent, scaled = self._known.of(each, self._encoded_messages)
+            latent = self._known.of(each, lambda new: self._encoded_messages(new)[0])
+            scaled = self.transmitter.scaled(latent)
         else:
             latent, scaled = self._encoded_messages(each)
         return latent[place], scaled.only(place)

@@ -17,7 +17,8 @@ from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Rows
 from channelsim.support.row_product import RowProduct
 
-_REMEMBERED = 2**22  # numbers of known codewords: 16 MB; project's choice
+# Known codewords, and their numbers: at most about 16 MB; project's choices.
+_REMEMBERED, _NUMBERS = 2**13, 2**22
 
 
 class Encoder(Protocol):
@@ -120,26 +121,20 @@ class Latents:
 
 
 class KnownCodewords:
-    """The codewords of the messages that were encoded last, since a message may be sent again."""
+    """The latents of the messages that were encoded last, since a message may be sent again."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[int, tuple[Tensor, Tensor, Tensor]] = OrderedDict()
+        self._known: OrderedDict[int, Tensor] = OrderedDict()
 
-    def of(
-        self, messages: Ints, encode: Callable[[Ints], tuple[Tensor, Scaled]]
-    ) -> tuple[Tensor, Scaled]:
-        """Latents and wire signals of different messages; ``encode`` makes those not known."""
-        new = np.array([one for one in messages.tolist() if one not in self._known], dtype=np.int64)
-        if len(new):
-            latent, scaled = encode(new)
-            self._offset = scaled.offset
-            rows = zip(latent, scaled.wire, scaled.gain, strict=True)
-            self._known.update(
-                (one, tuple(part.clone() for part in row))
-                for one, row in zip(new.tolist(), rows, strict=True)
-            )
-        found = [self._known[one] for one in messages.tolist()]
-        latents, wire, gain = (torch.stack(parts) for parts in zip(*found, strict=True))
-        while len(self._known) * latents.shape[1] > _REMEMBERED and len(self._known) > 1:
+    def of(self, messages: Ints, encode: Callable[[Ints], Tensor]) -> Tensor:
+        """Latents [n, K] of different messages; ``encode`` makes those not known."""
+        numbers = messages.tolist()
+        new = [one for one in numbers if one not in self._known]
+        if new:
+            latents = encode(np.array(new, dtype=np.int64))
+            self._known.update((one, row.clone()) for one, row in zip(new, latents, strict=True))
+        found = torch.stack([self._known[one] for one in numbers])
+        most = min(_REMEMBERED, _NUMBERS // found.shape[1])
+        while len(self._known) > max(1, most):
             self._known.popitem(last=False)
-        return latents, Scaled(wire, gain, self._offset)
+        return found

@@ -9,7 +9,6 @@ other rows of its batch: ``max_pending`` is scheduling only.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -53,9 +52,9 @@ class NoMemo:
         return ()
 
 
-# Project's choices: more rows at once close up better, and are rarer to be heard of.
+# Project's choices: more rows at once close up better, and are heard of less often.
 _ROWS = 2048
-_PIXELS = 2**22  # of their images: 16 MB
+_NUMBERS = 2**22  # of their images, or codewords: 16 MB
 _LONGEST_S = 2.0  # of computing without a sign of life
 
 
@@ -65,10 +64,10 @@ class _Room:
     Scheduling only: it follows the time that they took.
     """
 
-    def __init__(self, path: SignalPath) -> None:
+    def __init__(self, path: SignalPath, *, steady: bool) -> None:
         self._block = path.shape.heights[-1]
-        rows = min(_ROWS, _PIXELS // math.prod(path.transmitter.codec.image_shape))
-        self._most = max(1, rows // self._block)
+        rows = min(_ROWS, _NUMBERS // path.largest)
+        self._most = 1 if steady else max(1, rows // self._block)
         self._now = 1
 
     @property
@@ -110,11 +109,12 @@ class _Judged:
 
 
 class Batcher:
-    """Collects attempts per group and runs them in blocks of constant shape.
+    """Collects attempts per group and runs them in blocks of heights that give the same bits.
 
     ``keys``: the run's numbering of attempts. ``max_pending``: most attempts that wait; None: as
     many as are computed at once. ``retention`` selects the images kept. ``emit`` receives the
-    results.
+    results. ``steady``: whether as many rows are computed at once whatever time they take, for
+    paths on which a row's bits depend on its neighbours.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Batcher:
         retention: ImageRetention,
         memo: Memo,
         emit: Callable[[LogEvent], None],
+        steady: bool = False,
     ) -> None:
         self._paths = paths
         self._numbers = keys
@@ -139,7 +140,7 @@ class Batcher:
         self._judged = [_Judged() for _ in paths]
         self._computing = 0  # remaining rows of the group being computed
         self._last = [_memory(path) for path in paths]
-        self._room = [_Room(path) for path in paths]
+        self._room = [_Room(path, steady=steady) for path in paths]
 
     @property
     def waiting(self) -> int:
@@ -177,6 +178,18 @@ class Batcher:
                 self._show(group)
                 yield
 
+    def finish(self) -> None:
+        """Show what is judged, of all groups: a run that is stopped loses none of it."""
+        for group, judged in enumerate(self._judged):
+            if judged:
+                self._show(group)
+
+    def hurry(self) -> None:
+        """Show what has been judged for long, of groups in which nothing more is judged now."""
+        for group, judged in enumerate(self._judged):
+            if judged and judged.overdue:
+                self._show(group)
+
     def _drop_known(self, group: int) -> None:
         """Take results of an earlier, interrupted run from the memo."""
         pending, start = self._pending[group], self._checked[group]
@@ -203,8 +216,7 @@ class Batcher:
         memory = self._last[group]
         if memory is None:
             return
-        if self._judged[group]:
-            self._show(group)  # they came before
+        # Known attempts come first in their group, so nothing of it waits to be shown.
         for row, key in enumerate(keys):
             if known.get(key, False):
                 memory.known(key, batch[row : row + 1])

@@ -111,11 +111,18 @@ def _simulated(
         ),
         memo=memo or NoMemo(),
         emit=outbox.append,
+        steady=tried.place.differ > 0,
     )
     env = simpy.Environment()
     settled = Settled(count)
     worlds = [World(env, arm, scenario, paths, batcher, settled) for arm in scenario.arms]
     env.process(arrivals(env, scenario.source.arrival_times(scenario.seed).tolist(), worlds))
+
+    def told(*more: LogEvent) -> Iterator[LogEvent]:
+        yield from outbox
+        outbox.clear()
+        yield from more
+        yield Ticked(env.now, max(0, settled.total - batcher.waiting), total)
 
     step, events_left = env.step, True
     while events_left:
@@ -124,21 +131,18 @@ def _simulated(
                 step()
                 if outbox:
                     break
+            batcher.hurry()
         except simpy.core.EmptySchedule:
             events_left = False
             for _ in batcher.drain():
-                yield from outbox
-                outbox.clear()
-                yield Ticked(env.now, settled.total - batcher.waiting, total)
+                yield from told()
                 if stop is not None and stop():
                     return
-        computed = bool(outbox)
-        yield from outbox
-        outbox.clear()
-        if settled.pending() or computed or not events_left:
-            yield settled.take()
-        yield Ticked(env.now, settled.total - batcher.waiting, total)
+        due = settled.pending() or outbox or not events_left
+        yield from told(*([settled.take()] if due else []))
         if stop is not None and stop():
+            batcher.finish()
+            yield from told()
             return
     yield Finished(env.now)
 

@@ -40,7 +40,9 @@ Compared = tuple[BitComparison, BitComparison, BlockShape]
 _APART_S = 0.01  # between the first symbols of two rows
 _MOST = 256  # kinds of paths cached
 _LEAST = (2, 32)  # rows of the smallest blocks to try; project's choice
-_DOUBLED = 32  # rows to which small blocks are doubled, to try; project's choice
+# Rows to which small blocks are doubled, to try, and the numbers of their images or codewords;
+# project's choices.
+_DOUBLED, _NUMBERS = 32, 2**18
 _REMEMBERED: OrderedDict[Any, Compared] = OrderedDict()
 
 
@@ -50,8 +52,7 @@ def self_test(scenario: Scenario, paths: Paths, block_rows: int | None = None) -
     here = torch.get_num_threads()
     other = 1 if here > 1 else 2
     place, thread = BitComparison(), BitComparison()
-    widest = _shapes(height)[0]
-    least, most = widest.heights[0], widest.heights[-1]
+    least, most = 0, height * _DOUBLED
     tried: set[Any] = set()
     # Paths with active adversaries come first: they run all kernels of the others.
     for number in sorted(range(len(paths.paths)), key=lambda n: not paths.paths[n].setting.active):
@@ -105,7 +106,7 @@ def _briefly(path: SignalPath) -> SignalPath:
 
 def _rows(path: SignalPath, arms: list[int]) -> Batch:
     """A block of the run's own rows, from all arms of a path."""
-    numbers = np.arange(_shapes(path.shape.rows)[0].heights[-1])
+    numbers = np.arange(_shapes(path.shape.rows, path.largest)[0].heights[-1])
     message = numbers // len(arms) % path.count
     rows = Batch.planned(message, began_s=_APART_S * numbers.astype(np.float64))
     arm = np.array(arms, dtype=np.int64)[numbers % len(arms)]
@@ -134,13 +135,16 @@ def _tried(path: SignalPath, rows: Batch, here: int, other: int) -> Compared:
 def _equal_shape(path: SignalPath, rows: Batch, whole: Columns, here: int) -> BlockShape:
     """The most heights of blocks in which these rows have the bits that they have in ``whole``."""
     height = path.shape.rows
-    for shape in _shapes(height):
+    for shape in _shapes(height, path.largest):
         others = [one for one in shape.heights if one != height]
-        begins = np.cumsum([0, *others]) % max(1, len(rows) - shape.heights[-1] + 1)
+        ends = np.cumsum(others).tolist()
+        begins = [
+            (end - one) % (len(rows) - one + 1) for end, one in zip(ends, others, strict=True)
+        ]
         with arithmetic.threads(here):
             if not any(
                 _in_one_block(path, rows, whole, slice(begin, begin + one)).differ
-                for begin, one in zip(begins.tolist(), others, strict=False)
+                for begin, one in zip(begins, others, strict=True)
             ):
                 return shape
     return BlockShape(height)
@@ -152,10 +156,10 @@ def _in_one_block(path: SignalPath, rows: Batch, whole: Columns, part: slice) ->
     return _compared(expected, _computed(block, rows[part]))
 
 
-def _shapes(height: int) -> list[BlockShape]:
-    """Heights to try together, the most first."""
+def _shapes(height: int, largest: int) -> list[BlockShape]:
+    """Heights to try together, the most first; ``largest``: numbers of an image or a codeword."""
     most = height
-    while most < _DOUBLED:
+    while most < _DOUBLED and 2 * most * largest <= _NUMBERS:
         most *= 2
     found = []
     for least in _LEAST:
@@ -168,7 +172,8 @@ def _shapes(height: int) -> list[BlockShape]:
 
 def _computed(path: SignalPath, rows: Batch) -> Columns:
     """All results of a block's rows, pictures and latents included."""
-    outcome, images, latents = path.transmit(rows)
+    anew = replace(path)  # which knows no codeword yet
+    outcome, images, latents = anew.transmit(rows)
     return {
         **outcome.columns,
         **{f"image {role}": image.cpu().numpy() for role, image in images.items()},

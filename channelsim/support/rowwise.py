@@ -18,11 +18,12 @@ _GRAIN = 32_768  # numbers from which on torch divides a tensor among threads
 
 def sigmoid(values: Tensor) -> Tensor:
     """1/(1 + e^−x); differentiable."""
+    values = values.contiguous()  # else every line of a slice has a rest of its own
     size = values.numel()
     full = _without_rest(size)
     if full == size:
         return torch.sigmoid(values)
-    padded = functional.pad(values.reshape(-1), (0, full - size))
+    padded = functional.pad(values.view(-1), (0, full - size))
     return torch.sigmoid(padded)[:size].view(values.shape)
 
 

@@ -122,3 +122,40 @@ def test_an_attack_of_one_rule_keeps_its_budget_and_does_damage() -> None:
         return float((decode(signal + delta) - decode(signal)).square().mean())
 
     assert damage(found.delta) > 1.3 * damage(noise)
+
+
+def test_a_rule_that_remembers_from_its_first_step_on_is_not_taken_for_one_in_a_circle() -> None:
+    class Late(Momentum):
+        def begin(self, start: Tensor) -> State:
+            return {}
+
+        def move(self, gradient: Tensor, step_size: Tensor, state: State) -> tuple[Tensor, State]:
+            return super().move(gradient, step_size, state or super().begin(gradient))
+
+    def flat(delta: Tensor) -> Tensor:
+        return 0.0 * delta.sum(dim=1)
+
+    start, one = torch.zeros(2, 3), torch.ones(2)
+    found = ascend(flat, start, one, "linf", one, Late(), steps=5)
+    assert torch.equal(found.delta, start)
+
+
+def test_who_searches_by_a_method_of_its_own_gets_one_block_at_a_time() -> None:
+    class Mixin:
+        def perturb(self, *given: object) -> object:
+            return super().perturb(*given)  # type: ignore[misc]
+
+    class Mixed(Mixin, MomentumAttack):
+        pass
+
+    class Own(MomentumAttack):
+        def _search(self, *given: object) -> object:  # type: ignore[override]
+            return super()._search(*given)  # type: ignore[arg-type]
+
+    class Knowing(Own):
+        takes_blocks = True
+
+    assert MomentumAttack.takes_blocks
+    assert not Mixed.takes_blocks
+    assert not Own.takes_blocks
+    assert Knowing.takes_blocks

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers.small_runs import scenario
 
+from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.records import Batch
+from channelsim.contracts.rows import Channel
 from channelsim.signal_path import SignalPath
+from channelsim.signal_path.blocks import block_by_block
 from channelsim.signal_path.calibration import calibrate
 from channelsim.support.block_shape import BlockShape
+from channelsim.support.errors import InputError
 
 NOISE = {"kind": "awgn", "snr_db": 15.0}
 FADING = {"kind": "fading", "coherence_s": 0.01}
@@ -38,6 +43,16 @@ PATHS: dict[str, dict[str, Any]] = {
     "its own fading": {"path": [climbing(access={"own_path": {"gain_db": -3.0}}), NOISE]},
     "over the air": {
         "path": [climbing(access={"place": "over_the_air", "listen_symbols": 2}), NOISE]
+    },
+    "over the air, imagining draws, with scaled codewords": {
+        "path": [
+            climbing(access={"place": "over_the_air", "listen_symbols": 2, "expectation": 5}),
+            NOISE,
+        ],
+        "power": {"mode": "codeword"},
+    },
+    "in L2, by a damage loss": {
+        "path": [climbing(goal={"kind": "damage"}, budget={"norm": "l2", "epsilon": 0.7}), NOISE]
     },
     "every second codeword": {"path": [climbing(activity={"every": 2}), NOISE]},
     "before the encoder": {
@@ -113,3 +128,38 @@ def test_an_error_names_the_message_in_whichever_block_it_is(monkeypatch: Any) -
     path = replace(path, images=bad, shape=BlockShape(32))
     with pytest.raises(Exception, match=r"message 17 \(image"):
         path.transmit(rows(150))
+
+
+def test_an_error_inside_an_attack_names_the_messages_of_its_block(monkeypatch: Any) -> None:
+    path = replace(path_of({"path": [climbing(), NOISE]}), shape=BlockShape(32))
+    codec, calls = type(path.transmitter.codec), 0
+    decode = codec.decode
+
+    def failing(self: Any, latent: Any) -> Any:
+        nonlocal calls
+        calls += latent.requires_grad
+        if calls == 2:  # the second block's first gradient
+            raise RowsError.about("the decoder failed", [3], len(latent))
+        return decode(self, latent)
+
+    monkeypatch.setattr(codec, "decode", failing)
+    with pytest.raises(InputError, match=r"the decoder failed: receiver plain, message 7 \("):
+        path.transmit(rows(150))  # row 35, of message 7
+
+
+def test_an_error_about_other_rows_than_a_blocks_stays_as_it_is() -> None:
+    alone = RowsError.about("one image of its own", [0], 1)
+    with pytest.raises(RowsError) as raised:
+        block_by_block(lambda *_: (_ for _ in ()).throw(alone), [slice(0, 8), slice(8, 16)], 16)
+    assert (raised.value.rows, raised.value.of) == ((0,), 1)
+
+
+def test_what_a_stage_leaves_of_some_blocks_and_not_of_others_is_refused() -> None:
+    with_noise, none = Channel(noise=torch.ones(4)), Channel()
+    assert Channel.joined([none, none]) == none
+    joined = Channel.joined([with_noise, with_noise]).noise
+    assert joined is not None
+    assert joined.tolist() == [1.0] * 8
+    for parts in ([with_noise, none], [none, with_noise], [Channel(noise=torch.tensor(1.0))] * 2):
+        with pytest.raises(InputError, match="noise"):
+            Channel.joined(parts)

@@ -19,11 +19,15 @@ import channelsim
 from channelsim.analysis.caveats import warnings
 from channelsim.cli.reading import _comparison
 from channelsim.contracts import promises
+from channelsim.contracts.parts import Codec
 from channelsim.contracts.promises import BitComparison
 from channelsim.contracts.records import AttemptsDone, LogEvent, Noted
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 from channelsim.runs.replay import replay
+from channelsim.scenario import Scenario
+from channelsim.signal_path.calibration import calibrate
+from channelsim.simulation.self_test import self_test
 from channelsim.support import arithmetic
 from channelsim.support.errors import Interrupted
 
@@ -106,6 +110,32 @@ def test_shipped_scenarios_keep_their_bits_here_whatever_the_place_and_the_threa
     assert run.header()["fingerprint"]["threads"] is None
     assert promises.keeps_bits(RunHeader(run.header()))
     assert run.summary().weakened == ()
+
+
+@pytest.mark.parametrize("judged", [False, True], ids=["plain", "judged"])
+@pytest.mark.parametrize("block_rows", [8, 64])
+def test_the_encoder_too_gets_its_rows_at_other_places(
+    own: Any, judged: bool, block_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = own("Averages") | {"block_rows": block_rows}
+    if judged:
+        study["receivers"]["mine"]["detector"] = {"kind": "norm", "false_alarm": 0.1}
+    scenario = Scenario.load(study)
+    paths, seen = calibrate(scenario), []
+    posterior = Codec.posterior
+
+    def watched(self: Codec, images: torch.Tensor) -> Any:
+        seen.append(images.clone())
+        return posterior(self, images)
+
+    monkeypatch.setattr(Codec, "posterior", watched)
+    self_test(scenario, paths)
+    first, *others = seen
+    places = [
+        {row for row in range(min(len(first), len(one))) if torch.equal(first[row], one[row])}
+        for one in others
+    ]
+    assert any(len(same) < len(first) / 2 for same in places), "some were elsewhere"
 
 
 def test_heights_of_equal_bits_are_found_and_no_others_are_used(own: Any, tmp_path: Path) -> None:

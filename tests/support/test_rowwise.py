@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from channelsim.contracts.complex_symbols import amplified, magnitude
+from channelsim.contracts.complex_symbols import amplified, magnitude, together
 from channelsim.support import arithmetic, rowwise, units
 
 NUMBERS = torch.rand(5_000, generator=torch.Generator().manual_seed(3)) * 0.98 + 0.01
@@ -27,6 +27,7 @@ FREE: dict[str, Callable[[Tensor], Tensor]] = {
     "sums of squares": lambda x: x[:, None].expand(-1, 10).square().sum(dim=1),
     "norms": lambda x: torch.linalg.vector_norm(x[:, None] * torch.arange(10), dim=1),
     "gains": lambda x: amplified(torch.stack([x, 1 - x], 1), torch.complex(x, x)[:, None])[:, 0],
+    "products of gains": lambda x: together(torch.complex(x, 1 - x), torch.complex(x, x)).real,
     "magnitudes": lambda x: magnitude(torch.complex(x, 1 - x)),
 }
 
@@ -52,6 +53,18 @@ def test_a_sigmoid_is_the_same_for_any_number_of_threads(threads: int) -> None:
         expected = rowwise.sigmoid(many)
     with arithmetic.threads(threads):
         assert torch.equal(rowwise.sigmoid(many), expected)
+
+
+@pytest.mark.elsewhere
+@pytest.mark.parametrize(("rows", "width"), [(256, 48), (299, 16), (40, 30)])
+def test_a_sigmoid_of_a_slice_is_the_same_too(rows: int, width: int) -> None:
+    whole = NUMBERS.repeat(150)[: rows * (width + 2) ** 2].view(rows, 1, width + 2, width + 2)
+    inner = (whole * 8 - 4)[:, :, 1:-1, 1:-1]
+    with arithmetic.threads(1):
+        expected = torch.cat([rowwise.sigmoid(one) for one in inner.split(1)])
+    for threads in (1, 3, 5):
+        with arithmetic.threads(threads):
+            assert torch.equal(rowwise.sigmoid(inner), expected), threads
 
 
 def test_they_are_what_they_are_called() -> None:
