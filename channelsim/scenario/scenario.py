@@ -24,11 +24,11 @@ class Scenario:
     """The input of `simulate`, made by `Scenario.load`.
 
     ``arms``: receivers (outermost) × the points of the sweep in file order; ``arm.number`` is the
-    position. ``block_rows``: the compute shape (default: see `waiting`). ``max_pending``: most
-    rows that may wait, None for as many as take two seconds; changes no result. ``images``:
-    messages per arm whose pictures are kept beside the newest and the worst. ``written``: the YAML
-    as the user wrote it. ``resolved``: plain values with every default filled in, from which the
-    same scenario can be loaded again. ``hash``: of all that decides results, files included, ``max_pending`` not.
+    position. ``block_rows``: the compute shape (default: see `waiting`). ``max_pending``: most rows
+    that may wait, None for as many as take two seconds; changes no result. ``images``: messages per
+    arm whose pictures are kept beside the newest and the worst. ``written``: the YAML as the user
+    wrote it. ``resolved``: plain values with every default filled in, from which the same scenario
+    can be loaded again. ``hash``: of all that decides results, files included, ``max_pending`` not.
     ``path``: the file, None for a mapping. ``notices``: to the user, before the run. ``files``: of
     every part of the user's own, by identity, the files that it was made from, by absolute name,
     with their SHA-256; that of its class comes with ``origins``. ``default_blocks``: whether
