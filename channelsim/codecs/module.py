@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,6 +21,11 @@ class Module(Codec):
     deviation), and ``decode(latent [N, K])``, returning images. It is put into eval mode and its
     parameters stop requiring gradients, in place. ``image_shape``: (C, H, W), default (1, 32, 32).
     ``latent_size``: K, required. ``origin``: its origin, for the record.
+
+    Its transmit power is measured on the source's training split: on as many images, drawn at
+    random, as the module's attribute ``calibration_images`` says (default: all). It may state it
+    instead: ``transmit_power``, the mean of ‖z‖²/K over images (with its posterior's variance where
+    codewords are sampled), together with ``latent_mean``, K numbers.
     """
 
     kind: ClassVar[str] = "module"
@@ -57,7 +63,32 @@ class Module(Codec):
         """The user's name for it."""
         return f"codec {type(self.module).__name__}"
 
+    @model_validator(mode="after")
+    def _stated(self) -> Module:
+        name, module = type(self.module).__name__, self.module
+        power, mean = (getattr(module, key, None) for key in ("transmit_power", "latent_mean"))
+        if (power is None) != (mean is None):
+            raise ValueError(f"{name} states one of transmit_power and latent_mean; state both")
+        if power is not None and not (math.isfinite(float(power)) and float(power) > 0):
+            raise ValueError(f"{name}.transmit_power must be above 0, not {power}")
+        if mean is not None and len(mean) != self.latent_size:
+            raise ValueError(f"{name}.latent_mean has {len(mean)} numbers, not {self.latent_size}")
+        images = getattr(module, "calibration_images", None)
+        if images is not None and not (isinstance(images, int) and images > 0):
+            raise ValueError(f"{name}.calibration_images must be a whole number, not {images!r}")
+        return self
+
+    @property
+    def calibration_images(self) -> int | None:
+        """As the module says."""
+        return getattr(self.module, "calibration_images", None)
+
     @property
     def card(self) -> Mapping[str, Any]:
-        """The module's origin; its power is calibrated on the source's training split."""
-        return {"origin": self.origin}
+        """The module's origin, and its power where it states it."""
+        power = getattr(self.module, "transmit_power", None)
+        if power is None:
+            return {"origin": self.origin}
+        powers = dict.fromkeys(("transmit_power", "transmit_power_sample"), float(power))
+        mean = [float(one) for one in self.module.latent_mean]  # type: ignore[union-attr]
+        return {"origin": self.origin, "latent_mean": mean, **powers}

@@ -131,6 +131,11 @@ class Codec(Part, ABC):
         """Known facts about the codec: ``transmit_power``, ``latent_mean``… (may be empty)."""
         return {}
 
+    @property
+    def calibration_images(self) -> int | None:
+        """Training images on which its power is measured if its card states none; None: all."""
+        return None
+
     @final
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Mean [N, K] and, for a variational codec, standard deviation [N, K].

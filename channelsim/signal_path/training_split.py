@@ -21,14 +21,14 @@ _CHUNK = 500  # rows encoded at a time
 
 
 @contextmanager
-def located(first: int, split: str = "the training split") -> Iterator[None]:
-    """Inside, an error about rows of a chunk of images names these."""
+def located(numbers: Sequence[int], split: str = "the training split") -> Iterator[None]:
+    """Inside, an error about rows of some images names these."""
     try:
         yield
     except RowsError as error:
         if not error.rows:
             raise
-        low, high = first + min(error.rows), first + max(error.rows)
+        low, high = numbers[min(error.rows)], numbers[max(error.rows)]
         which = f"image {low}" if low == high else f"images {low} to {high}"
         raise InputError(f"{error.message}: {which} of {split}") from error
 
@@ -73,13 +73,20 @@ class TrainingSplit:
         for place, chunk in enumerate(torch.split(self.images, _CHUNK)):
             yield place * _CHUNK, as_float(chunk)
 
-    def latents(self, codec: Codec) -> tuple[Tensor, float]:
-        """Mean latents of the training split [n, K], and the mean variance added by sampling."""
+    def latents(self, codec: Codec, count: int | None = None) -> tuple[Tensor, float]:
+        """Mean latents of the training split [n, K], and the mean variance added by sampling.
+
+        ``count``: of so many images, drawn by the run's seed; None: of all.
+        """
         means: list[Tensor] = []
         variance = 0.0
-        for first, chunk in self.chunks():
-            with located(first):
-                mean, std = codec.posterior(chunk)
+        numbers = np.arange(len(self))
+        if count is not None and count < len(self):
+            numbers = np.sort(self._shuffled("power", len(self))[:count])
+        for some in np.split(numbers, range(_CHUNK, len(numbers), _CHUNK)):
+            chunk = self.images[torch.from_numpy(some).to(self.device)]
+            with located(some.tolist()):
+                mean, std = codec.posterior(as_float(chunk))
             means.append(mean)
             if std is not None:
                 variance += float(std.double().square().sum())
@@ -92,10 +99,13 @@ class TrainingSplit:
         Not every other row: images come class by class in turn, and a detector fitted to the even
         digits would take its threshold from the odd ones.
         """
-        key = seeds.stream_key(self.seed, "calibration", "halves")
-        order = np.argsort(seeds.uniforms(key, np.arange(count), 0, 1)[:, 0], kind="stable")
-        rows = torch.from_numpy(order).to(self.device)
+        rows = torch.from_numpy(self._shuffled("halves", count)).to(self.device)
         return rows[: count - count // 2], rows[count - count // 2 :]
+
+    def _shuffled(self, draw: str, count: int) -> Ints:
+        key = seeds.stream_key(self.seed, "calibration", draw)
+        order: Ints = np.argsort(seeds.uniforms(key, np.arange(count), 0, 1)[:, 0], kind="stable")
+        return order
 
     @torch.no_grad()
     def score_of_mean_image(
@@ -110,7 +120,8 @@ class TrainingSplit:
         for metric in metrics:
             values: list[Tensor] = []
             for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK):
-                with located(_CHUNK * len(values), "those sent"):
+                begun = _CHUNK * len(values)
+                with located(range(begun, begun + len(chunk)), "those sent"):
                     values.append(metric(self.mean_image.expand_as(chunk), as_float(chunk)))
             additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
             mean = np.average(additive, weights=times, keepdims=True)

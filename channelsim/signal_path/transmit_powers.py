@@ -51,7 +51,7 @@ class Transmitters:
             mean = torch.tensor(card["latent_mean"], dtype=torch.float32, device=self._train.device)
             total = float(card[name])
         else:
-            latents, spread = self._train.latents(codec)
+            latents, spread = self._train.latents(codec, codec.calibration_images)
             mean = latents.mean(dim=0)
             total = float(latents.double().square().mean())
             if transmit == "sample":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,8 @@ from torch import nn
 from channelsim import sources
 from channelsim.codecs import CODECS, Linear, LuChen, Module, Trained, Zoo, trained, zoo_names
 from channelsim.codecs.trained import Blueprint, card_path, save_weights
+from channelsim.scenario import Scenario
+from channelsim.signal_path.calibration import calibrate
 from channelsim.support.errors import InputError
 
 ROWS = 64
@@ -363,3 +367,61 @@ def test_an_unknown_zoo_codec_lists_the_known_ones(monkeypatch, weights):
 def test_a_scenario_may_name_these_kinds():
     assert {kind: cls.kind for kind, cls in CODECS.items()} == {k: k for k in CODECS}
     assert set(CODECS) == {"linear", "trained", "zoo"}
+
+
+# --- the power of a module of one's own -----------------------------------------------------------
+
+
+class Halves(nn.Module):
+    """The upper half of an image, and back; counts the images that it encodes."""
+
+    def __init__(self, **stated: Any) -> None:
+        super().__init__()
+        self.encoded = 0
+        for name, value in stated.items():
+            setattr(self, name, value)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        self.encoded += len(images)
+        return images[:, 0, :16].flatten(1) - 0.1
+
+    def decode(self, latent: torch.Tensor) -> torch.Tensor:
+        return torch.cat([latent + 0.1, latent + 0.1], dim=1).view(-1, 1, 32, 32)
+
+
+def calibrated(**stated: Any) -> tuple[float, int]:
+    """The power of such a module, and how many images were encoded to know it."""
+    module = Halves(**stated)
+    codec = Module(module=module, latent_size=512)
+    scenario = Scenario.load(
+        {"source": {"kind": "dataset", "count": 4}, "metrics": ["mse"], "path": [],
+         "receivers": {"mine": {"codec": codec}}}
+    )  # fmt: skip
+    module.encoded = 0
+    path = calibrate(scenario).paths[0]
+    return path.transmitter.codec_power, module.encoded
+
+
+def test_a_module_names_how_many_images_calibrate_its_power_or_states_it() -> None:
+    whole, seen = calibrated()
+    assert seen == 4000
+    some, few = calibrated(calibration_images=600)
+    assert few == 600
+    assert some != whole
+    assert some == pytest.approx(whole, rel=0.06)  # the classes are mixed, whatever their order
+    assert calibrated(transmit_power=0.25, latent_mean=[0.0] * 512) == (0.25, 0)
+    assert calibrated(calibration_images=10_000) == (whole, 4000)
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"transmit_power": 1.0}, "states one of transmit_power and latent_mean; state both"),
+        ({"transmit_power": 0.0, "latent_mean": [0.0] * 512}, "must be above 0, not 0.0"),
+        ({"transmit_power": 1.0, "latent_mean": [0.0]}, "has 1 numbers, not 512"),
+        ({"calibration_images": 0}, "must be a whole number, not 0"),
+    ],
+)
+def test_what_a_module_states_amiss_is_said(stated: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Module(module=Halves(**stated), latent_size=512)
