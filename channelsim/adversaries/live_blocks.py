@@ -86,6 +86,6 @@ def _evaluated(objective: Objective, delta: Tensor, gradient: bool) -> tuple[Ten
     with torch.enable_grad():
         leaf = delta.detach().requires_grad_()
         tracked = objective(leaf)
-    # Of the sum: for weights of rows torch would load its symbolic algebra first, half a second.
-    (slope,) = torch.autograd.grad(tracked.sum(), leaf)
-    return tracked.detach(), slope
+    value = tracked.detach()
+    (slope,) = torch.autograd.grad(tracked, leaf, torch.ones_like(value))
+    return value, slope
