@@ -85,7 +85,7 @@ def _evaluated(objective: Objective, delta: Tensor, gradient: bool) -> tuple[Ten
             return objective(delta.detach()).detach(), None
     with torch.enable_grad():
         leaf = delta.detach().requires_grad_()
-        tracked = objective(leaf)
-    value = tracked.detach()
-    (slope,) = torch.autograd.grad(tracked, leaf, torch.ones_like(value))
-    return value, slope
+        value = objective(leaf)
+        # Of the sum: for weights of rows torch would load its symbolic algebra, half a second.
+        (slope,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), slope

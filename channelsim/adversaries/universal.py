@@ -186,7 +186,7 @@ class Universal(Adversary):
         with torch.enable_grad():
             leaf = delta.expand(len(signal), -1).clone().requires_grad_()
             values = self._values(leaf, signal, rows, index)
-            (gradient,) = torch.autograd.grad(values, leaf, torch.ones_like(values))
+            (gradient,) = torch.autograd.grad(values.sum(), leaf)
         # Summed in fixed order and double precision: the same bits for any number of threads.
         each = np.nan_to_num(gradient.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
         return torch.from_numpy(each.mean(axis=0, keepdims=True)).to(delta)

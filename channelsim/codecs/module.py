@@ -69,13 +69,17 @@ class Module(Codec):
         power, mean = (getattr(module, key, None) for key in ("transmit_power", "latent_mean"))
         if (power is None) != (mean is None):
             raise ValueError(f"{name} states one of transmit_power and latent_mean; state both")
-        if power is not None and not (math.isfinite(float(power)) and float(power) > 0):
-            raise ValueError(f"{name}.transmit_power must be above 0, not {power}")
-        if mean is not None and len(mean) != self.latent_size:
-            raise ValueError(f"{name}.latent_mean has {len(mean)} numbers, not {self.latent_size}")
+        if power is not None and not (_finite([power]) and float(power) > 0):
+            raise ValueError(f"{name}.transmit_power must be a number above 0, not {power!r}")
+        if mean is not None and not (_finite(mean) and len(mean) == self.latent_size):
+            raise ValueError(
+                f"{name}.latent_mean must be {self.latent_size} numbers, one for each of z"
+            )
         images = getattr(module, "calibration_images", None)
-        if images is not None and not (isinstance(images, int) and images > 0):
-            raise ValueError(f"{name}.calibration_images must be a whole number, not {images!r}")
+        if images is not None and (type(images) is not int or images < 1):
+            raise ValueError(
+                f"{name}.calibration_images must be a whole number above 0, not {images!r}"
+            )
         return self
 
     @property
@@ -92,3 +96,11 @@ class Module(Codec):
         powers = dict.fromkeys(("transmit_power", "transmit_power_sample"), float(power))
         mean = [float(one) for one in self.module.latent_mean]  # type: ignore[union-attr]
         return {"origin": self.origin, "latent_mean": mean, **powers}
+
+
+def _finite(numbers: Any) -> bool:
+    """Whether this is a sequence of finite numbers."""
+    try:
+        return all(math.isfinite(float(one)) for one in numbers)
+    except (TypeError, ValueError):
+        return False

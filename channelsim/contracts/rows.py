@@ -90,8 +90,8 @@ class Channel:
     words: Words | None = None
 
     @classmethod
-    def joined(cls, parts: Sequence[Channel]) -> Channel:
-        """The rows of all parts, which one stage left."""
+    def joined(cls, parts: Sequence[Channel], who: str = "") -> Channel:
+        """The rows of all parts, which one stage left; ``who``: its name in errors."""
         if len(parts) == 1:
             return parts[0]
         found: dict[str, Any] = {}
@@ -100,14 +100,14 @@ class Channel:
             if any(one is None for one in given):
                 if any(one is not None for one in given):
                     raise InputError(
-                        f"leaves: {name} is None for some blocks of rows and not for others; a"
+                        f"{who}leaves: {name} is None for some blocks of rows and not for others; a"
                         " stage leaves the same of every row"
                     )
                 found[name] = None
             elif name == "words":
                 found[name] = Words.joined(given)
             elif any(one.dim() == 0 for one in given):
-                raise InputError(f"leaves: {name} is one number; give one per row, [N]")
+                raise InputError(f"{who}leaves: {name} is one number; give one per row, [N]")
             else:
                 found[name] = torch.cat(given)
         return cls(**found)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from channelsim.codecs.module import Module
@@ -23,12 +24,15 @@ from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.scales import declared
 from channelsim.scenario.trials import ROWS, Again, Answer, Method, TrialImages
+from channelsim.support import units
 from channelsim.support.errors import InputError
+from channelsim.support.validation import faults_of
 
 _OWN_ROW = (
     "every row must be computed from itself alone (batch norm with running statistics, no mean or"
     " maximum over dimension 0)"
 )
+_FAR_DB = 3.0  # a power of a few images may differ so much from the mean; project's choice
 _BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
 
 
@@ -49,12 +53,15 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
             f" {len(images[:ROWS])} images; flatten all but the first dimension"
         )
     shape = images.shape[1:]
-    return Module(
-        module=module,
-        image_shape=(shape[0], shape[1], shape[2]),
-        latent_size=mean.shape[1],
-        origin=origin,
-    )
+    try:
+        return Module(
+            module=module,
+            image_shape=(shape[0], shape[1], shape[2]),
+            latent_size=mean.shape[1],
+            origin=origin,
+        )
+    except ValidationError as error:  # of what the module states of itself
+        raise InputError("; ".join(one.text for one in faults_of(error, Module))) from error
 
 
 def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = None) -> list[str]:
@@ -119,7 +126,24 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
             other.eval().requires_grad_(False).to(images.device)
             method.agree(encoding(other), answered)
             back.agree(decoding(other, latents), decoded)
-    return [*_range(name, pictures), *writes.of(network)]
+    found = _range(name, pictures) + _power(codec, name, mean[:ROWS])
+    return [*found, *writes.of(network)]
+
+
+def _power(codec: Codec, name: str, latents: Tensor) -> list[str]:
+    """A notice where a codec states a power far from that of some ordinary images."""
+    stated = codec.card.get("transmit_power")
+    found = float(latents.double().square().mean())
+    if stated is None or not found > 0:
+        return []
+    off_db = abs(units.db(found / stated))
+    if off_db <= _FAR_DB:
+        return []
+    return [
+        f"{name} states transmit_power {stated:.3g}, but that of the {len(latents)} images tried is"
+        f" {found:.3g}: every SNR and PSR would be {off_db:.1f} dB off if that is usual. State the"
+        " mean of ‖z‖²/K over your images, or leave it out to have it measured"
+    ]
 
 
 def require_gradient(codec: Codec, name: str) -> list[str]:

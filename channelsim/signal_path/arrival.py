@@ -7,7 +7,7 @@ measured later, many rows at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from channelsim.contracts.records import Batch, Ints
+from channelsim.signal_path.blocks import SomeRows
 from channelsim.signal_path.injection import Column
 from channelsim.signal_path.reception import Judged
 
@@ -45,17 +46,13 @@ class Arrival:
 
     def only(self, rows: Ints | slice) -> Arrival:
         """Some of them."""
-        taken = _Once(lambda tensors: tensors[0][rows])
+        some = SomeRows(rows)
         return Arrival(
             self.batch[rows],
-            self.codeword[rows],
-            self.sent[rows],
-            {role: image[rows] for role, image in self.images.items()},
-            Judged(
-                taken(self.judged.latents),
-                taken(self.judged.accepted),
-                self.judged.score[rows],
-            ),
+            some(self.codeword),
+            some(self.sent),
+            some.each(self.images),
+            self.judged.only(some),
             {name: values[rows] for name, values in self.log.items()},
         )
 
@@ -65,34 +62,25 @@ class Arrival:
         first = parts[0]
         if len(parts) == 1:
             return first
-        together = _Once(torch.cat)
+        judged = [one.judged for one in parts]
         return cls(
             Batch.joined([one.batch for one in parts]),
             torch.cat([one.codeword for one in parts]),
             torch.cat([one.sent for one in parts]),
-            {role: torch.cat([one.images[role] for one in parts]) for role in first.images},
+            _joined([one.images for one in parts]),
             Judged(
-                together(*(one.judged.latents for one in parts)),
-                together(*(one.judged.accepted for one in parts)),
-                np.concatenate([one.judged.score for one in parts]),
+                _joined([one.latents for one in judged]),
+                _joined([one.accepted for one in judged]),
+                np.concatenate([one.score for one in judged]),
             ),
             {name: np.concatenate([one.log[name] for one in parts]) for name in first.log},
         )
 
 
-class _Once:
-    """A function of tensors by role: roles that share one tensor share the result."""
-
-    def __init__(self, compute: Callable[[list[Tensor]], Tensor]) -> None:
-        self._compute = compute
-
-    def __call__(self, *parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
-        for role in parts[0]:
-            twin = next(
-                (other for other in found if all(one[other] is one[role] for one in parts)), None
-            )
-            found[role] = (
-                self._compute([one[role] for one in parts]) if twin is None else found[twin]
-            )
-        return found
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The rows of all parts, by role; roles that share a tensor in all of them share the result."""
+    found: dict[str, Tensor] = {}
+    for role in parts[0]:
+        twin = next((it for it in found if all(one[it] is one[role] for one in parts)), None)
+        found[role] = torch.cat([one[role] for one in parts]) if twin is None else found[twin]
+    return found

@@ -7,7 +7,7 @@ one block at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.parts import Codec
+from channelsim.contracts.records import Ints
+from channelsim.contracts.rows import Knowledge
 from channelsim.support.block_shape import BlockShape
 from channelsim.support.distinct_rows import distinct_rows
 
@@ -39,9 +42,50 @@ def block_by_block(
     return found
 
 
+def of_adversary(
+    stage: Adversary,
+    knowledge: Knowledge,
+    parts: Sequence[slice],
+    rows: int,
+    compute: Callable[[slice, slice, Knowledge], T],
+) -> list[T]:
+    """What ``compute`` makes of an adversary: of all rows, if it takes several blocks, or of each.
+
+    It is given the blocks by number, their rows, and the adversary's knowledge of these.
+    """
+    if stage.takes_blocks or len(parts) == 1:
+        return [compute(slice(None), slice(0, rows), knowledge)]
+    everyone = np.arange(rows)
+    return block_by_block(
+        lambda number, part: compute(
+            slice(number, number + 1), part, knowledge.only(everyone[part])
+        ),
+        parts,
+        rows,
+    )
+
+
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """The rows of all parts."""
     return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
+
+
+class SomeRows:
+    """Some rows of tensors; of one tensor always the same, since equal ones are computed once."""
+
+    def __init__(self, rows: slice | Ints) -> None:
+        self.rows = rows
+        self._done: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """Of one tensor [N, …]."""
+        if id(tensor) not in self._done:
+            self._done[id(tensor)] = tensor, tensor[self.rows]
+        return self._done[id(tensor)][1]
+
+    def each(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of each tensor, by role."""
+        return {role: self(tensor) for role, tensor in tensors.items()}
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from channelsim.contracts import records
 from channelsim.contracts.records import Batch, Ints
 from channelsim.contracts.rows import Knowledge, Perturbation
 from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
-from channelsim.signal_path.blocks import block_by_block, joined
+from channelsim.signal_path.blocks import joined, of_adversary
 from channelsim.signal_path.injection import Column, Injected, row_energy, worse
 from channelsim.signal_path.setting import Setting
+from channelsim.support.block_shape import BlockShape
 
 # Pixels [N, C·H·W] of some messages → their wire signal, differentiable.
 Send = Callable[[Tensor, Ints], Scaled]
@@ -37,8 +38,7 @@ def attack_input(
 ) -> tuple[dict[str, Tensor], Injected]:
     """Images [N, C, H, W] after the input attacks, by role.
 
-    ``knowledge.decode`` takes a latent here, since
-    the scale of a signal depends on its image.
+    ``knowledge.decode`` takes a latent here, since the scale of a signal depends on its image.
     """
     flat = images.flatten(1)
     attacked = control = flat
@@ -69,18 +69,16 @@ def attack_input(
 def _attacked(
     foresight: Foresight, signal: Tensor, reach: Tensor | None, known: Knowledge
 ) -> Perturbation:
-    """One adversary's perturbation: block by block, unless it takes several at once."""
-    stage, batch, shape = foresight.stage, foresight.batch, known.shape
+    """One adversary's perturbation."""
+    stage, batch, n = foresight.stage, foresight.batch, len(signal)
 
-    def of(part: slice, known: Knowledge) -> Perturbation:
+    def of(_: slice, part: slice, known: Knowledge) -> Perturbation:
         rows = foresight.setting.rows(stage.label, batch[part])
         rows.knowledge = known
         return stage.attack(signal[part], rows, None if reach is None else reach[part])
 
-    if stage.takes_blocks or shape is None or len(signal) <= shape.heights[0]:
-        return of(slice(None), known)
-    everyone, parts = np.arange(len(signal)), shape.parts(len(signal))
-    found = block_by_block(lambda _, part: of(part, known.only(everyone[part])), parts, len(signal))
+    parts = (known.shape or BlockShape(n)).parts(n)
+    found = of_adversary(stage, known, parts, n, of)
     delta = joined([one.delta for one in found])
     return Perturbation(delta, np.concatenate([one.verdict for one in found]))
 

@@ -30,7 +30,7 @@ from channelsim.signal_path.blocks import BlockCodec
 from channelsim.signal_path.fallback import FallbackChoice
 from channelsim.signal_path.injection import Column, Injected
 from channelsim.signal_path.input_attack import attack_input
-from channelsim.signal_path.measurement import References, measure
+from channelsim.signal_path.measurement import Measurement, References
 from channelsim.signal_path.reception import Defence, Received, judge, receive
 from channelsim.signal_path.setting import Setting
 from channelsim.signal_path.transmitter import KnownCodewords, Latents, Transmitter
@@ -144,15 +144,8 @@ class SignalPath:
         log["fallback_attempt"], fallback = self._fallback(fallbacks, received, arrival.accepted)
         target, wanted = self._target(arrival.batch, self._knowledge(source, clean))
         references = References(source, clean, received.decoded["passive"], target, wanted)
-        log |= measure(
-            self.metrics,
-            received,
-            references,
-            fallback,
-            control=self.control,
-            judged=self.judged,
-            shape=self.shape,
-        )
+        measurement = Measurement(self.metrics, self.control, self.judged, self.shape)
+        log |= measurement.columns(received, references, fallback)
         return log, {
             "source": source,
             "clean": clean,

@@ -38,6 +38,7 @@ from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath, Transmitter
 from channelsim.signal_path.calibration import Paths
 from channelsim.support import arithmetic
+from channelsim.support.adam import Adam
 
 STARTS, STEPS = 20, 60  # project's choice: about a second per receiver
 SAMPLE = 8  # most messages searched where each has its own target; project's choice
@@ -184,8 +185,7 @@ def _least(
     codec = transmitter.codec
     latent = _starts(_rows(seed, transmitter), transmitter).repeat(len(targets), 1)
     target = targets.repeat_interleave(STARTS, dim=0)
-    step_size = _STEP_SIZE * transmitter.codec_power**0.5
-    mean, square = torch.zeros_like(latent), torch.zeros_like(latent)
+    climb = Adam(_STEP_SIZE * transmitter.codec_power**0.5)
     least = torch.full((len(targets),), math.inf)
     try:
         for step in range(STEPS + 1):
@@ -196,12 +196,7 @@ def _least(
             now = apart.detach().nan_to_num(math.inf).view(len(targets), STARTS)
             least = torch.minimum(least, now.min(dim=1).values.to(least))
             if step < STEPS:
-                (slope,) = torch.autograd.grad(apart.sum(), leaf)
-                # Adam to the bit as torch has it, whose class takes a second to load.
-                mean.lerp_(slope, 1 - 0.9)
-                square.mul_(0.999).addcmul_(slope, slope, value=1 - 0.999)
-                spread = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
-                latent = latent.addcdiv(mean, spread, value=-step_size / (1 - 0.9 ** (step + 1)))
+                latent = climb.descended(latent, torch.autograd.grad(apart.sum(), leaf)[0])
     except RuntimeError:
         return "the decoder, or the metric, gives no gradients"
     return [float(one) for one in least]

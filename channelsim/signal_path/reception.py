@@ -16,7 +16,7 @@ from torch import Tensor
 from channelsim.channels.power import Scaled
 from channelsim.contracts.parts import Detector
 from channelsim.contracts.records import Batch
-from channelsim.signal_path.blocks import block_by_block, joined
+from channelsim.signal_path.blocks import SomeRows, block_by_block, joined
 from channelsim.signal_path.injection import Column, column_of
 from channelsim.support.block_shape import BlockShape
 
@@ -61,6 +61,10 @@ class Judged:
     accepted: Mapping[str, Tensor]
     score: Column
 
+    def only(self, some: SomeRows) -> Judged:
+        """Some of the rows."""
+        return Judged(some.each(self.latents), some.each(self.accepted), self.score[some.rows])
+
 
 @dataclass(frozen=True)
 class Received(Judged):
@@ -82,11 +86,11 @@ class Received(Judged):
         )
         return attacked & control & passive
 
-    def cut(self, cut: Callable[[Tensor], Tensor], part: slice) -> Received:
-        """Some of the rows, without their latents."""
-        decoded = {role: cut(images) for role, images in self.decoded.items()}
-        accepted = {role: cut(yes) for role, yes in self.accepted.items()}
-        return Received({}, accepted, self.score[part], decoded)
+    def only(self, some: SomeRows) -> Received:
+        """Some of the rows."""
+        judged = super().only(some)
+        decoded = some.each(self.decoded)
+        return Received(judged.latents, judged.accepted, judged.score, decoded)
 
     def shown(self, role: str, fallback: Tensor) -> Tensor:
         """The images that the user sees: decoded, or the fallback where not accepted."""

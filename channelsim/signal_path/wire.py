@@ -21,7 +21,7 @@ from channelsim.contracts.parts import Stage
 from channelsim.contracts.records import Batch
 from channelsim.contracts.rows import Channel, Knowledge, Rows
 from channelsim.signal_path.adversary_view import Foresight, carried
-from channelsim.signal_path.blocks import block_by_block, joined
+from channelsim.signal_path.blocks import block_by_block, joined, of_adversary
 from channelsim.signal_path.injection import (
     Column,
     Injected,
@@ -88,6 +88,7 @@ def cross(
         attacked = passive if attacked is met else _behind(stage, attacked, rows, parts)
         control = passive if control is met else _behind(stage, control, rows, parts)
         channels = [stage.left(some) for some in rows]
+        Channel.joined(channels, f"stage {stage.label}: ")  # which it refuses if it cannot
         if "snr_db" in rows[0].columns:
             nominal = setting.columns[stage.label]["snr_db"][batch.arm]
             noise_to_signal = noise_to_signal + 1.0 / units.from_db(nominal)
@@ -151,17 +152,14 @@ def _injection(
 
     ``signals``: the attacked one and the control as they arrive at its place.
     """
+
+    def of(numbers: slice, part: slice, known: Knowledge) -> _Injection:
+        met = signals[0][part], signals[1][part]
+        behind = Channel.joined(channels[numbers])
+        return _of_rows(setting, place, batch[part], met, known, behind)
+
     stage = setting.stages.by_place[place]
-    if stage.takes_blocks or len(parts) == 1:
-        return _of_part(setting, place, batch, signals, knowledge, Channel.joined(channels))
-    everyone = np.arange(len(batch))
-
-    def of(number: int, part: slice) -> _Injection:
-        attacked, control = (signal[part] for signal in signals)
-        known = knowledge.only(everyone[part])
-        return _of_part(setting, place, batch[part], (attacked, control), known, channels[number])
-
-    found = block_by_block(of, parts, len(batch))
+    found = of_adversary(stage, knowledge, parts, len(batch), of)
     shadows = [one.shadow for one in found if one.shadow is not None]
     flips = [one.flipped_bits for one in found if one.flipped_bits is not None]
     return _Injection(
@@ -173,7 +171,7 @@ def _injection(
     )
 
 
-def _of_part(
+def _of_rows(
     setting: Setting,
     place: int,
     batch: Batch,
@@ -181,6 +179,7 @@ def _of_part(
     knowledge: Knowledge,
     channel: Channel,
 ) -> _Injection:
+    """One adversary's injection into some rows, and its control's."""
     stage, (attacked, control) = setting.stages.by_place[place], signals
     rows = setting.rows(stage.label, batch, channel=channel)
     foresight = Foresight(setting, place, stage, batch)

@@ -137,7 +137,7 @@ def _simulated(
             for _ in batcher.drain():
                 yield from told()
                 if stop is not None and stop():
-                    return
+                    break
         due = settled.pending() or outbox or not events_left
         yield from told(*([settled.take()] if due else []))
         if stop is not None and stop():

@@ -417,9 +417,13 @@ def test_a_module_names_how_many_images_calibrate_its_power_or_states_it() -> No
     ("stated", "said"),
     [
         ({"transmit_power": 1.0}, "states one of transmit_power and latent_mean; state both"),
-        ({"transmit_power": 0.0, "latent_mean": [0.0] * 512}, "must be above 0, not 0.0"),
-        ({"transmit_power": 1.0, "latent_mean": [0.0]}, "has 1 numbers, not 512"),
-        ({"calibration_images": 0}, "must be a whole number, not 0"),
+        ({"transmit_power": 0.0, "latent_mean": [0.0] * 512}, "must be a number above 0, not 0.0"),
+        ({"transmit_power": 1.0, "latent_mean": [0.0]}, "must be 512 numbers"),
+        ({"transmit_power": "much", "latent_mean": [0.0] * 512}, "above 0, not 'much'"),
+        ({"transmit_power": 1.0, "latent_mean": [float("nan")] * 512}, "must be 512 numbers"),
+        ({"transmit_power": 1.0, "latent_mean": 0.0}, "must be 512 numbers"),
+        ({"calibration_images": 0}, "must be a whole number above 0, not 0"),
+        ({"calibration_images": True}, "must be a whole number above 0, not True"),
     ],
 )
 def test_what_a_module_states_amiss_is_said(stated: dict[str, Any], said: str) -> None:

@@ -127,6 +127,19 @@ def test_a_run_that_began_with_another_default_keeps_it(
     assert found.flips == ()
 
 
+def test_without_a_folder_too_a_run_of_another_default_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.yaml").write_text(yaml.safe_dump(told(receivers=WARY)), encoding="utf-8")
+    with monkeypatch.context() as then:
+        then.setattr(waiting, "JUDGED_BLOCK", 16)
+        first = run("study.yaml")
+    other = run("study.yaml", set={"source.count": 5})
+    assert first.folder != other.folder
+    assert run("study.yaml", resume=True).folder == first.folder
+
+
 # --- `check` --------------------------------------------------------------------------------------
 
 

@@ -117,6 +117,15 @@ class Bright(Window):
         return 255 * super().decode(z)
 
 
+class Stated(Window):
+    latent_mean: ClassVar = [0.2] * 64
+
+    def __init__(self, power=None):
+        super().__init__()
+        if power is not None:
+            self.transmit_power = power
+
+
 class Mute(nn.Module):
     def encode(self, x):
         return x.flatten(1)
@@ -288,6 +297,16 @@ def test_a_codec_that_paints_in_bytes_is_let_in_with_a_warning(folder: Path) -> 
     )
 
 
+def test_a_stated_power_far_from_that_of_ordinary_images_is_doubted(folder: Path) -> None:
+    (code,) = load(folder, use("Window")).notices
+    assert "runs code" in code
+    *_, doubt = load(folder, use("Stated", power=30.0)).notices
+    assert doubt.startswith("Stated states transmit_power 30, but that of the 8 images tried is 0.")
+    assert "every SNR and PSR would be" in doubt
+    usual = float(doubt.split("tried is ")[1].split(":")[0])
+    assert len(load(folder, use("Stated", power=1.5 * usual)).notices) == 1
+
+
 # --- turned away --------------------------------------------------------------------------------
 
 REFUSED = [
@@ -300,6 +319,7 @@ REFUSED = [
     ("Small", "Small.decode must return shape [8, 1, 32, 32], returned shape [8, 1, 28, 28]"),
     ("Unflattened", "Unflattened.encode must return latents of shape [N, K], returned shape"),
     ("LogVariance", "LogVariance.encode returned a negative standard deviation"),
+    ("Stated", "Stated states one of transmit_power and latent_mean; state both"),
     ("Mute", "Mute has no method decode"),
     ("Failing", "Failing(…) raised RuntimeError: the weights are at home (line "),
     (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.small_runs import LINEAR, scenario, table
 
+from channelsim.contracts.promises import BitComparison, Tried
 from channelsim.contracts.records import (
     AttemptsDone,
     Finished,
@@ -161,3 +162,31 @@ def test_a_run_told_to_stop_ends_without_saying_finished() -> None:
     source = {"kind": "dataset", "count": 1000}
     events = list(simulate(scenario(source=source), stop=lambda: next(looks)))
     assert not any(isinstance(event, Finished) for event in events)
+
+
+WARY = {"wary": {"codec": LINEAR, "detector": {"kind": "norm", "false_alarm": 0.2}}}
+
+
+def test_a_run_told_to_stop_still_shows_what_it_has_judged() -> None:
+    judged = scenario(receivers=WARY, source={"kind": "dataset", "count": 600}, block_rows=64)
+    looks = iter([False, False, True, True])
+    events = list(simulate(judged, stop=lambda: next(looks)))
+    assert not any(isinstance(event, Finished) for event in events)
+    shown = set(table(events, AttemptsDone)["attempt"])
+    settled = table(events, TransmissionsDone)
+    assert set(settled["transmission"]) <= shown, "no decision is recorded without its attempt"
+    assert 0 < len(shown) < 600
+
+
+@pytest.mark.parametrize(("differ", "most"), [(0, 64), (1, 8)])
+def test_where_bits_depend_on_neighbours_blocks_do_not_depend_on_the_time(
+    differ: int, most: int
+) -> None:
+    place = BitComparison(rows=8, differ=differ)
+    tried = Tried(8, (1, 2), place, BitComparison(rows=8))
+    events = simulate(scenario(source={"kind": "dataset", "count": 200}, block_rows=8), tried=tried)
+    sizes = [len(event.columns["attempt"]) for event in events if isinstance(event, AttemptsDone)]
+    assert sum(sizes) == 200
+    assert max(sizes) >= most
+    if differ:
+        assert set(sizes) == {8}
