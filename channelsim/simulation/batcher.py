@@ -83,7 +83,8 @@ class _Room:
 class _Judged:
     """Attempts of one group that are judged and not shown yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, steady: bool) -> None:
+        self._steady = steady
         self.arrivals: list[Arrival] = []
         self._seconds, self._since = 0.0, 0.0
 
@@ -98,8 +99,8 @@ class _Judged:
 
     @property
     def overdue(self) -> bool:
-        """Whether the first of them waits for long."""
-        return time.perf_counter() - self._since > _LONGEST_S
+        """Whether the first of them waits for long, where time may decide."""
+        return not self._steady and time.perf_counter() - self._since > _LONGEST_S
 
     def take(self) -> tuple[Arrival, float]:
         """All of them, and the seconds that they took so far."""
@@ -113,7 +114,7 @@ class Batcher:
 
     ``keys``: the run's numbering of attempts. ``max_pending``: most attempts that wait; None: as
     many as are computed at once. ``retention`` selects the images kept. ``emit`` receives the
-    results. ``steady``: whether as many rows are computed at once whatever time they take, for
+    results. ``steady``: whether time decides nothing of how many rows are computed at once, for
     paths on which a row's bits depend on its neighbours.
     """
 
@@ -137,7 +138,7 @@ class Batcher:
         self._pending: list[list[Attempt]] = [[] for _ in paths]
         self._checked = [0] * len(paths)  # how many of the first were looked up in the memo already
         self._answers: dict[int, bool] = {}
-        self._judged = [_Judged() for _ in paths]
+        self._judged = [_Judged(steady=steady) for _ in paths]
         self._computing = 0  # remaining rows of the group being computed
         self._last = [_memory(path) for path in paths]
         self._room = [_Room(path, steady=steady) for path in paths]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers.small_runs import LINEAR, scenario, table
@@ -13,6 +15,7 @@ from channelsim.contracts.records import (
     Started,
     TransmissionsDone,
 )
+from channelsim.simulation import batcher
 from channelsim.simulation import header as fingerprint
 from channelsim.simulation.event_plane import simulate
 
@@ -178,15 +181,20 @@ def test_a_run_told_to_stop_still_shows_what_it_has_judged() -> None:
     assert 0 < len(shown) < 600
 
 
-@pytest.mark.parametrize(("differ", "most"), [(0, 64), (1, 8)])
-def test_where_bits_depend_on_neighbours_blocks_do_not_depend_on_the_time(
-    differ: int, most: int
+@pytest.mark.parametrize("receivers", [{"plain": {"codec": LINEAR}}, WARY], ids=["plain", "wary"])
+def test_where_bits_depend_on_neighbours_time_does_not_decide_who_they_are(
+    receivers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = BitComparison(rows=8, differ=differ)
-    tried = Tried(8, (1, 2), place, BitComparison(rows=8))
-    events = simulate(scenario(source={"kind": "dataset", "count": 200}, block_rows=8), tried=tried)
-    sizes = [len(event.columns["attempt"]) for event in events if isinstance(event, AttemptsDone)]
-    assert sum(sizes) == 200
-    assert max(sizes) >= most
-    if differ:
-        assert set(sizes) == {8}
+    source = {"kind": "dataset", "count": 200}
+    told = scenario(source=source, receivers=receivers, block_rows=8)
+
+    def sizes(differ: int, longest_s: float) -> list[int]:
+        """Rows shown together, on a machine that takes as long as it likes, or far too long."""
+        monkeypatch.setattr(batcher, "_LONGEST_S", longest_s)
+        place = BitComparison(rows=8, differ=differ)
+        events = simulate(told, tried=Tried(8, (1, 2), place, BitComparison(rows=8)))
+        return [len(one.columns["attempt"]) for one in events if isinstance(one, AttemptsDone)]
+
+    assert sizes(1, 100.0) == sizes(1, 0.0)
+    assert sum(sizes(1, 0.0)) == 200
+    assert max(sizes(0, 100.0)) > max(sizes(0, 0.0))
