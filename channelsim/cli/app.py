@@ -108,6 +108,15 @@ def run(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Resume what another kind of machine began.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that compute, of one thread each; without it this one alone.",
+            metavar="N",
+            min=1,
+            show_default=False,
+        ),
+    ] = 0,
     folder_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Simulate a scenario and write its ledger.
@@ -121,12 +130,12 @@ def run(
         _do(
             "running", "run_live", out,
             scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-            resume=resume, mixed=mixed,
+            resume=resume, mixed=mixed, workers=workers,
         )  # fmt: skip
     _do(
         "running", "run", out,
         scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-        quiet=quiet, resume=resume, mixed=mixed, folder_file=folder_file,
+        quiet=quiet, resume=resume, mixed=mixed, workers=workers, folder_file=folder_file,
     )  # fmt: skip
 
 

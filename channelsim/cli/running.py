@@ -26,6 +26,7 @@ def run(
     quiet: bool,
     resume: bool,
     mixed: bool,
+    workers: int,
     folder_file: Path | None,
 ) -> None:
     """Simulate, show progress on standard error, and the findings on standard output.
@@ -48,6 +49,7 @@ def run(
             data_root=data_root,
             on_event=display.show,
             mixed=mixed,
+            workers=workers,
             on_folder=None if folder_file is None else _telling(folder_file),
         )
     finally:
@@ -68,6 +70,7 @@ def run_live(
     data_root: Path | None,
     resume: bool,
     mixed: bool,
+    workers: int,
 ) -> None:
     """The same with the live view, where there is a terminal: the run is a child process."""
     from channelsim.cli import watching
@@ -75,7 +78,7 @@ def run_live(
     if not watching.on_a_terminal():
         return run(
             scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
-            quiet=False, resume=resume, mixed=mixed, folder_file=None,
+            quiet=False, resume=resume, mixed=mixed, workers=workers, folder_file=None,
         )  # fmt: skip
     words = [scenario]
     for setting in settings:
@@ -84,6 +87,7 @@ def run_live(
         words += [] if value is None else [option, str(value)]
     words += ["--resume"] if resume else []
     words += ["--mixed"] if mixed else []
+    words += ["--workers", str(workers)] if workers else []
     folder = watching.run_live(words, data_root)
 
     from channelsim.runs.run import Run

@@ -217,6 +217,11 @@ class RunHeader:
         return self._mapping("fingerprint")
 
     @property
+    def versions(self) -> Mapping[str, Any]:
+        """Of the software that computed it."""
+        return self._mapping("versions")
+
+    @property
     def promises(self) -> Mapping[str, Any] | None:
         """The self-test of the promise about bits; None of a run without one."""
         return self.values.get("promises") or None

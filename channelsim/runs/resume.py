@@ -108,10 +108,12 @@ def resume_command(
     seed: int | None,
     data_root: Path | str | None,
     folder: Path,
+    workers: int = 0,
 ) -> str:
     """The command that resumes this run."""
     if not isinstance(scenario, str | Path):
-        return f"channelsim.run(…, out={str(folder)!r}, resume=True)"
+        more = f", workers={workers}" if workers else ""
+        return f"channelsim.run(…, out={str(folder)!r}, resume=True{more})"
     words = ["channelsim", "run", str(scenario)]
     for key, value in (set or {}).items():
         words += ["--set", f"{key}={_as_yaml(value)}"]
@@ -119,6 +121,7 @@ def resume_command(
         words += ["--seed", str(seed)]
     if data_root is not None:
         words += ["--data-root", str(data_root)]
+    words += ["--workers", str(workers)] if workers else []
     return shlex.join([*words, "--out", str(folder), "--resume"])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelsim.analysis.closing import ending
 from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Started
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, export
 from channelsim.ledger.examination import examined
 from channelsim.runs.resume import (
@@ -27,16 +28,21 @@ from channelsim.runs.resume import (
 from channelsim.runs.run_folder import LEDGER, chosen_folder, write_scenario
 from channelsim.runs.stop import until_asked_to_stop
 from channelsim.runs.summary_files import write_summary
+from channelsim.runs.workers import LocalWorkers
 from channelsim.scenario import Scenario
+from channelsim.signal_path.calibration import Paths
 from channelsim.simulation.event_plane import simulate
 from channelsim.simulation.header import threads_of
-from channelsim.support.errors import Interrupted, MachineError
+from channelsim.simulation.jobs import Computing
+from channelsim.simulation.worker import Brief
+from channelsim.support.errors import InputError, Interrupted, MachineError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from channelsim.analysis.short_summary import ShortSummary
 
+MOST_WORKERS = 1024
 Stamp = tuple[int, ...]  # identifies an unchanged file
 
 
@@ -109,6 +115,7 @@ def run(
     on_event: Callable[[LogEvent], None] | None = None,
     mixed: bool = False,
     on_folder: Callable[[Path], None] | None = None,
+    workers: int = 0,
 ) -> Run:
     """Simulate a scenario and record it in a folder.
 
@@ -118,6 +125,8 @@ def run(
     missing; a finished run is returned as it is. ``data_root``: folder of the data sets.
     ``on_event``: called with every event. ``on_folder``: called with the folder, before the first
     event. ``mixed``: resume a run although another kind of machine or other versions began it.
+    ``workers``: how many processes compute, each with one thread; 0: this one, with all its
+    threads. It changes no result.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
     `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
@@ -142,9 +151,9 @@ def run(
             if on_event is not None:
                 on_event(Noted("info", f"{folder}: this run is finished already", finished))
             return _summed_up(Run(folder, was_finished=True))
-    again = resume_command(scenario, set, seed, data_root, folder)
+    again = resume_command(scenario, set, seed, data_root, folder, workers)
     try:
-        _record(loaded, folder, on_event or _nothing, mixed, again)
+        _record(loaded, folder, on_event or _nothing, mixed, again, workers)
     except BaseException as error:
         # A run that recorded nothing leaves no folder behind.
         if not existed and not path.exists():
@@ -180,15 +189,27 @@ def _record(
     on_event: Callable[[LogEvent], None],
     mixed: bool,
     again: str,
+    workers: int,
 ) -> None:
     path = folder / LEDGER
     finished, state = False, ""
+    if workers < 0 or workers > MOST_WORKERS:
+        raise InputError(f"workers: {workers} is not between 0 and {MOST_WORKERS}")
     with until_asked_to_stop() as asked, ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
         if ledger is not None:
             stack.enter_context(threads_of(ledger.header()))
+        hands = stack.enter_context(LocalWorkers(workers)) if workers else None
+
+        def handed(header: RunHeader, paths: Paths) -> Computing:
+            assert hands is not None
+            hands.prepare(Brief.of(scenario, header, paths, mixed))
+            return hands
+
         # A new run has no memo: look-ups would cost time and find nothing.
-        for event in simulate(scenario, memo=ledger, stop=asked, prepare=on_event):
+        for event in simulate(
+            scenario, memo=ledger, stop=asked, prepare=on_event, workers=handed if hands else None
+        ):
             if isinstance(event, Started):
                 if ledger is None:
                     ledger = stack.enter_context(Ledger.create(path, event))

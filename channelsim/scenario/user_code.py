@@ -30,7 +30,7 @@ def split_use(use: Any, folder: Path | None) -> tuple[Path, str]:
 
 def load_class(file: Path, wanted: str) -> type:
     """Run the user's file and return one of its classes."""
-    module = _run(file)
+    module = load_module(file)
     found: Any = getattr(module, wanted, None)
     if isinstance(found, type):
         return found
@@ -64,7 +64,8 @@ def construct(cls: type, arguments: dict[str, Any]) -> Any:
         raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
 
 
-def _run(file: Path) -> ModuleType:
+def load_module(file: Path) -> ModuleType:
+    """Run the user's file, once as long as it and what it reads are unchanged."""
     user_files.require_allowed(str(file))
     try:
         if file.exists() and not file.is_file():

@@ -39,12 +39,10 @@ class FallbackChoice(Protocol):
 class LastAccepted:
     """The last accepted attempt of every arm of a group.
 
-    ``fallback``: the image before the first one. ``recompute``: the image of an accepted attempt;
-    called only for those that an earlier, interrupted run computed.
+    ``fallback``: the image before the first one. Plain values, which travel with the rows.
     """
 
     fallback: Tensor
-    recompute: Callable[[Batch], Tensor]
     _keys: dict[int, int] = field(default_factory=dict)
     _images: dict[int, Tensor] = field(default_factory=dict)
     _rows: dict[int, Batch] = field(default_factory=dict)
@@ -55,16 +53,22 @@ class LastAccepted:
         self._keys[arm], self._rows[arm] = key, row
         self._images.pop(arm, None)
 
-    def of(self, batch: Batch, keys: Sequence[int]) -> FallbackChoice:
-        """The choice for one batch; its rows are remembered when the choice is made."""
-        return _InBatch(self, batch, keys)
+    def of(
+        self, batch: Batch, keys: Sequence[int], recompute: Callable[[Batch], Tensor]
+    ) -> FallbackChoice:
+        """The choice for one batch; its rows are remembered when the choice is made.
 
-    def image(self, arm: int) -> Tensor:
+        ``recompute``: the image of an accepted attempt; called only for those that an earlier,
+        interrupted run computed.
+        """
+        return _InBatch(self, batch, keys, recompute)
+
+    def image(self, arm: int, recompute: Callable[[Batch], Tensor]) -> Tensor:
         """The last accepted image of an arm, or the fallback."""
         if arm not in self._keys:
             return self.fallback
         if arm not in self._images:
-            self._images[arm] = self.recompute(self._rows.pop(arm))
+            self._images[arm] = recompute(self._rows.pop(arm))
         return self._images[arm]
 
     def key(self, arm: int) -> int | None:
@@ -81,6 +85,7 @@ class _InBatch:
     memory: LastAccepted
     batch: Batch
     keys: Sequence[int]
+    recompute: Callable[[Batch], Tensor]
 
     def choose(self, accepted: Bools, needed: Bools, decoded: Tensor) -> Chosen:
         chosen: NDArray[np.object_] = np.full(len(decoded), None, dtype=object)
@@ -88,7 +93,7 @@ class _InBatch:
         for row, (arm, key) in enumerate(zip(self.batch.arm.tolist(), self.keys, strict=True)):
             if needed[row]:  # the control of an accepted row, too, shows what came before it
                 chosen[row] = self.memory.key(arm)
-                images[row] = self.memory.image(arm)
+                images[row] = self.memory.image(arm, self.recompute)
             if accepted[row]:
                 # A copy: a view would keep the whole block alive.
                 self.memory.accept(arm, key, decoded[row].clone())

@@ -1,17 +1,16 @@
 """A run as a stream of events: preparations, the messages' lives, and what their blocks gave.
 
-One simpy Environment serves all arms: each arm is separate (its own transmitters, medium and
-receiver), and the same messages arrive in it at the same times.
+Each arm is separate (its own transmitters, medium and receiver), and the same messages arrive in it
+at the same times. Arms whose rows share blocks share a simulated time (`desk`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import simpy
-
+from channelsim.contracts.keys import Keys
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.promises import Tried, weakened
 from channelsim.contracts.records import (
@@ -23,17 +22,23 @@ from channelsim.contracts.records import (
     Started,
     Ticked,
 )
+from channelsim.contracts.run_header import RunHeader
 from channelsim.scenario import Scenario
-from channelsim.signal_path.calibration import calibrate
+from channelsim.signal_path.calibration import Paths, calibrate
 from channelsim.signal_path.reach import reach
 from channelsim.simulation import header as fingerprint
 from channelsim.simulation.batcher import Batcher, Memo, NoMemo
+from channelsim.simulation.desk import Desk
 from channelsim.simulation.image_retention import ImageRetention
+from channelsim.simulation.jobs import Computing, InThisProcess
 from channelsim.simulation.message_life import Settled, World, arrivals
 from channelsim.simulation.self_test import self_test
 from channelsim.support.allocator import keep_freed_memory
 
 _SLICE = 4096  # events between two checks of ``stop`` and the batcher
+_PATIENCE_S = 0.25  # between two signs of life while workers compute
+
+Workers = Callable[[RunHeader, Paths], Computing]
 
 
 def simulate(
@@ -44,6 +49,7 @@ def simulate(
     fitted: Mapping[str, Mapping[str, Any]] | None = None,
     tried: Tried | None = None,
     tested_rows: int | None = None,
+    workers: Workers | None = None,
 ) -> Iterator[LogEvent]:
     """Run a scenario and yield its events: `Started` first, `Finished` last.
 
@@ -51,11 +57,12 @@ def simulate(
     ends early, without `Finished`. ``prepare`` receives the slow preparations before `Started`.
     ``fitted``: see `calibrate`. ``tried``: the result of a self-test of this scenario, where it
     need not be repeated; ``tested_rows``: the height of the block that it is made on, default the
-    scenario's ``block_rows``.
+    scenario's ``block_rows``. ``workers``: who computes, prepared with the run's header and paths;
+    default this process.
     """
     keep_freed_memory()
     with naming_own_code():
-        yield from _simulated(scenario, memo, stop, prepare, fitted, tried, tested_rows)
+        yield from _simulated(scenario, memo, stop, prepare, fitted, tried, tested_rows, workers)
 
 
 def _simulated(
@@ -66,6 +73,7 @@ def _simulated(
     fitted: Mapping[str, Mapping[str, Any]] | None,
     tried: Tried | None,
     tested_rows: int | None,
+    workers: Workers | None,
 ) -> Iterator[LogEvent]:
     def tell(doing: str, arm: int, arms: int) -> None:
         if stop is not None and stop():
@@ -90,6 +98,7 @@ def _simulated(
     header = fingerprint.header(scenario, paths.report, tried)
     if ways:
         header = header.with_values(reach=ways)
+    computing = InThisProcess(paths.paths) if workers is None else workers(header, paths)
     yield Started(header, _arm_records(scenario), total)
     for sentence in weakened(tried):
         yield Noted("warning", sentence, 0.0)
@@ -100,6 +109,7 @@ def _simulated(
     attempts = [arm.link.max_attempts for arm in scenario.arms]
     batcher = Batcher(
         paths.paths,
+        computing=computing,
         keys=header.keys,
         max_pending=scenario.max_pending,
         retention=ImageRetention(
@@ -113,38 +123,61 @@ def _simulated(
         emit=outbox.append,
         steady=tried.place.differ > 0,
     )
-    env = simpy.Environment()
     settled = Settled(count)
-    worlds = [World(env, arm, scenario, paths, batcher, settled) for arm in scenario.arms]
-    env.process(arrivals(env, scenario.source.arrival_times(scenario.seed).tolist(), worlds))
+    desks = _desks(scenario, paths, batcher, header.keys, settled)
+    slice_ = max(64, _SLICE // len(desks))
 
     def told(*more: LogEvent) -> Iterator[LogEvent]:
         yield from outbox
         outbox.clear()
         yield from more
-        yield Ticked(env.now, max(0, settled.total - batcher.waiting), total)
+        now_s = min((desk.env.now for desk in desks if not desk.over), default=_end_s(desks))
+        yield Ticked(now_s, max(0, settled.total - batcher.waiting), total)
 
-    step, events_left = env.step, True
-    while events_left:
-        try:
-            for _ in range(_SLICE):
-                step()
-                if outbox:
-                    break
-            batcher.hurry()
-        except simpy.core.EmptySchedule:
-            events_left = False
-            for _ in batcher.drain():
-                yield from told()
-                if stop is not None and stop():
-                    break
-        due = settled.pending() or outbox or not events_left
-        yield from told(*([settled.take()] if due else []))
+    while not (all(desk.over for desk in desks) and not batcher.waiting):
+        batcher.advance()
+        for desk in desks:
+            desk.listen()
         if stop is not None and stop():
             batcher.finish()
-            yield from told()
+            yield from told(settled.take())
             return
-    yield Finished(env.now)
+        # The earliest goes on, so that arms advance together in simulated time.
+        able = [desk for desk in desks if desk.runs]
+        if able:
+            min(able, key=_next_s).run(slice_)
+        else:
+            batcher.wait(_PATIENCE_S)
+        if settled.pending() or outbox or not able:
+            yield from told(*([settled.take()] if settled.pending() or outbox else []))
+    yield from told(settled.take())
+    yield Finished(_end_s(desks))
+
+
+def _desks(
+    scenario: Scenario, paths: Paths, batcher: Batcher, keys: Keys, settled: Settled
+) -> list[Desk]:
+    """The event plane of every group, before its first event."""
+    desks = []
+    times = scenario.source.arrival_times(scenario.seed).tolist()
+    for group, path in enumerate(paths.paths):
+        desk = Desk(group, batcher, keys)
+        worlds = [
+            World(desk, arm, scenario, path, settled)
+            for arm in scenario.arms
+            if paths.of_arm[arm.number] == group
+        ]
+        desk.env.process(arrivals(desk.env, times, worlds))
+        desks.append(desk)
+    return desks
+
+
+def _next_s(desk: Desk) -> float:
+    return desk.next_s
+
+
+def _end_s(desks: Sequence[Desk]) -> float:
+    return max(float(desk.env.now) for desk in desks)
 
 
 class _StoppedError(Exception):

@@ -7,6 +7,7 @@ images of two equal runs are equal, and their number is bounded.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,15 @@ class ImageRetention:
             [row for row, one in enumerate(keys) if one in wanted],
             sorted(one for one in left if not self._sampled(one)),
         )
+
+    def candidates(self, batch: Batch, keys: Sequence[int], outcome: Outcome) -> list[int]:
+        """Rows that `choose` would keep now, if not fewer: others may come to replace them."""
+        if not self._first:
+            return []
+        tried = copy.copy(self)
+        tried._arms = [_Arm(one.newest, list(one.worst)) for one in self._arms]
+        tried._newest, tried._bar = self._newest.copy(), self._bar.copy()
+        return tried.choose(batch, keys, outcome).kept
 
     def _sampled(self, key: int) -> bool:
         transmission = self._keys.of_attempt(key)[0]

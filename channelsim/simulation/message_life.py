@@ -24,9 +24,9 @@ from channelsim.contracts.records import (
 from channelsim.link.medium import Passage, media
 from channelsim.scenario import Arm, Scenario
 from channelsim.scenario.waiting import judged, waits
-from channelsim.signal_path.calibration import Paths
+from channelsim.signal_path import SignalPath
 from channelsim.simulation.adversary_state import UNTOUCHED, Crossing, Interference
-from channelsim.simulation.batcher import Batcher
+from channelsim.simulation.desk import Desk
 from channelsim.support import seeds
 
 
@@ -72,7 +72,7 @@ def life(
         else:
             yield env.timeout(world.receiver_latency_s)
             done_s = env.now
-            if not world.judged or world.accepts(message, attempt):
+            if not world.judged or (yield from world.accepts(message, attempt)):
                 verdict = DELIVERED
                 break
             verdict = REJECTED
@@ -111,9 +111,8 @@ class World:
     """One arm on the event plane."""
 
     __slots__ = (
-        "_batcher",
+        "_desk",
         "_draws",
-        "_group",
         "_interference",
         "_key",
         "_messages",
@@ -133,15 +132,15 @@ class World:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        desk: Desk,
         arm: Arm,
         scenario: Scenario,
-        paths: Paths,
-        batcher: Batcher,
+        path: SignalPath,
         settled: Settled,
     ) -> None:
         link, receiver = arm.link, arm.receiver
-        self.env = env
+        self.env = env = desk.env
+        self._desk = desk
         self.number = arm.number
         self.media = media(env, link, receiver.codec.latent_size, scenario.seed)
         self.loss, self.max_attempts = link.loss, link.max_attempts
@@ -151,12 +150,9 @@ class World:
         self.judged, self.waits = judged(arm), waits(arm)
         self.acknowledges = link.answers
         self.settled = settled
-        self._batcher = batcher
-        self._group = paths.of_arm[arm.number]
         self._key = seeds.stream_key(scenario.seed, "link", "loss")
         self._messages = scenario.source.messages
         self._draws: dict[int, list[float]] = {}
-        path = paths.paths[self._group]
         self._interference = Interference(arm, path.setting)
         self.watched = self._interference.acts
 
@@ -189,17 +185,16 @@ class World:
     ) -> None:
         """Hand over an attempt that arrives, or is missed, now."""
         arrived_s = float(self.env.now)
-        self._batcher.submit(
-            self._group,
+        self._desk.submit(
             Attempt(
                 *(self.number, message, attempt, lost, began_s, arrived_s),
                 *(crossing.allowance, crossing.replayed),
-            ),
+            )
         )
 
-    def accepts(self, message: int, attempt: int) -> bool:
+    def accepts(self, message: int, attempt: int) -> Generator[simpy.Event, bool, bool]:
         """The detector's decision, which has the attempt computed."""
-        return self._batcher.answer(self._group, self.number, message, attempt)
+        return (yield from self._desk.accepted(self.number, message, attempt))
 
 
 class Settled:
