@@ -2,7 +2,8 @@
 
 A run ends with verdicts of its arms and the event `finished`. Where its process was killed just
 before that, every row is there and nothing is left to compute: the verdicts are read from the rows
-(as at any end), and the simulated end is that of the last decision in the rows. The header then has
+(as at any end), and the simulated end is that of the last decision in the rows, or of the last
+event in the parts that it was merged of. The header then has
 ``closed_later``. Steps that need the scenario's parts are left to `--resume`: budgets, enforced
 outside every attack, are not asserted once more.
 """
@@ -20,6 +21,7 @@ from channelsim.ledger.file import is_written
 from channelsim.ledger.genuine import damaged
 from channelsim.support.errors import ChannelsimError
 
+ENDED = "ended"  # in the header of a part of a run: its simulated end [s]
 NOT_CLOSED = (
     "every row of this run is there, but it was killed before it was closed, and its folder may not"
     " be written: it is taken for finished"
@@ -66,7 +68,8 @@ def _recorded_end(ledger: Ledger) -> float | None:
 
 
 def _close(ledger: Ledger) -> float:
-    last_s = ledger.last_decision_s()
+    ended_s = ledger.raw_header().values.get(ENDED)
+    last_s = float(ended_s) if isinstance(ended_s, float) else ledger.last_decision_s()
     for arm, verdict in list(arm_verdicts(ledger)):
         ledger.write(ArmDone(arm, verdict))
     ledger.set_header({"closed_later": True})

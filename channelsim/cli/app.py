@@ -109,14 +109,20 @@ def run(
         bool, typer.Option("--mixed", help="Resume what another kind of machine began.")
     ] = False,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
             help="Processes that compute, of one thread each; without it this one alone.",
             metavar="N",
             min=1,
-            show_default=False,
         ),
-    ] = 0,
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Compute the K-th of N shares of the arms; merge puts them together.",
+            metavar="K/N",
+        ),
+    ] = None,
     folder_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Simulate a scenario and write its ledger.
@@ -130,13 +136,28 @@ def run(
         _do(
             "running", "run_live", out,
             scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-            resume=resume, mixed=mixed, workers=workers,
+            resume=resume, mixed=mixed, workers=workers or 0, part=part,
         )  # fmt: skip
     _do(
         "running", "run", out,
         scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-        quiet=quiet, resume=resume, mixed=mixed, workers=workers, folder_file=folder_file,
+        quiet=quiet, resume=resume, mixed=mixed, workers=workers or 0, part=part,
+        folder_file=folder_file,
     )  # fmt: skip
+
+
+@app.command()
+def merge(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of the run's parts.", metavar="RUN...")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the whole.", metavar="DIR")],
+) -> None:
+    """Put the parts of a run together (see run --part); equal rows enter once.
+
+    [dim]Example:[/] channelsim merge runs/part-1 runs/part-2 --out runs/whole
+    """
+    _do("merging", "merge", None, runs=runs, out=out)
 
 
 @app.command()

@@ -27,6 +27,7 @@ def run(
     resume: bool,
     mixed: bool,
     workers: int,
+    part: str | None,
     folder_file: Path | None,
 ) -> None:
     """Simulate, show progress on standard error, and the findings on standard output.
@@ -50,6 +51,7 @@ def run(
             on_event=display.show,
             mixed=mixed,
             workers=workers,
+            part=part,
             on_folder=None if folder_file is None else _telling(folder_file),
         )
     finally:
@@ -58,7 +60,10 @@ def run(
         console = StandardConsole()
         console.print(str(done.folder), markup=False, soft_wrap=True)
         return
-    _report(done)
+    if part is not None:
+        _say_recorded(done, part)
+        return
+    report(done)
 
 
 def run_live(
@@ -71,6 +76,7 @@ def run_live(
     resume: bool,
     mixed: bool,
     workers: int,
+    part: str | None,
 ) -> None:
     """The same with the live view, where there is a terminal: the run is a child process."""
     from channelsim.cli import watching
@@ -78,7 +84,7 @@ def run_live(
     if not watching.on_a_terminal():
         return run(
             scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
-            quiet=False, resume=resume, mixed=mixed, workers=workers, folder_file=None,
+            quiet=False, resume=resume, mixed=mixed, workers=workers, part=part, folder_file=None,
         )  # fmt: skip
     words = [scenario]
     for setting in settings:
@@ -88,11 +94,12 @@ def run_live(
     words += ["--resume"] if resume else []
     words += ["--mixed"] if mixed else []
     words += ["--workers", str(workers)] if workers else []
+    words += ["--part", part] if part else []
     folder = watching.run_live(words, data_root)
 
     from channelsim.runs.run import Run
 
-    return _report(Run.open(folder))
+    return report(Run.open(folder))
 
 
 def _telling(file: Path) -> Callable[[Path], None]:
@@ -106,7 +113,20 @@ def _telling(file: Path) -> Callable[[Path], None]:
     return tell
 
 
-def _report(done: Run) -> None:
+def _say_recorded(done: Run, part: str) -> None:
+    from channelsim.display.console import StandardConsole
+
+    folder = shlex.quote(str(done.folder))
+    StandardConsole().print(
+        f"part {part} is recorded in {folder}; with all parts: channelsim merge {folder} … --out"
+        " DIR",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def report(done: Run) -> None:
+    """The findings of a run, its pictures, and what one may do next."""
     from rich.text import Text
 
     from channelsim.analysis.short_summary import LINES, short_lines

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from channelsim.contracts.records import Started
+from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger
 from channelsim.ledger.sql import dumps
 from channelsim.scenario import Scenario
@@ -19,6 +20,7 @@ from channelsim.support.errors import InputError
 
 # Parts of the header that decide bits; Python and pydantic only read the scenario.
 _MACHINE = ("fingerprint", "versions", "weights", "calibration")
+_RUN = ("scenario", "scenario_hash", "parts")
 _HARMLESS = {"versions.python", "versions.pydantic"}
 _SCHEDULING = {"max_pending"}
 _SHOWN = 8
@@ -65,17 +67,29 @@ def check_same_machine(ledger: Ledger, started: Started, mixed: bool) -> None:
     before = ledger.raw_header().values
     now = json.loads(dumps(dict(started.header.values)))
     old, new = ({key: header.get(key) for key in _MACHINE} for header in (before, now))
-    changed = {key: line for key, line in _changes(old, new) if key not in _HARMLESS}
+    changed = _that_matter(old, new)
     if not changed:
         return
     if not mixed:
         raise InputError(
             f"{ledger.path.parent}: this run was begun on another kind of machine, with other"
-            f" versions or other code ({_listed(iter(changed.values()))}), and rows of two kinds"
+            f" versions or other code ({_listed(iter(changed))}), and rows of two kinds"
             " would not be comparable bit for bit; go on where it was begun, start a new run in"
             " another folder with --out, or accept it with --mixed"
         )
     ledger.set_header({"mixed": [*before.get("mixed", []), new]})
+
+
+def changes_between(one: RunHeader, other: RunHeader) -> str:
+    """What makes two headers ones of different runs; empty where nothing does."""
+    old, new = (
+        {key: header.values.get(key) for key in (*_RUN, *_MACHINE)} for header in (one, other)
+    )
+    return _listed(iter(_that_matter(old, new)))
+
+
+def _that_matter(old: Any, new: Any) -> list[str]:
+    return [line for key, line in _changes(old, new) if key not in _HARMLESS]
 
 
 def _changes(before: Any, now: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -109,10 +123,12 @@ def resume_command(
     data_root: Path | str | None,
     folder: Path,
     workers: int = 0,
+    part: str | None = None,
 ) -> str:
     """The command that resumes this run."""
     if not isinstance(scenario, str | Path):
         more = f", workers={workers}" if workers else ""
+        more += f", part={part!r}" if part else ""
         return f"channelsim.run(…, out={str(folder)!r}, resume=True{more})"
     words = ["channelsim", "run", str(scenario)]
     for key, value in (set or {}).items():
@@ -122,6 +138,7 @@ def resume_command(
     if data_root is not None:
         words += ["--data-root", str(data_root)]
     words += ["--workers", str(workers)] if workers else []
+    words += ["--part", part] if part else []
     return shlex.join([*words, "--out", str(folder), "--resume"])
 
 

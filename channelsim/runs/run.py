@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.analysis.closing import ending
-from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Started
+from channelsim.analysis.closing import ENDED, ending
+from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Started, Ticked
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, export
 from channelsim.ledger.examination import examined
@@ -34,6 +34,7 @@ from channelsim.signal_path.calibration import Paths
 from channelsim.simulation.event_plane import simulate
 from channelsim.simulation.header import threads_of
 from channelsim.simulation.jobs import Computing
+from channelsim.simulation.share import Share
 from channelsim.simulation.worker import Brief
 from channelsim.support.errors import InputError, Interrupted, MachineError
 
@@ -116,6 +117,7 @@ def run(
     mixed: bool = False,
     on_folder: Callable[[Path], None] | None = None,
     workers: int = 0,
+    part: str | None = None,
 ) -> Run:
     """Simulate a scenario and record it in a folder.
 
@@ -126,11 +128,13 @@ def run(
     ``on_event``: called with every event. ``on_folder``: called with the folder, before the first
     event. ``mixed``: resume a run although another kind of machine or other versions began it.
     ``workers``: how many processes compute, each with one thread; 0: this one, with all its
-    threads. It changes no result.
+    threads. It changes no result. ``part``: ``"K/N"``, to compute the K-th of N shares of the arms
+    and leave the run unfinished, see `merge`.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
     `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
     """
+    share = None if part is None else Share.parse(part)
     loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
     existed = out is not None and Path(out).exists()
     folder = chosen_folder(loaded, None if out is None else Path(out), resume)
@@ -151,9 +155,9 @@ def run(
             if on_event is not None:
                 on_event(Noted("info", f"{folder}: this run is finished already", finished))
             return _summed_up(Run(folder, was_finished=True))
-    again = resume_command(scenario, set, seed, data_root, folder, workers)
+    again = resume_command(scenario, set, seed, data_root, folder, workers, part)
     try:
-        _record(loaded, folder, on_event or _nothing, mixed, again, workers)
+        _record(loaded, folder, on_event or _nothing, mixed, again, workers, share)
     except BaseException as error:
         # A run that recorded nothing leaves no folder behind.
         if not existed and not path.exists():
@@ -190,9 +194,10 @@ def _record(
     mixed: bool,
     again: str,
     workers: int,
+    share: Share | None,
 ) -> None:
     path = folder / LEDGER
-    finished, state = False, ""
+    finished, state, reached_s = False, "", 0.0
     if workers < 0 or workers > MOST_WORKERS:
         raise InputError(f"workers: {workers} is not between 0 and {MOST_WORKERS}")
     with until_asked_to_stop() as asked, ExitStack() as stack:
@@ -208,7 +213,12 @@ def _record(
 
         # A new run has no memo: look-ups would cost time and find nothing.
         for event in simulate(
-            scenario, memo=ledger, stop=asked, prepare=on_event, workers=handed if hands else None
+            scenario,
+            memo=ledger,
+            stop=asked,
+            prepare=on_event,
+            workers=handed if hands else None,
+            share=share,
         ):
             if isinstance(event, Started):
                 if ledger is None:
@@ -223,12 +233,15 @@ def _record(
             ledger.write(event)
             on_event(event)
             finished = isinstance(event, Finished)
+            reached_s = event.sim_s if isinstance(event, Ticked) else reached_s
         if ledger is not None:
+            if share is not None and not asked():
+                ledger.set_header({ENDED: reached_s})
             ledger.commit()
             total = ledger.header().total
             state = f"; {ledger.settled()} of {total} transmissions are recorded"
             state += f", {ledger.computed()} attempts are computed"
-    if not finished:
+    if not finished and (share is None or asked()):
         if not asked():
             raise MachineError(f"{folder}: the simulation ended early without a reason (a bug)")
         raise Interrupted(f"Interrupted{state}. Go on with: {again}")

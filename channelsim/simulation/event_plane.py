@@ -33,8 +33,10 @@ from channelsim.simulation.image_retention import ImageRetention
 from channelsim.simulation.jobs import Computing, InThisProcess
 from channelsim.simulation.message_life import Settled, World, arrivals
 from channelsim.simulation.self_test import self_test
+from channelsim.simulation.share import Share
 from channelsim.support.allocator import keep_freed_memory
 
+_ATTACK = 10.0  # how much more an attack costs than a transmission, about; project's choice
 _SLICE = 4096  # events between two checks of ``stop`` and the batcher
 _PATIENCE_S = 0.25  # between two signs of life while workers compute
 
@@ -50,6 +52,7 @@ def simulate(
     tried: Tried | None = None,
     tested_rows: int | None = None,
     workers: Workers | None = None,
+    share: Share | None = None,
 ) -> Iterator[LogEvent]:
     """Run a scenario and yield its events: `Started` first, `Finished` last.
 
@@ -58,11 +61,13 @@ def simulate(
     ``fitted``: see `calibrate`. ``tried``: the result of a self-test of this scenario, where it
     need not be repeated; ``tested_rows``: the height of the block that it is made on, default the
     scenario's ``block_rows``. ``workers``: who computes, prepared with the run's header and paths;
-    default this process.
+    default this process. ``share``: compute only these groups of arms, and end without `Finished`.
     """
     keep_freed_memory()
     with naming_own_code():
-        yield from _simulated(scenario, memo, stop, prepare, fitted, tried, tested_rows, workers)
+        yield from _simulated(
+            scenario, memo, stop, prepare, fitted, tried, tested_rows, workers, share
+        )
 
 
 def _simulated(
@@ -74,6 +79,7 @@ def _simulated(
     tried: Tried | None,
     tested_rows: int | None,
     workers: Workers | None,
+    share: Share | None,
 ) -> Iterator[LogEvent]:
     def tell(doing: str, arm: int, arms: int) -> None:
         if stop is not None and stop():
@@ -93,13 +99,16 @@ def _simulated(
         return
     tried = tried or self_test(scenario, paths, tested_rows)
     paths = paths.in_blocks(tried.shape(scenario.block_rows))
+    groups = list(range(len(paths.paths)))
+    if share is not None:
+        groups = share.groups([_work(paths, group) for group in groups])
     count = scenario.source.messages
-    total = count * len(scenario.arms)
+    total = count * sum(of in groups for of in paths.of_arm)
     header = fingerprint.header(scenario, paths.report, tried)
     if ways:
         header = header.with_values(reach=ways)
     computing = InThisProcess(paths.paths) if workers is None else workers(header, paths)
-    yield Started(header, _arm_records(scenario), total)
+    yield Started(header, _arm_records(scenario), count * len(scenario.arms))
     for sentence in weakened(tried):
         yield Noted("warning", sentence, 0.0)
     for notice in scenario.notices:
@@ -124,7 +133,7 @@ def _simulated(
         steady=tried.place.differ > 0,
     )
     settled = Settled(count)
-    desks = _desks(scenario, paths, batcher, header.keys, settled)
+    desks = _desks(scenario, paths, groups, batcher, header.keys, settled)
     slice_ = max(64, _SLICE // len(desks))
 
     def told(*more: LogEvent) -> Iterator[LogEvent]:
@@ -151,25 +160,37 @@ def _simulated(
         if settled.pending() or outbox or not able:
             yield from told(*([settled.take()] if settled.pending() or outbox else []))
     yield from told(settled.take())
-    yield Finished(_end_s(desks))
+    if share is None:
+        yield Finished(_end_s(desks))
 
 
 def _desks(
-    scenario: Scenario, paths: Paths, batcher: Batcher, keys: Keys, settled: Settled
+    scenario: Scenario,
+    paths: Paths,
+    groups: Sequence[int],
+    batcher: Batcher,
+    keys: Keys,
+    settled: Settled,
 ) -> list[Desk]:
     """The event plane of every group, before its first event."""
     desks = []
     times = scenario.source.arrival_times(scenario.seed).tolist()
-    for group, path in enumerate(paths.paths):
+    for group in groups:
         desk = Desk(group, batcher, keys)
         worlds = [
-            World(desk, arm, scenario, path, settled)
+            World(desk, arm, scenario, paths.paths[group], settled)
             for arm in scenario.arms
             if paths.of_arm[arm.number] == group
         ]
         desk.env.process(arrivals(desk.env, times, worlds))
         desks.append(desk)
     return desks
+
+
+def _work(paths: Paths, group: int) -> float:
+    """About how much a group has to compute, of an arm without an adversary."""
+    attacked = paths.paths[group].setting.active
+    return paths.of_arm.count(group) * (_ATTACK if attacked else 1.0)
 
 
 def _next_s(desk: Desk) -> float:
