@@ -25,12 +25,13 @@ class Arrival:
     """Attempts, judged.
 
     ``codeword`` [N, K]: the latent as encoded; ``sent`` [N, K]: as a receiver undoes it, without
-    the channel. ``images``: those that an attack on the input left. ``log``: columns so far.
+    the channel. ``added``: what adversaries injected, and matched noise. ``images``: those that an attack on the input left. ``log``: columns so far.
     """
 
     batch: Batch
     codeword: Tensor
     sent: Tensor
+    added: Mapping[str, Tensor]
     images: Mapping[str, Tensor]
     judged: Judged
     log: Mapping[str, Column]
@@ -51,6 +52,7 @@ class Arrival:
             self.batch[rows],
             some(self.codeword),
             some(self.sent),
+            some.each(self.added),
             some.each(self.images),
             self.judged.only(some),
             {name: values[rows] for name, values in self.log.items()},
@@ -67,6 +69,7 @@ class Arrival:
             Batch.joined([one.batch for one in parts]),
             torch.cat([one.codeword for one in parts]),
             torch.cat([one.sent for one in parts]),
+            _joined([one.added for one in parts]),
             _joined([one.images for one in parts]),
             Judged(
                 _joined([one.latents for one in judged]),

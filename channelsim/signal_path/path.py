@@ -73,7 +73,8 @@ class SignalPath:
 
         ``fallbacks``: images shown for rows that are not accepted (default: the fallback). Returns
         the measurements, and all images [N, C, H, W] and latents [N, K] by role. Latents are the
-        inputs of the receiver's decoder: ``sent`` (undisturbed), ``passive``, ``received``.
+        inputs of the receiver's decoder: ``sent`` (undisturbed), ``passive``, ``received``; beside
+        them what adversaries added where they stand, ``injected``, and their matched ``noise``.
         """
         return self.show(self.judge(batch), fallbacks)
 
@@ -100,6 +101,7 @@ class SignalPath:
             "sent": arrival.sent,
             "passive": arrival.judged.latents["passive"],
             "received": arrival.judged.latents["attacked"],
+            **arrival.added,
         }
         return (
             Outcome(arrival.accepted, {name: values[:n] for name, values in columns.items()}),
@@ -120,7 +122,7 @@ class SignalPath:
             knowledge = self._knowledge(source, clean)
         if stages.before_encoder and self.latents is None:
             sent, attacked, before = self._attacked_input(scaled, batch, knowledge)
-        signals, log = cross(
+        signals, added, log = cross(
             self.setting,
             {role: one.wire for role, one in sent.items()},
             batch,
@@ -132,7 +134,7 @@ class SignalPath:
             signals, sent, batch, self.defence, self.thresholds, self.control, self.shape
         )
         log["score"] = judged.score
-        return Arrival(batch, codeword, scaled.undo(scaled.wire), attacked, judged, log)
+        return Arrival(batch, codeword, scaled.undo(scaled.wire), added, attacked, judged, log)
 
     def _shown(
         self, arrival: Arrival, fallbacks: FallbackChoice | None

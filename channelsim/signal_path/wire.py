@@ -45,8 +45,10 @@ def cross(
     knowledge: Knowledge | None,
     shape: BlockShape | None = None,
     before: Injected | None = None,
-) -> tuple[dict[str, Tensor], dict[str, Column]]:
-    """Take the signals of all `ROLES` over the stages; log noise and injections.
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Column]]:
+    """Take the signals of all `ROLES` over the stages: signals, what was added, and columns.
+
+    Added are the sum of the perturbations, ``injected``, and of their matched ``noise``, [N, ·].
 
     ``knowledge``: of an adversary at the end of the wire; None where none is active. ``shape``: of
     the blocks, default one. ``before``: the injection before the encoder.
@@ -54,7 +56,7 @@ def cross(
     passive, attacked, control = (sent[role] for role in ROLES)
     clean = passive
     n, size = clean.shape
-    delta = torch.zeros_like(clean)
+    delta, noise = torch.zeros_like(clean), torch.zeros_like(clean)
     verdict: Column | None = None
     flipped: Column | None = None
     noise_to_signal = np.zeros(n)
@@ -78,6 +80,7 @@ def cross(
             flipped = total(flipped, found.flipped_bits)
             if found.shadow is not None:
                 control = (control + found.shadow).to(clean.dtype)
+                noise = noise + found.shadow
             continue
         rows = [
             setting.rows(stage.label, batch[part], channel=channel)
@@ -116,7 +119,8 @@ def cross(
             "psr_received_db": known(units.db(units.psr(at_receiver, setting.power, size))),
             **injected.columns(),
         }
-    return {"passive": passive, "attacked": attacked, "control": control}, log
+    added = {"injected": injected.delta, "noise": noise}
+    return {"passive": passive, "attacked": attacked, "control": control}, added, log
 
 
 def _behind(stage: Stage, signal: Tensor, rows: Sequence[Rows], parts: Sequence[slice]) -> Tensor:

@@ -99,7 +99,7 @@ def injected(loaded: Any) -> tuple[Tensor, Tensor, Tensor]:
         messages=count,
     )
     with torch.no_grad():
-        signals, _ = cross(
+        signals, _, _ = cross(
             setting, dict.fromkeys(("passive", "attacked", "control"), wire), batch, knowledge
         )
     return signals["attacked"] - wire, signals["control"] - wire, wire
