@@ -5,7 +5,13 @@
     run = channelsim.run("scenarios/black_target.yaml", set={"source.count": 100})
     print(run.summary())
 
-The names below load what they need when first used, so that ``import channelsim`` stays quick.
+or on tensors, without a scenario:
+
+    found = channelsim.attack("kld-vae", images, channelsim.PGD(goal=..., budget=...), seed=7)
+
+This is the only module to import from: whatever the author of a part, a study or a notebook needs
+is here, and stays. The names load what they need when first used, so that ``import channelsim``
+stays quick.
 """
 
 from __future__ import annotations
@@ -41,46 +47,171 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
-    from channelsim.contracts.adversary import Adversary
-    from channelsim.contracts.parts import Codec, Detector, Metric, Stage, part
+    from channelsim.adversaries import PGD, BitFlips, Noise, Replay, Substitute, Universal
+    from channelsim.adversaries.goals import Damage, TargetImage
+    from channelsim.adversaries.gradient_attack import GradientAttack
+    from channelsim.adversaries.steps import State, StepRule, unit
+    from channelsim.channels import (
+        AWGN,
+        Equaliser,
+        Fading,
+        GilbertElliott,
+        Impulsive,
+        PhaseNoise,
+        Power,
+        Quantiser,
+    )
+    from channelsim.codecs import Linear, Module, Trained, Zoo
+    from channelsim.contracts.access import Access, Activity
+    from channelsim.contracts.adversary import Adversary, Budget
+    from channelsim.contracts.functions import metric, stage
+    from channelsim.contracts.goal import Goal
+    from channelsim.contracts.parts import (
+        Codec,
+        Count,
+        Decibels,
+        Detector,
+        Flag,
+        Fraction,
+        InputFile,
+        Metric,
+        NonNegative,
+        OpenFraction,
+        Positive,
+        Stage,
+        Whole,
+        part,
+    )
+    from channelsim.contracts.rows import Channel, Knowledge, Rows
+    from channelsim.metrics import (
+        LPIPS,
+        MSE,
+        MSSSIM,
+        PSNR,
+        SSIM,
+        DatasetFeatureDistance,
+        LabelKept,
+        RandomFeatureDistance,
+    )
+    from channelsim.receivers import LatentDensity, Norm
+    from channelsim.runs.merge import merge
     from channelsim.runs.run import Run, run
     from channelsim.scenario import Scenario
     from channelsim.simulation.event_plane import simulate
+    from channelsim.support.errors import InputError
+    from channelsim.tensors import Transmission, attack, codec, images, transmit
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AWGN",
+    "LPIPS",
+    "MSE",
+    "MSSSIM",
+    "PGD",
+    "PSNR",
+    "SSIM",
+    "Access",
+    "Activity",
     "Adversary",
+    "BitFlips",
+    "Budget",
+    "Channel",
     "Codec",
+    "Count",
+    "Damage",
+    "DatasetFeatureDistance",
+    "Decibels",
     "Detector",
+    "Equaliser",
+    "Fading",
+    "Flag",
+    "Fraction",
+    "GilbertElliott",
+    "Goal",
+    "GradientAttack",
+    "Impulsive",
+    "InputError",
+    "InputFile",
+    "Knowledge",
+    "LabelKept",
+    "LatentDensity",
+    "Linear",
     "Metric",
+    "Module",
+    "Noise",
+    "NonNegative",
+    "Norm",
+    "OpenFraction",
+    "PhaseNoise",
+    "Positive",
+    "Power",
+    "Quantiser",
+    "RandomFeatureDistance",
+    "Replay",
+    "Rows",
     "Run",
     "Scenario",
     "Stage",
+    "State",
+    "StepRule",
+    "Substitute",
+    "TargetImage",
+    "Trained",
+    "Transmission",
+    "Universal",
+    "Whole",
+    "Zoo",
     "__version__",
+    "attack",
+    "codec",
+    "images",
+    "merge",
+    "metric",
     "part",
     "run",
     "simulate",
+    "stage",
+    "transmit",
+    "unit",
 ]
 
 _HOMES = {
-    "Adversary": "channelsim.contracts.adversary",
-    "Codec": "channelsim.contracts.parts",
-    "Detector": "channelsim.contracts.parts",
-    "Metric": "channelsim.contracts.parts",
-    "Run": "channelsim.runs.run",
-    "Scenario": "channelsim.scenario",
-    "Stage": "channelsim.contracts.parts",
-    "part": "channelsim.contracts.parts",
-    "run": "channelsim.runs.run",
-    "simulate": "channelsim.simulation.event_plane",
+    "channelsim.adversaries": "BitFlips Noise PGD Replay Substitute Universal",
+    "channelsim.adversaries.goals": "Damage TargetImage",
+    "channelsim.adversaries.gradient_attack": "GradientAttack",
+    "channelsim.adversaries.steps": "State StepRule unit",
+    "channelsim.channels": (
+        "AWGN Equaliser Fading GilbertElliott Impulsive PhaseNoise Power Quantiser"
+    ),
+    "channelsim.codecs": "Linear Module Trained Zoo",
+    "channelsim.contracts.access": "Access Activity",
+    "channelsim.contracts.adversary": "Adversary Budget",
+    "channelsim.contracts.functions": "metric stage",
+    "channelsim.contracts.goal": "Goal",
+    "channelsim.contracts.parts": (
+        "Codec Count Decibels Detector Flag Fraction InputFile"
+        " Metric NonNegative OpenFraction Positive Stage Whole part"
+    ),
+    "channelsim.contracts.rows": "Channel Knowledge Rows",
+    "channelsim.metrics": (
+        "LPIPS MSE MSSSIM PSNR SSIM DatasetFeatureDistance LabelKept RandomFeatureDistance"
+    ),
+    "channelsim.receivers": "LatentDensity Norm",
+    "channelsim.runs.merge": "merge",
+    "channelsim.runs.run": "Run run",
+    "channelsim.scenario": "Scenario",
+    "channelsim.simulation.event_plane": "simulate",
+    "channelsim.support.errors": "InputError",
+    "channelsim.tensors": "Transmission attack codec images transmit",
 }
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME:
         raise AttributeError(f"module 'channelsim' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -40,6 +40,12 @@ def load_class(file: Path, wanted: str) -> type:
         if isinstance(value, type) and value.__module__ == module.__name__
     ]
     listed = f"it has {', '.join(there)}" if there else "it has no class of its own"
+    if inspect.isfunction(found):
+        raise InputError(
+            f"{wanted} in {file.name} is a function; to make it a metric, write above it: from"
+            " channelsim import metric; @metric(higher_is_better=False). For a stage: from"
+            " channelsim import stage; @stage(random=False)"
+        )
     if found is not None:
         raise InputError(f"{wanted} in {file.name} is not a class ({listed})")
     raise InputError(f"{file.name} has no class {wanted} ({listed}).{did_you_mean(wanted, there)}")

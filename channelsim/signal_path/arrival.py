@@ -25,7 +25,8 @@ class Arrival:
     """Attempts, judged.
 
     ``codeword`` [N, K]: the latent as encoded; ``sent`` [N, K]: as a receiver undoes it, without
-    the channel. ``added``: what adversaries injected, and matched noise. ``images``: those that an attack on the input left. ``log``: columns so far.
+    the channel. ``added``: what adversaries injected, and matched noise. ``images``: those that an
+    attack on the input left. ``log``: columns so far.
     """
 
     batch: Batch

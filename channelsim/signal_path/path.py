@@ -204,6 +204,11 @@ class SignalPath:
     def _codec(self) -> BlockCodec:
         return BlockCodec(self.transmitter.codec, self.shape)
 
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images [N, C, H, W] of latents [N, K], in the path's blocks."""
+        return self._codec.decode(latent)
+
     @property
     def largest(self) -> int:
         """The numbers of an image or of a codeword, whichever are more."""

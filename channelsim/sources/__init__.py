@@ -18,6 +18,7 @@ from channelsim.sources.mnist5k import (
 )
 from channelsim.sources.root import data_root
 from channelsim.sources.source import ImageSource, Source
+from channelsim.sources.tensors import Tensors, checked
 from channelsim.sources.training_sets import (
     TRAINING_SETS,
     TrainingSet,
@@ -42,8 +43,10 @@ __all__ = [
     "PoissonArrivals",
     "Prior",
     "Source",
+    "Tensors",
     "TrainingSet",
     "as_float",
+    "checked",
     "content_hashes",
     "data_root",
     "mnist5k",

@@ -28,7 +28,7 @@ FLOORS = [
     {"adversaries", "analysis"},
     {"scenario", "training", "report", "display"},
     {"signal_path"},
-    {"simulation"},
+    {"simulation", "tensors"},
     {"runs"},
     {"cli"},
 ]

@@ -1,0 +1,232 @@
+"""`transmit` and `attack`: the path of a run, for images that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from channelsim.codecs import Trained, Zoo, zoo_names
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.own_code import naming_own_code
+from channelsim.contracts.parts import Codec, Detector, Metric, Stage
+from channelsim.contracts.records import Batch, Ints
+from channelsim.scenario import Scenario, admission
+from channelsim.scenario.assembly import Workshop
+from channelsim.signal_path import SignalPath
+from channelsim.signal_path.calibration import calibrate
+from channelsim.sources import Tensors, as_float, checked
+from channelsim.support.errors import InputError, did_you_mean
+
+_LEAST, _MOST = 2, 256  # rows of a block; bits are equal in all of these, see `self_test`
+_RECEIVER = "receiver"
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """What became of images [N, C, H, W] on their way; everything by row, in their order.
+
+    ``source``, ``clean`` g(z), ``passive`` (without the adversary), ``received``, and with a
+    control ``control``, received with matched noise in the adversary's place: images [N, C, H, W]
+    as the user sees them. ``latent`` [N, K]: z as encoded, and ``received_latent`` as it reaches
+    the decoder. ``perturbation`` and ``noise`` [N, K]: what adversaries injected where they stand,
+    on the wire (in pixels, [N, C·H·W], before the encoder), and the matched noise. ``power``: P per
+    real value on the wire. ``verdict`` [N]: words, as in a ledger. ``accepted`` [N], and the
+    detector's ``score``, NaN without one. ``columns``: everything that a ledger would record of
+    these rows, by name: ``psr_db``, ``mse_source``, ``control_mse_source``, …
+    """
+
+    source: Tensor
+    clean: Tensor
+    passive: Tensor
+    received: Tensor
+    control: Tensor | None
+    latent: Tensor
+    received_latent: Tensor
+    perturbation: Tensor
+    noise: Tensor | None
+    power: float
+    verdict: np.ndarray
+    accepted: Tensor
+    score: Tensor
+    columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def metric(self, name: str, of: str = "received", against: str = "source") -> Tensor:
+        """Values [N] of a metric that was measured.
+
+        ``of``: received, control or passive; ``against``: source, clean, passive or target.
+        """
+        prefix = {"received": "", "control": "control_", "passive": "passive_"}
+        column = f"{prefix.get(of, of)}{name}_{against}"
+        if column not in self.columns:
+            known = sorted(one for one in self.columns if f"{name}_" in one) or sorted(self.columns)
+            raise InputError(f"{column} was not measured (there are {', '.join(known)})")
+        return torch.from_numpy(self.columns[column].astype(np.float64))
+
+
+def codec(of: str | Path | nn.Module | Codec, images: Tensor | None = None) -> Codec:
+    """A codec: a name of the zoo, a weights file that ``train`` wrote, or a torch module.
+
+    A module has ``encode(images [N, C, H, W])`` → latent [N, K], or (mean, standard deviation), and
+    ``decode(latent)`` → images; ``images``: some that it takes, from which its sizes are read.
+    """
+    if isinstance(of, Codec):
+        return of
+    if isinstance(of, nn.Module):
+        if images is None:
+            raise InputError(
+                "a module needs some images beside it: channelsim.codec(module, images)"
+            )
+        with naming_own_code():
+            return admission.wrap(of, type(of).__name__, as_float(checked(images)), "python")
+    if isinstance(of, Path) or of.endswith(".safetensors") or "/" in of:
+        found: Codec = Trained(weights=Path(of))
+    elif of in zoo_names():
+        found = Zoo(name=of)
+    else:
+        known = zoo_names()
+        raise InputError(
+            f"unknown codec {of!r} (of the zoo: {', '.join(known)}; or a weights file)."
+            f"{did_you_mean(of, known)}"
+        )
+    _ = found.network  # a missing or damaged file is told here
+    return found
+
+
+def images(
+    name: str = "mnist5k",
+    count: int | None = None,
+    *,
+    split: str = "test",
+    data_root: Path | str | None = None,
+) -> Tensor:
+    """The first images of a data set, float32 in [0, 1], [count, C, H, W].
+
+    ``name``, ``split``: as for ``source: {kind: dataset}`` of a scenario; mnist5k needs no file.
+    """
+    keys = {"name": name, "split": split, **({} if count is None else {"count": count})}
+    with naming_own_code():
+        built = Workshop(None, None if data_root is None else Path(data_root)).build(
+            "source", {"kind": "dataset", **keys}
+        )
+    if built.part is None:
+        raise InputError("; ".join(one.text for one in built.faults))
+    found: Tensor = as_float(built.part.sent().images)
+    return found
+
+
+def attack(
+    codec: Codec | nn.Module | str | Path,
+    images: Tensor,
+    adversary: Adversary,
+    *,
+    path: Sequence[Stage] = (),
+    metrics: Sequence[Metric | str] = ("mse",),
+    seed: int = 0,
+    **more: Any,
+) -> Transmission:
+    """Attack images on their way to a receiver: `transmit` with an adversary at the path's begin.
+
+    ``adversary``: `PGD`, `Noise`, …, or one of your own. ``path``: the stages behind it.
+    """
+    if not isinstance(adversary, Adversary):
+        raise InputError(
+            f"{type(adversary).__name__} is no adversary; give a channelsim.Adversary such as PGD"
+        )
+    return transmit(codec, images, path=(adversary, *path), metrics=metrics, seed=seed, **more)
+
+
+def transmit(
+    codec: Codec | nn.Module | str | Path,
+    images: Tensor,
+    *,
+    path: Sequence[Stage] = (),
+    detector: Detector | None = None,
+    metrics: Sequence[Metric | str] = ("mse",),
+    seed: int = 0,
+    control: bool = True,
+    training: Tensor | None = None,
+    transmit: str | None = None,
+    symbol_rate_hz: float = 1e6,
+) -> Transmission:
+    """Send images [N, C, H, W], bytes or float32 in [0, 1], over a path to a receiver.
+
+    Row i is message i of a run with the same ``seed``: its draws, and the bits of its results, are
+    those of a run over the same images. ``detector``: the receiver's. ``control``: whether matched
+    noise is sent beside an adversary's perturbation. ``training``: images for everything that is
+    fitted (a detector, a universal perturbation, the power of a codec that states none), default
+    the images themselves. ``transmit``: ``mean`` or ``sample``, as in a scenario. Codewords follow
+    each other without a gap, at ``symbol_rate_hz`` complex symbols a second, which matters to
+    channels that change over time.
+    """
+    sent = checked(images)
+    receiver: dict[str, Any] = {"codec": _made(codec, sent)}
+    if detector is not None:
+        receiver["detector"] = detector
+    described: dict[str, Any] = {
+        "title": "tensors",
+        "seed": seed,
+        "source": Tensors(images=sent, training=training),
+        "link": {"symbol_rate_hz": symbol_rate_hz},
+        "path": list(path),
+        "receivers": {_RECEIVER: receiver},
+        "metrics": list(metrics),
+        "control": control,
+        "block_rows": _rows(len(sent)),
+    }
+    if transmit is not None:
+        described["transmit"] = transmit
+    scenario = Scenario.load(described)
+    with naming_own_code():
+        signal_path = calibrate(scenario).paths[0]
+        return _sent(signal_path, scenario.arms[0].link.symbol_rate_hz)
+
+
+def _made(of: Codec | nn.Module | str | Path, images: Tensor) -> Codec:
+    return of if isinstance(of, Codec) else codec(of, images)
+
+
+def _rows(images: int) -> int:
+    rows = _LEAST
+    while rows < min(images, _MOST):
+        rows *= 2
+    return rows
+
+
+def _sent(path: SignalPath, symbol_rate_hz: float) -> Transmission:
+    count = path.count
+    numbers: Ints = np.arange(count, dtype=np.int64)
+    symbols = -(-path.transmitter.codec.latent_size // 2)
+    batch = Batch.planned(numbers, began_s=numbers * symbols / symbol_rate_hz)
+    arrival = path.judge(batch)
+    outcome, images, latents = path.show(arrival)
+    controlled = path.control and path.setting.active
+    shown = None
+    if controlled:
+        accepted = arrival.judged.accepted["control"]
+        found = path.decode(arrival.judged.latents["control"])
+        shown = torch.where(accepted[:, None, None, None], found, path.defence.fallback)
+    return Transmission(
+        source=images["source"],
+        clean=images["clean"],
+        passive=images["passive"],
+        received=images["received"],
+        control=shown,
+        latent=arrival.codeword,
+        received_latent=latents["received"],
+        perturbation=latents["injected"],
+        noise=latents["noise"] if controlled else None,
+        power=path.setting.power,
+        verdict=outcome.columns["verdict"],
+        accepted=torch.from_numpy(outcome.accepted),
+        score=torch.from_numpy(outcome.columns["score"].astype(np.float64)),
+        columns=outcome.columns,
+    )
