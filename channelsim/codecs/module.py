@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import field_validator, model_validator
-from torch import nn
+from torch import Tensor, nn
 
+from channelsim.codecs.latent_form import LatentForm
+from channelsim.contracts import own_code
 from channelsim.contracts.parts import Codec, Count, part
+from channelsim.support.errors import InputError
 
 
 @part
 class Module(Codec):
     """A user's own torch module; a scenario says ``use: "./mine.py:MyCodec"``.
 
-    ``module``: has ``encode(images [N, C, H, W])``, returning the latent [N, K] or (mean, standard
-    deviation), and ``decode(latent [N, K])``, returning images. It is put into eval mode and its
-    parameters stop requiring gradients, in place. ``image_shape``: (C, H, W), default (1, 32, 32).
-    ``latent_size``: K, required. ``origin``: its origin, for the record.
+    ``module``: has ``encode(images [N, C, H, W])``, returning the latent or (mean, standard
+    deviation), and ``decode(latent)``, returning images. A latent is [N, K], or [N, …] of any
+    shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. The
+    module is put into eval mode and its parameters stop requiring gradients, in place.
+    ``image_shape``: (C, H, W), default (1, 32, 32). ``latent_size``: K, required. ``form``: of its
+    latents, default K real values. ``origin``: its origin, for the record.
 
     Its transmit power is measured on the source's training split: on as many images, drawn at
     random, as the module's attribute ``calibration_images`` says (default: all). It may state it
@@ -34,6 +39,7 @@ class Module(Codec):
     # The contract has abstract properties of these names, which only a default can replace.
     image_shape: tuple[Count, Count, Count] = (1, 32, 32)
     latent_size: Count = 0
+    form: LatentForm | None = None
     origin: str = "python"
 
     @field_validator("module")
@@ -52,6 +58,13 @@ class Module(Codec):
         if not self.latent_size:
             raise ValueError("latent_size is missing; give the number K of real values sent")
         return self
+
+    def _asked(self, verb: str, **given: Tensor) -> Any:
+        if self.form is None:
+            return super()._asked(verb, **given)
+        if verb == "decode":
+            return super()._asked(verb, latent=self.form.restored(given["latent"]))
+        return in_form(self.form, super()._asked(verb, **given), self.title)
 
     @functools.cached_property
     def network(self) -> nn.Module:
@@ -96,6 +109,23 @@ class Module(Codec):
         powers = dict.fromkeys(("transmit_power", "transmit_power_sample"), float(power))
         mean = [float(one) for one in self.module.latent_mean]  # type: ignore[union-attr]
         return {"origin": self.origin, "latent_mean": mean, **powers}
+
+
+def in_form(form: LatentForm, answer: Any, title: str) -> Any:
+    """An encoder's answer, a latent or (mean, standard deviation), as real values [N, K]."""
+    if isinstance(answer, tuple) and len(answer) == 2:
+        return in_form(form, answer[0], title), in_form(form, answer[1], title)
+    if not isinstance(answer, Tensor) or answer.dim() < 2 or not form.fits(answer):
+        kind = "complex" if form.complex else "real"
+        raise InputError(
+            f"{title}: encode must return {kind} latents of shape [N, {_listed(form)}], returned"
+            f" {own_code.described(answer)}"
+        )
+    return form.sent(answer)
+
+
+def _listed(form: LatentForm) -> str:
+    return ", ".join(map(str, form.shape))
 
 
 def _finite(numbers: Any) -> bool:

@@ -18,7 +18,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from channelsim.codecs.module import Module
+from channelsim.codecs.latent_form import LatentForm
+from channelsim.codecs.module import Module, in_form
 from channelsim.contracts import own_code
 from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
@@ -47,17 +48,19 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
     module.eval().requires_grad_(False)
     images = _beside(module, images)
     mean = _mean(_asked(module, name, "encode", images[:ROWS]))
-    if not isinstance(mean, Tensor) or mean.dim() != 2 or len(mean) != len(images[:ROWS]):
+    if not isinstance(mean, Tensor) or mean.dim() < 2 or len(mean) != len(images[:ROWS]):
         raise InputError(
-            f"{name}.encode must return latents of shape [N, K], returned {described(mean)} for"
-            f" {len(images[:ROWS])} images; flatten all but the first dimension"
+            f"{name}.encode must return latents of shape [N, K], or [N, …], returned"
+            f" {described(mean)} for {len(images[:ROWS])} images; keep the first dimension"
         )
+    form = LatentForm.of(mean)
     shape = images.shape[1:]
     try:
         return Module(
             module=module,
             image_shape=(shape[0], shape[1], shape[2]),
-            latent_size=mean.shape[1],
+            latent_size=form.size,
+            form=None if form == LatentForm((form.size,)) else form,
             origin=origin,
         )
     except ValidationError as error:  # of what the module states of itself
@@ -75,10 +78,13 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
     if tuple(codec.image_shape) != tuple(images.shape[1:]):
         return []  # reported elsewhere, in one sentence for all codecs
     pictures_like = tuple(codec.image_shape)
+    form = codec.form if isinstance(codec, Module) else None
 
     def encoding(network: nn.Module) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
             found = _asked(network, name, "encode", images[list(places)])
+            if form is not None:
+                found = in_form(form, found, name)
             parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
             for part in parts:
                 _well_formed(f"{name}.encode", part, (len(places), codec.latent_size))
@@ -88,7 +94,9 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
 
     def decoding(network: nn.Module, latents: Tensor) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
-            found = _asked(network, name, "decode", latents[list(places)])
+            given = latents[list(places)]
+            given = given if form is None else form.restored(given)
+            found = _asked(network, name, "decode", given)
             _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
             return found
 
@@ -153,8 +161,10 @@ def require_gradient(codec: Codec, name: str) -> list[str]:
     """
     latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
     leaf = _beside(codec.network, latents).requires_grad_()
+    form = codec.form if isinstance(codec, Module) else None
     with torch.enable_grad():
-        pictures = _asked(codec.network, name, "decode", leaf)
+        given = leaf if form is None else form.restored(leaf)
+        pictures = _asked(codec.network, name, "decode", given)
         if pictures.requires_grad:
             try:
                 (slope,) = torch.autograd.grad(pictures.square().sum(), leaf, allow_unused=True)
@@ -270,11 +280,7 @@ def _shaped(label: str, given: Any, shape: tuple[int, ...]) -> None:
     if given.dtype != torch.float32:
         fix = "convert with .float()"
         if given.dtype.is_complex:  # .float() would drop the imaginary part
-            fix = (
-                "two real values make one complex symbol: torch.view_as_real(z).flatten(1)"
-                if label.endswith(".encode")
-                else "an image is real: .abs() or .real, whichever is meant"
-            )
+            fix = "an image is real: .abs() or .real, whichever is meant"
         raise InputError(
             f"{label} must return float32, returned {str(given.dtype).removeprefix('torch.')}"
             f"; {fix}"

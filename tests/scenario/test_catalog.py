@@ -317,7 +317,7 @@ REFUSED = [
     ("Double", "Double.encode must return float32, returned float64; convert with .float()"),
     ("Sampling", "Sampling.encode answers differently when asked twice"),
     ("Small", "Small.decode must return shape [8, 1, 32, 32], returned shape [8, 1, 28, 28]"),
-    ("Unflattened", "Unflattened.encode must return latents of shape [N, K], returned shape"),
+    ("Unflattened", "of your own (given float32 latents of shape [8, 1, 32, 32])"),
     ("LogVariance", "LogVariance.encode returned a negative standard deviation"),
     ("Stated", "Stated states one of transmit_power and latent_mean; state both"),
     ("Mute", "Mute has no method decode"),
