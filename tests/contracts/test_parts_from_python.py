@@ -257,7 +257,7 @@ def test_what_a_part_from_python_computes_is_in_the_header_and_compared(tmp_path
     given = mapping(path=[Gain(), AWGN])
 
     def stop_at_once(event: object) -> None:
-        if isinstance(event, records.Ticked):
+        if isinstance(event, records.AttemptsDone):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

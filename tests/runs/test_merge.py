@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ def test_a_row_that_differs_is_refused_by_name(
     parts: list[Path], whole: Path, tmp_path: Path
 ) -> None:
     merge([whole], tmp_path / "other")
-    with sqlite3.connect(tmp_path / "other" / "ledger.sqlite") as file:
+    with closing(sqlite3.connect(tmp_path / "other" / "ledger.sqlite")) as file:
         file.execute("UPDATE attempt SET mse_source = mse_source + 1e-9 WHERE transmission = 33")
+        file.commit()
     with pytest.raises(InputError, match=r"message 3 of arm 1 .* not the same \(mse_source: "):
         merge([whole, tmp_path / "other"], tmp_path / "all")
     assert not (tmp_path / "all").exists()
