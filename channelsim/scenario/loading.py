@@ -18,6 +18,7 @@ from channelsim.link.link import notices
 from channelsim.scenario.arm import Arm
 from channelsim.scenario.arms import ArmBuilder
 from channelsim.scenario.assembly import Workshop
+from channelsim.scenario.extending import read_scenario, without_anchors
 from channelsim.scenario.overrides import Overrides
 from channelsim.scenario.path_rules import shared_path_notices
 from channelsim.scenario.resolved import Resolver
@@ -27,9 +28,8 @@ from channelsim.scenario.sweep import read_sweep
 from channelsim.scenario.waiting import default_block_rows
 from channelsim.scenario.written_out import digest, loadable
 from channelsim.support.errors import InputError
-from channelsim.support.files import read_text
 from channelsim.support.problems import Origins, Problems, Where, shown
-from channelsim.support.yaml_lines import half_character, read_yaml
+from channelsim.support.yaml_lines import half_character
 
 _LONGEST = 2_000_000  # bytes; a scenario is a page
 
@@ -43,12 +43,11 @@ def load(
     """The fields of a `Scenario`, or one `InputError`."""
     if isinstance(given, Mapping):
         path, folder, text = None, None, None
-        data, origins = _from_python(given), Origins("scenario", {})
+        data, origins = _from_python(without_anchors(given)), Origins("scenario", {})
     else:
         path = Path(given)
-        folder, text = path.absolute().parent, read_text(path, _LONGEST, str(path), "scenario file")
-        document = read_yaml(text, str(path))
-        data, origins = document.data, Origins(str(path), document.lines)
+        folder = path.absolute().parent
+        data, origins, text = read_scenario(path, _LONGEST)
     problems = Problems(origins)
     if not isinstance(data, Mapping):
         found = "is empty" if data is None else f"holds {type(data).__name__}"

@@ -27,6 +27,13 @@ def schema() -> dict[str, Any]:
     keys["power"] = {"anyOf": [power, {"enum": modes}], "description": power["description"]}
     keys["link"] = catalog.part_schema(Link)
     definitions["receiver"] = _receiver()
+    keys["extends"] = {
+        "type": "string",
+        "description": "A scenario file in the same folder; this one says what differs from it.",
+    }
+    found["patternProperties"] = {"^x-": {"description": "A place for anchors; means nothing."}}
+    # Of a scenario that extends another, the base may have the rest.
+    found["anyOf"] = [{"required": found.pop("required")}, {"required": ["extends"]}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **found,

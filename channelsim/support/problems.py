@@ -53,7 +53,7 @@ class Origins:
 
     def __init__(self, name: str, lines: Mapping[Where, int]) -> None:
         self._name = name
-        self._lines = dict(lines)
+        self._lines = {where: (name, line) for where, line in lines.items()}
         self._set: dict[Where, tuple[int, str]] = {}
 
     def replaced(self, where: Where, option: str) -> None:
@@ -64,6 +64,13 @@ class Origins:
                 del table[known]
         self._set[where] = (len(self._set), option)
 
+    def covered(self, where: Where, other: Origins) -> None:
+        """Record that another file gave everything at and below ``where``."""
+        depth = len(where)
+        kept = {known: line for known, line in self._lines.items() if known[:depth] != where}
+        given = {known: line for known, line in other._lines.items() if known[:depth] == where}
+        self._lines = {**kept, **given}
+
     def place(self, where: Where) -> tuple[tuple[int, int], str]:
         """Sort key and prefix of an error about ``where``."""
         for depth in range(len(where), -1, -1):
@@ -72,9 +79,9 @@ class Origins:
                 order, option = self._set[known]
                 return (1, order), option if known == where else f"{option}  {dotted(where)}"
             if known in self._lines:
-                line = self._lines[known]
+                name, line = self._lines[known]
                 # Without a line the message is about the file as a whole.
-                return (0, line), f"{self._name}:{line}  {dotted(where)}".rstrip()
+                return (0, line), f"{name}:{line}  {dotted(where)}".rstrip()
         return (0, 0), dotted(where) or self._name
 
 
