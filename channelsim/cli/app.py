@@ -84,6 +84,19 @@ def start(
 
 
 @app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; without it runs/demo-N.", metavar="DIR")
+    ] = None,
+) -> None:
+    """See it work: a small study of seconds that ends in a picture and a sentence.
+
+    [dim]Example:[/] channelsim demo
+    """
+    _do("demo", "demo", out, out=out)
+
+
+@app.command()
 def run(
     scenario: Scenario,
     set_: Settings = None,

@@ -134,8 +134,8 @@ def report(done: Run) -> None:
     from channelsim.display.page import Page
 
     summary = done.summary()
-    pictures = _pictures(done, summary)  # before the text, whose reader may leave
-    last = _what_next(done, pictures)
+    made = pictures(done, summary)  # before the text, whose reader may leave
+    last = _what_next(done, made)
     page = Page(StandardConsole())
     folder = shlex.quote(str(done.folder))
     more = f"channelsim summary {folder} --full"
@@ -143,7 +143,8 @@ def report(done: Run) -> None:
         page.line(Text(line), wrap=False)
 
 
-def _pictures(done: Run, summary: Summary) -> list[Path]:
+def pictures(done: Run, summary: Summary) -> list[Path]:
+    """Draw a run's pictures into its folder; their files."""
     from channelsim.report.coverage_chart import coverage
     from channelsim.report.curve_charts import curves
     from channelsim.report.gallery import gallery
