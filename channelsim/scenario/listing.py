@@ -24,7 +24,7 @@ from channelsim.sources import OnceArrivals, PeriodicArrivals, PoissonArrivals
 from channelsim.support.validation import fields_of, parts_in
 
 # The shelves of `channelsim list`, by the word that selects each.
-_SHELVES: Mapping[str, Mapping[str, type]] = {
+SHELVES: Mapping[str, Mapping[str, type]] = {
     "sources": TABLES["source"],
     "arrivals": {part.kind: part for part in (OnceArrivals, PeriodicArrivals, PoissonArrivals)},
     "codecs": CODECS,
@@ -40,7 +40,7 @@ _SHELVES: Mapping[str, Mapping[str, type]] = {
 
 def listing() -> dict[str, list[str]]:
     """Shelf (sources, codecs, …) → lines: each part, its description, its keys with defaults."""
-    shelves = {shelf: _shelf(table) for shelf, table in _SHELVES.items()}
+    shelves = {shelf: _shelf(table) for shelf, table in SHELVES.items()}
     return shelves | {"zoo": [line for name in zoo_names() for line in _zoo_lines(name)]}
 
 
@@ -49,10 +49,10 @@ def _shelf(table: Mapping[str, type]) -> list[str]:
     uses = Counter(
         (name, tuple(parts_in(info.annotation)))
         for cls in table.values()
-        for name, info in _fields(cls).items()
+        for name, info in fields_of_part(cls).items()
         if any(True for _ in parts_in(info.annotation))
     )
-    shelved = {part for other in _SHELVES.values() for part in other.values()}
+    shelved = {part for other in SHELVES.values() for part in other.values()}
     shared = {
         name: parts
         for (name, parts), number in uses.items()
@@ -73,14 +73,25 @@ def described(
 ) -> list[str]:
     """A part under its name: its description, its keys with defaults."""
     keys = [
-        f"{name}: {_brief(info) if name in (shared or {}) else _written(info)}"
-        for name, info in _fields(cls).items()
+        f"{name}: {_brief(info) if name in (shared or {}) else written(info)}"
+        for name, info in fields_of_part(cls).items()
     ]
     said = textwrap.wrap(", ".join(keys) or "takes no keys", 84, break_on_hyphens=False)
     return [f"{kind:<15} {summary_of(cls)}", *(" " * 16 + line for line in said)]
 
 
-def _fields(cls: type) -> dict[str, FieldInfo]:
+def goals() -> dict[str, type]:
+    """The goals of adversaries, and the parts that several of them share, by name."""
+    found: dict[str, type] = {}
+    for cls in ADVERSARIES.values():
+        for name, info in fields_of_part(cls).items():
+            for part in parts_in(info.annotation):
+                found[f"{name} {getattr(part, 'kind', '')}".strip()] = part
+    return found
+
+
+def fields_of_part(cls: type) -> dict[str, FieldInfo]:
+    """A part's keys, but for its kind."""
     fields: dict[str, FieldInfo] = cls.__pydantic_fields__  # type: ignore[attr-defined]
     return {name: fields[name] for name in fields_of(cls) if name != "kind"}
 
@@ -111,7 +122,7 @@ def _zoo_lines(name: str) -> list[str]:
     return [title, *(" " * 16 + line for line in rest)]
 
 
-def _written(info: FieldInfo) -> str:
+def written(info: FieldInfo) -> str:
     """A default as written in a scenario file, and the words to choose from."""
     default = info.get_default(call_default_factory=True, validated_data={})
     required = default is PydanticUndefined
@@ -133,5 +144,5 @@ def _written(info: FieldInfo) -> str:
 def _braced(part: type) -> str:
     kind = getattr(part, "kind", None)
     keys = [f"kind: {kind}"] if kind else []
-    keys += [f"{name}: {_written(info)}" for name, info in _fields(part).items()]
+    keys += [f"{name}: {written(info)}" for name, info in fields_of_part(part).items()]
     return "{" + ", ".join(keys) + "}"

@@ -35,7 +35,11 @@ class Skeleton(BaseModel):
     receivers: dict[str, Any] = Field(
         min_length=1, description="Name → codec, detector, latency_s, fallback."
     )
-    metrics: list[Any] = Field(default_factory=lambda: ["mse", "psnr", "ssim"], min_length=1)
+    metrics: list[Any] = Field(
+        default_factory=lambda: ["mse", "psnr", "ssim"],
+        min_length=1,
+        description="What is measured of every image, against source, clean, passive and target.",
+    )
     primary: Annotated[str, Strict()] | None = Field(
         None,
         description="By which metric receivers are compared for the user, against the source, with"
