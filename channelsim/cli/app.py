@@ -136,6 +136,13 @@ def run(
             metavar="K/N",
         ),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            help="Have the workers of a Dask scheduler compute; its address, or its file.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     folder_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Simulate a scenario and write its ledger.
@@ -149,12 +156,12 @@ def run(
         _do(
             "running", "run_live", out,
             scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-            resume=resume, mixed=mixed, workers=workers or 0, part=part,
+            resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
         )  # fmt: skip
     _do(
         "running", "run", out,
         scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-        quiet=quiet, resume=resume, mixed=mixed, workers=workers or 0, part=part,
+        quiet=quiet, resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
         folder_file=folder_file,
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ def run(
     mixed: bool,
     workers: int,
     part: str | None,
+    dask: str | None,
     folder_file: Path | None,
 ) -> None:
     """Simulate, show progress on standard error, and the findings on standard output.
@@ -52,6 +53,7 @@ def run(
             mixed=mixed,
             workers=workers,
             part=part,
+            dask=dask,
             on_folder=None if folder_file is None else _telling(folder_file),
         )
     finally:
@@ -77,6 +79,7 @@ def run_live(
     mixed: bool,
     workers: int,
     part: str | None,
+    dask: str | None,
 ) -> None:
     """The same with the live view, where there is a terminal: the run is a child process."""
     from channelsim.cli import watching
@@ -84,7 +87,8 @@ def run_live(
     if not watching.on_a_terminal():
         return run(
             scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
-            quiet=False, resume=resume, mixed=mixed, workers=workers, part=part, folder_file=None,
+            quiet=False, resume=resume, mixed=mixed, workers=workers, part=part, dask=dask,
+            folder_file=None,
         )  # fmt: skip
     words = [scenario]
     for setting in settings:
@@ -95,6 +99,7 @@ def run_live(
     words += ["--mixed"] if mixed else []
     words += ["--workers", str(workers)] if workers else []
     words += ["--part", part] if part else []
+    words += ["--dask", dask] if dask else []
     folder = watching.run_live(words, data_root)
 
     from channelsim.runs.run import Run

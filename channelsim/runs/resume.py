@@ -124,11 +124,13 @@ def resume_command(
     folder: Path,
     workers: int = 0,
     part: str | None = None,
+    dask: str | None = None,
 ) -> str:
     """The command that resumes this run."""
     if not isinstance(scenario, str | Path):
         more = f", workers={workers}" if workers else ""
         more += f", part={part!r}" if part else ""
+        more += f", dask={dask!r}" if dask else ""
         return f"channelsim.run(…, out={str(folder)!r}, resume=True{more})"
     words = ["channelsim", "run", str(scenario)]
     for key, value in (set or {}).items():
@@ -139,6 +141,7 @@ def resume_command(
         words += ["--data-root", str(data_root)]
     words += ["--workers", str(workers)] if workers else []
     words += ["--part", part] if part else []
+    words += ["--dask", dask] if dask else []
     return shlex.join([*words, "--out", str(folder), "--resume"])
 
 

@@ -18,6 +18,7 @@ from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Sta
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, export
 from channelsim.ledger.examination import examined
+from channelsim.runs.cluster import ClusterWorkers
 from channelsim.runs.resume import (
     begun_in_blocks,
     check_same_machine,
@@ -118,6 +119,7 @@ def run(
     on_folder: Callable[[Path], None] | None = None,
     workers: int = 0,
     part: str | None = None,
+    dask: str | None = None,
 ) -> Run:
     """Simulate a scenario and record it in a folder.
 
@@ -129,12 +131,17 @@ def run(
     event. ``mixed``: resume a run although another kind of machine or other versions began it.
     ``workers``: how many processes compute, each with one thread; 0: this one, with all its
     threads. It changes no result. ``part``: ``"K/N"``, to compute the K-th of N shares of the arms
-    and leave the run unfinished, see `merge`.
+    and leave the run unfinished, see `merge`. ``dask``: the address of a Dask scheduler whose
+    workers compute, or its scheduler file.
 
     Ctrl-C and SIGTERM end the run at the next block, with everything recorded, and raise
     `Interrupted`; a second one stops at once. Either way the folder then holds the summary.
     """
     share = None if part is None else Share.parse(part)
+    if workers < 0 or workers > MOST_WORKERS:
+        raise InputError(f"workers: {workers} is not between 0 and {MOST_WORKERS}")
+    if workers and dask:
+        raise InputError("workers and dask exclude each other: a cluster has its own")
     loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
     existed = out is not None and Path(out).exists()
     folder = chosen_folder(loaded, None if out is None else Path(out), resume)
@@ -155,9 +162,9 @@ def run(
             if on_event is not None:
                 on_event(Noted("info", f"{folder}: this run is finished already", finished))
             return _summed_up(Run(folder, was_finished=True))
-    again = resume_command(scenario, set, seed, data_root, folder, workers, part)
+    again = resume_command(scenario, set, seed, data_root, folder, workers, part, dask)
     try:
-        _record(loaded, folder, on_event or _nothing, mixed, again, workers, share)
+        _record(loaded, folder, on_event or _nothing, mixed, again, workers or dask, share)
     except BaseException as error:
         # A run that recorded nothing leaves no folder behind.
         if not existed and not path.exists():
@@ -193,18 +200,21 @@ def _record(
     on_event: Callable[[LogEvent], None],
     mixed: bool,
     again: str,
-    workers: int,
+    workers: int | str | None,
     share: Share | None,
 ) -> None:
     path = folder / LEDGER
     finished, state, reached_s = False, "", 0.0
-    if workers < 0 or workers > MOST_WORKERS:
-        raise InputError(f"workers: {workers} is not between 0 and {MOST_WORKERS}")
     with until_asked_to_stop() as asked, ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(path, write=True)) if path.exists() else None
         if ledger is not None:
             stack.enter_context(threads_of(ledger.header()))
-        hands = stack.enter_context(LocalWorkers(workers)) if workers else None
+        hands: LocalWorkers | ClusterWorkers | None = None
+        if workers:
+            if isinstance(workers, int):
+                hands = stack.enter_context(LocalWorkers(workers))
+            else:
+                hands = stack.enter_context(ClusterWorkers(workers))
 
         def handed(header: RunHeader, paths: Paths) -> Computing:
             assert hands is not None

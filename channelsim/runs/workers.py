@@ -85,7 +85,7 @@ class LocalWorkers:
 
     def submit(self, job: Job[Any]) -> Future[Answer[Any]]:
         """Hand a job to the worker that has the fewest."""
-        task = _Task(worker.packed(job), _name(job), Future())
+        task = _Task(worker.packed(job), worker.name_of(job), Future())
         one = min(self._workers, key=lambda each: len(each.tasks))
         one.tasks.append(task)
         self._give(one, task)
@@ -159,12 +159,6 @@ def _broken(error: BrokenProcessPool) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_exception(error)
     return future
-
-
-def _name(job: Job[Any]) -> str:
-    rows = job.rows
-    first, last = (f"message {rows.message[at]} of arm {rows.arm[at]}" for at in (0, -1))
-    return f"{len(rows)} attempts, from {first} to {last}"
 
 
 def _begun() -> _Worker:

@@ -70,8 +70,20 @@ def construct(cls: type, arguments: dict[str, Any]) -> Any:
         raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
 
 
-def load_module(file: Path) -> ModuleType:
-    """Run the user's file, once as long as it and what it reads are unchanged."""
+def module_name(file: Path) -> str:
+    """The name of a file's module, which depends on its place and content."""
+    return _name(file, file.read_bytes())
+
+
+def _name(file: Path, code: bytes) -> str:
+    return user_imports.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
+
+
+def load_module(file: Path, named: str | None = None) -> ModuleType:
+    """Run the user's file, once as long as it and what it reads are unchanged.
+
+    ``named``: the module's name, where the file is a copy of another.
+    """
     user_files.require_allowed(str(file))
     try:
         if file.exists() and not file.is_file():
@@ -82,7 +94,7 @@ def load_module(file: Path) -> ModuleType:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     # The name depends on the content: an edited file is a new module, an unchanged one runs once.
-    name = user_imports.PREFIX + hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
+    name = named or _name(file, code)
     again = name in sys.modules
     if again and user_files.unchanged(name) and not user_imports.changed(file.parent):
         user_imports.back(user_files.remembered(name))

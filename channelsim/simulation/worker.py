@@ -7,8 +7,12 @@ compute the same bits, or somebody has agreed that it need not.
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import os
 import pickle
+import shutil
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +23,7 @@ from typing import Any
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.run_header import RunHeader
 from channelsim.scenario import Scenario
-from channelsim.scenario.user_code import load_module
+from channelsim.scenario.user_code import load_module, module_name
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths
 from channelsim.simulation.header import fingerprint, versions
@@ -35,37 +39,47 @@ _HARMLESS = ("python", "pydantic")  # versions of what only reads the scenario
 class Brief:
     """What a worker prepares from.
 
-    ``paths``: pickled. ``modules``: files of the user's own classes; ``files``: everything that
-    their parts were made from, by absolute name, with its SHA-256. ``fingerprint``, ``versions``:
-    of the run's header. ``threads``: of every worker. ``mixed``: whether machines of another kind,
-    or with other versions, may compute too.
+    ``paths``: pickled. ``modules``: files of the user's own classes, with their modules' names;
+    ``files``: everything that their parts were made from, by absolute name, with its SHA-256;
+    ``sources``: the content of those that are code, for a machine that has not got them.
+    ``fingerprint``, ``versions``: of the run's header. ``threads``: of every worker. ``mixed``:
+    whether machines of another kind, or with other versions, may compute too. ``key``: equal for
+    equal runs.
     """
 
     paths: bytes
-    modules: tuple[Path, ...]
+    modules: tuple[tuple[Path, str], ...]
     files: Mapping[str, str]
+    sources: Mapping[str, bytes]
     fingerprint: Mapping[str, Any]
     versions: Mapping[str, Any]
     block_rows: int
     threads: int
     mixed: bool
+    key: str
 
     @classmethod
     def of(cls, scenario: Scenario, header: RunHeader, paths: Paths, mixed: bool = False) -> Brief:
         """The brief of a run that begins now."""
         threads = header.fingerprint.get("threads")
+        packed = _pickled(paths.paths)
+        files = {name: sha for read in scenario.files.values() for name, sha in read.items()}
         return cls(
-            paths=_pickled(paths.paths),
-            modules=tuple(sorted(set(scenario.origins.values()))),
-            files={name: sha for files in scenario.files.values() for name, sha in files.items()},
+            paths=packed,
+            modules=tuple((one, module_name(one)) for one in sorted({*scenario.origins.values()})),
+            files=files,
+            sources={name: Path(name).read_bytes() for name in files if name.endswith(".py")},
             fingerprint=header.fingerprint,
             versions=header.versions,
             block_rows=header.block_rows,
             threads=threads or 1,
             mixed=mixed,
+            key=hashlib.sha256(packed).hexdigest(),
         )
 
 
+_ONE_AT_A_TIME = threading.Lock()  # a worker of a cluster may have several threads
+_SERVED: list[str] = []  # the key of the brief that it is prepared for
 _PATHS: list[Sequence[SignalPath]] = []  # of the run that this process works for
 
 
@@ -88,13 +102,15 @@ def prepare(brief: Brief) -> None:
             " rows of two kinds would not be comparable bit for bit; use workers like this one, or"
             " accept it with --mixed"
         )
+    there = {name: sha256_of(Path(name)) for name in brief.files}
     for name, sha256 in brief.files.items():
-        if sha256_of(Path(name)) != sha256:
+        # What is not code was read when the parts were made.
+        if there[name] not in (sha256, None):
             raise InputError(
                 f"{name} is not the file any more that this run began with; put it back"
             )
-    for file in brief.modules:
-        load_module(file)
+    for file, module in brief.modules:
+        load_module(file if there[str(file)] else _unpacked(file, brief.sources), module)
     try:
         _PATHS[:] = [pickle.loads(brief.paths)]
     except (AttributeError, ImportError) as error:
@@ -110,6 +126,29 @@ def compute(job: bytes) -> bytes:
         return pickle.dumps(answer(pickle.loads(job), _PATHS[0]), pickle.HIGHEST_PROTOCOL)
 
 
+def compute_for(brief: Brief, job: bytes) -> bytes:
+    """`compute`, for workers that serve several runs, one after the other."""
+    import torch
+
+    with _ONE_AT_A_TIME:
+        if [brief.key] != _SERVED:
+            _SERVED.clear()
+            keep_freed_memory()
+            prepare(brief)
+            _SERVED.append(brief.key)
+        torch.set_num_threads(
+            brief.threads
+        )  # of this thread, where threads have numbers of their own
+        return compute(job)
+
+
+def name_of(job: Job[Any]) -> str:
+    """A job in the words of its rows."""
+    rows = job.rows
+    first, last = (f"message {rows.message[at]} of arm {rows.arm[at]}" for at in (0, -1))
+    return f"{len(rows)} attempts, from {first} to {last}"
+
+
 def packed(job: Job[Any]) -> bytes:
     """A job for `compute`."""
     return pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
@@ -119,6 +158,18 @@ def unpacked(answered: bytes) -> Answer[Any]:
     """Its answer."""
     found: Answer[Any] = pickle.loads(answered)
     return found
+
+
+def _unpacked(file: Path, sources: Mapping[str, bytes]) -> Path:
+    """A file of code that this machine has not got, and those around it, in a new folder."""
+    folder = Path(tempfile.mkdtemp(prefix="channelsim-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, content in sources.items():
+        if Path(name).is_relative_to(file.parent):
+            copy = folder / Path(name).relative_to(file.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+    return folder / file.name
 
 
 def _end_with(parent: Any) -> None:
