@@ -10,6 +10,7 @@ outside every attack, are not asserted once more.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,9 @@ def _recorded_end(ledger: Ledger) -> float | None:
 
 
 def _close(ledger: Ledger) -> float:
-    ended_s = ledger.raw_header().values.get(ENDED)
-    last_s = float(ended_s) if isinstance(ended_s, float) else ledger.last_decision_s()
+    ended_s, last_s = ledger.raw_header().values.get(ENDED), ledger.last_decision_s()
+    if isinstance(ended_s, float) and math.isfinite(ended_s):
+        last_s = max(last_s, ended_s)
     for arm, verdict in list(arm_verdicts(ledger)):
         ledger.write(ArmDone(arm, verdict))
     ledger.set_header({"closed_later": True})

@@ -35,8 +35,8 @@ def _unfinished(merged: Merged) -> Iterator[str]:
         f" missing are {absent:,}, of {_arms(list(merged.missing))}"
     )
     folder = shlex.quote(str(merged.folder))
-    yield f"merge the other parts too, or compute the rest: channelsim run SCENARIO --out {folder}"
-    yield " --resume, with the scenario and the settings that the parts had"
+    yield "merge the other parts too, or compute the rest, with the settings that the parts had:"
+    yield f"channelsim run SCENARIO --out {folder} --resume"
 
 
 def _arms(numbers: list[int]) -> str:

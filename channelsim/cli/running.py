@@ -104,7 +104,8 @@ def run_live(
 
     from channelsim.runs.run import Run
 
-    return report(Run.open(folder))
+    done = Run.open(folder)
+    return report(done) if part is None else _say_recorded(done, part)
 
 
 def _telling(file: Path) -> Callable[[Path], None]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from pydantic import field_validator, model_validator
 from torch import Tensor, nn
 
@@ -120,6 +121,12 @@ def in_form(form: LatentForm, answer: Any, title: str) -> Any:
         raise InputError(
             f"{title}: encode must return {kind} latents of shape [N, {_listed(form)}], returned"
             f" {own_code.described(answer)}"
+        )
+    if answer.dtype not in (torch.float32, torch.complex64):
+        wanted = "complex64" if form.complex else "float32"
+        raise InputError(
+            f"{title}: encode must return {wanted}, returned"
+            f" {str(answer.dtype).removeprefix('torch.')}; convert with .to(torch.{wanted})"
         )
     return form.sent(answer)
 

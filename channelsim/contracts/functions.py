@@ -70,8 +70,12 @@ def _part(
 ) -> Any:
     if not inspect.isfunction(function):
         raise InputError(f"{function!r} is no function")
-    types = inspect.get_annotations(function, eval_str=True)
-    own = {one.name: types.get(one.name, Any) for one in _keyword_only(function)}
+    own = {one.name: _type(function, one.annotation) for one in _keyword_only(function)}
+    if taken := [name for name in own if hasattr(contract, name) or name in {"kind", *body}]:
+        raise InputError(
+            f"{function.__name__}: the key {taken[0]!r} has the name of something that every"
+            f" {contract.__name__.lower()} has; give it another"
+        )
     defaults = {
         one.name: one.default
         for one in _keyword_only(function)
@@ -92,6 +96,13 @@ def _part(
 def _keyword_only(function: Callable[..., Any]) -> list[inspect.Parameter]:
     given = inspect.signature(function).parameters.values()
     return [one for one in given if one.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _type(function: Callable[..., Any], annotation: Any) -> Any:
+    """A key's type; written as text where annotations are postponed."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    return eval(annotation, function.__globals__) if isinstance(annotation, str) else annotation
 
 
 def _keys(owner: object, function: Callable[..., Any]) -> dict[str, Any]:

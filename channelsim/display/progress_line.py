@@ -131,7 +131,7 @@ class _Line:
 
     def __init__(self, console: Console, total: int, clock: Callable[[], float]) -> None:
         self._console, self._total, self._clock = console, total, clock
-        self._began, self._done = clock(), 0
+        self._began, self._done, self._sim_s = clock(), 0, 0.0
         plain = TextColumn("{task.completed:.0f}/{task.total:.0f}")
         columns: list[ProgressColumn | str]
         columns = [plain, TextColumn("{task.percentage:3.0f} %", style="bold"), _Rate(), _Left()]
@@ -145,8 +145,10 @@ class _Line:
         self._progress.start()
 
     def tick(self, event: Ticked) -> None:
-        self._done = event.done
-        self._progress.update(self._task, completed=event.done, sim_s=event.sim_s)
+        self._done, self._total, self._sim_s = event.done, event.total, event.sim_s
+        self._progress.update(
+            self._task, completed=event.done, total=event.total, sim_s=event.sim_s
+        )
 
     def finish(self, sim_s: float) -> None:
         self._progress.update(self._task, completed=self._total, sim_s=sim_s)
@@ -154,8 +156,10 @@ class _Line:
         _say(self._console, _ended(self._total, sim_s, self._clock() - self._began))
 
     def stop(self) -> None:
+        if self._done == self._total > 0:  # a part of a run ends so
+            return self.finish(self._sim_s)
         self._progress.stop()
-        _say(self._console, _stopped(self._done, self._total))
+        return _say(self._console, _stopped(self._done, self._total))
 
 
 class _Lines:
@@ -167,10 +171,11 @@ class _Lines:
         self._console, self._total, self._clock, self._every_s = console, total, clock, every_s
         self._began = self._last_at = clock()
         self._done = self._last_done = 0
+        self._sim_s = 0.0
 
     def tick(self, event: Ticked) -> None:
         now = self._clock()
-        self._done = event.done
+        self._done, self._total, self._sim_s = event.done, event.total, event.sim_s
         if now - self._last_at < self._every_s:
             return
         # The rate since the last line: on a resumed run the rows already known come fast at first.
@@ -190,7 +195,9 @@ class _Lines:
         _say(self._console, _ended(self._total, sim_s, self._clock() - self._began))
 
     def stop(self) -> None:
-        _say(self._console, _stopped(self._done, self._total))
+        if self._done == self._total > 0:
+            return self.finish(self._sim_s)
+        return _say(self._console, _stopped(self._done, self._total))
 
 
 class _Rate(ProgressColumn):

@@ -18,6 +18,7 @@ from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Sta
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, export
 from channelsim.ledger.examination import examined
+from channelsim.runs.budgets import assert_budgets
 from channelsim.runs.cluster import ClusterWorkers
 from channelsim.runs.resume import (
     begun_in_blocks,
@@ -246,7 +247,9 @@ def _record(
             reached_s = event.sim_s if isinstance(event, Ticked) else reached_s
         if ledger is not None:
             if share is not None and not asked():
-                ledger.set_header({ENDED: reached_s})
+                before = ledger.raw_header().values.get(ENDED, 0.0)
+                ledger.set_header({ENDED: max(before, reached_s)})
+                assert_budgets(ledger, scenario.arms, ledger.header().calibration)
             ledger.commit()
             total = ledger.header().total
             state = f"; {ledger.settled()} of {total} transmissions are recorded"
@@ -260,7 +263,6 @@ def _record(
 def _close_arms(ledger: Ledger, scenario: Scenario, on_event: Callable[[LogEvent], None]) -> None:
     """Close every arm with its verdict, read from all its rows, also those of earlier sessions."""
     from channelsim.analysis.verdicts import arm_verdicts
-    from channelsim.runs.budgets import assert_budgets
 
     ledger.commit()
     assert_budgets(ledger, scenario.arms, ledger.header().calibration)

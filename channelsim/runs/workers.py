@@ -57,7 +57,16 @@ class LocalWorkers:
 
     def __init__(self, count: int) -> None:
         self._brief: Brief | None = None
-        self._workers = [_begun() for _ in range(count)]
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(count):
+                self._workers.append(_begun())
+        except OSError as error:
+            self.__exit__()
+            raise MachineError(
+                f"only {len(self._workers)} of {count} workers could be started"
+                f" ({error.strerror or error}); use fewer --workers"
+            ) from error
 
     def __enter__(self) -> LocalWorkers:
         return self

@@ -7,12 +7,13 @@ that begin with ``x-`` are places for YAML anchors and mean nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from channelsim.support.errors import InputError
-from channelsim.support.files import read_text
+from channelsim.support.files import read_text, written_name
 from channelsim.support.problems import Origins, Where
 from channelsim.support.yaml_lines import read_yaml
 
@@ -53,8 +54,11 @@ def _base(given: Any, path: Path, place: str, around: tuple[Path, ...]) -> Path:
         raise InputError(
             f"{place}must name a scenario file in the same folder, was given {given!r}"
         )
-    base = path.parent / given
-    if base.resolve().parent != path.resolve().parent:
+    try:
+        base = path.parent / written_name(given)
+    except InputError as error:
+        raise InputError(f"{place}{error.message}") from None
+    if os.path.normpath(base.absolute().parent) != os.path.normpath(path.absolute().parent):
         raise InputError(
             f"{place}{given} is in another folder, where relative file names mean something else;"
             " name a file in the same folder"

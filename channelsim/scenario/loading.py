@@ -43,6 +43,8 @@ def load(
     """The fields of a `Scenario`, or one `InputError`."""
     if isinstance(given, Mapping):
         path, folder, text = None, None, None
+        if "extends" in given:
+            raise InputError("scenario: extends: only a scenario file can extend another")
         data, origins = _from_python(without_anchors(given)), Origins("scenario", {})
     else:
         path = Path(given)

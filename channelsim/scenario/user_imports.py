@@ -46,6 +46,28 @@ def modules(folder: Path) -> dict[str, ModuleType]:
     return _FOLDERS.get(folder, {}) | there
 
 
+def home_of(found: Any) -> Path | None:
+    """The folder of the module beside a user's file that holds a class or function, if any does.
+
+    Two folders may have a module of one name: which one is meant, the object itself tells.
+    """
+    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", "")
+    if not isinstance(module, str) or module.startswith(PREFIX):
+        return None
+    for folder in _FOLDERS:
+        if module in (there := modules(folder)) and within(there[module], name) is found:
+            return folder
+    return None
+
+
+def within(module: ModuleType, name: str) -> Any:
+    """What a dotted name means in a module; None if nothing."""
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
 def note(folder: Path) -> None:
     """Remember the content of the modules imported from a folder."""
     for module in modules(folder).values():

@@ -20,7 +20,7 @@ class Injected:
     """The sum of adversaries' injections at one place.
 
     ``delta`` [N, ·]; ``energy`` [N] of the row there and ``power`` P per real value there;
-    ``verdict`` None where no adversary is on the path.
+    ``verdict`` None where no adversary is on the path; ``noise`` [N, ·]: matched, of its control.
     """
 
     delta: Tensor
@@ -28,6 +28,7 @@ class Injected:
     power: float
     verdict: Column | None
     flipped_bits: Column | None = None
+    noise: Tensor | None = None
 
     def columns(self) -> dict[str, Column]:
         """The attempt columns of the injection."""

@@ -63,7 +63,8 @@ def attack_input(
     seen = {"passive": images, "attacked": images, "control": images}
     if attacked is not flat:
         seen |= {"attacked": attacked.view_as(images), "control": control.view_as(images)}
-    return seen, Injected(delta, row_energy(flat), setting.pixel_power, verdict)
+    noise = control - flat
+    return seen, Injected(delta, row_energy(flat), setting.pixel_power, verdict, noise=noise)
 
 
 def _attacked(

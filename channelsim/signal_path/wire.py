@@ -119,6 +119,8 @@ def cross(
             "psr_received_db": known(units.db(units.psr(at_receiver, setting.power, size))),
             **injected.columns(),
         }
+    if before is not None and before.noise is not None:
+        noise = before.noise
     added = {"injected": injected.delta, "noise": noise}
     return {"passive": passive, "attacked": attacked, "control": control}, added, log
 

@@ -232,16 +232,16 @@ class Batcher:
         return self._under_way < self._computing.at_once
 
     def _hand_out(self) -> None:
-        """Decisions first: somebody waits for them."""
-        for number, group in enumerate(self._groups):
-            if group.judges or group.asked:
-                self._begin(number, group)
+        """What is ready to be shown goes first: it is recorded then, and lets go of its tensors.
+
+        Then decisions, which somebody waits for.
+        """
         for number, group in enumerate(self._groups):
             self._cut(group)
             while self._free and group.ready and group.may_show():
                 self._show(number, group, group.ready.popleft())
-            if not group.judges:
-                self._begin(number, group)
+        for number, group in sorted(enumerate(self._groups), key=_waits_most):
+            self._begin(number, group)
 
     def _begin(self, number: int, group: _Group) -> None:
         """Hand out what is pending, if it is due."""
@@ -338,7 +338,8 @@ class Batcher:
         known = self._memo.known(keys) if keys else {}
         if known:
             if group.judges:  # nobody asks for the others
-                self._answers.update(known)
+                lost = {key for one, key in zip(pending[start:], keys, strict=True) if one.lost}
+                self._answers.update((key, yes) for key, yes in known.items() if key not in lost)
             self._recall(group, new, keys, known)
             pending[start:] = [
                 one for one, key in zip(pending[start:], keys, strict=True) if key not in known
@@ -355,6 +356,10 @@ class Batcher:
         for row, key in enumerate(keys):
             if known.get(key, False):
                 group.memory.known(key, batch[row : row + 1])
+
+
+def _waits_most(numbered: tuple[int, _Group]) -> bool:
+    return not numbered[1].asked
 
 
 def _memory(path: SignalPath) -> LastAccepted | None:

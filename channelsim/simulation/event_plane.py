@@ -160,7 +160,7 @@ def _simulated(
         if settled.pending() or outbox or not able:
             yield from told(*([settled.take()] if settled.pending() or outbox else []))
     yield from told(settled.take())
-    if share is None:
+    if share is None:  # else the run goes on elsewhere
         yield Finished(_end_s(desks))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import io
 import os
 import pickle
 import shutil
@@ -18,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.run_header import RunHeader
-from channelsim.scenario import Scenario
+from channelsim.scenario import Scenario, user_imports
 from channelsim.scenario.user_code import load_module, module_name
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths
@@ -80,6 +82,7 @@ class Brief:
 
 _ONE_AT_A_TIME = threading.Lock()  # a worker of a cluster may have several threads
 _SERVED: list[str] = []  # the key of the brief that it is prepared for
+_PLACES: dict[Path, Path] = {}  # folder of the user's code → where it lies here
 _PATHS: list[Sequence[SignalPath]] = []  # of the run that this process works for
 
 
@@ -109,10 +112,13 @@ def prepare(brief: Brief) -> None:
             raise InputError(
                 f"{name} is not the file any more that this run began with; put it back"
             )
+    _PLACES.clear()
     for file, module in brief.modules:
-        load_module(file if there[str(file)] else _unpacked(file, brief.sources), module)
+        copy = file if there[str(file)] else _unpacked(file, brief.sources)
+        _PLACES[file.parent] = copy.parent
+        load_module(copy, module)
     try:
-        _PATHS[:] = [pickle.loads(brief.paths)]
+        _PATHS[:] = [_Unpickler(io.BytesIO(brief.paths)).load()]
     except (AttributeError, ImportError) as error:
         raise InputError(
             f"a part of this run cannot be made in another process ({error}); write its class into"
@@ -188,9 +194,31 @@ def _differences(brief: Brief) -> list[str]:
     ]
 
 
+class _Pickler(pickle.Pickler):
+    """Classes of modules beside a user's file go by their folder: two may have one name."""
+
+    def persistent_id(self, obj: Any) -> tuple[str, str, str] | None:
+        if not isinstance(obj, type | FunctionType):
+            return None
+        folder = user_imports.home_of(obj)
+        return None if folder is None else (str(folder), obj.__module__, obj.__qualname__)
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, pid: tuple[str, str, str]) -> Any:
+        folder, name, inside = Path(pid[0]), pid[1], pid[2]
+        module = user_imports.modules(_PLACES.get(folder, folder)).get(name)
+        found = None if module is None else user_imports.within(module, inside)
+        if found is None:
+            raise ImportError(f"{folder} has no {name}.{inside} any more")
+        return found
+
+
 def _pickled(paths: Sequence[SignalPath]) -> bytes:
+    packed = io.BytesIO()
     try:
-        return pickle.dumps(tuple(paths), pickle.HIGHEST_PROTOCOL)
+        _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(tuple(paths))
+        return packed.getvalue()
     except Exception as error:
         raise _unsendable(paths, error) from error
 
@@ -206,7 +234,7 @@ def _unsendable(paths: Sequence[SignalPath], error: Exception) -> Exception:
         }
         for name, part in named.items():
             try:
-                pickle.dumps(part)
+                _Pickler(io.BytesIO()).dump(part)
             except Exception as fault:
                 return InputError(
                     f"{name} cannot be sent to another process ({fault}); functions without a name,"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.parts import Codec, Detector, Metric, Stage
 from channelsim.contracts.records import Batch, Ints
-from channelsim.scenario import Scenario, admission
+from channelsim.scenario import Arm, Scenario, admission
 from channelsim.scenario.assembly import Workshop
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import calibrate
+from channelsim.simulation.adversary_state import UNTOUCHED, Interference
 from channelsim.sources import Tensors, as_float, checked
 from channelsim.support.errors import InputError, did_you_mean
 
 _LEAST, _MOST = 2, 256  # rows of a block; bits are equal in all of these, see `self_test`
+_NUMBERS = 2**22  # of the images, or codewords, that are computed at once; project's choice
 _RECEIVER = "receiver"
 
 
@@ -87,6 +89,10 @@ def codec(of: str | Path | nn.Module | Codec, images: Tensor | None = None) -> C
             )
         with naming_own_code():
             return admission.wrap(of, type(of).__name__, as_float(checked(images)), "python")
+    if not isinstance(of, str | Path):
+        raise InputError(
+            f"a codec is a name, a weights file, a torch module or a channelsim.Codec, not {of!r}"
+        )
     if isinstance(of, Path) or of.endswith(".safetensors") or "/" in of:
         found: Codec = Trained(weights=Path(of))
     elif of in zoo_names():
@@ -128,7 +134,7 @@ def attack(
     images: Tensor,
     adversary: Adversary,
     *,
-    path: Sequence[Stage] = (),
+    path: Sequence[Stage] | Stage = (),
     metrics: Sequence[Metric | str] = ("mse",),
     seed: int = 0,
     **more: Any,
@@ -141,14 +147,15 @@ def attack(
         raise InputError(
             f"{type(adversary).__name__} is no adversary; give a channelsim.Adversary such as PGD"
         )
-    return transmit(codec, images, path=(adversary, *path), metrics=metrics, seed=seed, **more)
+    behind = [path] if isinstance(path, Stage) else path
+    return transmit(codec, images, path=(adversary, *behind), metrics=metrics, seed=seed, **more)
 
 
 def transmit(
     codec: Codec | nn.Module | str | Path,
     images: Tensor,
     *,
-    path: Sequence[Stage] = (),
+    path: Sequence[Stage] | Stage = (),
     detector: Detector | None = None,
     metrics: Sequence[Metric | str] = ("mse",),
     seed: int = 0,
@@ -176,7 +183,7 @@ def transmit(
         "seed": seed,
         "source": Tensors(images=sent, training=training),
         "link": {"symbol_rate_hz": symbol_rate_hz},
-        "path": list(path),
+        "path": [path] if isinstance(path, Stage) else list(path),
         "receivers": {_RECEIVER: receiver},
         "metrics": list(metrics),
         "control": control,
@@ -187,7 +194,7 @@ def transmit(
     scenario = Scenario.load(described)
     with naming_own_code():
         signal_path = calibrate(scenario).paths[0]
-        return _sent(signal_path, scenario.arms[0].link.symbol_rate_hz)
+        return _sent(signal_path, scenario.arms[0])
 
 
 def _made(of: Codec | nn.Module | str | Path, images: Tensor) -> Codec:
@@ -201,11 +208,33 @@ def _rows(images: int) -> int:
     return rows
 
 
-def _sent(path: SignalPath, symbol_rate_hz: float) -> Transmission:
-    count = path.count
-    numbers: Ints = np.arange(count, dtype=np.int64)
-    symbols = -(-path.transmitter.codec.latent_size // 2)
-    batch = Batch.planned(numbers, began_s=numbers * symbols / symbol_rate_hz)
+def _sent(path: SignalPath, arm: Arm) -> Transmission:
+    numbers: Ints = np.arange(path.count, dtype=np.int64)
+    batch = _crossing(path, arm, numbers)
+    most = max(_MOST, _NUMBERS // path.largest // _MOST * _MOST)
+    pieces = [_piece(path, batch[start : start + most]) for start in range(0, len(batch), most)]
+    return pieces[0] if len(pieces) == 1 else _joined(pieces)
+
+
+def _crossing(path: SignalPath, arm: Arm, numbers: Ints) -> Batch:
+    """Codewords that follow each other, under adversaries that remember, spend or hold them up."""
+    link, size = arm.link, arm.receiver.codec.latent_size
+    airtime_s = link.airtime_s(size)
+    began_s = (numbers * airtime_s).astype(np.float64)
+    batch = Batch.planned(numbers, began_s)
+    state = Interference(arm, path.setting)
+    met = [UNTOUCHED] * len(numbers)
+    if state.acts:
+        met = [state.crossing(one, at) for one, at in enumerate(began_s.tolist())]
+    return replace(
+        batch,
+        arrived_s=batch.began_s + airtime_s + np.array([one.delay_s for one in met]),
+        allowance=np.array([one.allowance for one in met]),
+        replayed=np.array([one.replayed for one in met], dtype=np.int64),
+    )
+
+
+def _piece(path: SignalPath, batch: Batch) -> Transmission:
     arrival = path.judge(batch)
     outcome, images, latents = path.show(arrival)
     controlled = path.control and path.setting.active
@@ -213,20 +242,37 @@ def _sent(path: SignalPath, symbol_rate_hz: float) -> Transmission:
     if controlled:
         accepted = arrival.judged.accepted["control"]
         found = path.decode(arrival.judged.latents["control"])
-        shown = torch.where(accepted[:, None, None, None], found, path.defence.fallback)
+        shown = torch.where(accepted[:, None, None, None], found, path.defence.fallback).cpu()
     return Transmission(
-        source=images["source"],
-        clean=images["clean"],
-        passive=images["passive"],
-        received=images["received"],
+        source=images["source"].cpu(),
+        clean=images["clean"].cpu(),
+        passive=images["passive"].cpu(),
+        received=images["received"].cpu(),
         control=shown,
-        latent=arrival.codeword,
-        received_latent=latents["received"],
-        perturbation=latents["injected"],
-        noise=latents["noise"] if controlled else None,
+        latent=arrival.codeword.cpu(),
+        received_latent=latents["received"].cpu(),
+        perturbation=latents["injected"].cpu(),
+        noise=latents["noise"].cpu() if controlled else None,
         power=path.setting.power,
         verdict=outcome.columns["verdict"],
         accepted=torch.from_numpy(outcome.accepted),
         score=torch.from_numpy(outcome.columns["score"].astype(np.float64)),
         columns=outcome.columns,
     )
+
+
+def _joined(pieces: Sequence[Transmission]) -> Transmission:
+    """The rows of all pieces, in order."""
+    found: dict[str, Any] = {}
+    for field in fields(Transmission):
+        values = [getattr(one, field.name) for one in pieces]
+        if isinstance(values[0], Tensor):
+            found[field.name] = torch.cat(values)
+        elif isinstance(values[0], np.ndarray):
+            found[field.name] = np.concatenate(values)
+        elif isinstance(values[0], Mapping):
+            names = values[0].keys()
+            found[field.name] = {k: np.concatenate([one[k] for one in values]) for k in names}
+        else:
+            found[field.name] = values[0]
+    return Transmission(**found)

@@ -103,7 +103,9 @@ def crossed(
     """The three signals behind some stages, and the log."""
     setting = on_a_wire(stages, signal.shape[1], **more)
     wires = dict.fromkeys(("passive", "attacked", "control"), signal)
-    return cross(setting, wires, batch(len(signal), began_s), knowing(decode, signal))
+    sent = batch(len(signal), began_s)
+    signals, _, log = cross(setting, wires, sent, knowing(decode, signal))
+    return signals, log
 
 
 def delta_of(stage: Stage, signal: Tensor, decode, **more: Any) -> Tensor:
@@ -273,7 +275,7 @@ def test_a_universal_attack_sends_the_same_whatever_is_sent():
     decode, found = LinearDecoder(SINGULAR), []
     for signal in (latents(5, 8), latents(5, 8, seed=4)):
         wires = dict.fromkeys(("passive", "attacked", "control"), signal)
-        signals, _ = cross(setting, wires, batch(5), knowing(decode, signal))
+        signals, _, _ = cross(setting, wires, batch(5), knowing(decode, signal))
         found.append(signals["attacked"] - signal)
     assert torch.allclose(found[0], found[1], atol=1e-6)
     assert found[0][0].numpy() == pytest.approx(fitted["universal"][0].numpy(), abs=1e-6)
@@ -575,7 +577,7 @@ def test_who_expects_erasures_spends_nothing_on_what_is_mostly_lost():
         attack = PGD(
             goal=DAMAGE, budget=Budget(norm="l2", epsilon=1.0), access=Access(**access), steps=40
         )
-        signals, _ = crossed([attack, Eraser()], signal, decode)
+        signals, _, _ = crossed([attack, Eraser()], signal, decode)
         return float(
             (decode(signals["attacked"]) - decode(signals["passive"]))
             .square()

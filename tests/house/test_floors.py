@@ -28,8 +28,8 @@ FLOORS = [
     {"adversaries", "analysis"},
     {"scenario", "training", "report", "display"},
     {"signal_path"},
-    {"simulation", "tensors"},
-    {"runs"},
+    {"simulation"},
+    {"runs", "tensors"},
     {"cli"},
 ]
 PLACE = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

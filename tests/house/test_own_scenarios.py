@@ -119,3 +119,23 @@ def test_a_bare_function_is_refused_with_the_lines_to_write(tmp_path: Path) -> N
     file.write_text(METRIC.format(imports="part", decorator="", keys="", times=""))
     with pytest.raises(InputError, match=r"is a function; .*@metric\(higher_is_better=False\)"):
         channelsim.Scenario.load(scenario(file))
+
+
+@pytest.mark.parametrize("name", ["limit", "kind", "measure", "card"])
+def test_a_key_may_not_have_a_name_of_the_contract(name: str) -> None:
+    names: dict[str, object] = {"metric": channelsim.metric}
+    text = "@metric(higher_is_better=False)\n"
+    text += f"def mine(images, references, *, {name}=1.0):\n    return images"
+    with pytest.raises(InputError, match=f"the key '{name}' has the name of something"):
+        exec(text, names)
+
+
+def test_annotations_of_other_arguments_need_not_be_there() -> None:
+    names: dict[str, object] = {"metric": channelsim.metric, "Count": channelsim.Count}
+    exec(
+        "from __future__ import annotations\n@metric(higher_is_better=False)\n"
+        "def mine(images: Nowhere, references: Nowhere, *, times: Count = 1) -> Nowhere:\n"
+        "    return times * images.flatten(1).mean(1)",
+        names,
+    )
+    assert names["mine"](times=2).times == 2  # type: ignore[operator]

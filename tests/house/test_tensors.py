@@ -66,6 +66,62 @@ def test_an_attack_on_tensors_gives_the_bits_of_a_run(digits: Tensor, tmp_path: 
     assert np.array_equal(found.metric("mse").numpy(), there["mse_source"])
 
 
+@pytest.mark.parametrize(
+    ("made", "written"),
+    [
+        (
+            channelsim.Noise(
+                name="mallory",
+                law="signs",
+                budget=Budget(norm="l2", epsilon=2.0),
+                activity=channelsim.Activity(energy=3.0),
+            ),
+            {"kind": "noise", "law": "signs", "activity": {"energy": 3.0}},
+        ),
+        (
+            channelsim.Replay(name="mallory", back=2, budget=Budget(norm="l2", epsilon=9.0)),
+            {"kind": "replay", "back": 2},
+        ),
+    ],
+    ids=["account", "memory"],
+)
+def test_what_an_adversary_spends_and_remembers_counts_here_too(
+    made: channelsim.Adversary, written: dict[str, Any], digits: Tensor, tmp_path: Path
+) -> None:
+    found = channelsim.attack(Halved(), digits, made, seed=7)
+    epsilon = made.budget.epsilon
+    path = [{"name": "mallory", "budget": {"norm": "l2", "epsilon": epsilon}, **written}]
+    there = recorded(tmp_path / "run", path=path, receivers={"it": {"codec": Halved()}})
+    assert found.verdict.tolist() == there["verdict"].tolist()
+    assert len(set(found.verdict.tolist())) > 1, "it acts at some messages and not at others"
+
+
+def test_before_the_encoder_the_noise_is_in_pixels(digits: Tensor) -> None:
+    early = PGD(
+        goal=BLACK,
+        budget=Budget(norm="l2", epsilon=3.0),
+        access=channelsim.Access(place="before_encoder"),
+    )
+    found = channelsim.attack("kld-vae", digits, early, seed=7)
+    assert found.noise is not None
+    assert found.perturbation.shape == found.noise.shape == (12, 1024)
+    assert torch.allclose(found.noise.norm(dim=1), found.perturbation.norm(dim=1), rtol=0.05)
+
+
+def test_many_images_are_sent_in_pieces_and_come_back_in_order(
+    digits: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from channelsim.tensors import transmission
+
+    many = digits.repeat(30, 1, 1, 1)
+    whole = channelsim.transmit(Halved(), many, path=AWGN(snr_db=10.0), seed=7)
+    monkeypatch.setattr(transmission, "_NUMBERS", 256 * 1024)
+    pieces = channelsim.transmit(Halved(), many, path=AWGN(snr_db=10.0), seed=7)
+    assert torch.equal(whole.received, pieces.received)
+    assert whole.columns.keys() == pieces.columns.keys()
+    assert len(pieces) == 360
+
+
 def test_what_is_returned_fits_together(digits: Tensor) -> None:
     found = channelsim.attack("kld-vae", digits, MALLORY, seed=3)
     codec = channelsim.codec("kld-vae")

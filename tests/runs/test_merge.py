@@ -16,7 +16,7 @@ from channelsim.cli.app import answer
 from channelsim.runs.merge import merge
 from channelsim.runs.run import Run, run
 from channelsim.simulation.share import Share
-from channelsim.support.errors import InputError
+from channelsim.support.errors import ChannelsimError, InputError
 
 LINEAR = {"kind": "linear", "latent_size": 8}
 STUDY: dict[str, Any] = {
@@ -93,6 +93,55 @@ def test_a_row_that_differs_is_refused_by_name(
     with pytest.raises(InputError, match=r"message 3 of arm 1 .* not the same \(mse_source: "):
         merge([whole, tmp_path / "other"], tmp_path / "all")
     assert not (tmp_path / "all").exists()
+
+
+def damaged(folder: Path, copy: Path, *statements: str) -> Path:
+    merge([folder], copy)
+    with closing(sqlite3.connect(copy / "ledger.sqlite")) as file:
+        for statement in statements:
+            file.execute(statement)
+        file.commit()
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("DELETE FROM header WHERE key = 'total'", "damaged"),
+        ("DELETE FROM arm", "damaged|arms"),
+        ("UPDATE attempt SET attempt = 10000000 WHERE attempt = 3", "keys that no run"),
+    ],
+)
+def test_a_damaged_ledger_is_told_not_copied(
+    statement: str, said: str, whole: Path, tmp_path: Path
+) -> None:
+    copy = damaged(whole, tmp_path / "copy", statement)
+    with pytest.raises(ChannelsimError, match=said):
+        merge([copy], tmp_path / "all")
+
+
+def test_a_transmission_without_its_attempt_is_missing(whole: Path, tmp_path: Path) -> None:
+    copy = damaged(whole, tmp_path / "copy", "DELETE FROM attempt WHERE transmission < 4")
+    merged = merge([copy], tmp_path / "all")
+    assert merged.missing == {0: 4}
+    assert not Run.open(tmp_path / "all").finished
+
+
+def test_a_mixed_part_makes_a_mixed_run(whole: Path, parts: list[Path], tmp_path: Path) -> None:
+    mark = """INSERT INTO header VALUES ('mixed', '[{"fingerprint": {"device": "another"}}]')"""
+    copy = damaged(parts[1], tmp_path / "copy", mark)
+    merge([parts[0], copy], tmp_path / "all")
+    assert Run(tmp_path / "all").header()["mixed"] == [{"fingerprint": {"device": "another"}}]
+    assert "mixed" not in Run(whole).header()
+
+
+def test_parts_one_after_the_other_in_one_folder_end_when_the_run_ends(
+    whole: Path, tmp_path: Path
+) -> None:
+    for k in (3, 1, 2):
+        run(STUDY, out=tmp_path / "run", part=f"{k}/3", resume=True)
+    assert Run.open(tmp_path / "run").finished
+    assert_equal_ledgers(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"path.0.snr_db": 21}, {"source.count": 29}])

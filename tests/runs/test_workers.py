@@ -226,6 +226,53 @@ def test_a_brief_travels(brief: Brief) -> None:
     assert pickle.loads(pickle.dumps(brief)) == brief
 
 
+CODEC = """
+from torch.nn import functional
+import nets
+
+class Mine(nets.Net):
+    def encode(self, images):
+        return self.gain * functional.avg_pool2d(images, 8).flatten(1)
+
+    def decode(self, latent):
+        return functional.interpolate(latent.reshape(-1, 1, 4, 4) / self.gain, scale_factor=8)
+"""
+NET = """
+from torch import nn
+
+class Half(nn.Module):
+    def forward(self, x):
+        return x * {factor}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scaled = Half()
+
+    @property
+    def gain(self):
+        return 1.0 + self.scaled(1.0)
+"""
+
+
+def test_two_folders_may_each_have_a_module_of_one_name(tmp_path: Path) -> None:
+    for name, factor in (("z", 0.5), ("b", 3.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(CODEC)
+        (tmp_path / name / "nets.py").write_text(NET.format(factor=factor))
+    receivers = {
+        name: {"codec": {"use": f"{tmp_path / name / 'mine.py'}:Mine"}} for name in ("z", "b")
+    }
+    path = [{"kind": "awgn", "snr_db": 10.0}]
+    study = {**STUDY, "receivers": receivers, "path": path, "power": "average"}
+    study["source"] = {"kind": "dataset", "count": 16}
+    run(study, out=tmp_path / "alone")
+    run(study, out=tmp_path / "one", workers=1)
+    assert_equal_ledgers(tmp_path / "alone", tmp_path / "one")
+    column = Run(tmp_path / "one").frame()["snr_measured_db"]
+    assert column.notna().all()
+
+
 # --- real processes -----------------------------------------------------------------------------
 
 SCRIPT = """

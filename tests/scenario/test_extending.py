@@ -95,6 +95,7 @@ def test_a_run_keeps_the_resolved_scenario_and_resumes(folder: Path) -> None:
         ("extends: /etc/passwd", "in another folder"),
         ("extends: [base.yaml]", "must name a scenario file"),
         ("extends: list.yaml", "holds no scenario"),
+        ('extends: "a\\0b"', "zero byte"),
         ("extends: base.yaml\nnonsense: 1", "unknown field nonsense|nonsense: unknown"),
     ],
 )
@@ -110,3 +111,12 @@ def test_an_editor_knows_both(folder: Path) -> None:
     assert "extends" in found["properties"]
     assert "^x-" in found["patternProperties"]
     assert folder
+
+
+def test_only_a_file_extends_and_a_linked_base_will_do(folder: Path) -> None:
+    with pytest.raises(InputError, match="only a scenario file can extend"):
+        Scenario.load({"extends": "base.yaml"})
+    (folder / "elsewhere").mkdir()
+    (folder / "base.yaml").rename(folder / "elsewhere" / "base.yaml")
+    (folder / "base.yaml").symlink_to(folder / "elsewhere" / "base.yaml")
+    assert loaded(folder, "extends: base.yaml\n").seed == 3

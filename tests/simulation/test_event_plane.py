@@ -198,3 +198,14 @@ def test_where_bits_depend_on_neighbours_time_does_not_decide_who_they_are(
     assert sizes(1, 100.0) == sizes(1, 0.0)
     assert sum(sizes(1, 0.0)) == 200
     assert max(sizes(0, 100.0)) > max(sizes(0, 0.0))
+
+
+def test_what_is_judged_is_shown_while_others_are_still_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batcher, "_LONGEST_S", 0.0)  # everything waits too long at once
+    source = {"kind": "dataset", "count": 300}
+    events = list(simulate(scenario(source=source, receivers=WARY, block_rows=8)))
+    shown = [place for place, one in enumerate(events) if isinstance(one, AttemptsDone)]
+    assert len(shown) > 5
+    assert shown[0] < len(events) / 3, "recorded as it goes on, not at the end"
