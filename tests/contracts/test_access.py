@@ -577,7 +577,7 @@ def test_who_expects_erasures_spends_nothing_on_what_is_mostly_lost():
         attack = PGD(
             goal=DAMAGE, budget=Budget(norm="l2", epsilon=1.0), access=Access(**access), steps=40
         )
-        signals, _, _ = crossed([attack, Eraser()], signal, decode)
+        signals, _ = crossed([attack, Eraser()], signal, decode)
         return float(
             (decode(signals["attacked"]) - decode(signals["passive"]))
             .square()
