@@ -46,18 +46,17 @@ def modules(folder: Path) -> dict[str, ModuleType]:
     return _FOLDERS.get(folder, {}) | there
 
 
-def home_of(found: Any) -> Path | None:
-    """The folder of the module beside a user's file that holds a class or function, if any does.
-
-    Two folders may have a module of one name: which one is meant, the object itself tells.
-    """
-    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", "")
-    if not isinstance(module, str) or module.startswith(PREFIX):
-        return None
-    for folder in _FOLDERS:
-        if module in (there := modules(folder)) and within(there[module], name) is found:
-            return folder
-    return None
+def by_name() -> dict[str, list[tuple[Path, ModuleType]]]:
+    """The loaded modules beside users' files, by name: two folders may each have one."""
+    found: dict[str, list[tuple[Path, ModuleType]]] = {}
+    for name, module in list(sys.modules.items()):
+        home = _home(module)
+        if home is not None and not name.startswith(PREFIX):
+            found.setdefault(name, []).append((home, module))
+    for folder, kept in _FOLDERS.items():
+        for name, module in kept.items():
+            found.setdefault(name, []).append((folder, module))
+    return found
 
 
 def within(module: ModuleType, name: str) -> Any:

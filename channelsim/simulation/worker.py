@@ -197,11 +197,18 @@ def _differences(brief: Brief) -> list[str]:
 class _Pickler(pickle.Pickler):
     """Classes of modules beside a user's file go by their folder: two may have one name."""
 
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._beside = user_imports.by_name()
+
     def persistent_id(self, obj: Any) -> tuple[str, str, str] | None:
         if not isinstance(obj, type | FunctionType):
             return None
-        folder = user_imports.home_of(obj)
-        return None if folder is None else (str(folder), obj.__module__, obj.__qualname__)
+        name, inside = obj.__module__, obj.__qualname__
+        for folder, module in self._beside.get(name, ()):
+            if user_imports.within(module, inside) is obj:
+                return str(folder), name, inside
+        return None
 
 
 class _Unpickler(pickle.Unpickler):
@@ -217,7 +224,7 @@ class _Unpickler(pickle.Unpickler):
 def _pickled(paths: Sequence[SignalPath]) -> bytes:
     packed = io.BytesIO()
     try:
-        _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(tuple(paths))
+        _Pickler(packed).dump(tuple(paths))
         return packed.getvalue()
     except Exception as error:
         raise _unsendable(paths, error) from error
