@@ -158,7 +158,7 @@ def test_the_version_is_the_packages(channelsim: Prompt) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("rn x.yaml", "there is no command 'rn' (known: check, download, export, list,"),
+        ("rn x.yaml", "there is no command 'rn' (known: check, demo, download, export, list,"),
         ("rn x.yaml", "Did you mean run?"),
         ("run x.yaml --sed 3", "channelsim run: there is no option --sed. Did you mean --seed?"),
         ("run", "missing argument"),
