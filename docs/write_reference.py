@@ -1,23 +1,105 @@
-"""Writes the pages of docs/reference/ from the code (see bin/docs)."""
+"""Writes the pages of docs/reference/ from the code: parts, scenarios, Python (see bin/docs)."""
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
 
 import channelsim
-from channelsim.scenario import reference
+from channelsim.scenario.listing import SHELVES, fields_of_part, goals, written
+from channelsim.scenario.skeleton import Skeleton
 
 FOLDER = Path(__file__).parent / "reference"
+_NOTE = "Written by `bin/docs` from the code; change it there.\n"
+
+
+def parts() -> str:
+    """Every part that a scenario may name: what it does, and its keys."""
+    lines = ["# Parts", "", _NOTE]
+    shelves: Mapping[str, Mapping[str, type]] = {**SHELVES, "goals and budgets": goals()}
+    for shelf, table in shelves.items():
+        lines += [f"## {shelf.capitalize()}", ""]
+        for kind, cls in table.items():
+            lines += [f"### {kind}", "", *described(cls), *_keys(cls), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def scenario() -> str:
+    """The keys of a scenario file."""
+    lines = ["# Scenarios", "", _NOTE, "| key | default | |", "|---|---|---|"]
+    for name, field in Skeleton.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if default is PydanticUndefined else f"`{_yaml(default)}`"
+        lines.append(f"| `{name}` | {shown} | {field.description or ''} |")
+    lines += [
+        "| `extends` | | A scenario file in the same folder; this one says what differs from it. |",
+        "| `x-…` | | A place for YAML anchors; means nothing. |",
+        "",
+        "Parts, their keys and defaults: [parts](parts.md). For completion and checks in an",
+        "editor: `channelsim schema > scenario.schema.json`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def python(names: Mapping[str, Any]) -> str:
+    """What ``import channelsim`` offers: signatures and descriptions."""
+    lines = ["# Python", "", _NOTE]
+    for name, found in names.items():
+        if isinstance(found, str) or not (inspect.isclass(found) or inspect.isfunction(found)):
+            continue
+        lines += [f"## {name}", ""]
+        if inspect.isfunction(found):
+            lines += ["```", f"{name}{_signature(found)}", "```", ""]
+        lines += described(found)
+        for inner, member in sorted(vars(found).items() if inspect.isclass(found) else ()):
+            if not inner.startswith("_") and inspect.isfunction(member) and member.__doc__:
+                lines += [f"**{inner}**{_signature(member)}:", *described(member)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def described(found: Any) -> list[str]:
+    """A docstring as Markdown."""
+    text = inspect.cleandoc(found.__doc__ or "")
+    text = re.sub(r"``(.+?)``", r"`\1`", text, flags=re.DOTALL)
+    return [*text.splitlines(), ""]
+
+
+def _keys(cls: type) -> Iterator[str]:
+    fields = fields_of_part(cls)
+    if fields:
+        yield "| key | default |"
+        yield "|---|---|"
+    for name, info in fields.items():
+        yield f"| `{name}` | `{written(info).replace('|', '&#124;')}` |"
+
+
+def _signature(function: Any) -> str:
+    signature = inspect.signature(function)
+    bare = [
+        one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value) if not isinstance(value, str) else value or '""'
 
 
 def pages() -> dict[Path, str]:
     """The pages and their text."""
     names = {name: getattr(channelsim, name) for name in channelsim.__all__}
     return {
-        FOLDER / "parts.md": reference.parts(),
-        FOLDER / "scenario.md": reference.scenario(),
-        FOLDER / "python.md": reference.python(names),
+        FOLDER / "parts.md": parts(),
+        FOLDER / "scenario.md": scenario(),
+        FOLDER / "python.md": python(names),
     }
 
 

@@ -10,7 +10,6 @@ outside every attack, are not asserted once more.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from channelsim.ledger.file import is_written
 from channelsim.ledger.genuine import damaged
 from channelsim.support.errors import ChannelsimError
 
-ENDED = "ended"  # in the header of a part of a run: its simulated end [s]
 NOT_CLOSED = (
     "every row of this run is there, but it was killed before it was closed, and its folder may not"
     " be written: it is taken for finished"
@@ -69,9 +67,7 @@ def _recorded_end(ledger: Ledger) -> float | None:
 
 
 def _close(ledger: Ledger) -> float:
-    ended_s, last_s = ledger.raw_header().values.get(ENDED), ledger.last_decision_s()
-    if isinstance(ended_s, float) and math.isfinite(ended_s):
-        last_s = max(last_s, ended_s)
+    last_s = max(ledger.last_decision_s(), ledger.raw_header().ended_s or 0.0)
     for arm, verdict in list(arm_verdicts(ledger)):
         ledger.write(ArmDone(arm, verdict))
     ledger.set_header({"closed_later": True})

@@ -8,6 +8,7 @@ wrong kind raises a `HeaderError`, which ledger readers report as damage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -215,6 +216,13 @@ class RunHeader:
     def fingerprint(self) -> Mapping[str, Any]:
         """Facts that decide bits: torch, instruction set, device, shape of blocks."""
         return self._mapping("fingerprint")
+
+    @property
+    def ended_s(self) -> float | None:
+        """Simulated end [s] of what this ledger holds: the run's, or that of a part of it."""
+        found = self.values.get("finished", self.values.get("ended"))
+        known = isinstance(found, int | float) and math.isfinite(found)
+        return float(found) if known else None
 
     @property
     def versions(self) -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ that is in two of them must be the same in both.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from channelsim.analysis.closing import ENDED
 from channelsim.contracts.records import (
     AttemptsDone,
     ImageSaved,
@@ -44,7 +42,7 @@ _NOT_TAKEN = (
     "finished",
     "finished_at",
     "closed_later",
-    ENDED,
+    "ended",
 )
 
 
@@ -109,11 +107,9 @@ def _begun(folders: Sequence[Path]) -> Started:
             if [arm.arm for arm in arms] != list(range(len(arms))) or not arms:
                 raise damaged(ledger.path, "its arms are not all there")
             mixed += [one for one in header.values.get("mixed", []) if one not in mixed]
-            ended_s = header.values.get("finished", header.values.get(ENDED))
-            if isinstance(ended_s, int | float) and math.isfinite(ended_s):
-                ends.append(float(ended_s))
+            ends += [] if header.ended_s is None else [header.ended_s]
     assert found is not None, "there is at least one folder"
-    more: dict[str, Any] = {ENDED: max(ends)} if ends else {}
+    more: dict[str, Any] = {"ended": max(ends)} if ends else {}
     more |= {"mixed": mixed} if mixed else {}
     return Started(found.header.with_values(**more), found.arms, found.total)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from channelsim.analysis.closing import ENDED, ending
+from channelsim.analysis.closing import ending
 from channelsim.contracts.records import ArmDone, Finished, LogEvent, Noted, Started, Ticked
 from channelsim.contracts.run_header import RunHeader
 from channelsim.ledger import Ledger, export
@@ -247,8 +247,8 @@ def _record(
             reached_s = event.sim_s if isinstance(event, Ticked) else reached_s
         if ledger is not None:
             if share is not None and not asked():
-                before = ledger.raw_header().values.get(ENDED, 0.0)
-                ledger.set_header({ENDED: max(before, reached_s)})
+                before_s = ledger.raw_header().ended_s or 0.0
+                ledger.set_header({"ended": max(before_s, reached_s)})
                 assert_budgets(ledger, scenario.arms, ledger.header().calibration)
             ledger.commit()
             total = ledger.header().total

@@ -81,11 +81,6 @@ class LocalWorkers:
         """How many jobs may be under way."""
         return _DEPTH * len(self._workers)
 
-    @property
-    def processes(self) -> list[int]:
-        """The ids of the processes."""
-        return [one.process.pid or 0 for one in self._workers]
-
     def prepare(self, brief: Brief) -> None:
         """Have every worker prepare for a run."""
         self._brief = brief

@@ -78,13 +78,12 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
     if tuple(codec.image_shape) != tuple(images.shape[1:]):
         return []  # reported elsewhere, in one sentence for all codecs
     pictures_like = tuple(codec.image_shape)
-    form = codec.form if isinstance(codec, Module) else None
+    form = _form(codec)
 
     def encoding(network: nn.Module) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
             found = _asked(network, name, "encode", images[list(places)])
-            if form is not None:
-                found = in_form(form, found, name)
+            found = found if form is None else in_form(form, found, name)
             parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
             for part in parts:
                 _well_formed(f"{name}.encode", part, (len(places), codec.latent_size))
@@ -138,6 +137,10 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
     return [*found, *writes.of(network)]
 
 
+def _form(codec: Codec) -> LatentForm | None:
+    return codec.form if isinstance(codec, Module) else None
+
+
 def _power(codec: Codec, name: str, latents: Tensor) -> list[str]:
     """A notice where a codec states a power far from that of some ordinary images."""
     stated = codec.card.get("transmit_power")
@@ -161,7 +164,7 @@ def require_gradient(codec: Codec, name: str) -> list[str]:
     """
     latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
     leaf = _beside(codec.network, latents).requires_grad_()
-    form = codec.form if isinstance(codec, Module) else None
+    form = _form(codec)
     with torch.enable_grad():
         given = leaf if form is None else form.restored(leaf)
         pictures = _asked(codec.network, name, "decode", given)

@@ -17,12 +17,13 @@ from channelsim.support.files import read_text, written_name
 from channelsim.support.problems import Origins, Where
 from channelsim.support.yaml_lines import read_yaml
 
+_LONGEST = 2_000_000  # bytes; a scenario is a page
 _DEEPEST = 8  # scenarios that extend one another; project's choice
 
 
-def read_scenario(path: Path, longest: int, name: str | None = None) -> tuple[Any, Origins, str]:
+def read_scenario(path: Path) -> tuple[Any, Origins, str]:
     """The values of a scenario file, merged with those it extends; their origins; its text."""
-    return _read(path, longest, name or str(path), ())
+    return _read(path, ())
 
 
 def without_anchors(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,10 +31,9 @@ def without_anchors(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if not str(key).startswith("x-")}
 
 
-def _read(
-    path: Path, longest: int, name: str, around: tuple[Path, ...]
-) -> tuple[Any, Origins, str]:
-    text = read_text(path, longest, name, "scenario file")
+def _read(path: Path, around: tuple[Path, ...]) -> tuple[Any, Origins, str]:
+    name = str(path)
+    text = read_text(path, _LONGEST, name, "scenario file")
     document = read_yaml(text, name)
     data, origins = document.data, Origins(name, document.lines)
     if not isinstance(data, Mapping):
@@ -43,7 +43,7 @@ def _read(
         return data, origins, text
     place = f"{origins.place(('extends',))[1]}: "
     base = _base(data.pop("extends"), path, place, around)
-    below, lower, _ = _read(base, longest, str(path.parent / base.name), (*around, path))
+    below, lower, _ = _read(base, (*around, path))
     if not isinstance(below, Mapping):
         raise InputError(f"{place}{base.name} holds no scenario (a mapping)")
     return _merged(below, data, lower, origins, ()), lower, text

@@ -31,8 +31,6 @@ from channelsim.support.errors import InputError
 from channelsim.support.problems import Origins, Problems, Where, shown
 from channelsim.support.yaml_lines import half_character
 
-_LONGEST = 2_000_000  # bytes; a scenario is a page
-
 
 def load(
     given: str | Path | Mapping[str, Any],
@@ -49,7 +47,7 @@ def load(
     else:
         path = Path(given)
         folder = path.absolute().parent
-        data, origins, text = read_scenario(path, _LONGEST)
+        data, origins, text = read_scenario(path)
     problems = Problems(origins)
     if not isinstance(data, Mapping):
         found = "is empty" if data is None else f"holds {type(data).__name__}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import io
 import os
 import pickle
 import shutil
@@ -19,19 +18,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.run_header import RunHeader
-from channelsim.scenario import Scenario, user_imports
+from channelsim.scenario import Scenario
 from channelsim.scenario.user_code import load_module, module_name
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths
+from channelsim.simulation import sent_paths
 from channelsim.simulation.header import fingerprint, versions
 from channelsim.simulation.jobs import Answer, Job, answer
 from channelsim.support.allocator import keep_freed_memory
-from channelsim.support.errors import InputError, MachineError
+from channelsim.support.errors import InputError
 from channelsim.support.files import sha256_of
 
 _HARMLESS = ("python", "pydantic")  # versions of what only reads the scenario
@@ -64,7 +63,7 @@ class Brief:
     def of(cls, scenario: Scenario, header: RunHeader, paths: Paths, mixed: bool = False) -> Brief:
         """The brief of a run that begins now."""
         threads = header.fingerprint.get("threads")
-        packed = _pickled(paths.paths)
+        packed = sent_paths.pickled(paths.paths)
         files = {name: sha for read in scenario.files.values() for name, sha in read.items()}
         return cls(
             paths=packed,
@@ -76,13 +75,12 @@ class Brief:
             block_rows=header.block_rows,
             threads=threads or 1,
             mixed=mixed,
-            key=hashlib.sha256(packed).hexdigest(),
+            key=hashlib.sha256(packed + repr(sorted(files.items())).encode()).hexdigest(),
         )
 
 
 _ONE_AT_A_TIME = threading.Lock()  # a worker of a cluster may have several threads
 _SERVED: list[str] = []  # the key of the brief that it is prepared for
-_PLACES: dict[Path, Path] = {}  # folder of the user's code → where it lies here
 _PATHS: list[Sequence[SignalPath]] = []  # of the run that this process works for
 
 
@@ -112,13 +110,13 @@ def prepare(brief: Brief) -> None:
             raise InputError(
                 f"{name} is not the file any more that this run began with; put it back"
             )
-    _PLACES.clear()
+    places: dict[Path, Path] = {}
     for file, module in brief.modules:
         copy = file if there[str(file)] else _unpacked(file, brief.sources)
-        _PLACES[file.parent] = copy.parent
+        places[file.parent] = copy.parent
         load_module(copy, module)
     try:
-        _PATHS[:] = [_Unpickler(io.BytesIO(brief.paths)).load()]
+        _PATHS[:] = [sent_paths.loaded(brief.paths, places)]
     except (AttributeError, ImportError) as error:
         raise InputError(
             f"a part of this run cannot be made in another process ({error}); write its class into"
@@ -142,9 +140,7 @@ def compute_for(brief: Brief, job: bytes) -> bytes:
             keep_freed_memory()
             prepare(brief)
             _SERVED.append(brief.key)
-        torch.set_num_threads(
-            brief.threads
-        )  # of this thread, where threads have numbers of their own
+        torch.set_num_threads(brief.threads)  # threads may have numbers of their own
         return compute(job)
 
 
@@ -192,59 +188,3 @@ def _differences(brief: Brief) -> list[str]:
         for name, value in there.items()
         if name not in _HARMLESS and here.get(name) != value
     ]
-
-
-class _Pickler(pickle.Pickler):
-    """Classes of modules beside a user's file go by their folder: two may have one name."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._beside = user_imports.by_name()
-
-    def persistent_id(self, obj: Any) -> tuple[str, str, str] | None:
-        if not isinstance(obj, type | FunctionType):
-            return None
-        name, inside = obj.__module__, obj.__qualname__
-        for folder, module in self._beside.get(name, ()):
-            if user_imports.within(module, inside) is obj:
-                return str(folder), name, inside
-        return None
-
-
-class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, pid: tuple[str, str, str]) -> Any:
-        folder, name, inside = Path(pid[0]), pid[1], pid[2]
-        module = user_imports.modules(_PLACES.get(folder, folder)).get(name)
-        found = None if module is None else user_imports.within(module, inside)
-        if found is None:
-            raise ImportError(f"{folder} has no {name}.{inside} any more")
-        return found
-
-
-def _pickled(paths: Sequence[SignalPath]) -> bytes:
-    packed = io.BytesIO()
-    try:
-        _Pickler(packed).dump(tuple(paths))
-        return packed.getvalue()
-    except Exception as error:
-        raise _unsendable(paths, error) from error
-
-
-def _unsendable(paths: Sequence[SignalPath], error: Exception) -> Exception:
-    """The error, with the name of the part that cannot be sent."""
-    for path in paths:
-        named = {
-            f"receiver {' and '.join(path.receivers)}: its codec": path.transmitter.codec,
-            f"receiver {' and '.join(path.receivers)}: its detector": path.defence,
-            **{f"path stage {one.label}": one for one in path.setting.stages},
-            **{f"metric {one.kind}": one for one in path.metrics},
-        }
-        for name, part in named.items():
-            try:
-                _Pickler(io.BytesIO()).dump(part)
-            except Exception as fault:
-                return InputError(
-                    f"{name} cannot be sent to another process ({fault}); functions without a name,"
-                    " open files and locks cannot: keep it free of them, or run without --workers"
-                )
-    return MachineError(f"the run's parts cannot be sent to another process ({error})")

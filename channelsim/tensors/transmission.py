@@ -198,7 +198,7 @@ def transmit(
 
 
 def _made(of: Codec | nn.Module | str | Path, images: Tensor) -> Codec:
-    return of if isinstance(of, Codec) else codec(of, images)
+    return codec(of, images)  # of the name that is an argument above
 
 
 def _rows(images: int) -> int:

@@ -9,16 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.happenings import at_rows
 from helpers.known_ledger import assert_equal_ledgers
 from helpers.patience import PATIENCE_S
 
 import channelsim
-from channelsim.contracts.records import AttemptsDone, LogEvent
 from channelsim.runs.run import run
 from channelsim.support.errors import InputError, MachineError
 
@@ -108,19 +108,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         client.wait_for_workers(2, timeout=PATIENCE_S)
     yield found
     found.end()
-
-
-def at_rows(rows: int, act: Callable[[], None]) -> Callable[[LogEvent], None]:
-    came = [0]
-
-    def hear(event: LogEvent) -> None:
-        if isinstance(event, AttemptsDone):
-            before = came[0]
-            came[0] += len(event.columns["attempt"])
-            if before < rows <= came[0]:
-                act()
-
-    return hear
 
 
 @needs_dask

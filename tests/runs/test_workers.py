@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.happenings import at_rows
 from helpers.known_ledger import assert_equal_ledgers
 from helpers.patience import PATIENCE_S
 
-from channelsim.contracts.records import AttemptsDone, LogEvent
 from channelsim.runs.run import Run, run
 from channelsim.scenario import Scenario
 from channelsim.signal_path.calibration import calibrate
@@ -65,20 +65,6 @@ STUDY: dict[str, Any] = {
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study, computed by one process."""
     return run(STUDY, out=tmp_path_factory.mktemp("calm") / "run").folder
-
-
-def at_rows(rows: int, act: Callable[[], None]) -> Callable[[LogEvent], None]:
-    """Act once so many rows have come."""
-    came = [0]
-
-    def hear(event: LogEvent) -> None:
-        if isinstance(event, AttemptsDone):
-            before = came[0]
-            came[0] += len(event.columns["attempt"])
-            if before < rows <= came[0]:
-                act()
-
-    return hear
 
 
 # --- the same bits ------------------------------------------------------------------------------
