@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,12 @@ def bare_timeout_s() -> float:
     return (time.perf_counter() - start) / MESSAGES
 
 
+def answered(*_: int) -> Generator[simpy.Event, bool, bool]:
+    """The decision about an attempt of a group that has been judged."""
+    return True
+    yield  # makes it a generator
+
+
 def transmission_s(judged: bool) -> float:
     """Seconds per transmission through `arrivals` and `life`; Batcher and ledger are out."""
     env = simpy.Environment()
@@ -43,7 +50,7 @@ def transmission_s(judged: bool) -> float:
         acknowledges=False,
         fate=lambda *_: 0,
         submit=lambda *_: None,
-        accepts=lambda *_: True,
+        accepts=answered,
         settled=SimpleNamespace(add=lambda *_: None),
     )
     env.process(arrivals(env, [message / 200 for message in range(MESSAGES)], [world]))

@@ -351,7 +351,7 @@ def test_ctrl_c_is_the_parents_alone(running: subprocess.Popen[str], tmp_path: P
 def test_whoever_is_killed_and_how_often_the_ledger_ends_the_same(
     kills: int, messages: int, tmp_path: Path
 ) -> None:
-    slow = {**with_metric(tmp_path, "time.sleep(0.1)")}  # in workers alone
+    slow = {**with_metric(tmp_path, "time.sleep(0.05)")}  # in workers alone
     slow["source"] = {"kind": "dataset", "count": messages}
     run(slow, out=tmp_path / "calm")
     script, out = tmp_path / "script.py", tmp_path / "struck"
