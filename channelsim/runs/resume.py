@@ -85,7 +85,7 @@ def changes_between(one: RunHeader, other: RunHeader) -> str:
     old, new = (
         {key: header.values.get(key) for key in (*_RUN, *_MACHINE)} for header in (one, other)
     )
-    return _listed(iter(_that_matter(old, new)))
+    return _listed(iter(_that_matter(old, new)), 3)
 
 
 def _that_matter(old: Any, new: Any) -> list[str]:
@@ -110,10 +110,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 48 else text[:45] + "…"
 
 
-def _listed(changes: Iterator[str]) -> str:
+def _listed(changes: Iterator[str], shown: int = _SHOWN) -> str:
     lines = list(changes)
-    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return ", ".join(lines[:_SHOWN]) + more
+    more = f" and {len(lines) - shown} more" if len(lines) > shown else ""
+    return ", ".join(lines[:shown]) + more
 
 
 def resume_command(

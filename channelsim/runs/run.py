@@ -142,7 +142,7 @@ def run(
     if workers < 0 or workers > MOST_WORKERS:
         raise InputError(f"workers: {workers} is not between 0 and {MOST_WORKERS}")
     if workers and dask:
-        raise InputError("workers and dask exclude each other: a cluster has its own")
+        raise InputError("--workers and --dask exclude each other: a cluster has its own workers")
     loaded = Scenario.load(scenario, set=set, seed=seed, data_root=data_root)
     existed = out is not None and Path(out).exists()
     folder = chosen_folder(loaded, None if out is None else Path(out), resume)
