@@ -35,6 +35,17 @@ def decibel_keys(scenario: Any, swept_keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(key for key in budgets if in_decibels(scenario, key))
 
 
+def following(points: Sequence[Mapping[str, Any]], key: str) -> frozenset[str]:
+    """Swept keys that change with ``key`` and have one value for each of its values (``zip``)."""
+    found = set()
+    for other in points[0] if points else ():
+        pairs = {(repr(point[key]), repr(point[other])) for point in points}
+        values = {value for _, value in pairs}
+        if other != key and len(pairs) == len({one for one, _ in pairs}) and len(values) > 1:
+            found.add(other)
+    return frozenset(found)
+
+
 def short_names(swept_keys: Sequence[str], decibels: Collection[str]) -> dict[str, str]:
     """ε for the budget (of several: with its name), else the shortest unique ending.
 

@@ -40,14 +40,19 @@ def _contents(scenario: Scenario) -> Iterator[tuple[str, str]]:
     source = scenario.source
     yield "messages", f"{source.messages:,} of {source.described}"
     yield "arms", f"{len(scenario.arms)}: receivers {', '.join(scenario.receivers)}"
-    for key in scenario.swept_keys:
-        values = dict.fromkeys(number(arm.swept[key]) for arm in scenario.arms)
-        yield "sweep", f"{key}: {', '.join(values)}"
+    linked = scenario.resolved.get("zip", [])
+    for keys in [*linked, *([key] for key in scenario.swept_keys if not _any_has(linked, key))]:
+        points = [" with ".join(number(arm.swept[key]) for key in keys) for arm in scenario.arms]
+        yield "sweep", f"{' with '.join(keys)}: {', '.join(dict.fromkeys(points))}"
     measured = ", ".join(metric.kind for metric in scenario.metrics)
     yield "primary", f"{scenario.primary} (measured: {measured})"
     yield "seed", str(scenario.seed)
     for notice in scenario.notices:
         yield "notice", notice
+
+
+def _any_has(groups: list[list[str]], key: str) -> bool:
+    return any(key in group for group in groups)
 
 
 def _findings(tried: Trial) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.analysis.intervals import Interval
-from channelsim.analysis.names import number
+from channelsim.analysis.names import following, number
 from channelsim.analysis.places import place
 from channelsim.analysis.points import Point, Reading
 from channelsim.analysis.summary import Summary
@@ -160,17 +160,24 @@ def _axis(summary: Summary) -> str | None:
 def _axis_label(summary: Summary, key: str | None) -> str:
     if key is None:
         return ""
+    along = "".join(f", with {other}" for other in sorted(_along(summary, key)))
     if key != summary.epsilon_key:
-        return key
+        return key + along
     unit = " [dB]" if summary.epsilon_in_db else " [bits]" if summary.in_bits else ""
-    return f"budget ε{unit} of {key.split('.')[0]}"
+    return f"budget ε{unit} of {key.split('.')[0]}{along}"
+
+
+def _along(summary: Summary, key: str) -> frozenset[str]:
+    """Keys that the sweep changes together with the abscissa's."""
+    return following([point.swept for point in summary.points], key)
 
 
 def _groups(summary: Summary) -> dict[str, list[Point]]:
-    """Points by the values of all swept keys but the abscissa's."""
+    """Points by the values of all swept keys but the abscissa's, and those that go with it."""
     key, found = _axis(summary), dict[str, list[Point]]()
+    free = frozenset() if key is None else _along(summary, key) | {key}
     for point in summary.points:
-        fixed = {name: value for name, value in point.swept.items() if name != key}
+        fixed = {name: value for name, value in point.swept.items() if name not in free}
         found.setdefault(_fixed(fixed), []).append(point)
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 from channelsim.contracts.parts import Metric
 from channelsim.contracts.stages import Stages
@@ -12,7 +11,7 @@ from channelsim.scenario.assembly import Workshop
 from channelsim.scenario.components import Components
 from channelsim.scenario.joint_checks import JointChecks
 from channelsim.scenario.skeleton import Skeleton
-from channelsim.scenario.sweep import Choice, Swept, value_at
+from channelsim.scenario.sweep import Choice, Sweep, value_at
 from channelsim.support.problems import Problems
 
 MOST_ARMS = 100_000  # project's choice
@@ -22,29 +21,29 @@ class ArmBuilder:
     """Builds the arms: takes the components of each, checks them together, and numbers them."""
 
     def __init__(
-        self, skeleton: Skeleton, sweep: list[Swept], workshop: Workshop, problems: Problems
+        self, skeleton: Skeleton, sweep: Sweep, workshop: Workshop, problems: Problems
     ) -> None:
         self.skeleton = skeleton
         self.sweep = sweep
         self.problems = problems
-        self.components = Components(skeleton, sweep, workshop, problems)
+        self.components = Components(skeleton, sweep.keys, workshop, problems)
         self.checks = JointChecks(self.components)
 
     def arms(self, metrics: tuple[Metric, ...], broken: set[str]) -> dict[Choice, dict[str, Arm]]:
         """All arms by sweep point and receiver, numbered with the receivers outermost."""
-        sizes = [len(one.values) for one in self.sweep]
-        total = math.prod(sizes) * len(self.skeleton.receivers)
+        choices = list(itertools.islice(self.sweep.choices(), MOST_ARMS))
+        total = self.sweep.size * len(self.skeleton.receivers)
         if total > MOST_ARMS:
             self.problems.add(
                 ("sweep",),
                 f"makes {total:,} arms with {len(self.skeleton.receivers)} receivers; at most"
                 f" {MOST_ARMS:,} are allowed",
             )
-            sizes = [1] * len(sizes)
+            choices = choices[:1]
         found: dict[Choice, dict[str, Arm]] = {}
         number = 0
         for name in self.skeleton.receivers:
-            for choice in itertools.product(*(range(size) for size in sizes)):
+            for choice in choices:
                 arm = self._arm(number, name, choice, metrics, broken)
                 number += 1
                 if arm is not None:
@@ -73,7 +72,8 @@ class ArmBuilder:
             number=number,
             receiver_name=name,
             swept={
-                one.key: value_at(one, i, path) for one, i in zip(self.sweep, choice, strict=True)
+                one.key: value_at(one, i, path)
+                for one, i in zip(self.sweep.keys, choice, strict=True)
             },
             transmit=transmit,
             power=power,

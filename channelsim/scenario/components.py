@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ class Components:
     """
 
     def __init__(
-        self, skeleton: Skeleton, sweep: list[Swept], workshop: Workshop, problems: Problems
+        self, skeleton: Skeleton, sweep: Sequence[Swept], workshop: Workshop, problems: Problems
     ) -> None:
         self.skeleton = skeleton
         self.sweep = sweep

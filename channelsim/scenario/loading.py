@@ -67,7 +67,8 @@ def load(
     metrics = _metrics(skeleton, workshop, problems)
     _check_primary(skeleton, metrics, problems)
     _check_names(skeleton, broken, folder, problems)
-    sweep = read_sweep(skeleton.sweep, ScenarioKeys(changed.data, folder), problems)
+    keys = ScenarioKeys(changed.data, folder)
+    sweep = read_sweep(skeleton.sweep, skeleton.zip, keys, problems)
     builder = ArmBuilder(skeleton, sweep, workshop, problems)
     arms = builder.arms(metrics, broken)
     _check_success(arms, metrics, problems)
@@ -91,7 +92,7 @@ def load(
         "block_rows": block_rows,
         "max_pending": skeleton.max_pending,
         "images": skeleton.images,
-        "swept_keys": tuple(one.key for one in sweep),
+        "swept_keys": tuple(one.key for one in sweep.keys),
         "receivers": tuple(skeleton.receivers),
         "written": text if text is not None else _canonical(resolved),
         "resolved": resolved,

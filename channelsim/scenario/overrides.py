@@ -13,7 +13,8 @@ from channelsim.support.problems import Origins, Problems, Where
 class Overrides:
     """Applies settings, in the order given, to the top-level keys ``data`` of a scenario.
 
-    Setting a key that is swept pins it: its sweep is removed, and so are sweeps of keys inside it.
+    Setting a key that is swept pins it: its sweep is removed, and so are sweeps of keys inside it
+    and its place in ``zip``.
     ``sweep.KEY`` replaces the sweep of that key, or adds one.
     """
 
@@ -83,6 +84,20 @@ class Overrides:
         }
         if len(kept) < len(sweep):
             self.data["sweep"] = kept
+            self._unlink(set(sweep) - set(kept))
+
+    def _unlink(self, pinned: set[Any]) -> None:
+        """Take pinned keys out of ``zip``; a single key is linked to nothing."""
+        linked = self.data.get("zip")
+        if not isinstance(linked, list):
+            return
+        several = any(isinstance(one, list) for one in linked)
+        groups = [
+            [key for key in group if not (isinstance(key, str) and key in pinned)]
+            for group in (linked if several else [linked])
+            if isinstance(group, list)
+        ]
+        self.data["zip"] = [group for group in groups if len(group) > 1]
 
     def _refuse(self, key: str, text: str) -> None:
         option = f"--set {key}"

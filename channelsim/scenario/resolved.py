@@ -14,7 +14,7 @@ from channelsim.contracts.parts import Codec, Metric
 from channelsim.scenario.arm import Arm
 from channelsim.scenario.assembly import Built, adapter
 from channelsim.scenario.skeleton import Skeleton
-from channelsim.scenario.sweep import Choice, Swept
+from channelsim.scenario.sweep import Choice, Sweep, Swept
 from channelsim.scenario.written_out import Known, Use
 from channelsim.sources import Source
 from channelsim.support.problems import Where
@@ -43,12 +43,13 @@ class Resolver:
         skeleton: Skeleton,
         source: Any,
         metrics: tuple[Any, ...],
-        sweep: list[Swept],
+        sweep: Sweep,
         arms: dict[Choice, dict[str, Arm]],
     ) -> dict[str, Any]:
         """The whole file as a mapping; swept keys have their first values."""
         first = next(iter(arms.values()))
         one = next(iter(first.values()))
+        linked = [[sweep.keys[i].key for i in axis] for axis in sweep.axes if len(axis) > 1]
         usual = skeleton.primary in (None, metrics[0].kind)
         return {
             "title": skeleton.title,
@@ -61,8 +62,10 @@ class Resolver:
             **({} if usual else {"primary": skeleton.primary}),
             "control": skeleton.control,
             "sweep": {
-                swept.key: self._values(swept, place, arms) for place, swept in enumerate(sweep)
+                swept.key: self._values(swept, place, arms)
+                for place, swept in enumerate(sweep.keys)
             },
+            **({"zip": linked} if linked else {}),
             "block_rows": skeleton.block_rows,
             "max_pending": skeleton.max_pending,
             "images": skeleton.images,

@@ -35,16 +35,17 @@ _SHARED = {
     "max_pending": "it changes no result",
     "images": "it belongs to the whole run",
     "sweep": "a sweep cannot be swept",
+    "zip": "it belongs to the sweep",
     "path": "name a value in it, for example path.0.snr_db",
     "receivers": "receivers are compared anyway; name a value in one, for example NAME.latency_s",
 }
 TOP_LEVEL = (
     "title", "seed", "source", "transmit", "power", "link", "path", "receivers", "metrics",
-    "primary", "control", "sweep", "block_rows", "max_pending", "images",
+    "primary", "control", "sweep", "zip", "block_rows", "max_pending", "images",
 )  # fmt: skip
 # Names with a meaning of their own in dotted keys or among the streams of random numbers.
-# (`primary` holds no keys, and was free as a name before it was a key.)
-RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration")) - {"primary"}
+# (`primary` and `zip` hold no keys, and were free as names before they were keys.)
+RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration")) - {"primary", "zip"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -158,7 +159,7 @@ class ScenarioKeys:
     def not_sweepable(key: Any) -> str:
         """The reason why a known key may not be swept, or an empty text."""
         top, _, inside = str(key).partition(".")
-        if top not in _SHARED or (inside and top in ("path", "receivers", "primary")):
+        if top not in _SHARED or (inside and top in ("path", "receivers", "primary", "zip")):
             return ""
         return f"cannot be swept: {_SHARED[top]}"
 

@@ -49,6 +49,11 @@ class Skeleton(BaseModel):
     sweep: dict[str, Any] = Field(
         default_factory=dict, description="Dotted key → the values it takes."
     )
+    zip: list[Any] = Field(
+        default_factory=list,
+        description="Keys of the sweep that take their first values together, then their second,"
+        " and so on, instead of all combinations; or a list of such lists.",
+    )
     block_rows: Annotated[Count, Le(LARGEST_BLOCK)] | None = Field(
         None,
         description="Rows computed at once; the compute shape, part of the result. Project default:"

@@ -10,7 +10,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from channelsim.analysis.names import number
+from channelsim.analysis.names import following, number
 from channelsim.display.live.model import Model
 from channelsim.display.live.plot import Series, plot
 from channelsim.display.live.style import ATTACKED, DIM, Theme, clock, figure, fit, letter
@@ -45,15 +45,16 @@ def _decibels(model: Model) -> bool:
 def _series(model: Model, key: str, theme: Theme) -> Iterator[Series]:
     info = model.info
     value = model.figures.estimates(f"{model.metric}_source").value
-    # The curve's own key stays unfiltered: one point is no curve.
-    free = {k: v for k, v in model.filter.swept.items() if k != key}
+    # The curve's own key, and those that change with it, stay unfiltered: one point is no curve.
+    along = following([arm.swept for arm in info.arms], key) | {key}
+    free = {k: v for k, v in model.filter.swept.items() if k not in along}
     groups: dict[str, list[int]] = {}
     for arm in info.arms:
         hidden = model.filter.receiver not in (None, arm.receiver)
         hidden = hidden or any(arm.swept.get(k) != v for k, v in free.items())
         if hidden or not np.isfinite(value[arm.arm]) or not np.isfinite(arm.swept[key]):
             continue
-        others = {k: v for k, v in arm.swept.items() if k != key}
+        others = {k: v for k, v in arm.swept.items() if k not in along}
         name = json.dumps([arm.receiver, others], sort_keys=True, default=str)
         groups.setdefault(name, []).append(arm.arm)
     places = {name: place for place, name in enumerate(info.receivers)}
@@ -63,7 +64,9 @@ def _series(model: Model, key: str, theme: Theme) -> Iterator[Series]:
         first = info.arms[arms[0]]
         label = first.receiver
         if several and len(info.swept_keys) > 1:
-            fixed = [f"{info.short[k]} {number(v)}" for k, v in first.swept.items() if k != key]
+            fixed = [
+                f"{info.short[k]} {number(v)}" for k, v in first.swept.items() if k not in along
+            ]
             label = f"{fit(label, 12)} {', '.join(fixed)}"
         if not several:
             place = places[first.receiver]
