@@ -19,13 +19,23 @@ from channelsim.cli.faults import DONE, INTERRUPTED, guarded, say
 app = typer.Typer(
     name="channelsim",
     help="What happens to a learned codec when somebody else can touch its channel.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer shows the subclass, not the class
+
+
+def _one_of(*words: str) -> Callable[[], list[str]]:
+    """Values that a shell may complete; which are allowed is decided where they are used."""
+    return lambda: list(words)
+
+
+KINDS = (
+    *("sources", "arrivals", "codecs", "channels", "adversaries", "link", "power"),
+    *("receivers", "detectors", "metrics", "zoo", "recipes"),
+)
 
 Scenario = Annotated[str, typer.Argument(help="A scenario file (.yaml).", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
@@ -115,6 +125,10 @@ def run(
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines of text (the default).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the run is.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Say what is decided before the first message."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
     ] = False,
@@ -150,6 +164,8 @@ def run(
     [dim]Example:[/] channelsim run scenarios/black_target.yaml --set source.count=100 --out tried
     """
     chosen = [name for name, on in (("--live", live), ("--plain", plain), ("--quiet", quiet)) if on]
+    if verbose:
+        chosen += ["--verbose"] if live or quiet else []
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
     if live:
@@ -161,8 +177,8 @@ def run(
     _do(
         "running", "run", out,
         scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
-        quiet=quiet, resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
-        folder_file=folder_file,
+        quiet=quiet, verbose=verbose, resume=resume, mixed=mixed, workers=workers or 0, part=part,
+        dask=dask, folder_file=folder_file,
     )  # fmt: skip
 
 
@@ -189,7 +205,9 @@ def summary(
     against: Annotated[
         str,
         typer.Option(
-            help="What images are compared with: source, clean, passive or target.", metavar="R"
+            help="What images are compared with: source, clean, passive or target.",
+            metavar="R",
+            autocompletion=_one_of("source", "clean", "passive", "target"),
         ),
     ] = "source",
     full: Annotated[bool, typer.Option("--full", help="All tables and findings.")] = False,
@@ -244,7 +262,12 @@ def check(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="Only these parts, e.g. adversaries.", metavar="[KIND]")
+        str | None,
+        typer.Argument(
+            help="Only these parts, e.g. adversaries.",
+            metavar="[KIND]",
+            autocompletion=_one_of(*KINDS),
+        ),
     ] = None,
 ) -> None:
     """List the parts a scenario may name, with what each one takes.
@@ -323,7 +346,12 @@ def zoo(
 def download(
     name: Annotated[
         str,
-        typer.Argument(help="mnist, fashion-mnist or cifar10.", metavar="NAME", show_default=False),
+        typer.Argument(
+            help="mnist, fashion-mnist or cifar10.",
+            metavar="NAME",
+            show_default=False,
+            autocompletion=_one_of("mnist", "fashion-mnist", "cifar10"),
+        ),
     ],
     data_root: DataRoot = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the files are.")] = False,
@@ -365,7 +393,12 @@ def replay(
 def population(
     run: Folder,
     figure: Annotated[
-        str, typer.Option(help="fdd, or fid where Inception's weights are.", metavar="NAME")
+        str,
+        typer.Option(
+            help="fdd, or fid where Inception's weights are.",
+            metavar="NAME",
+            autocompletion=_one_of("fdd", "fid"),
+        ),
     ] = "fdd",
     weights: Annotated[
         Path | None, typer.Option(help="Other weights of the feature network.", metavar="FILE")
@@ -387,7 +420,13 @@ def population(
 def export(
     run: Folder,
     format_: Annotated[
-        str, typer.Option("--format", help="csv, jsonl or parquet.", metavar="FORMAT")
+        str,
+        typer.Option(
+            "--format",
+            help="csv, jsonl or parquet.",
+            metavar="FORMAT",
+            autocompletion=_one_of("csv", "jsonl", "parquet"),
+        ),
     ] = "csv",
     out: Annotated[
         Path | None,

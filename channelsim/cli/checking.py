@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,18 +56,17 @@ def _any_has(groups: list[list[str]], key: str) -> bool:
 
 
 def _findings(tried: Trial) -> Iterator[tuple[str, str]]:
-    yield "columns", ", ".join(tried.columns)
-    for name, threat in tried.header.threats.items():
-        yield "threat", f"{name}: {_words(threat)}"
-    from channelsim.contracts.promises import kept, of_header
+    from channelsim.display.decisions import bits, powers, threats
 
+    yield "columns", ", ".join(tried.columns)
+    yield from powers(tried.header, tried.arms)
+    yield from threats(tried.header)
     verdicts = Counter(word or "none" for word in tried.columns["verdict"])
     counted = ", ".join(f"{word} {count}" for word, count in sorted(verdicts.items()))
     each = tried.transmissions // len(tried.arms)
     sent = "one message" if each == 1 else f"{each} messages"
     yield "tried", f"{sent} in each of {len(tried.arms)} arms; verdicts: {counted}"
-    if (found := of_header(tried.header)) is not None:
-        yield "bits", kept(found)
+    yield from bits(tried.header)
 
 
 def _forecast(found: Estimate, scenario: Scenario) -> Iterator[tuple[str, str]]:
@@ -84,18 +83,6 @@ def _forecast(found: Estimate, scenario: Scenario) -> Iterator[tuple[str, str]]:
         )
     )
     yield "block_rows", f"{advice} ({measured})"
-
-
-def _words(threat: Mapping[str, Any]) -> str:
-    return "; ".join(f"{key}: {_phrase(value)}" for key, value in threat.items())
-
-
-def _phrase(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{item} {key}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value)
 
 
 def _table(console: Any, title: str | None, rows: Iterator[tuple[str, str]]) -> None:

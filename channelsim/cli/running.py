@@ -24,6 +24,7 @@ def run(
     out: Path | None,
     data_root: Path | None,
     quiet: bool,
+    verbose: bool,
     resume: bool,
     mixed: bool,
     workers: int,
@@ -40,7 +41,7 @@ def run(
     from channelsim.runs.run import run
 
     progress = StandardConsole(error=True)
-    display: Display = QuietDisplay(progress) if quiet else PlainDisplay(progress)
+    display: Display = QuietDisplay(progress) if quiet else PlainDisplay(progress, verbose=verbose)
     try:
         done = run(
             scenario,
@@ -87,8 +88,8 @@ def run_live(
     if not watching.on_a_terminal():
         return run(
             scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
-            quiet=False, resume=resume, mixed=mixed, workers=workers, part=part, dask=dask,
-            folder_file=None,
+            quiet=False, verbose=False, resume=resume, mixed=mixed, workers=workers, part=part,
+            dask=dask, folder_file=None,
         )  # fmt: skip
     words = [scenario]
     for setting in settings:

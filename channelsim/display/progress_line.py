@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.text import Text
 
 from channelsim.contracts.records import Finished, LogEvent, Noted, Preparing, Started, Ticked
+from channelsim.display.decisions import decisions
 from channelsim.display.full_summary import print_summary
 from channelsim.support.errors import printable
 
@@ -51,6 +52,7 @@ class PlainDisplay:
 
     On a terminal it is one line that rewrites itself; otherwise plain lines, at most one every
     ``every_s`` seconds of wall time, and never a control code. ``clock`` [s] is for tests.
+    ``verbose``: first say what was decided before the first message.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class PlainDisplay:
         console: Console,
         clock: Callable[[], float] = time.monotonic,
         every_s: float = EVERY_S,
+        verbose: bool = False,
     ) -> None:
         self._console = console
+        self._verbose = verbose
         self._notes = _Notes(console)
         self._clock, self._every_s = clock, every_s
         self._view: _Line | _Lines | None = None
@@ -103,6 +107,8 @@ class PlainDisplay:
         size = f"{_many(count, 'message')} × {_many(arms, 'arm')}, seed {header.seed}"
         _say(self._console, Text(printable(header.title), style="bold"))
         _say(self._console, Text(size, style="dim"))
+        for word, sentence in decisions(header, event.arms) if self._verbose else ():
+            _say(self._console, Text(f"  {word:<10} {printable(sentence)}", style="dim"))
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._view = _Line(self._console, event.total, self._clock)
         else:

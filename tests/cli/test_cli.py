@@ -23,8 +23,9 @@ from typer.main import get_command
 
 from channelsim import __version__
 from channelsim.cli import faults, usage
-from channelsim.cli.app import answer, app
+from channelsim.cli.app import KINDS, answer, app
 from channelsim.cli.inputs import settings_of, size
+from channelsim.ledger.ledger import Ledger
 from channelsim.support.durations import duration
 from channelsim.support.errors import InputError, Interrupted
 
@@ -480,3 +481,41 @@ def test_times_and_sizes_are_said_as_people_say_them() -> None:
     assert [size(n) for n in (0, 999, 1000, 12_345, 3.2e9, 5e12)] == [
         "0 bytes", "999 bytes", "1.0 kB", "12 kB", "3.2 GB", "5.0 TB",
     ]  # fmt: skip
+
+
+def test_verbose_says_what_is_decided_before_the_first_message(channelsim: Prompt) -> None:
+    Path("study.yaml").write_text(SCENARIO)
+    code, _, err = channelsim("run", "study.yaml", "--out", "run", "-v")
+    assert code == 0
+    with Ledger.open(Path("run/ledger.sqlite")) as ledger:
+        header = ledger.header()
+    for word, sentence in (
+        ("power", f"P = {header.calibration.power(0):.6g} per real value"),
+        ("bits", "do not depend on its place"),
+        ("scenario", header.scenario_hash[:16]),
+    ):
+        assert any(word in line and sentence in line for line in err.splitlines()), word
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("su", {"summary"}),
+        ("list ad", {"adversaries"}),
+        ("export r --format ", {"csv", "jsonl", "parquet"}),
+    ],
+)
+def test_a_shell_may_complete_commands_options_and_fixed_values(
+    words: str, expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_CHANNELSIM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"channelsim {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
+    code, out, _ = child()
+    assert code == 0
+    assert set(out.split()) == expected
+
+
+def test_the_kinds_that_a_shell_completes_are_those_of_the_list(channelsim: Prompt) -> None:
+    _, out, _ = channelsim("list")
+    assert [line for line in out.splitlines() if not line.startswith(" ")] == list(KINDS)
