@@ -288,12 +288,19 @@ def schema() -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file (.yaml).", show_default=False)],
+    recipes: Annotated[
+        list[str],
+        typer.Argument(help="Recipe files (.yaml).", show_default=False, metavar="RECIPE..."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the result; without it runs/train-RECIPE.", metavar="DIR"),
+        typer.Option(
+            help="Folder of the result, or of several; without it runs/train-RECIPE.",
+            metavar="DIR",
+        ),
     ] = None,
     data_root: DataRoot = None,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
     seeds: Annotated[
         int,
         typer.Option(
@@ -302,15 +309,24 @@ def train(
             min=0,
         ),
     ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Train so many at a time, each with one thread; without it one after the other.",
+            metavar="N",
+            min=1,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only where the codec is.")] = False,
 ) -> None:
-    """Train a codec from its recipe; started again, it goes on where it was interrupted.
+    """Train codecs from their recipes; started again, it goes on where it was interrupted.
 
     [dim]Example:[/] channelsim train recipe.yaml --out runs/my-vae
     """
     _do(
         "training", "train", out,
-        recipe=recipe, out=out, data_root=data_root, seeds=seeds, quiet=quiet,
+        recipes=recipes, out=out, data_root=data_root, seed=seed, seeds=seeds, workers=workers or 0,
+        quiet=quiet,
     )  # fmt: skip
 
 

@@ -13,35 +13,104 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from channelsim.training.train import Progress
+    from channelsim.training.several import Task
+    from channelsim.training.train import Progress, TrainedResult
 
 _EVERY_S = 5.0  # between two lines without a terminal; project's choice
 
 
 def train(
-    *, recipe: str, out: Path | None, data_root: Path | None, seeds: int, quiet: bool
+    *,
+    recipes: list[str],
+    out: Path | None,
+    data_root: Path | None,
+    seed: int | None,
+    seeds: int,
+    workers: int,
+    quiet: bool,
 ) -> None:
-    """Train with a progress bar on standard error; the card's figures on standard output."""
+    """Train with progress on standard error; the cards' figures on standard output."""
     from channelsim.display.console import StandardConsole
     from channelsim.training import train as training
 
-    console = StandardConsole()
-    with _progress(StandardConsole(error=True), quiet) as show:
-        if seeds:
-            result = training.train_seeds(recipe, seeds, out, data_root, show)
-        else:
-            result = training.train(recipe, out=out, data_root=data_root, on_progress=show)
+    console, aside = StandardConsole(), StandardConsole(error=True)
+    files = [Path(recipe) for recipe in recipes]
+    if workers:
+        _side_by_side(training.tasks_of(files, seeds, out, seed), data_root, workers, aside, quiet)
+    for file in files:
+        folder = out if out is None or len(files) == 1 else out / file.stem
+        with _progress(aside, quiet) as show:
+            if seeds:
+                result = training.train_seeds(file, seeds, folder, data_root, show, seed)
+            else:
+                result = training.train(
+                    file, out=folder, data_root=data_root, on_progress=show, seed=seed
+                )
+        for line in _told(result, quiet, bool(workers)):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _told(result: TrainedResult, quiet: bool, just_now: bool) -> Iterator[str]:
     if quiet:
-        lines = [str(result.weights)]
-    else:
-        where = json.dumps(str(result.weights.resolve()))
-        lines = [
-            *_done(result.card, result.already_done),
-            f"weights   {result.weights}",
-            f"use it    {_use(result.card, where)}",
-        ]
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        yield str(result.weights)
+        return
+    where = json.dumps(str(result.weights.resolve()))
+    yield from _done(result.card, result.already_done and not just_now)
+    yield f"weights   {result.weights}"
+    yield f"use it    {_use(result.card, where)}"
+
+
+def _side_by_side(
+    tasks: list[Task], data_root: Path | None, workers: int, console: Console, quiet: bool
+) -> None:
+    """All trainings in processes of their own; a line for each that is under way."""
+    from channelsim.training.progress import stop_signals
+    from channelsim.training.several import train_all
+
+    with stop_signals() as stop, _under_way(console, quiet) as show:
+        for number, task in enumerate(train_all(tasks, data_root, workers, stop, show), 1):
+            if not quiet:
+                console.print(
+                    f"{number}/{len(tasks)} trained: {task.name}", markup=False, soft_wrap=True
+                )
+
+
+@contextmanager
+def _under_way(
+    console: Console, quiet: bool
+) -> Iterator[Callable[[Mapping[Task, str]], None] | None]:
+    if quiet:
+        yield None
+        return
+    if not console.is_terminal:
+        yield _said_at_intervals(console)
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def show(under: Mapping[Task, str]) -> None:
+            lines = [f"{task.name}: {said}" for task, said in under.items()]
+            live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
+
+        yield show
+
+
+def _said_at_intervals(console: Console) -> Callable[[Mapping[Task, str]], None]:
+    import time
+
+    last = [time.monotonic()]
+
+    def show(under: Mapping[Task, str]) -> None:
+        if time.monotonic() - last[0] < _EVERY_S:
+            return
+        last[0] = time.monotonic()
+        for task, said in under.items():
+            if said:
+                console.print(f"{task.name}: {said}", markup=False, soft_wrap=True)
+
+    return show
 
 
 def _use(card: Mapping[str, Any], where: str) -> str:

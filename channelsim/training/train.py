@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,13 @@ from channelsim.training.progress import (
 from channelsim.training.recipe import PcaRecipe
 from channelsim.training.recipe_as_read import RecipeAsRead, read_recipe
 from channelsim.training.recipe_file import read_document
+from channelsim.training.several import Task
 from channelsim.training.spread import spread_of
 
-__all__ = ["Progress", "TrainedResult", "default_folder", "train", "train_seeds"]
+__all__ = ["Progress", "TrainedResult", "default_folder", "tasks_of", "train", "train_seeds"]
+
+
+_NO_SEEDS = "--seeds: only codecs that are trained in steps differ from seed to seed"
 
 
 def default_folder(recipe_path: Path) -> Path:
@@ -54,6 +59,8 @@ def train(
     """
     document, _ = read_document(Path(recipe_path))
     if "classifier" in document:
+        if seed is not None:
+            raise InputError(f"recipe {recipe_path}: --seed is for codecs; set seed in the recipe")
         return train_classifier(recipe_path, out, data_root, resume, on_progress, checkpoint_s)
     reading = read_recipe(Path(recipe_path))
     if seed is not None:
@@ -88,6 +95,7 @@ def train_seeds(
     out: Path | str | None = None,
     data_root: Path | str | None = None,
     on_progress: OnProgress | None = None,
+    seed: int | None = None,
 ) -> TrainedResult:
     """Train a recipe, then ``others`` further seeds of it, and record the spread in its card.
 
@@ -95,19 +103,48 @@ def train_seeds(
     `train`: interrupted ones go on, finished ones are taken as they are.
     """
     folder = Path(out) if out is not None else default_folder(Path(recipe_path))
-    first = train(recipe_path, folder, data_root, on_progress=on_progress)
+    first = train(recipe_path, folder, data_root, on_progress=on_progress, seed=seed)
     if "classes" in first.card or not first.card["steps"]:
-        raise InputError("--seeds: only codecs that are trained in steps differ from seed to seed")
+        raise InputError(_NO_SEEDS)
     cards = [first.card]
-    for seed in range(first.card["seed"] + 1, first.card["seed"] + 1 + others):
-        one = train(
-            recipe_path, folder / f"seed-{seed}", data_root, on_progress=on_progress, seed=seed
-        )
+    for other in range(first.card["seed"] + 1, first.card["seed"] + 1 + others):
+        own = seed_folder(folder, other)
+        one = train(recipe_path, own, data_root, on_progress=on_progress, seed=other)
         cards.append(one.card)
     spread = {**spread_of(cards), "command": f"{first.card['command']} --seeds {others}"}
     weight_files.add_remarks(first.weights, {"spread": spread})
     card = load_weights(first.weights).card
     return TrainedResult(first.weights, card, first.resumed_at_step, first.already_done)
+
+
+def tasks_of(
+    recipes: Sequence[Path], seeds: int, out: Path | None, seed: int | None = None
+) -> list[Task]:
+    """The trainings of recipes with ``seeds`` further seeds each, to be done side by side.
+
+    ``out``: the folder of one recipe's result; of several, each has one of its name in it.
+    """
+    found = []
+    for recipe in recipes:
+        folder = default_folder(recipe)
+        if out is not None:
+            folder = out if len(recipes) == 1 else out / recipe.stem
+        found.append(Task(recipe, folder, seed))
+        if seeds:
+            trained = "classifier" not in read_document(recipe)[0]
+            first = read_recipe(recipe).recipe if trained else None
+            if first is None or isinstance(first, PcaRecipe):
+                raise InputError(_NO_SEEDS)
+            start = first.seed if seed is None else seed
+            found += [
+                Task(recipe, seed_folder(folder, start + i), start + i) for i in range(1, seeds + 1)
+            ]
+    return found
+
+
+def seed_folder(folder: Path, seed: int) -> Path:
+    """The folder of a further seed's result."""
+    return folder / f"seed-{seed}"
 
 
 def _seeded(reading: RecipeAsRead, seed: int) -> RecipeAsRead:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from channelsim.codecs.trained import ZOO_FOLDER, Zoo, zoo_names
-from channelsim.support.errors import InputError, MachineError
+from channelsim.support.errors import InputError
 from channelsim.support.weight_files import card_path, read
 from channelsim.training.objectives import KldRecipe, MmdRecipe, SwtRecipe
-from channelsim.training.progress import make_folder
+from channelsim.training.progress import stop_signals
 from channelsim.training.recipe import PcaRecipe, Recipe
 from channelsim.training.recipe_as_read import read_recipe
 from channelsim.training.recipe_file import read_document
+from channelsim.training.several import Task, train_all
 
 TRUNKS = ZOO_FOLDER / "trunks"
 TABLE_FILE = ZOO_FOLDER / "README.md"
@@ -174,19 +170,20 @@ def remake(
 ) -> Iterator[Remade]:
     """Train every recipe (or ``only`` these) into folders of ``out``, ``jobs`` at a time.
 
-    Each training has one thread, so that its bits depend on neither the number of jobs nor that of
-    cores; started again, it resumes. With ``install`` the results replace the zoo's files, and
+    Started again, each resumes. With ``install`` the results replace the zoo's files, and
     codecs that start from others start from the new ones.
     """
     chosen = _chosen(only)
-    for wave in waves():
-        for file, weights in _trained([f for f in wave if f in chosen], out, data_root, jobs):
-            old = file.with_suffix(".safetensors")
-            same = old.is_file() and read(old).content_sha256 == read(weights).content_sha256
-            if install:
-                shutil.copyfile(card_path(weights), card_path(old))
-                shutil.copyfile(weights, old)
-            yield Remade(file.stem, weights, same)
+    with stop_signals() as stop:
+        for wave in waves():
+            tasks = [Task(file, out / file.stem) for file in wave if file in chosen]
+            for task in train_all(tasks, data_root, jobs, stop):
+                weights, old = task.weights, task.recipe.with_suffix(".safetensors")
+                same = old.is_file() and read(old).content_sha256 == read(weights).content_sha256
+                if install:
+                    shutil.copyfile(card_path(weights), card_path(old))
+                    shutil.copyfile(weights, old)
+                yield Remade(task.recipe.stem, weights, same)
     if install:
         TABLE_FILE.write_text(table(), encoding="utf-8")
 
@@ -198,37 +195,3 @@ def _chosen(only: Sequence[str]) -> list[Path]:
         known = ", ".join(file.stem for file in files)
         raise InputError(f"zoo: no recipe is called {unknown[0]} (known: {known})")
     return [file for file in files if not only or file.stem in only]
-
-
-def _trained(
-    files: Sequence[Path], out: Path, data_root: Path | None, jobs: int
-) -> Iterator[tuple[Path, Path]]:
-    stop = threading.Event()
-    with ThreadPoolExecutor(jobs) as pool:
-        tasks = [(file, pool.submit(_train, file, out, data_root, stop)) for file in files]
-        try:
-            for file, task in tasks:
-                yield file, task.result()
-        finally:
-            stop.set()
-
-
-def _train(file: Path, out: Path, data_root: Path | None, stop: threading.Event) -> Path:
-    folder = out / file.stem
-    weights = folder / f"{file.stem}.safetensors"
-    if stop.is_set():
-        return weights
-    root = [] if data_root is None else ["--data-root", str(data_root.resolve())]
-    command = [sys.executable, "-P", "-m", "channelsim", "train", str(file), "--out", str(folder)]
-    # A process each, with one thread: bits depend on the number of threads.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    make_folder(out)
-    with (out / f"{file.stem}.log").open("w") as log:
-        code = subprocess.run(
-            [*command, *root], env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
-        ).returncode
-    if code == 0:
-        return weights
-    lines = Path(log.name).read_text(encoding="utf-8").strip().splitlines()
-    sort: Callable[[str], Exception] = InputError if code == 2 else MachineError
-    raise sort(f"zoo: training {file.stem} ended with code {code}: {lines[-1] if lines else ''}")
