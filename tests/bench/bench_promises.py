@@ -1,6 +1,6 @@
 """What the self-test finds in every scenario that ships, in the setting of this process.
 
-For other kernels, or one thread, set the environment as the table in `tests/bench/README.md` has it.
+For other kernels, or one thread, set the environment as the table in `README.md` beside it says.
 """
 
 from __future__ import annotations
