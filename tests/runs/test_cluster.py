@@ -42,7 +42,7 @@ STUDY: dict[str, Any] = {
     "block_rows": 8,
     "max_pending": 8,
 }
-SLOW = pytest.mark.filterwarnings("default")
+lets_dask_warn = pytest.mark.filterwarnings("default")
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="the extra dask is not installed"
 )
@@ -111,7 +111,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @needs_dask
-@SLOW
+@lets_dask_warn
 def test_a_cluster_writes_the_ledger_of_one_process(cluster: Cluster, tmp_path: Path) -> None:
     run(STUDY, out=tmp_path / "alone")
     run(STUDY, out=tmp_path / "cluster", dask=str(cluster.file))
@@ -126,7 +126,7 @@ def test_a_cluster_writes_the_ledger_of_one_process(cluster: Cluster, tmp_path: 
 
 
 @needs_dask
-@SLOW
+@lets_dask_warn
 def test_a_killed_worker_costs_time_and_a_lost_scheduler_ends_the_run(
     cluster: Cluster, tmp_path: Path
 ) -> None:
