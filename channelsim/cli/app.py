@@ -47,6 +47,14 @@ Seed = Annotated[int | None, typer.Option(help="Seed instead of the scenario's."
 DataRoot = Annotated[
     Path | None, typer.Option(help="Where data sets are, instead of CHANNELSIM_DATA.")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="What computes: cpu, cuda, cuda:N, or auto, a GPU where there is one.",
+        metavar="NAME",
+        autocompletion=_one_of("auto", "cpu", "cuda"),
+    ),
+]
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run code that the ledger names, without asking.")
 ]
@@ -116,6 +124,7 @@ def run(
         typer.Option(help="Folder of the run; without it runs/SCENARIO-SEED-N.", metavar="DIR"),
     ] = None,
     data_root: DataRoot = None,
+    device: Device = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -168,15 +177,16 @@ def run(
         chosen += ["--verbose"] if live or quiet else []
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
+    settings = [*(set_ or []), *([f"device={device}"] if device is not None else [])]
     if live:
         _do(
             "running", "run_live", out,
-            scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
+            scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
             resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
         )  # fmt: skip
     _do(
         "running", "run", out,
-        scenario=scenario, settings=set_ or [], seed=seed, out=out, data_root=data_root,
+        scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
         quiet=quiet, verbose=verbose, resume=resume, mixed=mixed, workers=workers or 0, part=part,
         dask=dask, folder_file=folder_file,
     )  # fmt: skip
@@ -247,15 +257,20 @@ def watch(
 
 @app.command()
 def check(
-    scenario: Scenario, set_: Settings = None, seed: Seed = None, data_root: DataRoot = None
+    scenario: Scenario,
+    set_: Settings = None,
+    seed: Seed = None,
+    data_root: DataRoot = None,
+    device: Device = None,
 ) -> None:
     """Try one message per arm, then estimate the time and size of a run.
 
     [dim]Example:[/] channelsim check scenarios/black_target.yaml
     """
+    settings = [*(set_ or []), *([f"device={device}"] if device is not None else [])]
     _do(
         "checking", "check",
-        scenario=scenario, settings=set_ or [], seed=seed, data_root=data_root,
+        scenario=scenario, settings=settings, seed=seed, data_root=data_root,
     )  # fmt: skip
 
 

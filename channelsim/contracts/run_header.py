@@ -218,6 +218,11 @@ class RunHeader:
         return self._mapping("fingerprint")
 
     @property
+    def computed_on(self) -> str:
+        """The device, ``cpu`` or ``cuda:N``; a run that does not say was computed on a CPU."""
+        return str(self.values.get("computed_on") or "cpu")
+
+    @property
     def ended_s(self) -> float | None:
         """Simulated end [s] of what this ledger holds: the run's, or that of a part of it."""
         found = self.values.get("finished", self.values.get("ended"))

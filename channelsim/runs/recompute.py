@@ -19,6 +19,7 @@ from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import Paths, calibrate
 from channelsim.signal_path.fallback import Recorded
 from channelsim.simulation import part_prints
+from channelsim.support.device import there_or_auto
 from channelsim.support.errors import InputError
 from channelsim.support.user_files import only_from
 
@@ -48,7 +49,8 @@ class Recomputation:
             raise damaged(self._ledger, "its header has no scenario")
         self._allowed = agreed(self.header, folder, allow_code)
         with self.allowed():
-            self.scenario = Scenario.load(self.header.scenario, data_root=data_root)
+            device = {"device": there_or_auto(self.header.computed_on)}
+            self.scenario = Scenario.load(self.header.scenario, set=device, data_root=data_root)
             remedy = "Put that back to compute it again"
             if "parts" in self.header:
                 part_prints.same_as(self.header, self.scenario, folder, remedy)

@@ -121,7 +121,7 @@ def _replayed(
         outcome, images, latents = again.transmit(number, [stored["attempt"]])
         there = header.fingerprint
         matter = there.get("threads") is not None
-        here = fingerprint(again.scenario.block_rows, threads_matter=matter)
+        here = fingerprint(again.scenario.block_rows, again.paths.device, threads_matter=matter)
     unlike = [name for name in here if here[name] != there.get(name)]
     if not unlike and not keeps_bits(header):
         unlike.append(_PLACE)

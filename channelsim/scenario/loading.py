@@ -92,6 +92,7 @@ def load(
         "block_rows": block_rows,
         "max_pending": skeleton.max_pending,
         "images": skeleton.images,
+        "device": skeleton.device,
         "swept_keys": tuple(one.key for one in sweep.keys),
         "receivers": tuple(skeleton.receivers),
         "written": text if text is not None else _canonical(resolved),

@@ -14,6 +14,7 @@ from channelsim.scenario.arm_admission import admit_unseen
 from channelsim.scenario.loading import load
 from channelsim.scenario.schema import schema
 from channelsim.sources import Source
+from channelsim.support.device import AUTO
 from channelsim.support.yaml_lines import read_scalar
 
 __all__ = ["Arm", "Scenario", "parse_value", "schema"]
@@ -32,7 +33,8 @@ class Scenario:
     ``path``: the file, None for a mapping. ``notices``: to the user, before the run. ``files``: of
     every part of the user's own, by identity, the files that it was made from, by absolute name,
     with their SHA-256; that of its class comes with ``origins``. ``default_blocks``: whether
-    ``block_rows`` was left out.
+    ``block_rows`` was left out. ``device``: see `channelsim.support.device`; like the machine, it
+    is of a run and not of the scenario, so neither ``resolved`` nor ``hash`` holds it.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Scenario:
     files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     origins: Mapping[int, Path] = field(default_factory=dict)
     default_blocks: bool = False
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         """Try the user's own parts that were passed as Python objects and not by `load`."""

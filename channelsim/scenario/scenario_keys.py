@@ -34,6 +34,7 @@ _SHARED = {
     "block_rows": "it is the compute shape of the whole run",
     "max_pending": "it changes no result",
     "images": "it belongs to the whole run",
+    "device": "it belongs to the whole run",
     "sweep": "a sweep cannot be swept",
     "zip": "it belongs to the sweep",
     "path": "name a value in it, for example path.0.snr_db",
@@ -41,11 +42,12 @@ _SHARED = {
 }
 TOP_LEVEL = (
     "title", "seed", "source", "transmit", "power", "link", "path", "receivers", "metrics",
-    "primary", "control", "sweep", "zip", "block_rows", "max_pending", "images",
+    "primary", "control", "sweep", "zip", "block_rows", "max_pending", "images", "device",
 )  # fmt: skip
 # Names with a meaning of their own in dotted keys or among the streams of random numbers.
-# (`primary` and `zip` hold no keys, and were free as names before they were keys.)
-RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration")) - {"primary", "zip"}
+# (These hold no keys, and were free as names before they were keys.)
+_LATER = frozenset(("primary", "zip", "device"))
+RESERVED = frozenset((*TOP_LEVEL, "transmitter", "calibration")) - _LATER
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -159,7 +161,7 @@ class ScenarioKeys:
     def not_sweepable(key: Any) -> str:
         """The reason why a known key may not be swept, or an empty text."""
         top, _, inside = str(key).partition(".")
-        if top not in _SHARED or (inside and top in ("path", "receivers", "primary", "zip")):
+        if top not in _SHARED or (inside and top in {"path", "receivers", *_LATER}):
             return ""
         return f"cannot be swept: {_SHARED[top]}"
 

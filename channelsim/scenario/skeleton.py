@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import Le
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from channelsim.contracts.parts import Count, Flag, Whole
+from channelsim.support import device
 from channelsim.support.problems import Fault
 from channelsim.support.validation import faults_of
 
@@ -65,11 +66,23 @@ class Skeleton(BaseModel):
         description="Most rows that may wait to be computed together; scheduling only. Left out, up"
         " to 2,048 rows wait, as many as take two seconds.",
     )
+    device: str = Field(
+        "auto",
+        description="What computes: cpu, cuda, cuda:N, or auto, a GPU where there is one. The draws"
+        " are those of a CPU; last bits differ from device to device, and the header names it.",
+    )
     images: Whole = Field(
         4,
         description="Of how many messages per arm pictures are kept, beside its newest and its two"
         " worst; 0: of none.",
     )
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _names_a_device(cls, given: Any) -> Any:
+        if reason := device.fault(given):
+            raise ValueError(reason)
+        return given
 
 
 def read_skeleton(data: dict[str, Any]) -> tuple[Skeleton, set[str], list[Fault]]:

@@ -26,6 +26,7 @@ from channelsim.signal_path.transmit_powers import Transmitters, prior
 from channelsim.sources import ImageSource, Prior, Source
 from channelsim.support import arithmetic
 from channelsim.support.block_shape import BlockShape
+from channelsim.support.device import chosen
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Paths:
     paths: tuple[SignalPath, ...]
     of_arm: tuple[int, ...]
     report: Mapping[str, Any]
+
+    @property
+    def device(self) -> torch.device:
+        """The device that computes."""
+        return self.paths[0].images.device
 
     def in_blocks(self, shape: BlockShape) -> Paths:
         """The same paths, computed in blocks of this shape."""
@@ -64,7 +70,7 @@ def calibrate(
 def _calibrated(
     scenario: Scenario, fitted: Mapping[str, Mapping[str, Any]] | None, tell: Tell | None
 ) -> Paths:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen(scenario.device)
     train = TrainingSplit(scenario.source, scenario.seed, device)
     attacks = AttackFits(train, len(scenario.arms), fitted, tell)
     senders, receivers = Transmitters(train), Defences(train)

@@ -51,7 +51,10 @@ class TrainingCodewords:
 
     def send(self, images: Tensor, numbers: Ints) -> tuple[Tensor, Scaled]:
         """Latents and wire signals of images in place of the training ones; differentiable."""
-        rows = Rows("calibration/transmitter", self.seed, numbers, np.zeros_like(numbers), {})
+        attempts = np.zeros_like(numbers)
+        rows = Rows(
+            "calibration/transmitter", self.seed, numbers, attempts, {}, device=self.train.device
+        )
         return self.transmitter.send(images, rows)
 
     @torch.no_grad()

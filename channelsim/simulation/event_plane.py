@@ -104,7 +104,7 @@ def _simulated(
         groups = share.groups([_work(paths, group) for group in groups])
     count = scenario.source.messages
     total = count * sum(of in groups for of in paths.of_arm)
-    header = fingerprint.header(scenario, paths.report, tried)
+    header = fingerprint.header(scenario, paths.report, tried, paths.device)
     if ways:
         header = header.with_values(reach=ways)
     computing = InThisProcess(paths.paths) if workers is None else workers(header, paths)

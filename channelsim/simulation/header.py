@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import channelsim
 from channelsim.adversaries.goals import loss_card
 from channelsim.channels import memories_s
@@ -23,22 +25,21 @@ from channelsim.scenario.path_rules import shared_paths
 from channelsim.scenario.waiting import judged
 from channelsim.simulation.part_prints import by_name, prints
 from channelsim.support import arithmetic
+from channelsim.support.device import described
 
 
-def fingerprint(block_rows: int, *, threads_matter: bool) -> dict[str, Any]:
+def fingerprint(block_rows: int, device: torch.device, *, threads_matter: bool) -> dict[str, Any]:
     """The facts that must be equal for a bit-for-bit replay.
 
-    ``threads_matter``: whether the self-test found that the number of threads changes bits.
+    ``device``: what computes. ``threads_matter``: whether the self-test found that the number of
+    threads changes bits.
     """
-    import torch
-
-    on_gpu = torch.cuda.is_available()
     return {
         "torch": torch.__version__,
         "instruction_set": arithmetic.instruction_set(),
         "arithmetic": arithmetic.signature(),
         "mkl_cbwr": os.environ.get("MKL_CBWR"),
-        "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
+        "device": described(device),
         "block_rows": block_rows,
         "threads": torch.get_num_threads() if threads_matter else None,
     }
@@ -96,12 +97,17 @@ def _own_stages(scenario: Scenario) -> dict[str, dict[str, Any]]:
 
 
 def header(
-    scenario: Scenario, calibration: Mapping[str, Any], tried: Tried | None = None
+    scenario: Scenario,
+    calibration: Mapping[str, Any],
+    tried: Tried | None = None,
+    device: torch.device | None = None,
 ) -> RunHeader:
     """The header of a run, JSON-able.
 
+    ``device``: what computes, default the CPU.
     ``tried``: the self-test's result; None promises nothing about bits.
     """
+    device = device or torch.device("cpu")
     weights = by_name(
         (arm.receiver_name, arm.number, arm.receiver.codec.card.get("sha256"))
         for arm in scenario.arms
@@ -138,8 +144,9 @@ def header(
             "receivers": list(scenario.receivers),
             "block_rows": scenario.block_rows,
             "fingerprint": fingerprint(
-                scenario.block_rows, threads_matter=tried is None or tried.thread.differ > 0
+                scenario.block_rows, device, threads_matter=tried is None or tried.thread.differ > 0
             ),
+            "computed_on": str(device),
             "promises": tried and tried.as_dict,
             "parts": prints(scenario),
             "versions": versions(),

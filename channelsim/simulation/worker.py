@@ -30,6 +30,7 @@ from channelsim.simulation import sent_paths
 from channelsim.simulation.header import fingerprint, versions
 from channelsim.simulation.jobs import Answer, Job, answer
 from channelsim.support.allocator import keep_freed_memory
+from channelsim.support.device import chosen
 from channelsim.support.errors import InputError
 from channelsim.support.files import sha256_of
 
@@ -43,9 +44,9 @@ class Brief:
     ``paths``: pickled. ``modules``: files of the user's own classes, with their modules' names;
     ``files``: everything that their parts were made from, by absolute name, with its SHA-256;
     ``sources``: the content of those that are code, for a machine that has not got them.
-    ``fingerprint``, ``versions``: of the run's header. ``threads``: of every worker. ``mixed``:
-    whether machines of another kind, or with other versions, may compute too. ``key``: equal for
-    equal runs.
+    ``fingerprint``, ``versions``: of the run's header. ``device``: what computes. ``threads``: of
+    every worker. ``mixed``: whether machines of another kind, or with other versions, may compute
+    too. ``key``: equal for equal runs.
     """
 
     paths: bytes
@@ -55,6 +56,7 @@ class Brief:
     fingerprint: Mapping[str, Any]
     versions: Mapping[str, Any]
     block_rows: int
+    device: str
     threads: int
     mixed: bool
     key: str
@@ -73,6 +75,7 @@ class Brief:
             fingerprint=header.fingerprint,
             versions=header.versions,
             block_rows=header.block_rows,
+            device=header.computed_on,
             threads=threads or 1,
             mixed=mixed,
             key=hashlib.sha256(packed + repr(sorted(files.items())).encode()).hexdigest(),
@@ -182,7 +185,9 @@ def _end_with(parent: Any) -> None:
 def _differences(brief: Brief) -> list[str]:
     threads_matter = brief.fingerprint.get("threads") is not None
     there = {**brief.fingerprint, **brief.versions}
-    here = {**fingerprint(brief.block_rows, threads_matter=threads_matter), **versions()}
+    device = chosen(brief.device)
+    own = fingerprint(brief.block_rows, device, threads_matter=threads_matter)
+    here = {**own, **versions()}
     return [
         f"{name}: {here.get(name)}, not {value}"
         for name, value in there.items()
