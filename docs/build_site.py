@@ -55,7 +55,7 @@ def staged(file: Path) -> Path:
 
 
 def moved(file: Path) -> tuple[str, list[Path]]:
-    """The page of a file, with its links as they are on the site; files outside docs/ it links to."""
+    """The page of a file with the links of the site, and the files outside docs/ that it names."""
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".md":
         name = file.relative_to(ROOT).as_posix()
