@@ -36,7 +36,7 @@ def parts() -> str:
 
 def scenario() -> str:
     """The keys of a scenario file."""
-    lines = ["# Scenarios", "", _NOTE, "| key | default | |", "|---|---|---|"]
+    lines = ["# Scenario files", "", _NOTE, "| key | default | |", "|---|---|---|"]
     for name, field in Skeleton.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = "required" if default is PydanticUndefined else f"`{_yaml(default)}`"
