@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference/ from the code: parts, scenarios, Python (see bin/docs)."""
+"""Writes what the pages say of the code: docs/reference/, and README's scenarios (see bin/docs)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic_core import PydanticUndefined
 
 import channelsim
 from channelsim.scenario.listing import SHELVES, fields_of_part, goals, written
 from channelsim.scenario.skeleton import Skeleton
 
-FOLDER = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+README = ROOT / "README.md"
+_TABLE = re.compile(r"(<!-- written by bin/docs -->\n).*?(<!-- -->\n)", re.DOTALL)
 _NOTE = "Written by `bin/docs` from the code; change it there.\n"
 
 
@@ -32,7 +36,7 @@ def parts() -> str:
 
 def scenario() -> str:
     """The keys of a scenario file."""
-    lines = ["# Scenarios", "", _NOTE, "| key | default | |", "|---|---|---|"]
+    lines = ["# Scenario files", "", _NOTE, "| key | default | |", "|---|---|---|"]
     for name, field in Skeleton.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = "required" if default is PydanticUndefined else f"`{_yaml(default)}`"
@@ -45,6 +49,55 @@ def scenario() -> str:
         "editor: `channelsim schema > scenario.schema.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def shipped() -> str:
+    """The scenarios that come with the program: what each asks, and of what it is made."""
+    lines = ["# Shipped scenarios", "", _NOTE]
+    for file in scenario_files():
+        name = file.relative_to(ROOT).as_posix()
+        read = yaml.safe_load(file.read_text(encoding="utf-8"))
+        stages = ", ".join(f"`{stage.get('kind', stage.get('use'))}`" for stage in read["path"])
+        lines += [f"## {read['title']}", "", comment(file), ""]
+        lines += [f"| [{name}](../../{name}) | |", "|---|---|", f"| path | {stages} |"]
+        lines.append(f"| receivers | {', '.join(f'`{one}`' for one in read['receivers'])} |")
+        if "sweep" in read:
+            lines.append(f"| sweep | {', '.join(f'`{key}`' for key in read['sweep'])} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def readme() -> str:
+    """README, with its table of scenarios as the files are."""
+    rows = [
+        f"| [`{file.relative_to(ROOT / 'scenarios').as_posix()}`]"
+        f"({file.relative_to(ROOT).as_posix()}) | {question(file)} |\n"
+        for file in scenario_files()
+    ]
+    table = "".join(["| scenario | asks |\n", "|---|---|\n", *rows])
+    text, count = _TABLE.subn(rf"\1{table}\2", README.read_text(encoding="utf-8"))
+    assert count == 1, "README has no place for the table of scenarios"
+    return text
+
+
+def scenario_files() -> list[Path]:
+    """The scenarios that come with the program, those with parts of one's own last."""
+    folder = ROOT / "scenarios"
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("own/*.yaml"))]
+
+
+def comment(file: Path) -> str:
+    """The comment at the head of a scenario."""
+    head = re.match(r"(#.*\n)+", file.read_text(encoding="utf-8"))
+    assert head, f"{file.name} does not begin with a comment that says what it asks"
+    return " ".join(line.lstrip("# ") for line in head[0].splitlines())
+
+
+def question(file: Path) -> str:
+    """The comment at the head of a scenario, to its first question mark."""
+    text, mark, _ = comment(file).partition("?")
+    assert mark, f"{file.name} asks no question in its first comment"
+    return text + mark
 
 
 def python(names: Mapping[str, Any]) -> str:
@@ -100,6 +153,8 @@ def pages() -> dict[Path, str]:
         FOLDER / "parts.md": parts(),
         FOLDER / "scenario.md": scenario(),
         FOLDER / "python.md": python(names),
+        FOLDER / "shipped.md": shipped(),
+        README: readme(),
     }
 
 

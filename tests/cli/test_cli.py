@@ -450,27 +450,6 @@ def test_train_shows_its_losses_and_says_where_the_codec_is(
     assert "trained already" in out
 
 
-# --- the README's study -------------------------------------------------------------------------
-
-
-def test_the_readmes_study_is_ten_lines_and_runs(tmp_path: Path) -> None:
-    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = [line for line in script.splitlines() if line.strip()]
-    assert len(lines) <= 10
-    (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
-    process = subprocess.run(
-        [sys.executable, "-c", script.replace('"source.count": 100', '"source.count": 5')],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    assert process.returncode == 0, process.stderr
-    assert "hardened" in process.stdout
-    assert "runs/black_target-7-1" in process.stdout
-
-
 # --- number formats -----------------------------------------------------------------------------
 
 
