@@ -59,10 +59,10 @@ def shipped() -> str:
         read = yaml.safe_load(file.read_text(encoding="utf-8"))
         stages = ", ".join(f"`{stage.get('kind', stage.get('use'))}`" for stage in read["path"])
         lines += [f"## {read['title']}", "", comment(file), ""]
-        lines += [f"| [{name}](../../{name}) | |", "|---|---|", f"| path | {stages} |"]
-        lines.append(f"| receivers | {', '.join(f'`{one}`' for one in read['receivers'])} |")
+        lines += [f"* file: [{name}](../../{name})", f"* path: {stages}"]
+        lines.append(f"* receivers: {', '.join(f'`{one}`' for one in read['receivers'])}")
         if "sweep" in read:
-            lines.append(f"| sweep | {', '.join(f'`{key}`' for key in read['sweep'])} |")
+            lines.append(f"* sweep: {', '.join(f'`{key}`' for key in read['sweep'])}")
         lines.append("")
     return "\n".join(lines)
 
