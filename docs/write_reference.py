@@ -57,12 +57,17 @@ def shipped() -> str:
     for file in scenario_files():
         name = file.relative_to(ROOT).as_posix()
         read = yaml.safe_load(file.read_text(encoding="utf-8"))
-        stages = ", ".join(f"`{stage.get('kind', stage.get('use'))}`" for stage in read["path"])
-        lines += [f"## {read['title']}", "", comment(file), ""]
-        lines += [f"| [{name}](../../{name}) | |", "|---|---|", f"| path | {stages} |"]
-        lines.append(f"| receivers | {', '.join(f'`{one}`' for one in read['receivers'])} |")
-        if "sweep" in read:
-            lines.append(f"| sweep | {', '.join(f'`{key}`' for key in read['sweep'])} |")
+        stages = [stage.get("kind", stage.get("use")) for stage in read.get("path", ())]
+        lines += [f"## {read.get('title', name)}", "", comment(file), ""]
+        lines.append(f"* file: [{name}](../../{name})")
+        for key, found in (
+            ("extends", [read["extends"]] if "extends" in read else []),
+            ("path", stages),
+            ("receivers", read.get("receivers", ())),
+            ("sweep", read.get("sweep", ())),
+        ):
+            if found:
+                lines.append(f"* {key}: {', '.join(f'`{one}`' for one in found)}")
         lines.append("")
     return "\n".join(lines)
 
