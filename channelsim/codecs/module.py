@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from channelsim.codecs.latent_form import LatentForm
+from channelsim.codecs.own_card import check, own_card
 from channelsim.contracts import own_code
 from channelsim.contracts.parts import Codec, Count, part
 from channelsim.support.errors import InputError
@@ -26,12 +26,14 @@ class Module(Codec):
     shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. The
     module is put into eval mode and its parameters stop requiring gradients, in place.
     ``image_shape``: (C, H, W), default (1, 32, 32). ``latent_size``: K, required. ``form``: of its
-    latents, default K real values. ``origin``: its origin, for the record.
+    latents, default K real values. ``origin``: its origin, for the record. ``facts``: known facts
+    about it, from a card beside its weights.
 
     Its transmit power is measured on the source's training split: on as many images, drawn at
     random, as the module's attribute ``calibration_images`` says (default: all). It may state it
     instead: ``transmit_power``, the mean of ‖z‖²/K over images (with its posterior's variance where
-    codewords are sampled), together with ``latent_mean``, K numbers.
+    codewords are sampled), together with ``latent_mean``, K numbers. Its attribute ``card`` is a
+    mapping of facts, see `own_card`.
     """
 
     kind: ClassVar[str] = "module"
@@ -42,6 +44,7 @@ class Module(Codec):
     latent_size: Count = 0
     form: LatentForm | None = None
     origin: str = "python"
+    facts: Mapping[str, Any] = Field(default_factory=dict)
 
     @field_validator("module")
     @classmethod
@@ -79,17 +82,11 @@ class Module(Codec):
 
     @model_validator(mode="after")
     def _stated(self) -> Module:
-        name, module = type(self.module).__name__, self.module
-        power, mean = (getattr(module, key, None) for key in ("transmit_power", "latent_mean"))
-        if (power is None) != (mean is None):
-            raise ValueError(f"{name} states one of transmit_power and latent_mean; state both")
-        if power is not None and not (_finite([power]) and float(power) > 0):
-            raise ValueError(f"{name}.transmit_power must be a number above 0, not {power!r}")
-        if mean is not None and not (_finite(mean) and len(mean) == self.latent_size):
-            raise ValueError(
-                f"{name}.latent_mean must be {self.latent_size} numbers, one for each of z"
-            )
-        images = getattr(module, "calibration_images", None)
+        name, images = type(self.module).__name__, self.calibration_images
+        try:
+            check(name, self.card, self.latent_size)
+        except InputError as error:
+            raise ValueError(error.message) from None
         if images is not None and (type(images) is not int or images < 1):
             raise ValueError(
                 f"{name}.calibration_images must be a whole number above 0, not {images!r}"
@@ -101,15 +98,10 @@ class Module(Codec):
         """As the module says."""
         return getattr(self.module, "calibration_images", None)
 
-    @property
+    @functools.cached_property
     def card(self) -> Mapping[str, Any]:
-        """The module's origin, and its power where it states it."""
-        power = getattr(self.module, "transmit_power", None)
-        if power is None:
-            return {"origin": self.origin}
-        powers = dict.fromkeys(("transmit_power", "transmit_power_sample"), float(power))
-        mean = [float(one) for one in self.module.latent_mean]  # type: ignore[union-attr]
-        return {"origin": self.origin, "latent_mean": mean, **powers}
+        """The module's origin, and what it or the card beside its weights states."""
+        return {"origin": self.origin, **own_card(self.module, self.facts)}
 
 
 def in_form(form: LatentForm, answer: Any, title: str) -> Any:
@@ -133,11 +125,3 @@ def in_form(form: LatentForm, answer: Any, title: str) -> Any:
 
 def _listed(form: LatentForm) -> str:
     return ", ".join(map(str, form.shape))
-
-
-def _finite(numbers: Any) -> bool:
-    """Whether this is a sequence of finite numbers."""
-    try:
-        return all(math.isfinite(float(one)) for one in numbers)
-    except (TypeError, ValueError):
-        return False

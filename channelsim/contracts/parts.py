@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from torch import Tensor, nn
 
-from channelsim.contracts import own_code
+from channelsim.contracts import answers, own_code
 from channelsim.contracts.rows import Channel, Rows
 from channelsim.support import units
 from channelsim.support.errors import InputError
@@ -173,7 +173,8 @@ class Codec(Part, ABC):
     def _asked(self, verb: str, **given: Tensor) -> Any:
         network, label = self.network, f"{self.title}: {verb}"
         owner = self if own_code.is_foreign(type(self)) else network
-        return own_code.asked(label, owner, getattr(network, verb), **given)
+        answer = own_code.asked(label, owner, getattr(network, verb), **given)
+        return answers.read(verb, network, answer, label)
 
     def _answered(self, verb: str, given: Any, shape: tuple[int, ...]) -> None:
         _expect_answer(f"{self.title}: {verb}", given, shape)

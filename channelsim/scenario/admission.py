@@ -10,8 +10,9 @@ package need no admission. A test takes about a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from channelsim.codecs.latent_form import LatentForm
 from channelsim.codecs.module import Module, in_form
-from channelsim.contracts import own_code
+from channelsim.contracts import answers, own_code
 from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.scales import declared
@@ -37,8 +38,17 @@ _FAR_DB = 3.0  # a power of a few images may differ so much from the mean; proje
 _BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
 
 
-def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
-    """Make a codec of a torch module; its latent size is read from its output for real images."""
+def wrap(
+    module: nn.Module,
+    name: str,
+    images: Tensor,
+    origin: str,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> Module:
+    """Make a codec of a torch module; its latent size is read from its output for real images.
+
+    ``facts``: of a card beside its weights.
+    """
     for verb in ("encode", "decode"):
         if not callable(getattr(module, verb, None)):
             raise InputError(
@@ -62,6 +72,7 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
             latent_size=form.size,
             form=None if form == LatentForm((form.size,)) else form,
             origin=origin,
+            facts=facts,
         )
     except ValidationError as error:  # of what the module states of itself
         raise InputError("; ".join(one.text for one in faults_of(error, Module))) from error
@@ -117,7 +128,8 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
         if bool((std < 0).any()):
             raise InputError(
                 f"{name}.encode returned a negative standard deviation; return (mean, standard"
-                " deviation), not the log variance"
+                " deviation), not the log variance, or send the mean alone (latent_field = 0 in the"
+                " class)"
             )
         # Around the codewords as well: an adversary and noise lead there.
         spread = mean.std() if mean.numel() > 1 else torch.tensor(1.0)
@@ -258,8 +270,10 @@ def _asked(network: nn.Module, name: str, verb: str, given: Tensor) -> Any:
     if not callable(function):
         raise InputError(f"{name} has no method {verb}; a codec needs encode and decode")
     what = "images" if verb == "encode" else "latents"
+    label = f"{name}.{verb}"
     try:
-        return asked(f"{name}.{verb}", network, function, **{what: given})
+        answer = asked(label, network, function, **{what: given})
+        return answers.read(verb, network, answer, label)
     except OwnCodeError as error:
         raise InputError(
             f"{error.message} (given float32 {what} of shape {list(given.shape)})"

@@ -70,6 +70,16 @@ def construct(cls: type, arguments: dict[str, Any]) -> Any:
         raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
 
 
+def takes(cls: type, argument: str) -> bool:
+    """Whether a class's constructor takes an argument of this name, or any."""
+    try:
+        parameters = inspect.signature(cls).parameters
+    except (TypeError, ValueError):
+        return False
+    any_name = inspect.Parameter.VAR_KEYWORD
+    return argument in parameters or any(one.kind == any_name for one in parameters.values())
+
+
 def module_name(file: Path) -> str:
     """The name of a file's module, which depends on its place and content."""
     return _name(file, file.read_bytes())
