@@ -74,6 +74,7 @@ class GradientAttack(Adversary):
 
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "step_size": "step_size"}
     takes_blocks = True
+    climbs = True
 
     name: str = ""
     goal: AnyGoal

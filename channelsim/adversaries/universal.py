@@ -71,6 +71,7 @@ class Universal(Adversary):
     kind: ClassVar[str] = "universal"
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
     fits = True
+    climbs = True
 
     name: str = ""
     goal: AnyGoal

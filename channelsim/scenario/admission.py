@@ -25,6 +25,7 @@ from channelsim.contracts import answers, own_code
 from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.scales import declared
+from channelsim.scenario.catalog import gradient_free
 from channelsim.scenario.trials import ROWS, Again, Answer, Method, TrialImages
 from channelsim.support import units
 from channelsim.support.errors import InputError
@@ -169,35 +170,47 @@ def _power(codec: Codec, name: str, latents: Tensor) -> list[str]:
     ]
 
 
-def require_gradient(codec: Codec, name: str) -> list[str]:
-    """Refuse a decoder without a gradient, which an adversary in the path would follow.
+def require_gradient(codec: Codec, name: str, who: str, images: Tensor | None = None) -> list[str]:
+    """Refuse a codec without a gradient, which an adversary would follow.
 
-    Returns notices to the user beyond those of `admit`: none.
+    ``who``: the adversary, in words. ``images``: where it stands before the encoder, some to try
+    that with. Returns notices to the user beyond those of `admit`: none.
     """
-    latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
-    leaf = _beside(codec.network, latents).requires_grad_()
+    ways: dict[str, Tensor] = {
+        "decode": torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
+    }
+    if images is not None:
+        ways["encode"] = images[:2]
+    for verb, given in ways.items():
+        if found := _no_gradient(codec, name, verb, given):
+            raise InputError(
+                f"{name}.{verb} is not differentiable ({found}), and {who} follows its gradient;"
+                f" remove no_grad, detach or numpy from {verb}, or use an adversary that"
+                f" needs no gradient (kind: {', '.join(gradient_free())})"
+            )
+    return []
+
+
+def _no_gradient(codec: Codec, name: str, verb: str, given: Tensor) -> str:
+    """The reason why a method has no gradient; empty if it has one."""
+    if getattr(codec.network, "differentiable", True) is False:
+        return "it says so: differentiable = False"
+    leaf = _beside(codec.network, given).clone().requires_grad_()
     form = _form(codec)
     with torch.enable_grad():
-        given = leaf if form is None else form.restored(leaf)
-        pictures = _asked(codec.network, name, "decode", given)
-        if pictures.requires_grad:
-            try:
-                (slope,) = torch.autograd.grad(pictures.square().sum(), leaf, allow_unused=True)
-            except RuntimeError as error:
-                raise InputError(
-                    f"{name}.decode has no gradient that could be followed:"
-                    f" {own_code.raised(error)}"
-                ) from None
-            if slope is not None and bool(torch.isfinite(slope).all()):
-                return []
-            found = "its gradient is NaN or infinite" if slope is not None else "it has none"
-        else:
-            found = "autograd sees no way from the latent to the image"
-    raise InputError(
-        f"{name}.decode is not differentiable with respect to the latent ({found}), and an"
-        " adversary in the path follows its gradient; remove no_grad, detach or numpy from decode,"
-        " or use an adversary that needs no gradient (kind: noise)"
-    )
+        entering = leaf if form is None or verb == "encode" else form.restored(leaf)
+        found = _asked(codec.network, name, verb, entering)
+        answer = _mean(found)
+        if not isinstance(answer, Tensor) or not answer.requires_grad:
+            return "autograd sees no way through it"
+        try:
+            size = answer.abs().square().sum()
+            (slope,) = torch.autograd.grad(size, leaf, allow_unused=True)
+        except RuntimeError as error:
+            return own_code.raised(error)
+    if slope is None:
+        return "it has none"
+    return "" if bool(torch.isfinite(slope).all()) else "its gradient is NaN or infinite"
 
 
 def admit_metric(

@@ -54,12 +54,17 @@ def own_parts(
 
         return tried
 
-    if id(codec) in workshop.foreign and any(map(_follows, stages)):
+    for stage in filter(_follows, stages) if id(codec) in workshop.foreign else ():
+        before = isinstance(stage, Adversary) and stage.access.before_encoder
         yield Own(
             ("receivers", name),
             ("codec",),
-            ("gradient", id(codec)),
-            functools.partial(require_gradient, codec, class_name(codec)),
+            ("gradient", id(codec), before),
+            functools.partial(
+                require_gradient,
+                *(codec, class_name(codec), f"{stage.label} (kind: {stage.kind})"),
+                images.images if before else None,
+            ),
         )
     detector = receiver.detector
     own = workshop.foreign.get(id(detector))
@@ -98,7 +103,9 @@ def own_parts(
 
 def _follows(stage: Stage) -> bool:
     """Whether a stage follows the decoder's gradient."""
-    return isinstance(stage, Adversary) and bool(stage.threat.get("effort", {}).get("gradients"))
+    if not isinstance(stage, Adversary):
+        return False
+    return stage.climbs or bool(stage.threat.get("effort", {}).get("gradients"))
 
 
 def _use(own: Built) -> Where:
