@@ -66,8 +66,9 @@ class Module(Codec):
     def _asked(self, verb: str, **given: Tensor) -> Any:
         if self.form is None:
             return super()._asked(verb, **given)
-        if verb == "decode":
-            return super()._asked(verb, latent=self.form.restored(given["latent"]))
+        if verb != "encode":
+            restored = {name: self.form.restored(values) for name, values in given.items()}
+            return super()._asked(verb, **restored)
         return in_form(self.form, super()._asked(verb, **given), self.title)
 
     @functools.cached_property

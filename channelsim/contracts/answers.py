@@ -24,10 +24,10 @@ _DEEPEST = 4  # fields in fields; project's choice
 def read(verb: str, module: nn.Module, answer: Any, label: str) -> Any:
     """The tensor, or the pair (mean, standard deviation), that a module's answer holds.
 
-    ``verb``: encode or decode. ``label``: the method's name in errors. An answer that is a tensor
-    already, or that has no fields, comes back as it is.
+    ``verb``: encode or decode; the answer to any other comes back as it is, and so does one that is
+    a tensor already or has no fields. ``label``: the method's name in errors.
     """
-    if isinstance(answer, Tensor):
+    if isinstance(answer, Tensor) or verb not in FIELD:
         return answer
     wanted = getattr(module, FIELD[verb], None)
     if wanted is None:

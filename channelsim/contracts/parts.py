@@ -166,6 +166,21 @@ class Codec(Part, ABC):
         return image
 
     @property
+    def has_attack_loss(self) -> bool:
+        """Whether its network has a loss of its own for attacks: ``attack_loss(z, sent)`` → [N]."""
+        return callable(getattr(self.network, "attack_loss", None))
+
+    @final
+    def attack_loss(self, latent: Tensor, sent: Tensor) -> Tensor:
+        """Its network's own loss [N] of received latents, given those sent, both [N, K].
+
+        For attacks to raise; differentiable with respect to ``latent``.
+        """
+        found: Tensor = self._asked("attack_loss", latent=latent, sent=sent)
+        _expect_answer(f"{self.title}: attack_loss", found, (len(latent),))
+        return found
+
+    @property
     def title(self) -> str:
         """Its name in errors."""
         return f"codec {self.kind}"

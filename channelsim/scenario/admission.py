@@ -182,25 +182,65 @@ def require_gradient(codec: Codec, name: str, who: str, images: Tensor | None = 
     if images is not None:
         ways["encode"] = images[:2]
     for verb, given in ways.items():
-        if found := _no_gradient(codec, name, verb, given):
+        found = _no_gradient(codec, name, verb, given)
+        if getattr(codec.network, "differentiable", True) is False:
+            found = "it says so: differentiable = False"
+        if found:
+            loss = "; its attack_loss serves goal: damage alone" if codec.has_attack_loss else ""
             raise InputError(
                 f"{name}.{verb} is not differentiable ({found}), and {who} follows its gradient;"
-                f" remove no_grad, detach or numpy from {verb}, or use an adversary that"
-                f" needs no gradient (kind: {', '.join(gradient_free())})"
+                f" remove no_grad, detach or numpy from {verb}, or use an adversary that needs no"
+                f" gradient (kind: {', '.join(gradient_free())}){loss}"
             )
     return []
 
 
-def _no_gradient(codec: Codec, name: str, verb: str, given: Tensor) -> str:
-    """The reason why a method has no gradient; empty if it has one."""
-    if getattr(codec.network, "differentiable", True) is False:
-        return "it says so: differentiable = False"
+def admit_attack_loss(
+    codec: Codec, name: str, who: str, images: TrialImages, *, before: bool
+) -> list[str]:
+    """Refuse a codec's own loss for attacks that a run cannot rely on, or without a gradient.
+
+    ``who``: an adversary that raises it. ``before``: whether that stands before the encoder, whose
+    gradient it then follows as well. Returns notices to the user.
+    """
+    label = f"{name}.attack_loss"
+    with torch.no_grad():
+        sent = codec.encode(_beside(codec.network, images.images))
+        near = sent + 0.3 * sent.std() * torch.linspace(-1, 1, sent.numel()).view_as(sent).flip(0)
+
+        def answer(places: Sequence[int]) -> Tensor:
+            chosen = list(places)
+            found = codec.attack_loss(near[chosen], sent[chosen])
+            _well_formed(label, found, (len(chosen),))
+            return found
+
+        with images.tried() as writes:
+            Method(label=label, count=len(images), answer=answer, coupled=_OWN_ROW).check()
+    found = _no_gradient(codec, name, "attack_loss", near[:2], sent=sent[:2])
+    if not found and before:
+        found = _no_gradient(codec, name, "encode", images.images[:2])
+        label = f"{name}.encode"
+    if found:
+        raise InputError(
+            f"{label} is not differentiable ({found}), and {who} follows its gradient; remove"
+            " no_grad, detach, rounding or numpy on the way from the received latent to it"
+        )
+    return [
+        *writes.of(codec.network),
+        f"{who} raises {name}.attack_loss, and not its goal's own loss",
+    ]
+
+
+def _no_gradient(codec: Codec, name: str, verb: str, given: Tensor, **more: Tensor) -> str:
+    """The reason why a method has no gradient; empty if it has one. ``more``: arguments behind."""
     leaf = _beside(codec.network, given).clone().requires_grad_()
     form = _form(codec)
     with torch.enable_grad():
-        entering = leaf if form is None or verb == "encode" else form.restored(leaf)
-        found = _asked(codec.network, name, verb, entering)
-        answer = _mean(found)
+        if more:
+            answer = codec.attack_loss(leaf, **more)
+        else:
+            entering = leaf if form is None or verb == "encode" else form.restored(leaf)
+            answer = _mean(_asked(codec.network, name, verb, entering))
         if not isinstance(answer, Tensor) or not answer.requires_grad:
             return "autograd sees no way through it"
         try:

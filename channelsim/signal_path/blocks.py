@@ -125,6 +125,13 @@ class BlockCodec:
             ) from error
         return joined(found)[place]
 
+    def attack_loss(self, latent: Tensor, sent: Tensor) -> Tensor:
+        """Losses [N], see `Codec.attack_loss`."""
+        codec, size = self.codec, self.codec.latent_size
+        pairs = torch.cat([latent, sent.to(latent)], dim=1)
+        found = self._computed(lambda p: codec.attack_loss(p[:, :size], p[:, size:]), pairs)
+        return joined(found)[: len(latent)]
+
     def _computed(self, compute: Callable[[Tensor], T], rows: Tensor) -> list[T]:
         """Answers to all blocks, the last one filled up."""
         n, full = len(rows), rows
