@@ -10,8 +10,9 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from channelsim.codecs.drawn import drawn_for
 from channelsim.codecs.latent_form import LatentForm
-from channelsim.codecs.own_card import check, own_card
+from channelsim.codecs.own_card import STANDARD, check, own_card
 from channelsim.contracts import own_code
 from channelsim.contracts.parts import Codec, Count, part
 from channelsim.support.errors import InputError
@@ -23,7 +24,8 @@ class Module(Codec):
 
     ``module``: has ``encode(images [N, C, H, W])``, returning the latent or (mean, standard
     deviation), and ``decode(latent)``, returning images. A latent is [N, K], or [N, …] of any
-    shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. The
+    shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. One
+    without ``encode`` is a decoder alone, of standard normal codewords (``source: prior``). The
     module is put into eval mode and its parameters stop requiring gradients, in place.
     ``image_shape``: (C, H, W), default (1, 32, 32). ``latent_size``: K, required. ``form``: of its
     latents, default K real values. ``origin``: its origin, for the record. ``facts``: known facts
@@ -50,7 +52,7 @@ class Module(Codec):
     @classmethod
     def _has_both_verbs(cls, module: nn.Module) -> nn.Module:
         missing = [verb for verb in ("encode", "decode") if not callable(getattr(module, verb, 0))]
-        if missing:
+        if "decode" in missing:
             raise ValueError(
                 f"{type(module).__name__} has no method {' and no method '.join(missing)}; a codec"
                 " needs encode(images) and decode(latent)"
@@ -63,7 +65,14 @@ class Module(Codec):
             raise ValueError("latent_size is missing; give the number K of real values sent")
         return self
 
+    @property
+    def encodes(self) -> bool:
+        """Whether the module has an encoder."""
+        return callable(getattr(self.module, "encode", None))
+
     def _asked(self, verb: str, **given: Tensor) -> Any:
+        if verb == "encode" and not self.encodes:
+            return drawn_for(given["images"], self.latent_size)
         if self.form is None:
             return super()._asked(verb, **given)
         if verb != "encode":
@@ -85,7 +94,7 @@ class Module(Codec):
     def _stated(self) -> Module:
         name, images = type(self.module).__name__, self.calibration_images
         try:
-            check(name, self.card, self.latent_size)
+            check(name, self.card, self.latent_size, drawn=not self.encodes)
         except InputError as error:
             raise ValueError(error.message) from None
         if images is not None and (type(images) is not int or images < 1):
@@ -102,7 +111,8 @@ class Module(Codec):
     @functools.cached_property
     def card(self) -> Mapping[str, Any]:
         """The module's origin, and what it or the card beside its weights states."""
-        return {"origin": self.origin, **own_card(self.module, self.facts)}
+        drawn = {} if self.encodes else STANDARD | {"latent_mean": [0.0] * self.latent_size}
+        return {"origin": self.origin, **drawn, **own_card(self.module, self.facts)}
 
 
 def in_form(form: LatentForm, answer: Any, title: str) -> Any:

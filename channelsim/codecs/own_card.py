@@ -12,6 +12,7 @@ from torch import nn
 from channelsim.support.errors import InputError
 
 _STATED = ("transmit_power", "latent_mean")  # attributes of a module
+STANDARD = {"transmit_power": 1.0, "transmit_power_sample": 1.0}  # of standard normal codewords
 
 
 def own_card(module: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,8 +45,21 @@ def own_card(module: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check(name: str, card: Mapping[str, Any], size: int) -> None:
-    """Raise an `InputError` for facts of a card that a run could not use. ``size``: K."""
+def check(name: str, card: Mapping[str, Any], size: int, *, drawn: bool = False) -> None:
+    """Raise an `InputError` for facts of a card that a run could not use.
+
+    ``size``: K. ``drawn``: whether it has no encoder, so that its codewords are draws.
+    """
+    if drawn and card.get("prior") == "fitted":
+        raise InputError(
+            f"{name} has no encoder, so its codewords are standard normal, and its card says prior:"
+            " fitted; let decode begin with mean + root · z instead"
+        )
+    if drawn and any(card[key] != value for key, value in STANDARD.items()):
+        raise InputError(
+            f"{name} has no encoder, so its codewords are standard normal, of power 1; remove"
+            " transmit_power and latent_mean"
+        )
     for key in ("transmit_power", "transmit_power_sample"):
         if key in card and not (_finite([card[key]]) and float(card[key]) > 0):
             raise InputError(f"{name}.{key} must be a number above 0, not {card[key]!r}")

@@ -166,6 +166,11 @@ class Codec(Part, ABC):
         return image
 
     @property
+    def encodes(self) -> bool:
+        """Whether it has an encoder; False for a decoder alone, whose codewords are drawn."""
+        return True
+
+    @property
     def has_attack_loss(self) -> bool:
         """Whether its network has a loss of its own for attacks: ``attack_loss(z, sent)`` → [N]."""
         return callable(getattr(self.network, "attack_loss", None))

@@ -50,21 +50,17 @@ def wrap(
 
     ``facts``: of a card beside its weights.
     """
-    for verb in ("encode", "decode"):
-        if not callable(getattr(module, verb, None)):
-            raise InputError(
-                f"{name} has no method {verb}; a codec needs encode(images [N, C, H, W]) and"
-                " decode(latent [N, K])"
-            )
+    if not callable(getattr(module, "decode", None)):
+        raise InputError(
+            f"{name} has no method decode; a codec needs encode(images [N, C, H, W]) and"
+            " decode(latent [N, K])"
+        )
     module.eval().requires_grad_(False)
     images = _beside(module, images)
-    mean = _mean(_asked(module, name, "encode", images[:ROWS]))
-    if not isinstance(mean, Tensor) or mean.dim() < 2 or len(mean) != len(images[:ROWS]):
-        raise InputError(
-            f"{name}.encode must return latents of shape [N, K], or [N, …], returned"
-            f" {described(mean)} for {len(images[:ROWS])} images; keep the first dimension"
-        )
-    form = LatentForm.of(mean)
+    if callable(getattr(module, "encode", None)):
+        form = _encoded_form(module, name, images[:ROWS])
+    else:
+        form = _declared_form(module, name)
     shape = images.shape[1:]
     try:
         return Module(
@@ -77,6 +73,30 @@ def wrap(
         )
     except ValidationError as error:  # of what the module states of itself
         raise InputError("; ".join(one.text for one in faults_of(error, Module))) from error
+
+
+def _encoded_form(module: nn.Module, name: str, images: Tensor) -> LatentForm:
+    """The form of the latents of some images."""
+    mean = _mean(_asked(module, name, "encode", images))
+    if not isinstance(mean, Tensor) or mean.dim() < 2 or len(mean) != len(images):
+        raise InputError(
+            f"{name}.encode must return latents of shape [N, K], or [N, …], returned"
+            f" {described(mean)} for {len(images)} images; keep the first dimension"
+        )
+    return LatentForm.of(mean)
+
+
+def _declared_form(module: nn.Module, name: str) -> LatentForm:
+    """The form of the latents of a decoder alone, from its attribute ``latent_size``."""
+    size = getattr(module, "latent_size", None)
+    shape = size if isinstance(size, tuple | list) else (size,)
+    if not shape or not all(type(one) is int and one >= 1 for one in shape):
+        said = "has none" if size is None else f"says latent_size = {size!r}"
+        raise InputError(
+            f"{name} has no method encode; a decoder alone states the size of its latents, a whole"
+            f" number or a shape (latent_size = 64), and this one {said}"
+        )
+    return LatentForm(tuple(shape))
 
 
 def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = None) -> list[str]:
@@ -94,6 +114,8 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
 
     def encoding(network: nn.Module) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
+            if not codec.encodes:
+                return codec.encode(images[list(places)])
             found = _asked(network, name, "encode", images[list(places)])
             found = found if form is None else in_form(form, found, name)
             parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
