@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from channelsim.codecs.drawn import drawn_for
 from channelsim.codecs.latent_form import LatentForm
 from channelsim.codecs.own_card import STANDARD, check, own_card
-from channelsim.contracts import own_code
+from channelsim.contracts import answers, own_code
 from channelsim.contracts.parts import Codec, Count, part
 from channelsim.support.errors import InputError
 
@@ -69,6 +69,14 @@ class Module(Codec):
     def encodes(self) -> bool:
         """Whether the module has an encoder."""
         return callable(getattr(self.module, "encode", None))
+
+    @functools.cached_property
+    def tells_decoded(self) -> bool:
+        """Whether ``decode`` returns (images, ok)."""
+        held = (*self.network.parameters(), *self.network.buffers(), torch.zeros(()))[0]
+        zero = torch.zeros(2, self.latent_size, device=held.device)
+        with torch.no_grad():
+            return answers.is_flagged(self._asked("decode", latent=zero))
 
     def _asked(self, verb: str, **given: Tensor) -> Any:
         if verb == "encode" and not self.encodes:

@@ -2,7 +2,8 @@
 
 ``encode`` may return a latent, a pair (mean, standard deviation), a normal distribution of
 `torch.distributions`, or a tuple, mapping, dataclass or other object that holds one of these;
-``decode`` may return images in the same way. Where several fields could be meant, the module's
+``decode`` may return images in the same way, alone or in a pair (images, ok): ok, bool [N], says of
+which rows decoding succeeded. Where several fields could be meant, the module's
 attribute ``latent_field`` (or ``image_field``) names one.
 """
 
@@ -12,6 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, distributions, nn
 
 from channelsim.support.errors import InputError, did_you_mean
@@ -29,6 +31,8 @@ def read(verb: str, module: nn.Module, answer: Any, label: str) -> Any:
     """
     if isinstance(answer, Tensor) or verb not in FIELD:
         return answer
+    if verb == "decode" and is_flagged(answer):
+        return read(verb, module, answer[0], label), answer[1]
     wanted = getattr(module, FIELD[verb], None)
     if wanted is None:
         return _only(verb, answer, label, 0)
@@ -39,6 +43,29 @@ def read(verb: str, module: nn.Module, answer: Any, label: str) -> Any:
         mean, deviation = (_named(verb, answer, one, label) for one in wanted)
         return mean, deviation
     return _only(verb, _named(verb, answer, wanted, label), label, 0)
+
+
+def is_flagged(answer: Any) -> bool:
+    """Whether an answer of ``decode`` is a pair (images, ok)."""
+    return (
+        type(answer) is tuple
+        and len(answer) == 2
+        and isinstance(answer[1], Tensor)
+        and answer[1].dtype == torch.bool
+    )
+
+
+def flagged(answer: Any, rows: int, label: str) -> tuple[Any, Tensor | None]:
+    """Images and ok of an answer of ``decode``, read; ok is None where it says nothing."""
+    if not is_flagged(answer):
+        return answer, None
+    image, ok = answer
+    if tuple(ok.shape) != (rows,):
+        raise InputError(
+            f"{label}: ok must say for each row whether decoding succeeded, shape [{rows}], not"
+            f" {list(ok.shape)}"
+        )
+    return image, ok
 
 
 def _only(verb: str, answer: Any, label: str, depth: int) -> Any:

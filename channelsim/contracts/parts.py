@@ -160,10 +160,21 @@ class Codec(Part, ABC):
     @final
     def decode(self, latent: Tensor) -> Tensor:
         """Image [N, C, H, W]; differentiable with respect to the latent."""
+        return self.decoded(latent)[0]
+
+    @final
+    def decoded(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`decode`, and of which rows it succeeded, bool [N]; None where it does not tell."""
         _expect(self, "decode", "latents", latent, (len(latent), self.latent_size))
-        image: Tensor = self._asked("decode", latent=latent)
+        answer, label = self._asked("decode", latent=latent), f"{self.title}: decode"
+        image, ok = answers.flagged(answer, len(latent), label)
         self._answered("decode", image, (len(latent), *self.image_shape))
-        return image
+        return image, ok
+
+    @property
+    def tells_decoded(self) -> bool:
+        """Whether its decoder says of which rows it succeeded."""
+        return False
 
     @property
     def encodes(self) -> bool:

@@ -129,9 +129,14 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
         def answer(places: Sequence[int]) -> Tensor:
             given = latents[list(places)]
             given = given if form is None else form.restored(given)
-            found = _asked(network, name, "decode", given)
+            answer = _asked(network, name, "decode", given)
+            found, ok = answers.flagged(answer, len(places), f"{name}.decode")
             _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
-            return found
+            if ok is None:
+                return found
+            # Beside the pixels, so that a row's flag is tested as they are.
+            flags = ok.to(found).view(-1, 1, 1, 1).expand(*found.shape[:3], 1)
+            return torch.cat([found, flags], dim=3)
 
         return answer
 

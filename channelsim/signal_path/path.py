@@ -22,7 +22,7 @@ from torch import Tensor
 from channelsim.channels.power import Scaled
 from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.parts import Metric
-from channelsim.contracts.records import Batch, Ints, Outcome
+from channelsim.contracts.records import DECODED, Batch, Ints, Outcome
 from channelsim.contracts.rows import Knowledge, Rows, after
 from channelsim.metrics.memory import remembering
 from channelsim.signal_path.arrival import Arrival
@@ -49,7 +49,8 @@ class SignalPath:
     are their clean reconstructions.
     ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
     ``shape``: of the blocks in which rows are computed.
-    ``receivers``: the names of the receivers of this path, for errors.
+    ``receivers``: the names of the receivers of this path, for errors. ``decodes``: whether any
+    receiver of the run says if decoding succeeded.
     """
 
     transmitter: Transmitter
@@ -64,6 +65,7 @@ class SignalPath:
     shape: BlockShape
     latents: Latents | None = None
     receivers: Sequence[str] = ()
+    decodes: bool = False
 
     @torch.no_grad()
     def transmit(
@@ -139,7 +141,13 @@ class SignalPath:
     def _shown(
         self, arrival: Arrival, fallbacks: FallbackChoice | None
     ) -> tuple[dict[str, Column], dict[str, Tensor]]:
-        received = receive(arrival.judged, self._codec.decode)
+        flags: dict[int, Tensor | None] = {}
+
+        def decode(latent: Tensor) -> Tensor:
+            image, flags[id(latent)] = self._codec.decoded(latent)
+            return image
+
+        received = receive(arrival.judged, decode)
         clean = self._codec.decode(arrival.codeword)
         source = clean if self.latents is not None else self._source(arrival.batch.message)
         log = dict(arrival.log)
@@ -148,6 +156,8 @@ class SignalPath:
         references = References(source, clean, received.decoded["passive"], target, wanted)
         measurement = Measurement(self.metrics, self.control, self.judged, self.shape)
         log |= measurement.columns(received, references, fallback)
+        if self.decodes:
+            log[DECODED] = _told(flags.get(id(arrival.judged.latents["attacked"])), len(arrival))
         return log, {
             "source": source,
             "clean": clean,
@@ -350,3 +360,11 @@ class SignalPath:
         if stage is None:
             return None, np.ones(len(batch), dtype=bool)
         return stage.wanted(self.setting.rows(stage.label, batch, knowledge), knowledge)
+
+
+def _told(ok: Tensor | None, rows: int) -> Column:
+    """What a decoder says of its success, 1 or 0 [N]; None where it says nothing."""
+    found: Column = np.full(rows, None, dtype=object)
+    if ok is not None:
+        found[:] = [int(one) for one in ok.tolist()]
+    return found
