@@ -56,7 +56,8 @@ def own_parts(
 
         return tried
 
-    for stage in filter(_follows, stages) if id(codec) in workshop.foreign else ():
+    steep = getattr(codec.network, "differentiable", True)
+    for stage in filter(_follows, stages) if id(codec) in workshop.foreign or not steep else ():
         before = isinstance(stage, Adversary) and stage.access.before_encoder
         who = class_name(codec), f"{stage.label} (kind: {stage.kind})"
         raises = codec.has_attack_loss and isinstance(goal_of(stage), Damage)

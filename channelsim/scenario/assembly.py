@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim.codecs import state_dict, zoo_names
+from channelsim.codecs import Onnx, state_dict, zoo_names
 from channelsim.codecs.module import Module
 from channelsim.codecs.state_dict import StateDict
 from channelsim.contracts.own_code import is_foreign
@@ -129,7 +129,12 @@ class Workshop:
         built = validated(TABLES[slot][kind], arguments, self.folder, self.data_root)
         if slot == "metric":
             return self._fitting(_opened(built))
-        return _opened(built) if slot == "codec" else built
+        if slot != "codec":
+            return built
+        opened = _opened(built)
+        if isinstance(opened.part, Onnx):  # whose files are the user's
+            return self._tried(opened.part, "onnx", None, ())
+        return opened
 
     def _fitting(self, built: Built) -> Built:
         """Refuse a metric that cannot measure the source's images here, not in the run."""

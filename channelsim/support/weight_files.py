@@ -21,7 +21,7 @@ from torch import Tensor
 from channelsim.support.errors import InputError
 from channelsim.support.files import read_text
 
-_ENDINGS = (".safetensors", ".pt", ".pth")
+_ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")
 _LONGEST_CARD = 1_000_000  # bytes; a card is about a page
 
 
