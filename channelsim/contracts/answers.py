@@ -10,6 +10,7 @@ attribute ``latent_field`` (or ``image_field``) names one.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,11 +87,11 @@ def _only(verb: str, answer: Any, label: str, depth: int) -> Any:
         return _only(verb, inner, label, depth + 1)
     if not fields:
         return answer  # whoever asked says what is wanted
-    first = next(iter(fields))
-    line = f"{FIELD[verb]} = {first!r}".replace("'", '"')
-    what = "image"
+    first, second = (json.dumps(name) for name in list(fields)[:2])
+    what, line = "image", f"{FIELD[verb]} = {first}"
     if verb == "encode":
-        what, line = "latent", f"{line}, or of a mean and a standard deviation both names in ( )"
+        what = "latent"
+        line += f", or for mean and standard deviation {FIELD[verb]} = ({first}, {second})"
     raise InputError(
         f"{label} returned a {type(answer).__name__} with {_listed(fields)}; say in the class of"
         f" the module which is the {what}: {line}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -284,16 +284,16 @@ class Workshop:
             try:
                 weights = state_dict.read((self.folder or Path()) / written_name(file))
             except InputError as error:
-                return _wrong(error.message, ("weights",))
+                return _wrong(_without_key(error.message), ("weights",))
             self.note(weights.notices)
 
         def build() -> Built:
-            built = _constructed(cls, keys)
+            built = _constructed(cls, keys, ("weights",))
             if built.part is not None and weights is not None:
                 try:
                     weights.load_into(built.part, cls.__name__)
                 except InputError as error:
-                    return _wrong(error.message, ("weights",))
+                    return _wrong(_without_key(error.message), ("weights",))
             return built
 
         built = build()
@@ -356,9 +356,14 @@ def validated(
     return Built(part)
 
 
-def _constructed(cls: type, arguments: dict[str, Any]) -> Built:
+def _without_key(message: str) -> str:
+    """An error about weights, whose key its place names already."""
+    return message.removeprefix("weights ")
+
+
+def _constructed(cls: type, arguments: dict[str, Any], beside: Sequence[str] = ()) -> Built:
     try:
-        return Built(user_code.construct(cls, arguments))
+        return Built(user_code.construct(cls, arguments, beside))
     except InputError as error:
         return _wrong(error.message)
 

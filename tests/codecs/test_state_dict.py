@@ -188,9 +188,16 @@ def test_what_does_not_fit_is_told_by_name_and_number(
 
 @pytest.mark.parametrize("given", ["./none.pt", 3, "net", ".", ["a.pt"]])
 def test_what_is_no_file_is_told(given: Any, tmp_path: Path) -> None:
-    says = r"weights: (weights .*: there is no such file|must be a file)"
+    says = r"codec.weights: (/.*: there is no such file|must be a file)"
     with pytest.raises(InputError, match=says):
         Scenario.load(study(tmp_path, weights=given))
+
+
+def test_a_misspelt_key_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"takes size; beside them weights\)\. Did you mean weights"
+    ):
+        Scenario.load(study(tmp_path, weigths="./net.pt"))
 
 
 class Trap:
