@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         Power,
         Quantiser,
     )
-    from channelsim.codecs import Linear, Module, Trained, Zoo
+    from channelsim.codecs import Linear, Module, Onnx, Trained, Zoo
     from channelsim.contracts.access import Access, Activity
     from channelsim.contracts.adversary import Adversary, Budget
     from channelsim.contracts.functions import metric, stage
@@ -142,6 +142,7 @@ __all__ = [
     "Noise",
     "NonNegative",
     "Norm",
+    "Onnx",
     "OpenFraction",
     "PhaseNoise",
     "Positive",
@@ -184,7 +185,7 @@ _HOMES = {
     "channelsim.channels": (
         "AWGN Equaliser Fading GilbertElliott Impulsive PhaseNoise Power Quantiser"
     ),
-    "channelsim.codecs": "Linear Module Trained Zoo",
+    "channelsim.codecs": "Linear Module Onnx Trained Zoo",
     "channelsim.contracts.access": "Access Activity",
     "channelsim.contracts.adversary": "Adversary Budget",
     "channelsim.contracts.functions": "metric stage",

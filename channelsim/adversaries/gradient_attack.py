@@ -74,6 +74,7 @@ class GradientAttack(Adversary):
 
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon", "step_size": "step_size"}
     takes_blocks = True
+    climbs = True
 
     name: str = ""
     goal: AnyGoal
@@ -155,7 +156,7 @@ class GradientAttack(Adversary):
             return torch.zeros_like(signal), verdict
         with torch.inference_mode(False):  # inference-mode tensors carry no gradients
             signal, radius = usable(signal), usable(radius)
-            aim = objective(self.goal, signal, rows, knowledge)
+            aim = objective(self.goal, signal, rows, knowledge, climbed=True)
             step_size = self._alpha(rows["step_size"], radius)
             found = self._search(aim, signal, radius, step_size, rows, knowledge)
             unperturbed = found.unperturbed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from channelsim.adversaries.goals import AnyGoal, distance
+from channelsim.adversaries.goals import AnyGoal, Damage, distance
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 
@@ -17,6 +17,8 @@ from channelsim.contracts.rows import Knowledge, Rows
 @dataclass(frozen=True)
 class GoalObjective:
     """J: δ [N, K] → [N] = ±D(image that the receiver would show, the goal's image).
+
+    For damage to a codec that has a loss of its own, J is that (``own``).
 
     The sign is + for damage and − for a distance to a target. Where the adversary imagines draws of
     unknown quantities, J is the mean over them; differentiable.
@@ -26,26 +28,32 @@ class GoalObjective:
     signal: Tensor
     reference: Tensor
     views: Sequence[Knowledge]
+    own: bool = False
 
     def __call__(self, delta: Tensor) -> Tensor:
         """J of all rows."""
-        found = [
-            distance(self.goal.loss, view.decode(self.signal + view.carry(delta)), self.reference)
-            for view in self.views
-        ]
+        found = [self._of(view, self.signal + view.carry(delta)) for view in self.views]
         # One after the other: a mean over the draws of all rows at once depends on a row's place.
         return self.goal.sign * (functools.reduce(torch.add, found) / len(found))
+
+    def _of(self, view: Knowledge, signal: Tensor) -> Tensor:
+        if self.own and view.loss is not None:
+            return view.loss(signal)
+        return distance(self.goal.loss, view.decode(signal), self.reference)
 
     def only(self, rows: Ints) -> GoalObjective:
         """The objective of some of its rows."""
         views = [view.only(rows) for view in self.views]
-        return GoalObjective(self.goal, self.signal[rows], self.reference[rows], views)
+        return GoalObjective(self.goal, self.signal[rows], self.reference[rows], views, self.own)
 
 
-def objective(goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge) -> GoalObjective:
-    """The objective of a goal on the rows of a batch."""
+def objective(
+    goal: AnyGoal, signal: Tensor, rows: Rows, knowledge: Knowledge, *, climbed: bool = False
+) -> GoalObjective:
+    """The objective of a goal on the rows of a batch; ``climbed``: by its gradient."""
     reference = usable(goal.image(rows, knowledge)).detach()
-    return GoalObjective(goal, signal, reference, knowledge.views())
+    own = climbed and isinstance(goal, Damage)
+    return GoalObjective(goal, signal, reference, knowledge.views(), own)
 
 
 def usable(tensor: Tensor) -> Tensor:

@@ -71,6 +71,7 @@ class Universal(Adversary):
     kind: ClassVar[str] = "universal"
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
     fits = True
+    climbs = True
 
     name: str = ""
     goal: AnyGoal
@@ -194,7 +195,7 @@ class Universal(Adversary):
     def _values(self, delta: Tensor, signal: Tensor, rows: Rows, index: int) -> Tensor:
         """The objective of δ [N, K] on some codewords, [N]."""
         assert rows.knowledge is not None
-        aim = objective(self.goal, usable(signal), rows, rows.knowledge)
+        aim = objective(self.goal, usable(signal), rows, rows.knowledge, climbed=True)
         return aim(self._sent(delta, rows, index))
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from channelsim.analysis.names import number
 from channelsim.analysis.places import places
 from channelsim.analysis.points import Point
 from channelsim.analysis.summary import Summary
+from channelsim.analysis.undecoded import about_undecoded
 from channelsim.analysis.written import spread
 from channelsim.contracts import records
 from channelsim.contracts.scales import ROUNDING, scale_of
@@ -61,6 +62,7 @@ def caveats(summary: Summary) -> list[Caveat]:
         for word in _ALARMING:
             texts += _about_verdict(summary, points, word)
         texts += _about_alarms(summary, receiver)
+        texts += [("", f"{text}.") for text in about_undecoded(summary.undecoded, receiver)]
         for text in texts:
             about.setdefault(text, []).append(receiver)
     found += [Caveat(what, f"{', '.join(names)}{at}") for (at, what), names in about.items()]

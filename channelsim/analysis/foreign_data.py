@@ -39,8 +39,8 @@ class Trunk:
 
     @property
     def foreign(self) -> bool:
-        """Whether the images sent are of another data set, by its name (mnist5k is of mnist)."""
-        return _kind_of(self.data) != _kind_of(self.sent)
+        """Whether the images sent are of another data set, by its name."""
+        return not same_kind(self.data, self.sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,11 @@ def powers(
             _, snr_db, psr_db = rows[-1]
             found.append(Sent(receiver=receiver, ratio_db=mean_db, snr_db=snr_db, psr_db=psr_db))
     return tuple(found)
+
+
+def same_kind(one: str, other: str) -> bool:
+    """Whether two names are of one data set, whatever its size and split (mnist5k is of mnist)."""
+    return _kind_of(one) == _kind_of(other)
 
 
 def _kind_of(name: str) -> str:

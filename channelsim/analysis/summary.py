@@ -22,6 +22,7 @@ from channelsim.analysis.primary import SourceCells, primary_family
 from channelsim.analysis.resampling import Resampled, unit_of
 from channelsim.analysis.success import SideBySide, successes
 from channelsim.analysis.timeline import Timeline, timelines
+from channelsim.analysis.undecoded import Undecoded, undecoded
 from channelsim.contracts.promises import of_header, weakened
 from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.scales import scale_of
@@ -78,6 +79,7 @@ class Summary:
     successes: tuple[SideBySide, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     powers: tuple[Sent, ...] = ()
+    undecoded: tuple[Undecoded, ...] = ()
     reversals: tuple[Reversal, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
     primary_metric: str = ""
@@ -188,6 +190,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         successes=beside,
         trunks=trunks(header),
         powers=powers((p.receiver, p.row_power, p.snr_db, p.psr_db) for p in points),
+        undecoded=undecoded(ledger, arms),
         reversals=turned,
         envelopes=envelopes(ledger, judged, header, epsilon_key, unit, resampler, turned),
         primary_metric=metric,

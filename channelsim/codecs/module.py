@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from channelsim.codecs.drawn import drawn_for
 from channelsim.codecs.latent_form import LatentForm
-from channelsim.contracts import own_code
+from channelsim.codecs.own_card import STANDARD, check, own_card
+from channelsim.contracts import answers, own_code
 from channelsim.contracts.parts import Codec, Count, part
 from channelsim.support.errors import InputError
 
@@ -23,15 +24,18 @@ class Module(Codec):
 
     ``module``: has ``encode(images [N, C, H, W])``, returning the latent or (mean, standard
     deviation), and ``decode(latent)``, returning images. A latent is [N, K], or [N, …] of any
-    shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. The
+    shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. One
+    without ``encode`` is a decoder alone, of standard normal codewords (``source: prior``). The
     module is put into eval mode and its parameters stop requiring gradients, in place.
     ``image_shape``: (C, H, W), default (1, 32, 32). ``latent_size``: K, required. ``form``: of its
-    latents, default K real values. ``origin``: its origin, for the record.
+    latents, default K real values. ``origin``: its origin, for the record. ``facts``: known facts
+    about it, from a card beside its weights.
 
     Its transmit power is measured on the source's training split: on as many images, drawn at
     random, as the module's attribute ``calibration_images`` says (default: all). It may state it
     instead: ``transmit_power``, the mean of ‖z‖²/K over images (with its posterior's variance where
-    codewords are sampled), together with ``latent_mean``, K numbers.
+    codewords are sampled), together with ``latent_mean``, K numbers. Its attribute ``card`` is a
+    mapping of facts, see `own_card`.
     """
 
     kind: ClassVar[str] = "module"
@@ -42,12 +46,13 @@ class Module(Codec):
     latent_size: Count = 0
     form: LatentForm | None = None
     origin: str = "python"
+    facts: Mapping[str, Any] = Field(default_factory=dict)
 
     @field_validator("module")
     @classmethod
     def _has_both_verbs(cls, module: nn.Module) -> nn.Module:
         missing = [verb for verb in ("encode", "decode") if not callable(getattr(module, verb, 0))]
-        if missing:
+        if "decode" in missing:
             raise ValueError(
                 f"{type(module).__name__} has no method {' and no method '.join(missing)}; a codec"
                 " needs encode(images) and decode(latent)"
@@ -60,11 +65,27 @@ class Module(Codec):
             raise ValueError("latent_size is missing; give the number K of real values sent")
         return self
 
+    @property
+    def encodes(self) -> bool:
+        """Whether the module has an encoder."""
+        return callable(getattr(self.module, "encode", None))
+
+    @functools.cached_property
+    def tells_decoded(self) -> bool:
+        """Whether ``decode`` returns (images, ok)."""
+        held = (*self.network.parameters(), *self.network.buffers(), torch.zeros(()))[0]
+        zero = torch.zeros(2, self.latent_size, device=held.device)
+        with torch.no_grad():
+            return answers.is_flagged(self._asked("decode", latent=zero))
+
     def _asked(self, verb: str, **given: Tensor) -> Any:
+        if verb == "encode" and not self.encodes:
+            return drawn_for(given["images"], self.latent_size)
         if self.form is None:
             return super()._asked(verb, **given)
-        if verb == "decode":
-            return super()._asked(verb, latent=self.form.restored(given["latent"]))
+        if verb != "encode":
+            restored = {name: self.form.restored(values) for name, values in given.items()}
+            return super()._asked(verb, **restored)
         return in_form(self.form, super()._asked(verb, **given), self.title)
 
     @functools.cached_property
@@ -79,17 +100,11 @@ class Module(Codec):
 
     @model_validator(mode="after")
     def _stated(self) -> Module:
-        name, module = type(self.module).__name__, self.module
-        power, mean = (getattr(module, key, None) for key in ("transmit_power", "latent_mean"))
-        if (power is None) != (mean is None):
-            raise ValueError(f"{name} states one of transmit_power and latent_mean; state both")
-        if power is not None and not (_finite([power]) and float(power) > 0):
-            raise ValueError(f"{name}.transmit_power must be a number above 0, not {power!r}")
-        if mean is not None and not (_finite(mean) and len(mean) == self.latent_size):
-            raise ValueError(
-                f"{name}.latent_mean must be {self.latent_size} numbers, one for each of z"
-            )
-        images = getattr(module, "calibration_images", None)
+        name, images = type(self.module).__name__, self.calibration_images
+        try:
+            check(name, self.card, self.latent_size, drawn=not self.encodes)
+        except InputError as error:
+            raise ValueError(error.message) from None
         if images is not None and (type(images) is not int or images < 1):
             raise ValueError(
                 f"{name}.calibration_images must be a whole number above 0, not {images!r}"
@@ -101,15 +116,11 @@ class Module(Codec):
         """As the module says."""
         return getattr(self.module, "calibration_images", None)
 
-    @property
+    @functools.cached_property
     def card(self) -> Mapping[str, Any]:
-        """The module's origin, and its power where it states it."""
-        power = getattr(self.module, "transmit_power", None)
-        if power is None:
-            return {"origin": self.origin}
-        powers = dict.fromkeys(("transmit_power", "transmit_power_sample"), float(power))
-        mean = [float(one) for one in self.module.latent_mean]  # type: ignore[union-attr]
-        return {"origin": self.origin, "latent_mean": mean, **powers}
+        """The module's origin, and what it or the card beside its weights states."""
+        drawn = {} if self.encodes else STANDARD | {"latent_mean": [0.0] * self.latent_size}
+        return {"origin": self.origin, **drawn, **own_card(self.module, self.facts)}
 
 
 def in_form(form: LatentForm, answer: Any, title: str) -> Any:
@@ -133,11 +144,3 @@ def in_form(form: LatentForm, answer: Any, title: str) -> Any:
 
 def _listed(form: LatentForm) -> str:
     return ", ".join(map(str, form.shape))
-
-
-def _finite(numbers: Any) -> bool:
-    """Whether this is a sequence of finite numbers."""
-    try:
-        return all(math.isfinite(float(one)) for one in numbers)
-    except (TypeError, ValueError):
-        return False

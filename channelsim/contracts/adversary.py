@@ -105,6 +105,7 @@ class Adversary(Stage, ABC):
     # Whether `perturb` takes the rows of several blocks at once, and asks `Knowledge` of some of
     # them (`Knowledge.only`); otherwise it is called block by block.
     takes_blocks = False
+    climbs = False  # whether it follows a gradient of the receiver
 
     def memory_s(self, symbol_s: float) -> float:  # noqa: ARG002
         """The coherence time of its own path to the receiver, if that fades."""

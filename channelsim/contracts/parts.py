@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from torch import Tensor, nn
 
-from channelsim.contracts import own_code
+from channelsim.contracts import answers, own_code
 from channelsim.contracts.rows import Channel, Rows
 from channelsim.support import units
 from channelsim.support.errors import InputError
@@ -160,10 +160,41 @@ class Codec(Part, ABC):
     @final
     def decode(self, latent: Tensor) -> Tensor:
         """Image [N, C, H, W]; differentiable with respect to the latent."""
+        return self.decoded(latent)[0]
+
+    @final
+    def decoded(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`decode`, and of which rows it succeeded, bool [N]; None where it does not tell."""
         _expect(self, "decode", "latents", latent, (len(latent), self.latent_size))
-        image: Tensor = self._asked("decode", latent=latent)
+        answer, label = self._asked("decode", latent=latent), f"{self.title}: decode"
+        image, ok = answers.flagged(answer, len(latent), label)
         self._answered("decode", image, (len(latent), *self.image_shape))
-        return image
+        return image, ok
+
+    @property
+    def tells_decoded(self) -> bool:
+        """Whether its decoder says of which rows it succeeded."""
+        return False
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it has an encoder; False for a decoder alone, whose codewords are drawn."""
+        return True
+
+    @property
+    def has_attack_loss(self) -> bool:
+        """Whether its network has a loss of its own for attacks: ``attack_loss(z, sent)`` → [N]."""
+        return callable(getattr(self.network, "attack_loss", None))
+
+    @final
+    def attack_loss(self, latent: Tensor, sent: Tensor) -> Tensor:
+        """Its network's own loss [N] of received latents, given those sent, both [N, K].
+
+        For attacks to raise; differentiable with respect to ``latent``.
+        """
+        found: Tensor = self._asked("attack_loss", latent=latent, sent=sent)
+        _expect_answer(f"{self.title}: attack_loss", found, (len(latent),))
+        return found
 
     @property
     def title(self) -> str:
@@ -173,7 +204,8 @@ class Codec(Part, ABC):
     def _asked(self, verb: str, **given: Tensor) -> Any:
         network, label = self.network, f"{self.title}: {verb}"
         owner = self if own_code.is_foreign(type(self)) else network
-        return own_code.asked(label, owner, getattr(network, verb), **given)
+        answer = own_code.asked(label, owner, getattr(network, verb), **given)
+        return answers.read(verb, network, answer, label)
 
     def _answered(self, verb: str, given: Any, shape: tuple[int, ...]) -> None:
         _expect_answer(f"{self.title}: {verb}", given, shape)

@@ -101,6 +101,7 @@ FLAT_TAIL: tuple[str, ...] = (
 )
 
 CONTROL_ACCEPTED = "control_accepted"  # as `accepted`, with matched noise in its place
+DECODED = "decoded"  # 1: its decoder says that it succeeded, 0: that it failed; NULL: it says none
 DELIVERED, LOST, REJECTED = "yes", "lost", "rejected"
 ARRIVED, DROPPED, COLLIDED = 0, 1, 2  # an attempt's `lost`
 

@@ -24,6 +24,13 @@ def _whole(delta: Tensor) -> Tensor:
     return delta
 
 
+def after(
+    way: Callable[[Tensor], Tensor], function: Callable[[Tensor], Tensor] | None
+) -> Callable[[Tensor], Tensor] | None:
+    """A function of what comes out of ``way``; None where there is none."""
+    return None if function is None else lambda signal: function(way(signal))
+
+
 @dataclass(frozen=True)
 class Knowledge:
     """An adversary's knowledge: everything refers to the rows of one batch, as it believes them.
@@ -40,7 +47,8 @@ class Knowledge:
     ``overhear``: ``decode`` without knowledge of a codeword's amplitude; None: the amplitude is
     known. ``messages``: the run's number of messages. ``some``: the knowledge of some of the rows,
     by number (`only`), and ``shape``: the blocks of rows of which it is asked; both None
-    where it is asked of all rows alone.
+    where it is asked of all rows alone. ``loss``, ``overheard_loss``: like ``decode`` and
+    ``overhear``, signal → the codec's own ``attack_loss`` [N]; None for a codec without one.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -60,6 +68,8 @@ class Knowledge:
     overhear: Callable[[Tensor], Tensor] | None = None
     some: Callable[[Ints], Knowledge] | None = None
     shape: BlockShape | None = None
+    loss: Callable[[Tensor], Tensor] | None = None
+    overheard_loss: Callable[[Tensor], Tensor] | None = None
 
     def only(self, rows: Ints) -> Knowledge:
         """The knowledge of some of its rows."""

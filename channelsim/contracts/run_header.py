@@ -86,6 +86,11 @@ class RunHeader:
         return bool(self.values.get("judged", False))
 
     @property
+    def decodes(self) -> bool:
+        """Whether attempts tell if decoding succeeded: any receiver's decoder says so."""
+        return bool(self.values.get("decodes", False))
+
+    @property
     def passive_columns(self) -> bool:
         """Whether attempts hold the results without an adversary."""
         return bool(self.values.get("passive_columns", False))

@@ -29,7 +29,7 @@ from channelsim.support.errors import InputError, MachineError, printable, print
 _TABLE, _VIEW = "attempt", "transmissions"
 _ASKED = (
     *("ledger_version", "versions"),
-    *("count", "max_attempts", "metrics", "control", "judged", "swept_keys"),
+    *("count", "max_attempts", "metrics", "control", "judged", "decodes", "swept_keys"),
 )
 _NAMES = {"metrics", "swept_keys", "parts"}  # `check` lets no control characters into these
 _MOST_WORDS = 10_000  # project's choice: metrics or swept keys, far more than any run has

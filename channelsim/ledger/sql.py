@@ -24,6 +24,7 @@ RUNNING, DONE = "running", "done"
 _INTEGERS = {
     *("attempt", "transmission", "lost", "accepted", "attempts"),
     *("replayed", "fallback_attempt", "erased", "flipped_bits", records.CONTROL_ACCEPTED),
+    records.DECODED,
 }
 _TEXTS = {"verdict", "delivered"}
 _MOST_KEYS = 2**20  # project's choice: of a block; a run's own have a few thousand
@@ -35,7 +36,8 @@ def attempt_columns(header: RunHeader) -> tuple[str, ...]:
     metrics, control = header.metrics, header.control
     quality = records.quality_columns(metrics)
     measured = records.metric_columns(metrics, control, header.judged, header.passive_columns)
-    return (*records.ATTEMPT_COLUMNS, *quality, *measured)
+    told = (records.DECODED,) if header.decodes else ()
+    return (*records.ATTEMPT_COLUMNS, *quality, *measured, *told)
 
 
 def flat_columns(header: RunHeader) -> tuple[str, ...]:
@@ -43,7 +45,8 @@ def flat_columns(header: RunHeader) -> tuple[str, ...]:
     measured = records.metric_columns(
         header.metrics, header.control, passive=header.passive_columns
     )
-    return (*records.FLAT_HEAD, *header.swept_keys, *records.FLAT_TAIL, *measured)
+    told = (records.DECODED,) if header.decodes else ()
+    return (*records.FLAT_HEAD, *header.swept_keys, *records.FLAT_TAIL, *measured, *told)
 
 
 HEADER_TABLE = "CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT)"
@@ -113,7 +116,7 @@ def flat_ends(header: RunHeader) -> tuple[str, str]:
 
 def readable_attempt_columns(header: RunHeader) -> tuple[str, ...]:
     """Columns that an attempt of such a run may have, a detector's among them."""
-    return attempt_columns(header.with_values(judged=True, passive_columns=True))
+    return attempt_columns(header.with_values(judged=True, passive_columns=True, decodes=True))
 
 
 def column_definition(name: str, stored: str | None = None) -> str:

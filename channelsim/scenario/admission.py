@@ -10,8 +10,9 @@ package need no admission. A test takes about a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 
 from channelsim.codecs.latent_form import LatentForm
 from channelsim.codecs.module import Module, in_form
-from channelsim.contracts import own_code
+from channelsim.contracts import answers, own_code
 from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.scales import declared
+from channelsim.scenario.catalog import gradient_free
 from channelsim.scenario.trials import ROWS, Again, Answer, Method, TrialImages
 from channelsim.support import units
 from channelsim.support.errors import InputError
@@ -37,23 +39,28 @@ _FAR_DB = 3.0  # a power of a few images may differ so much from the mean; proje
 _BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
 
 
-def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
-    """Make a codec of a torch module; its latent size is read from its output for real images."""
-    for verb in ("encode", "decode"):
-        if not callable(getattr(module, verb, None)):
-            raise InputError(
-                f"{name} has no method {verb}; a codec needs encode(images [N, C, H, W]) and"
-                " decode(latent [N, K])"
-            )
+def wrap(
+    module: nn.Module,
+    name: str,
+    images: Tensor,
+    origin: str,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> Module:
+    """Make a codec of a torch module; its latent size is read from its output for real images.
+
+    ``facts``: of a card beside its weights.
+    """
+    if not callable(getattr(module, "decode", None)):
+        raise InputError(
+            f"{name} has no method decode; a codec needs encode(images [N, C, H, W]) and"
+            " decode(latent [N, K])"
+        )
     module.eval().requires_grad_(False)
     images = _beside(module, images)
-    mean = _mean(_asked(module, name, "encode", images[:ROWS]))
-    if not isinstance(mean, Tensor) or mean.dim() < 2 or len(mean) != len(images[:ROWS]):
-        raise InputError(
-            f"{name}.encode must return latents of shape [N, K], or [N, …], returned"
-            f" {described(mean)} for {len(images[:ROWS])} images; keep the first dimension"
-        )
-    form = LatentForm.of(mean)
+    if callable(getattr(module, "encode", None)):
+        form = _encoded_form(module, name, images[:ROWS])
+    else:
+        form = _declared_form(module, name)
     shape = images.shape[1:]
     try:
         return Module(
@@ -62,9 +69,34 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
             latent_size=form.size,
             form=None if form == LatentForm((form.size,)) else form,
             origin=origin,
+            facts=facts,
         )
     except ValidationError as error:  # of what the module states of itself
         raise InputError("; ".join(one.text for one in faults_of(error, Module))) from error
+
+
+def _encoded_form(module: nn.Module, name: str, images: Tensor) -> LatentForm:
+    """The form of the latents of some images."""
+    mean = _mean(_asked(module, name, "encode", images))
+    if not isinstance(mean, Tensor) or mean.dim() < 2 or len(mean) != len(images):
+        raise InputError(
+            f"{name}.encode must return latents of shape [N, K], or [N, …], returned"
+            f" {described(mean)} for {len(images)} images; keep the first dimension"
+        )
+    return LatentForm.of(mean)
+
+
+def _declared_form(module: nn.Module, name: str) -> LatentForm:
+    """The form of the latents of a decoder alone, from its attribute ``latent_size``."""
+    size = getattr(module, "latent_size", None)
+    shape = size if isinstance(size, tuple | list) else (size,)
+    if not shape or not all(type(one) is int and one >= 1 for one in shape):
+        said = "has none" if size is None else f"says latent_size = {size!r}"
+        raise InputError(
+            f"{name} has no method encode; a decoder alone states the size of its latents, a whole"
+            f" number or a shape (latent_size = 64), and this one {said}"
+        )
+    return LatentForm(tuple(shape))
 
 
 def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = None) -> list[str]:
@@ -82,6 +114,8 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
 
     def encoding(network: nn.Module) -> Answer:
         def answer(places: Sequence[int]) -> Tensor:
+            if not codec.encodes:
+                return codec.encode(images[list(places)])
             found = _asked(network, name, "encode", images[list(places)])
             found = found if form is None else in_form(form, found, name)
             parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
@@ -95,9 +129,14 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
         def answer(places: Sequence[int]) -> Tensor:
             given = latents[list(places)]
             given = given if form is None else form.restored(given)
-            found = _asked(network, name, "decode", given)
+            answer = _asked(network, name, "decode", given)
+            found, ok = answers.flagged(answer, len(places), f"{name}.decode")
             _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
-            return found
+            if ok is None:
+                return found
+            # Beside the pixels, so that a row's flag is tested as they are.
+            flags = ok.to(found).view(-1, 1, 1, 1).expand(*found.shape[:3], 1)
+            return torch.cat([found, flags], dim=3)
 
         return answer
 
@@ -117,7 +156,8 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
         if bool((std < 0).any()):
             raise InputError(
                 f"{name}.encode returned a negative standard deviation; return (mean, standard"
-                " deviation), not the log variance"
+                " deviation), not the log variance, or send the mean alone (latent_field = 0 in the"
+                " class)"
             )
         # Around the codewords as well: an adversary and noise lead there.
         spread = mean.std() if mean.numel() > 1 else torch.tensor(1.0)
@@ -157,35 +197,87 @@ def _power(codec: Codec, name: str, latents: Tensor) -> list[str]:
     ]
 
 
-def require_gradient(codec: Codec, name: str) -> list[str]:
-    """Refuse a decoder without a gradient, which an adversary in the path would follow.
+def require_gradient(codec: Codec, name: str, who: str, images: Tensor | None = None) -> list[str]:
+    """Refuse a codec without a gradient, which an adversary would follow.
 
-    Returns notices to the user beyond those of `admit`: none.
+    ``who``: the adversary, in words. ``images``: where it stands before the encoder, some to try
+    that with. Returns notices to the user beyond those of `admit`: none.
     """
-    latents = torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
-    leaf = _beside(codec.network, latents).requires_grad_()
+    ways: dict[str, Tensor] = {
+        "decode": torch.linspace(-1, 1, 2 * codec.latent_size).reshape(2, -1)
+    }
+    if images is not None:
+        ways["encode"] = images[:2]
+    for verb, given in ways.items():
+        found = _no_gradient(codec, name, verb, given)
+        if getattr(codec.network, "differentiable", True) is False:
+            found = "it says so: differentiable = False"
+        if found:
+            loss = "; its attack_loss serves goal: damage alone" if codec.has_attack_loss else ""
+            raise InputError(
+                f"{name}.{verb} is not differentiable ({found}), and {who} follows its gradient;"
+                f" remove no_grad, detach or numpy from {verb}, or use an adversary that needs no"
+                f" gradient (kind: {', '.join(gradient_free())}){loss}"
+            )
+    return []
+
+
+def admit_attack_loss(
+    codec: Codec, name: str, who: str, images: TrialImages, *, before: bool
+) -> list[str]:
+    """Refuse a codec's own loss for attacks that a run cannot rely on, or without a gradient.
+
+    ``who``: an adversary that raises it. ``before``: whether that stands before the encoder, whose
+    gradient it then follows as well. Returns notices to the user.
+    """
+    label = f"{name}.attack_loss"
+    with torch.no_grad():
+        sent = codec.encode(_beside(codec.network, images.images))
+        near = sent + 0.3 * sent.std() * torch.linspace(-1, 1, sent.numel()).view_as(sent).flip(0)
+
+        def answer(places: Sequence[int]) -> Tensor:
+            chosen = list(places)
+            found = codec.attack_loss(near[chosen], sent[chosen])
+            _well_formed(label, found, (len(chosen),))
+            return found
+
+        with images.tried() as writes:
+            Method(label=label, count=len(images), answer=answer, coupled=_OWN_ROW).check()
+    found = _no_gradient(codec, name, "attack_loss", near[:2], sent=sent[:2])
+    if not found and before:
+        found = _no_gradient(codec, name, "encode", images.images[:2])
+        label = f"{name}.encode"
+    if found:
+        raise InputError(
+            f"{label} is not differentiable ({found}), and {who} follows its gradient; remove"
+            " no_grad, detach, rounding or numpy on the way from the received latent to it"
+        )
+    return [
+        *writes.of(codec.network),
+        f"{who} raises {name}.attack_loss, and not its goal's own loss",
+    ]
+
+
+def _no_gradient(codec: Codec, name: str, verb: str, given: Tensor, **more: Tensor) -> str:
+    """The reason why a method has no gradient; empty if it has one. ``more``: arguments behind."""
+    leaf = _beside(codec.network, given).clone().requires_grad_()
     form = _form(codec)
     with torch.enable_grad():
-        given = leaf if form is None else form.restored(leaf)
-        pictures = _asked(codec.network, name, "decode", given)
-        if pictures.requires_grad:
-            try:
-                (slope,) = torch.autograd.grad(pictures.square().sum(), leaf, allow_unused=True)
-            except RuntimeError as error:
-                raise InputError(
-                    f"{name}.decode has no gradient that could be followed:"
-                    f" {own_code.raised(error)}"
-                ) from None
-            if slope is not None and bool(torch.isfinite(slope).all()):
-                return []
-            found = "its gradient is NaN or infinite" if slope is not None else "it has none"
+        if more:
+            answer = codec.attack_loss(leaf, **more)
         else:
-            found = "autograd sees no way from the latent to the image"
-    raise InputError(
-        f"{name}.decode is not differentiable with respect to the latent ({found}), and an"
-        " adversary in the path follows its gradient; remove no_grad, detach or numpy from decode,"
-        " or use an adversary that needs no gradient (kind: noise)"
-    )
+            entering = leaf if form is None or verb == "encode" else form.restored(leaf)
+            answer = _mean(_asked(codec.network, name, verb, entering))
+        if not isinstance(answer, Tensor) or not answer.requires_grad:
+            return "autograd sees no way through it"
+        try:
+            size = answer.abs().square().sum()
+            (slope,) = torch.autograd.grad(size, leaf, allow_unused=True)
+        except RuntimeError as error:
+            return own_code.raised(error)
+    if slope is None:
+        return "it has none"
+    return "" if bool(torch.isfinite(slope).all()) else "its gradient is NaN or infinite"
 
 
 def admit_metric(
@@ -258,8 +350,10 @@ def _asked(network: nn.Module, name: str, verb: str, given: Tensor) -> Any:
     if not callable(function):
         raise InputError(f"{name} has no method {verb}; a codec needs encode and decode")
     what = "images" if verb == "encode" else "latents"
+    label = f"{name}.{verb}"
     try:
-        return asked(f"{name}.{verb}", network, function, **{what: given})
+        answer = asked(label, network, function, **{what: given})
+        return answers.read(verb, network, answer, label)
     except OwnCodeError as error:
         raise InputError(
             f"{error.message} (given float32 {what} of shape {list(given.shape)})"

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from channelsim.adversaries.goals import Damage
 from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Codec, Metric, Stage
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.receivers.receiver import Receiver
-from channelsim.scenario.admission import require_gradient
+from channelsim.scenario.admission import admit_attack_loss, require_gradient
 from channelsim.scenario.assembly import Built, Workshop, is_own
 from channelsim.scenario.path_admission import admit_detector, admit_stage
 from channelsim.sources import Source
@@ -54,13 +56,15 @@ def own_parts(
 
         return tried
 
-    if id(codec) in workshop.foreign and any(map(_follows, stages)):
-        yield Own(
-            ("receivers", name),
-            ("codec",),
-            ("gradient", id(codec)),
-            functools.partial(require_gradient, codec, class_name(codec)),
-        )
+    steep = getattr(codec.network, "differentiable", True)
+    for stage in filter(_follows, stages) if id(codec) in workshop.foreign or not steep else ():
+        before = isinstance(stage, Adversary) and stage.access.before_encoder
+        who = class_name(codec), f"{stage.label} (kind: {stage.kind})"
+        raises = codec.has_attack_loss and isinstance(goal_of(stage), Damage)
+        admit = functools.partial(require_gradient, codec, *who, images.images if before else None)
+        if raises:
+            admit = functools.partial(admit_attack_loss, codec, *who, images, before=before)
+        yield Own(("receivers", name), ("codec",), ("gradient", id(codec), raises, before), admit)
     detector = receiver.detector
     own = workshop.foreign.get(id(detector))
     if detector is not None and own is not None:
@@ -98,7 +102,9 @@ def own_parts(
 
 def _follows(stage: Stage) -> bool:
     """Whether a stage follows the decoder's gradient."""
-    return isinstance(stage, Adversary) and bool(stage.threat.get("effort", {}).get("gradients"))
+    if not isinstance(stage, Adversary):
+        return False
+    return stage.climbs or bool(stage.threat.get("effort", {}).get("gradients"))
 
 
 def _use(own: Built) -> Where:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,17 +14,19 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim.codecs import zoo_names
+from channelsim.codecs import Onnx, state_dict, zoo_names
 from channelsim.codecs.module import Module
+from channelsim.codecs.state_dict import StateDict
 from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.scenario import admission, user_code, user_imports
 from channelsim.scenario.catalog import CONTRACTS, TABLES, unknown_kind
+from channelsim.scenario.training_data import training_data_notices
 from channelsim.scenario.trials import TRAINING, TrialImages
 from channelsim.sources import Source, as_float
 from channelsim.support import user_files
 from channelsim.support.errors import InputError, did_you_mean
-from channelsim.support.files import sha256_of
+from channelsim.support.files import sha256_of, written_name
 from channelsim.support.problems import Fault, Where, shown
 from channelsim.support.validation import faults_of
 
@@ -127,7 +129,12 @@ class Workshop:
         built = validated(TABLES[slot][kind], arguments, self.folder, self.data_root)
         if slot == "metric":
             return self._fitting(_opened(built))
-        return _opened(built) if slot == "codec" else built
+        if slot != "codec":
+            return built
+        opened = _opened(built)
+        if isinstance(opened.part, Onnx):  # whose files are the user's
+            return self._tried(opened.part, "onnx", None, ())
+        return opened
 
     def _fitting(self, built: Built) -> Built:
         """Refuse a metric that cannot measure the source's images here, not in the run."""
@@ -256,12 +263,7 @@ class Workshop:
         if slot == "codec" and issubclass(cls, nn.Module):
             if self.images is None:
                 return Built()
-            built = _constructed(cls, arguments)
-            if built.part is None:
-                return built
-            return self._module(
-                built.part, cls.__name__, use, lambda: _second(_constructed(cls, arguments))
-            )
+            return self._of_module(cls, arguments, use)
         what = "a torch module with encode and decode, or a " if slot == "codec" else "a "
         return _wrong(
             f"{cls.__name__} must be {what}channelsim.{contract.__name__}"
@@ -270,16 +272,52 @@ class Workshop:
             ("use",),
         )
 
+    def _of_module(self, cls: type, arguments: dict[str, Any], use: str) -> Built:
+        """A codec of a torch module's class, with its weights where they lie in a file."""
+        keys, weights = dict(arguments), None
+        if "weights" in keys and not user_code.takes(cls, "weights"):
+            file = keys.pop("weights")
+            if not isinstance(file, str) or not {"/", "."} & set(file):
+                return _wrong(
+                    f"must be a file such as ./net.pt, was given {shown(file)}", ("weights",)
+                )
+            try:
+                weights = state_dict.read((self.folder or Path()) / written_name(file))
+            except InputError as error:
+                return _wrong(_without_key(error.message), ("weights",))
+            self.note(weights.notices)
+
+        def build() -> Built:
+            built = _constructed(cls, keys, ("weights",))
+            if built.part is not None and weights is not None:
+                try:
+                    weights.load_into(built.part, cls.__name__)
+                except InputError as error:
+                    return _wrong(_without_key(error.message), ("weights",))
+            return built
+
+        built = build()
+        if built.part is None:
+            return built
+        return self._module(built.part, cls.__name__, use, weights, lambda: _second(build()))
+
     def _module(
-        self, module: nn.Module, name: str, origin: str, again: Callable[[], Any] | None = None
+        self,
+        module: nn.Module,
+        name: str,
+        origin: str,
+        weights: StateDict | None = None,
+        again: Callable[[], Any] | None = None,
     ) -> Built:
         """A torch module as a codec; ``again`` constructs the module once more."""
         if self.images is None:
             return Built()
         try:
-            wrapped = admission.wrap(module, name, self.images.images, origin)
+            facts = {} if weights is None else weights.card
+            wrapped = admission.wrap(module, name, self.images.images, origin, facts)
         except InputError as error:
             return _wrong(error.message)
+        self.note(training_data_notices(wrapped, name, self.source))
         return self._tried(wrapped, name, again, ("use",) if again is not None else ())
 
     def _tried(
@@ -318,9 +356,14 @@ def validated(
     return Built(part)
 
 
-def _constructed(cls: type, arguments: dict[str, Any]) -> Built:
+def _without_key(message: str) -> str:
+    """An error about weights, whose key its place names already."""
+    return message.removeprefix("weights ")
+
+
+def _constructed(cls: type, arguments: dict[str, Any], beside: Sequence[str] = ()) -> Built:
     try:
-        return Built(user_code.construct(cls, arguments))
+        return Built(user_code.construct(cls, arguments, beside))
     except InputError as error:
         return _wrong(error.message)
 

@@ -41,6 +41,11 @@ CONTRACTS: Mapping[str, type] = {
 }
 
 
+def gradient_free() -> list[str]:
+    """The kinds of adversaries that follow no gradient of the receiver."""
+    return [kind for kind, cls in ADVERSARIES.items() if not cls.climbs]
+
+
 def unknown_kind(slot: str, kind: Any) -> str:
     """The error message for a kind that is not in a slot's table."""
     if slot == "codec" and kind == "module":

@@ -14,6 +14,7 @@ from channelsim.scenario.assembly import Built, Workshop, validated
 from channelsim.scenario.scenario_keys import put
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.scenario.sweep import Choice, Swept
+from channelsim.sources import ImageSource
 from channelsim.support.errors import InputError
 from channelsim.support.problems import Fault, Problems, Where, shown
 
@@ -139,6 +140,18 @@ class Components:
                         f" {list(self.image_shape)}; choose another codec or source",
                     )
                 )
+        if (
+            isinstance(codec, Codec)
+            and not codec.encodes
+            and isinstance(self.workshop.source, ImageSource)
+        ):
+            faults.append(
+                Fault(
+                    ("codec",),
+                    "has no encoder, but the source sends images; draw its codewords with source:"
+                    " {kind: prior, count: …}",
+                )
+            )
         built = _keyed(Receiver, keys, self.workshop)
         dropped = {slot for slot in ("codec", "detector") if slot in given and slot not in keys}
         faults += [

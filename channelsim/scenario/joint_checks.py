@@ -17,6 +17,7 @@ from channelsim.scenario.components import Components
 from channelsim.scenario.path_rules import check_shared_path
 from channelsim.scenario.scenario_keys import name_fault
 from channelsim.scenario.sweep import Choice
+from channelsim.support.errors import InputError
 
 
 class JointChecks:
@@ -72,6 +73,13 @@ class JointChecks:
     def _threats(self, codec: Codec, link: Link, stages: Stages, choice: Choice) -> None:
         """Check stages and adversaries in their places: none may know something too early, say."""
         symbols = symbol_count(codec.latent_size)
+        for index, one in stages.by_place.items() if not codec.encodes else ():
+            if "encoder" in one.knows and not one.fits and self._first((id(one), "alone")):
+                with self.components.reporting(("path", index), ("kind",), choice):
+                    raise InputError(
+                        f"{one.label} encodes an image of its choice, and the codec is a decoder"
+                        " alone; kind: replay sends an old codeword"
+                    )
         for index, stage in enumerate(stages):
             new = self._first((id(stage), *map(id, stages[:index])))
             if new:

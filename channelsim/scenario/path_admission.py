@@ -14,7 +14,7 @@ from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import watched
 from channelsim.contracts.parts import Codec, Detector, Stage
 from channelsim.contracts.records import Ints
-from channelsim.contracts.rows import Channel, Knowledge, Rows, View
+from channelsim.contracts.rows import Channel, Knowledge, Rows, View, after
 from channelsim.contracts.stages import Stages
 from channelsim.scenario.trials import Again, Answer, Method, TrialImages, on_the_cpu
 from channelsim.support.errors import InputError
@@ -209,10 +209,16 @@ class Stand:
         """An adversary's knowledge of the images tried."""
         codec, images, latents = self.codec, self.images, self.latents
 
+        def entering(flat: Tensor) -> Tensor:
+            return codec.encode(flat.clamp(0.0, 1.0).view(-1, *codec.image_shape))
+
         def pixels(flat: Tensor) -> Tensor:
-            return codec.decode(codec.encode(flat.clamp(0.0, 1.0).view(-1, *codec.image_shape)))
+            return codec.decode(entering(flat))
 
         before = stage.access.before_encoder
+        loss = None
+        if codec.has_attack_loss:
+            loss = functools.partial(codec.attack_loss, sent=latents[chosen])
         return Knowledge(
             decode=pixels if before else codec.decode,
             source=images[chosen],
@@ -223,6 +229,7 @@ class Stand:
             messages=len(images),
             sent_of=lambda message: latents[torch.from_numpy(message % len(images))],
             encode=codec.encode,
+            loss=after(entering, loss) if before else loss,
         )
 
 

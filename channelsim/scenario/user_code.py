@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,8 +52,11 @@ def load_class(file: Path, wanted: str) -> type:
     raise InputError(f"{file.name} has no class {wanted} ({listed}).{did_you_mean(wanted, there)}")
 
 
-def construct(cls: type, arguments: dict[str, Any]) -> Any:
-    """Call the constructor of a user's class with the scenario's keys."""
+def construct(cls: type, arguments: dict[str, Any], beside: Sequence[str] = ()) -> Any:
+    """Call the constructor of a user's class with the scenario's keys.
+
+    ``beside``: keys that are none of its arguments, for errors.
+    """
     try:
         signature = inspect.signature(cls)
     except (TypeError, ValueError):
@@ -61,13 +65,23 @@ def construct(cls: type, arguments: dict[str, Any]) -> Any:
         try:
             signature.bind(**arguments)
         except TypeError as error:
-            raise InputError(_mismatch(cls, signature, arguments, error)) from None
+            raise InputError(_mismatch(cls, signature, arguments, beside, error)) from None
     try:
         return cls(**arguments)
     except user_files.NotAllowedError:
         raise
     except (Exception, SystemExit) as error:
         raise InputError(f"{cls.__name__}(…) raised {raised(error)}") from None
+
+
+def takes(cls: type, argument: str) -> bool:
+    """Whether a class's constructor takes an argument of this name, or any."""
+    try:
+        parameters = inspect.signature(cls).parameters
+    except (TypeError, ValueError):
+        return False
+    any_name = inspect.Parameter.VAR_KEYWORD
+    return argument in parameters or any(one.kind == any_name for one in parameters.values())
 
 
 def module_name(file: Path) -> str:
@@ -123,12 +137,18 @@ def load_module(file: Path, named: str | None = None) -> ModuleType:
 
 
 def _mismatch(
-    cls: type, signature: inspect.Signature, arguments: dict[str, Any], error: TypeError
+    cls: type,
+    signature: inspect.Signature,
+    arguments: dict[str, Any],
+    beside: Sequence[str],
+    error: TypeError,
 ) -> str:
     known = [name for name in signature.parameters if name != "self"]
     takes = f"takes {', '.join(known)}" if known else "takes no arguments"
+    more = [name for name in beside if name not in known]
+    takes += f"; beside them {', '.join(more)}" if more else ""
     unknown = [name for name in arguments if name not in known]
     if unknown:
-        near = did_you_mean(unknown[0], known)
+        near = did_you_mean(unknown[0], [*known, *more])
         return f"{cls.__name__} has no argument {unknown[0]} ({takes}).{near}"
     return f"{cls.__name__}: {error} ({takes})"

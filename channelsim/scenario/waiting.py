@@ -9,7 +9,7 @@ attempts that fell due together, and padding.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from channelsim.scenario.arm import Arm
 
@@ -22,6 +22,11 @@ JUDGED_BLOCK = 8
 # Numbers of a block's images, or codewords: 256 digits of 32×32. In blocks of 256 a codec of larger
 # ones takes so much memory, and so long, that nothing is recorded for minutes.
 _NUMBERS = 256 * 32 * 32
+
+
+def decodes(arms: Iterable[Arm]) -> bool:
+    """Whether any receiver's decoder says if it succeeded."""
+    return any(arm.receiver.codec.tells_decoded for arm in arms)
 
 
 def judged(arm: Arm) -> bool:

@@ -12,7 +12,7 @@ from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.complex_symbols import amplified, symbol_count
 from channelsim.contracts.parts import Stage
 from channelsim.contracts.records import Batch, Ints
-from channelsim.contracts.rows import Channel, Images, Knowledge, Rows, View
+from channelsim.contracts.rows import Channel, Images, Knowledge, Rows, View, after
 from channelsim.signal_path.injection import row_energy
 from channelsim.signal_path.setting import Setting
 from channelsim.support import units
@@ -43,7 +43,7 @@ class Foresight:
             return signal, reach, self.knows(reach, knowledge)
         signal = self._heard(signal)
         if "codeword" in self.stage.knows:
-            known = replace(knowledge, decode=knowledge.overhear or knowledge.decode)
+            known = _unheard(knowledge)
             clean = self.knows(reach, known).decode(signal).detach()
         else:  # knowledge that it does not declare is withheld
             clean = torch.full_like(knowledge.clean, torch.nan)
@@ -52,8 +52,7 @@ class Foresight:
     def _masked(self, knowledge: Knowledge, clean: Tensor) -> Knowledge:
         """The knowledge of one that takes ``clean`` for the images, and sees no amplitude."""
         return replace(
-            knowledge,
-            decode=knowledge.overhear or knowledge.decode,
+            _unheard(knowledge),
             clean=clean,
             source=clean,
             source_of=self._of_others(knowledge.source_of),
@@ -128,6 +127,7 @@ class Foresight:
         return replace(
             knowledge,
             decode=decode if behind else knowledge.decode,
+            loss=after(lambda signal: self.through(signal, behind), knowledge.loss),
             some=some,
             carry=carry,
             reach=reach,
@@ -183,6 +183,15 @@ class Foresight:
             return None
         rows = self.setting.rows(self.stage.label, self.batch, view=self._view(draw))
         return own.gains(rows, symbol_count(len(self.setting.mean)))
+
+
+def _unheard(knowledge: Knowledge) -> Knowledge:
+    """The same without knowledge of a codeword's amplitude."""
+    return replace(
+        knowledge,
+        decode=knowledge.overhear or knowledge.decode,
+        loss=knowledge.overheard_loss or knowledge.loss,
+    )
 
 
 def carried(stage: Adversary, delta: Tensor, rows: Rows) -> Tensor:

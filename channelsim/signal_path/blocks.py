@@ -70,6 +70,15 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
 
 
+def _rows_of(
+    parts: Sequence[tuple[Tensor, Tensor | None]], rows: Tensor | slice
+) -> tuple[Tensor, Tensor | None]:
+    """Some rows of all parts' images, and of what they say of their decoding."""
+    flags = [ok for _, ok in parts if ok is not None]
+    images = joined([image for image, _ in parts])[rows]
+    return images, joined(flags)[rows] if len(flags) == len(parts) else None
+
+
 class SomeRows:
     """Some rows of tensors; of one tensor always the same, since equal ones are computed once."""
 
@@ -107,23 +116,34 @@ class BlockCodec:
         return self.posterior(images)[0]
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Images, see `Codec.decode`; of more than one block, each different row is decoded once.
+        """Images, see `decoded`."""
+        return self.decoded(latent)[0]
+
+    def decoded(self, latent: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Codec.decoded`; of more than one block, each different row is decoded once.
 
         Not where gradients are asked for, which belong to every row.
         """
         if len(latent) <= self.shape.heights[0] or (
             torch.is_grad_enabled() and latent.requires_grad
         ):
-            return joined(self._computed(self.codec.decode, latent))[: len(latent)]
+            return _rows_of(self._computed(self.codec.decoded, latent), slice(len(latent)))
         first, place = distinct_rows(latent)
         try:
-            found = self._computed(self.codec.decode, latent[first])
+            found = self._computed(self.codec.decoded, latent[first])
         except RowsError as error:
             rows = torch.isin(place, torch.tensor(error.rows, device=place.device))
             raise error.about(
                 error.message, rows.nonzero().flatten().tolist(), len(latent)
             ) from error
-        return joined(found)[place]
+        return _rows_of(found, place)
+
+    def attack_loss(self, latent: Tensor, sent: Tensor) -> Tensor:
+        """Losses [N], see `Codec.attack_loss`."""
+        codec, size = self.codec, self.codec.latent_size
+        pairs = torch.cat([latent, sent.to(latent)], dim=1)
+        found = self._computed(lambda p: codec.attack_loss(p[:, :size], p[:, size:]), pairs)
+        return joined(found)[: len(latent)]
 
     def _computed(self, compute: Callable[[Tensor], T], rows: Tensor) -> list[T]:
         """Answers to all blocks, the last one filled up."""

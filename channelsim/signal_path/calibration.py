@@ -17,6 +17,7 @@ from torch import Tensor
 
 from channelsim.contracts.records import Ints
 from channelsim.scenario import Arm, Scenario
+from channelsim.scenario.waiting import decodes
 from channelsim.signal_path import Column, Defence, Setting, SignalPath, Transmitter
 from channelsim.signal_path.attack_fits import AttackFits, Tell
 from channelsim.signal_path.detector_thresholds import Defences
@@ -87,6 +88,7 @@ def _calibrated(
     images, index, labels = _sent(scenario.source, device)
     columns = _columns(scenario.arms)
     symbol_s = np.array([1.0 / arm.link.symbol_rate_hz for arm in scenario.arms])
+    told = decodes(scenario.arms)
     judged = any(arm.receiver.detector is not None for arm in scenario.arms)
 
     def path(arm: Arm, receivers: Sequence[str]) -> SignalPath:
@@ -118,6 +120,7 @@ def _calibrated(
             shape=BlockShape(scenario.block_rows),
             latents=prior(arm, device) if isinstance(scenario.source, Prior) else None,
             receivers=receivers,
+            decodes=told,
         )
 
     paths = tuple(path(group[0], [arm.receiver_name for arm in group]) for group in groups.values())

@@ -17,7 +17,7 @@ from channelsim.adversaries.control import matched_control
 from channelsim.channels.power import Scaled
 from channelsim.contracts import records
 from channelsim.contracts.records import Batch, Ints
-from channelsim.contracts.rows import Knowledge, Perturbation
+from channelsim.contracts.rows import Knowledge, Perturbation, after
 from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
 from channelsim.signal_path.blocks import joined, of_adversary
 from channelsim.signal_path.injection import Column, Injected, row_energy, worse
@@ -116,15 +116,19 @@ def aware(known: Knowledge, foresight: Foresight, images: Tensor, send: Send) ->
     def seeing(draw: int | None) -> Knowledge:
         behind = foresight.behind(draw)
 
-        def shown(pixels: Tensor) -> Tensor:
+        def arriving(pixels: Tensor) -> Tensor:
             scaled = send(pixels.clamp(0.0, 1.0).view_as(images), foresight.batch.message)
-            return known.decode(scaled.undo(foresight.through(scaled.wire, behind)))
+            return scaled.undo(foresight.through(scaled.wire, behind))
+
+        def shown(pixels: Tensor) -> Tensor:
+            return known.decode(arriving(pixels))
 
         def some(rows: Ints) -> Knowledge:
             part = known.only(rows)
             return part if draw is None or part.imagine is None else part.imagine(draw)
 
-        return replace(known, decode=shown, imagine=seeing, some=some)
+        loss = after(arriving, known.loss)
+        return replace(known, decode=shown, loss=loss, imagine=seeing, some=some)
 
     return seeing(None)
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from torch import Tensor
 from channelsim.channels.power import Scaled
 from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.parts import Metric
-from channelsim.contracts.records import Batch, Ints, Outcome
-from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.contracts.records import DECODED, Batch, Ints, Outcome
+from channelsim.contracts.rows import Knowledge, Rows, after
 from channelsim.metrics.memory import remembering
 from channelsim.signal_path.arrival import Arrival
 from channelsim.signal_path.blocks import BlockCodec
@@ -49,7 +49,8 @@ class SignalPath:
     are their clean reconstructions.
     ``thresholds``: the detector's, per arm. ``judged``: whether any arm of the run has a detector.
     ``shape``: of the blocks in which rows are computed.
-    ``receivers``: the names of the receivers of this path, for errors.
+    ``receivers``: the names of the receivers of this path, for errors. ``decodes``: whether any
+    receiver of the run says if decoding succeeded.
     """
 
     transmitter: Transmitter
@@ -64,6 +65,7 @@ class SignalPath:
     shape: BlockShape
     latents: Latents | None = None
     receivers: Sequence[str] = ()
+    decodes: bool = False
 
     @torch.no_grad()
     def transmit(
@@ -119,7 +121,7 @@ class SignalPath:
         if self.setting.active:
             clean = self._codec.decode(codeword)
             source = clean if self.latents is not None else self._source(message)
-            knowledge = self._knowledge(source, clean)
+            knowledge = self._knowledge(source, clean, codeword)
         if stages.before_encoder and self.latents is None:
             sent, attacked, before = self._attacked_input(scaled, batch, knowledge)
         signals, added, log = cross(
@@ -139,7 +141,13 @@ class SignalPath:
     def _shown(
         self, arrival: Arrival, fallbacks: FallbackChoice | None
     ) -> tuple[dict[str, Column], dict[str, Tensor]]:
-        received = receive(arrival.judged, self._codec.decode)
+        flags: dict[int, Tensor | None] = {}
+
+        def decode(latent: Tensor) -> Tensor:
+            image, flags[id(latent)] = self._codec.decoded(latent)
+            return image
+
+        received = receive(arrival.judged, decode)
         clean = self._codec.decode(arrival.codeword)
         source = clean if self.latents is not None else self._source(arrival.batch.message)
         log = dict(arrival.log)
@@ -148,6 +156,8 @@ class SignalPath:
         references = References(source, clean, received.decoded["passive"], target, wanted)
         measurement = Measurement(self.metrics, self.control, self.judged, self.shape)
         log |= measurement.columns(received, references, fallback)
+        if self.decodes:
+            log[DECODED] = _told(flags.get(id(arrival.judged.latents["attacked"])), len(arrival))
         return log, {
             "source": source,
             "clean": clean,
@@ -178,11 +188,13 @@ class SignalPath:
 
     def _on_the_wire(self, knowledge: Knowledge, sent: Scaled) -> Knowledge:
         """What is known at the end of the wire: ``decode`` takes a wire signal."""
-        decode = self._codec.decode
+        decode, guessed = self._codec.decode, self.transmitter.guessed
         return replace(
             knowledge,
             decode=lambda wire: decode(sent.undo(wire)),
-            overhear=lambda wire: decode(self.transmitter.guessed(wire)),
+            overhear=lambda wire: decode(guessed(wire)),
+            loss=after(sent.undo, knowledge.loss),
+            overheard_loss=after(guessed, knowledge.loss),
             some=lambda rows: self._on_the_wire(knowledge.only(rows), sent.only(rows)),
         )
 
@@ -233,12 +245,17 @@ class SignalPath:
 
     # --- the stations, in order -----------------------------------------------------------------
 
-    def _knowledge(self, source: Tensor, clean: Tensor) -> Knowledge:
+    def _knowledge(
+        self, source: Tensor, clean: Tensor, codeword: Tensor | None = None
+    ) -> Knowledge:
         """The knowledge of messages at the end of the wire; `decode` takes a latent.
 
-        On the wire, its scale is undone first.
+        On the wire, its scale is undone first. ``codeword`` [N, K]: their latents, for a codec
+        with a loss of its own.
         """
         codec = self._codec
+        if not self.transmitter.codec.has_attack_loss:
+            codeword = None
         return Knowledge(
             decode=codec.decode,
             source=source,
@@ -249,8 +266,11 @@ class SignalPath:
             messages=self.count,
             sent_of=lambda message: self._codewords(message)[1].wire,
             encode=lambda images: self.transmitter.scaled(codec.encode(images)).wire,
-            some=lambda rows: self._knowledge(source[rows], clean[rows]),
+            some=lambda rows: self._knowledge(
+                source[rows], clean[rows], None if codeword is None else codeword[rows]
+            ),
             shape=self.shape,
+            loss=None if codeword is None else partial(codec.attack_loss, sent=codeword),
         )
 
     def _codewords(self, message: Ints) -> tuple[Tensor, Scaled]:
@@ -340,3 +360,11 @@ class SignalPath:
         if stage is None:
             return None, np.ones(len(batch), dtype=bool)
         return stage.wanted(self.setting.rows(stage.label, batch, knowledge), knowledge)
+
+
+def _told(ok: Tensor | None, rows: int) -> Column:
+    """What a decoder says of its success, 1 or 0 [N]; None where it says nothing."""
+    found: Column = np.full(rows, None, dtype=object)
+    if ok is not None:
+        found[:] = [int(one) for one in ok.tolist()]
+    return found

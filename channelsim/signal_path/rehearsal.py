@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from channelsim.channels.power import Scaled
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.records import Batch, Ints
-from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.contracts.rows import Knowledge, Rows, after
 from channelsim.contracts.stages import Stages
 from channelsim.signal_path.adversary_view import BEFORE_ALL, Foresight
 from channelsim.signal_path.input_attack import aware
@@ -111,8 +112,12 @@ class Rehearsal:
         setting, batch = self._setting, self._batch(numbers)
         images, scaled, clean = self.encoded(numbers)
         rows = setting.rows(self.stage.label, batch)
+        loss = None
+        if codec.has_attack_loss:
+            loss = partial(codec.attack_loss, sent=scaled.undo(scaled.wire))
         knowledge = Knowledge(
             decode=lambda wire: codec.decode(scaled.undo(wire)),
+            loss=after(scaled.undo, loss),
             source=images,
             clean=clean,
             power=setting.power,
@@ -123,7 +128,8 @@ class Rehearsal:
         )
         foresight = Foresight(setting, self.place, self.stage, batch)
         if self._before:
-            known = replace(knowledge, decode=codec.decode, power=self.pixel_power)
+            power = self.pixel_power
+            known = replace(knowledge, decode=codec.decode, loss=loss, power=power)
             foresight = replace(foresight, place=BEFORE_ALL)
             rows.knowledge = aware(
                 known, foresight, images, lambda *given: self.encoded.send(*given)[1]

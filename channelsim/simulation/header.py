@@ -22,7 +22,7 @@ from channelsim.contracts.run_header import RunHeader
 from channelsim.metrics.own_scales import own_scales
 from channelsim.scenario import Scenario
 from channelsim.scenario.path_rules import shared_paths
-from channelsim.scenario.waiting import judged
+from channelsim.scenario.waiting import decodes, judged
 from channelsim.simulation.part_prints import by_name, prints
 from channelsim.support import arithmetic
 from channelsim.support.device import described
@@ -139,6 +139,8 @@ def header(
             "loss_cards": losses,  # of the networks in the adversaries' losses
             "control": scenario.control,
             "judged": any(map(judged, scenario.arms)),
+            # Left out where no decoder says whether it succeeded, as ledgers were before.
+            **({"decodes": True} if decodes(scenario.arms) else {}),
             "passive_columns": True,
             "swept_keys": list(scenario.swept_keys),
             "receivers": list(scenario.receivers),

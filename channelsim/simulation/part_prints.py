@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from channelsim.codecs.module import Module
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import asked
 from channelsim.contracts.parts import Codec, Detector, Metric, Stage
@@ -39,6 +40,7 @@ from channelsim.support.errors import InputError
 
 _IMAGES = 4  # number of images; project's choice
 _FIGURES = 8  # figures kept of each answer; project's choice
+_MOMENTS = ("latent_mean", "latent_covariance")  # long, and no facts to read
 _INJECTS = "perturb"  # the only answer of which some rows may differ, see above
 _ARMS = re.compile(r"(.+) \(arms ([0-9, ]+)\)")
 
@@ -49,8 +51,10 @@ def prints(scenario: Scenario) -> dict[str, Any]:
     """The print of every part by its name, JSON-able.
 
     A print: ``weights``, a SHA-256 of parameters and buffers (None where there are none);
-    ``answers``, by method, `_FIGURES` per row; ``folder`` and ``files``, of the user's own: the
-    folder of its class, and the files it was made from, relative to it, with their SHA-256.
+    ``answers``, by method, `_FIGURES` per row; ``card``, what a codec of the user's own states, for
+    the record (what decides results is in the scenario's hash); ``folder`` and ``files``, of the
+    user's own: the folder of its class, and the files it was made from, relative to it, with their
+    SHA-256.
     """
     printer = _Printer(scenario)
     return by_name((name, arm, printer.of(part)) for name, arm, part in _named(scenario))
@@ -176,6 +180,9 @@ class _Printer:
         with torch.no_grad(), arithmetic.threads(1), on_the_cpu(codec):
             asking = self._questions(part, codec)
             found["answers"] = {verb: _figures(ask) for verb, ask in asking.items()}
+        if isinstance(part, Module):
+            card = {fact: value for fact, value in part.card.items() if fact not in _MOMENTS}
+            found |= {"card": card} if len(card) > 1 else {}  # it always tells the origin
         if id(part) in self._scenario.origins:
             folder = self._scenario.origins[id(part)].parent
             files = self._scenario.files[id(part)]

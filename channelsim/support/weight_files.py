@@ -21,6 +21,7 @@ from torch import Tensor
 from channelsim.support.errors import InputError
 from channelsim.support.files import read_text
 
+_ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")
 _LONGEST_CARD = 1_000_000  # bytes; a card is about a page
 
 
@@ -54,8 +55,9 @@ def content_sha256(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> s
 
 
 def card_path(weights: Path) -> Path:
-    """The path of a weights file's card."""
-    return weights.with_name(f"{weights.name.removesuffix('.safetensors')}.card.yaml")
+    """The path of a weights file's card: net.pt → net.card.yaml."""
+    ending = next((one for one in _ENDINGS if weights.name.endswith(one)), "")
+    return weights.with_name(f"{weights.name.removesuffix(ending)}.card.yaml")
 
 
 def write(
@@ -87,7 +89,7 @@ def write(
 
 def add_remarks(path: Path, remarks: Mapping[str, Any]) -> None:
     """Add later findings to the card beside a weights file."""
-    _write_card(path, {**_card(path, read(path).sha256), **remarks})
+    _write_card(path, {**read_card(path, read(path).sha256), **remarks})
 
 
 def _write_card(path: Path, facts: Mapping[str, Any]) -> None:
@@ -129,7 +131,7 @@ def read(path: Path, wanted_format: str | None = None) -> WeightFile:
     own = facts.pop("card", {})
     if not isinstance(own, dict):
         raise InputError(f"weights {path}: damaged header (card is no mapping); train it again")
-    card = {**_card(path, sha256), **own, "sha256": sha256}
+    card = {**read_card(path, sha256), **own, "sha256": sha256}
     return WeightFile(path, facts, tensors, card, sha256)
 
 
@@ -177,7 +179,8 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
         raise InputError(f"weights {path}: damaged header ({reason}); train it again") from reason
 
 
-def _card(path: Path, sha256: str) -> dict[str, Any]:
+def read_card(path: Path, sha256: str) -> dict[str, Any]:
+    """The card beside a weights file with this SHA-256 (hex); empty where there is none."""
     file = card_path(path)
     if not file.is_file():
         return {}

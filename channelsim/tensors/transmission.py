@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from channelsim.codecs import Trained, Zoo, zoo_names
+from channelsim.codecs import Trained, Zoo, state_dict, zoo_names
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import naming_own_code
 from channelsim.contracts.parts import Codec, Detector, Metric, Stage
@@ -74,12 +74,20 @@ class Transmission:
         return torch.from_numpy(self.columns[column].astype(np.float64))
 
 
-def codec(of: str | Path | nn.Module | Codec, images: Tensor | None = None) -> Codec:
+def codec(
+    of: str | Path | nn.Module | Codec,
+    images: Tensor | None = None,
+    *,
+    weights: str | Path | None = None,
+) -> Codec:
     """A codec: a name of the zoo, a weights file that ``train`` wrote, or a torch module.
 
     A module has ``encode(images [N, C, H, W])`` → latent [N, K], or (mean, standard deviation), and
     ``decode(latent)`` → images; ``images``: some that it takes, from which its sizes are read.
+    ``weights``: the file of its state dict (.pt or .safetensors), loaded into it.
     """
+    if weights is not None and not isinstance(of, nn.Module):
+        raise InputError("weights: are for a torch module; a name or a file is a whole codec")
     if isinstance(of, Codec):
         return of
     if isinstance(of, nn.Module):
@@ -87,8 +95,13 @@ def codec(of: str | Path | nn.Module | Codec, images: Tensor | None = None) -> C
             raise InputError(
                 "a module needs some images beside it: channelsim.codec(module, images)"
             )
+        name, facts = type(of).__name__, {}
         with naming_own_code():
-            return admission.wrap(of, type(of).__name__, as_float(checked(images)), "python")
+            if weights is not None:
+                state = state_dict.read(Path(weights))
+                state.load_into(of, name)
+                facts = dict(state.card)
+            return admission.wrap(of, name, as_float(checked(images)), "python", facts)
     if not isinstance(of, str | Path):
         raise InputError(
             f"a codec is a name, a weights file, a torch module or a channelsim.Codec, not {of!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +430,13 @@ def test_a_module_names_how_many_images_calibrate_its_power_or_states_it() -> No
 def test_what_a_module_states_amiss_is_said(stated: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         Module(module=Halves(**stated), latent_size=512)
+
+
+def test_onnx_without_onnxruntime_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    (tmp_path / "dec.onnx").write_bytes(b"")
+    codec = {"kind": "onnx", "decoder": str(tmp_path / "dec.onnx")}
+    with pytest.raises(InputError, match=re.escape("pip install 'channelsim[onnx]'")):
+        Scenario.load({"receivers": {"mine": {"codec": codec}}, "metrics": ["mse"]})
