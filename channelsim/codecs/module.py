@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from channelsim.codecs.latent_form import LatentForm
 from channelsim.contracts import own_code
 from channelsim.contracts.parts import Codec, Count, part
+from channelsim.contracts.side import Side, takes_side
 from channelsim.support.errors import InputError
 
 
@@ -32,6 +34,12 @@ class Module(Codec):
     random, as the module's attribute ``calibration_images`` says (default: all). It may state it
     instead: ``transmit_power``, the mean of ‖z‖²/K over images (with its posterior's variance where
     codewords are sampled), together with ``latent_mean``, K numbers.
+
+    A module that wants to know the channel writes ``encode(images, side)``, ``decode(latent,
+    side)``, or one of them: ``side.snr_db`` and ``side.noise_power`` are tensors [N] with each
+    row's nominal values (`Side`). In a scenario the SNR is that of the receiver's path, or its
+    ``assumed_snr_db``. Where ``encode`` takes ``side``, power is measured at each SNR told.
+    ``told_snr_db``: the SNR in dB of every row; `at_snr` sets it.
     """
 
     kind: ClassVar[str] = "module"
@@ -42,6 +50,7 @@ class Module(Codec):
     latent_size: Count = 0
     form: LatentForm | None = None
     origin: str = "python"
+    told_snr_db: float | None = None
 
     @field_validator("module")
     @classmethod
@@ -60,12 +69,42 @@ class Module(Codec):
             raise ValueError("latent_size is missing; give the number K of real values sent")
         return self
 
-    def _asked(self, verb: str, **given: Tensor) -> Any:
-        if self.form is None:
-            return super()._asked(verb, **given)
-        if verb == "decode":
-            return super()._asked(verb, latent=self.form.restored(given["latent"]))
-        return in_form(self.form, super()._asked(verb, **given), self.title)
+    @model_validator(mode="after")
+    def _told(self) -> Module:
+        _ = self.takes_side
+        return self
+
+    @functools.cached_property
+    def takes_side(self) -> frozenset[str]:
+        """Of ``encode`` and ``decode``, those whose second parameter is ``side``."""
+        return sides_taken(self.module)
+
+    def at_snr(self, snr_db: float) -> Codec:
+        """The same codec, told this SNR of every row; the same object for the same SNR."""
+        if not self.takes_side:
+            return self
+        if snr_db not in self._at:
+            self._at[snr_db] = replace(self, told_snr_db=snr_db)
+        return self._at[snr_db]
+
+    @functools.cached_property
+    def _at(self) -> dict[float, Module]:
+        return {}
+
+    def _asked(self, verb: str, **given: Any) -> Any:
+        rows: Tensor = next(iter(given.values()))
+        if self.form is not None and verb == "decode":
+            given = {"latent": self.form.restored(given["latent"])}
+        if verb in self.takes_side:
+            if self.told_snr_db is None:
+                raise InputError(
+                    f"{self.title}: {verb} takes side and no SNR was told; use codec.at_snr(…)"
+                )
+            given["side"] = Side.of_all(self.told_snr_db, rows)
+        answer = super()._asked(verb, **given)
+        if self.form is None or verb == "decode":
+            return answer
+        return in_form(self.form, answer, self.title)
 
     @functools.cached_property
     def network(self) -> nn.Module:
@@ -110,6 +149,15 @@ class Module(Codec):
         powers = dict.fromkeys(("transmit_power", "transmit_power_sample"), float(power))
         mean = [float(one) for one in self.module.latent_mean]  # type: ignore[union-attr]
         return {"origin": self.origin, "latent_mean": mean, **powers}
+
+
+def sides_taken(network: nn.Module) -> frozenset[str]:
+    """Of ``encode`` and ``decode``, those that are told the channel (see `takes_side`)."""
+    return frozenset(
+        verb
+        for verb in ("encode", "decode")
+        if callable(method := getattr(network, verb, None)) and takes_side(method)
+    )
 
 
 def in_form(form: LatentForm, answer: Any, title: str) -> Any:

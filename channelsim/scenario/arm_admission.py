@@ -13,6 +13,7 @@ import torch
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Codec, Metric, Stage
 from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.contracts.stages import Stages
 from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.admission import require_gradient
 from channelsim.scenario.assembly import Built, Workshop, is_own
@@ -46,6 +47,7 @@ def own_parts(
     codec, images = receiver.codec, workshop.images
     if images is None or tuple(codec.image_shape) != tuple(images.images.shape[1:]):
         return
+    told = receiver.codec_on(Stages(stages))
 
     def heard(part: Any, admit: Callable[[], list[str]]) -> Callable[[], list[str]]:
         def tried() -> list[str]:
@@ -72,7 +74,7 @@ def own_parts(
                 detector,
                 functools.partial(
                     admit_detector,
-                    *(detector, type(detector).__name__, codec, images),
+                    *(detector, type(detector).__name__, told, images),
                     *(workshop.training, own.again),
                 ),
             ),
@@ -89,7 +91,7 @@ def own_parts(
                     stage,
                     functools.partial(
                         admit_stage,
-                        *(stage, type(stage).__name__, codec, stages[:index], images),
+                        *(stage, type(stage).__name__, told, stages[:index], images),
                         *(workshop.training, own.again),
                     ),
                 ),
