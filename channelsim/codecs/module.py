@@ -6,10 +6,10 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import field_validator, model_validator
+from pydantic import AllowInfNan, field_validator, model_validator
 from torch import Tensor, nn
 
 from channelsim.codecs.latent_form import LatentForm
@@ -37,7 +37,7 @@ class Module(Codec):
 
     A module that wants to know the channel writes ``encode(images, side)``, ``decode(latent,
     side)``, or one of them: ``side.snr_db`` and ``side.noise_power`` are tensors [N] with each
-    row's nominal values (`Side`). In a scenario the SNR is that of the receiver's path, or its
+    row's nominal values (`Side`). In a scenario the SNR is that of the path, or the receiver's
     ``assumed_snr_db``. Where ``encode`` takes ``side``, power is measured at each SNR told.
     ``told_snr_db``: the SNR in dB of every row; `at_snr` sets it.
     """
@@ -50,7 +50,7 @@ class Module(Codec):
     latent_size: Count = 0
     form: LatentForm | None = None
     origin: str = "python"
-    told_snr_db: float | None = None
+    told_snr_db: Annotated[float, AllowInfNan(False)] | None = None
 
     @field_validator("module")
     @classmethod

@@ -17,8 +17,9 @@ class Receiver(Part):
     it is the Batcher's window. ``fallback``: the image shown for a message that was lost or
     rejected: the data set's ``mean`` image, ``black``, or the ``last`` one that this receiver
     accepted (until there is one, the mean). ``assumed_snr_db`` [dB]: the SNR told to a codec that
-    takes side information, both its halves, right or wrong; default: the nominal one of the path,
-    see `Stages.snr_db`. The defaults are the project's.
+    takes side information, both its halves, be it right or wrong. Default: the nominal SNR of the
+    path, the ledger's ``snr_db``: the noise of all stages that state an ``snr_db`` added, at a gain
+    of 1, without impulses, quantisation or an adversary. The defaults are the project's.
     """
 
     kind: ClassVar[str] = "receiver"

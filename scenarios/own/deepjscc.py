@@ -101,6 +101,7 @@ class Gains(nn.Module):
         self.outer = nn.Linear(hidden, channels)
 
     def forward(self, x, snr_db):
+        """Features [N, C, H, W], each channel times its gain."""
         seen = torch.cat([x.mean(dim=(2, 3)), snr_db[:, None] / 10.0], dim=1)
         gains = _rows(functional.relu(_rows(seen, self.inner)), self.outer)
         return x * (2.0 / (1.0 + (-gains).exp()))[:, :, None, None]
