@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from channelsim.support import units
+from channelsim.support.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,19 @@ class Side:
 
     @classmethod
     def of(cls, snr_db: Tensor) -> Side:
-        """Side information for rows of these SNRs, [N]."""
-        return cls(snr_db, 1.0 / units.from_db(snr_db.double()).to(snr_db.dtype))
+        """Side information for rows of these SNRs in dB, [N]."""
+        return cls(snr_db.float(), (1.0 / units.from_db(snr_db.double())).float())
 
     @classmethod
     def of_all(cls, snr_db: float, rows: Tensor) -> Side:
         """The same SNR for all of some rows [N, …]."""
-        return cls.of(torch.full((len(rows),), snr_db, device=rows.device))
+        return cls.of(torch.full((len(rows),), float(snr_db), device=rows.device))
 
 
 def takes_side(function: Callable[..., Any]) -> bool:
     """Whether a codec's method wants side information: its second parameter is named ``side``.
 
-    One with a default other than None means something else and is left alone. ``ValueError`` where
+    One with a default other than None means something else and is left alone. `InputError` where
     ``side`` stands at another place.
     """
     try:
@@ -50,7 +51,7 @@ def takes_side(function: Callable[..., Any]) -> bool:
         return False
     if place != 1 or parameters[place].kind is inspect.Parameter.KEYWORD_ONLY:
         name = getattr(function, "__name__", "it")
-        raise ValueError(
+        raise InputError(
             f"{name} takes side, but not as its second parameter; write {name}(…, side)"
         )
     return True

@@ -50,8 +50,8 @@ def wrap(module: nn.Module, name: str, images: Tensor, origin: str) -> Module:
     module.eval().requires_grad_(False)
     try:
         _ = sides_taken(module)
-    except ValueError as error:
-        raise InputError(f"{name}.{error}") from None
+    except InputError as error:
+        raise InputError(f"{name}.{error.message}") from None
     images = _beside(module, images)
     mean = _mean(_asked(module, name, "encode", images[:ROWS]))
     if not isinstance(mean, Tensor) or mean.dim() < 2 or len(mean) != len(images[:ROWS]):

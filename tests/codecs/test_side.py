@@ -138,7 +138,7 @@ def test_side_is_asked_for_by_a_second_parameter_of_that_name() -> None:
     assert takes_side(optional)
     assert not takes_side(plain)
     assert not takes_side(length)  # it means something else
-    with pytest.raises(ValueError, match="not as its second parameter; write named"):
+    with pytest.raises(InputError, match="not as its second parameter; write named"):
         takes_side(named)
 
 
@@ -246,10 +246,11 @@ def test_a_told_codec_is_the_same_codec_written_for_that_snr(
     }
     detector = {"kind": "latent-density", "false_alarm": 0.2}
     codec = {"codec": use("Louder"), "detector": detector}
-    swept = study(tmp_path, CODE, {"it": codec}, sweep={"awgn.snr_db": SNRS_DB}, **more)
+    snrs_db = [0, 20]
+    swept = study(tmp_path, CODE, {"it": codec}, sweep={"awgn.snr_db": snrs_db}, **more)
     together = channelsim.run(swept, out=tmp_path / "together")
     found, reached = attempts(together), together.header()["reach"]
-    for arm, snr_db in enumerate(SNRS_DB):
+    for arm, snr_db in enumerate(snrs_db):
         fixed = {"it": {"codec": use("At", snr_db=snr_db), "detector": detector}}
         alone = study(tmp_path, CODE, fixed, **more)
         run = channelsim.run(alone, set={"awgn.snr_db": snr_db}, out=tmp_path / f"at-{snr_db}")
