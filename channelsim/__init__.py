@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         part,
     )
     from channelsim.contracts.rows import Channel, Knowledge, Rows
+    from channelsim.contracts.side import Side
     from channelsim.metrics import (
         LPIPS,
         MSE,
@@ -153,6 +154,7 @@ __all__ = [
     "Rows",
     "Run",
     "Scenario",
+    "Side",
     "Stage",
     "State",
     "StepRule",
@@ -195,6 +197,7 @@ _HOMES = {
         " Metric NonNegative OpenFraction Positive Stage Whole part"
     ),
     "channelsim.contracts.rows": "Channel Knowledge Rows",
+    "channelsim.contracts.side": "Side",
     "channelsim.metrics": (
         "LPIPS MSE MSSSIM PSNR SSIM DatasetFeatureDistance LabelKept RandomFeatureDistance"
     ),

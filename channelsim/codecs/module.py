@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import AllowInfNan, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from channelsim.codecs.drawn import drawn_for
@@ -15,6 +16,7 @@ from channelsim.codecs.latent_form import LatentForm
 from channelsim.codecs.own_card import STANDARD, check, own_card
 from channelsim.contracts import answers, own_code
 from channelsim.contracts.parts import Codec, Count, part
+from channelsim.contracts.side import Side, takes_side
 from channelsim.support.errors import InputError
 
 
@@ -36,6 +38,12 @@ class Module(Codec):
     instead: ``transmit_power``, the mean of ‖z‖²/K over images (with its posterior's variance where
     codewords are sampled), together with ``latent_mean``, K numbers. Its attribute ``card`` is a
     mapping of facts, see `own_card`.
+
+    A module that wants to know the channel writes ``encode(images, side)``, ``decode(latent,
+    side)``, or one of them: ``side.snr_db`` and ``side.noise_power`` are tensors [N] with each
+    row's nominal values (`Side`). In a scenario the SNR is that of the path, or the receiver's
+    ``assumed_snr_db``. Where ``encode`` takes ``side``, power is measured at each SNR told.
+    ``told_snr_db``: the SNR in dB of every row; `at_snr` sets it.
     """
 
     kind: ClassVar[str] = "module"
@@ -47,6 +55,7 @@ class Module(Codec):
     form: LatentForm | None = None
     origin: str = "python"
     facts: Mapping[str, Any] = Field(default_factory=dict)
+    told_snr_db: Annotated[float, AllowInfNan(False)] | None = None
 
     @field_validator("module")
     @classmethod
@@ -65,6 +74,11 @@ class Module(Codec):
             raise ValueError("latent_size is missing; give the number K of real values sent")
         return self
 
+    @model_validator(mode="after")
+    def _told(self) -> Module:
+        _ = self.takes_side
+        return self
+
     @property
     def encodes(self) -> bool:
         """Whether the module has an encoder."""
@@ -75,18 +89,43 @@ class Module(Codec):
         """Whether ``decode`` returns (images, ok)."""
         held = (*self.network.parameters(), *self.network.buffers(), torch.zeros(()))[0]
         zero = torch.zeros(2, self.latent_size, device=held.device)
+        told = self if self.told_snr_db is not None else self.at_snr(0.0)
         with torch.no_grad():
-            return answers.is_flagged(self._asked("decode", latent=zero))
+            return answers.is_flagged(told._asked("decode", latent=zero))
 
-    def _asked(self, verb: str, **given: Tensor) -> Any:
+    @functools.cached_property
+    def takes_side(self) -> frozenset[str]:
+        """Of ``encode`` and ``decode``, those whose second parameter is ``side``."""
+        return sides_taken(self.module)
+
+    def at_snr(self, snr_db: float) -> Module:
+        """The same codec, told this SNR of every row; the same object for the same SNR."""
+        if not self.takes_side:
+            return self
+        if snr_db not in self._at:
+            self._at[snr_db] = replace(self, told_snr_db=snr_db)
+        return self._at[snr_db]
+
+    @functools.cached_property
+    def _at(self) -> dict[float, Module]:
+        return {}
+
+    def _asked(self, verb: str, **given: Any) -> Any:
         if verb == "encode" and not self.encodes:
             return drawn_for(given["images"], self.latent_size)
-        if self.form is None:
-            return super()._asked(verb, **given)
-        if verb != "encode":
-            restored = {name: self.form.restored(values) for name, values in given.items()}
-            return super()._asked(verb, **restored)
-        return in_form(self.form, super()._asked(verb, **given), self.title)
+        rows: Tensor = next(iter(given.values()))
+        if self.form is not None and verb != "encode":
+            given = {name: self.form.restored(values) for name, values in given.items()}
+        if verb in self.takes_side:
+            if self.told_snr_db is None:
+                raise InputError(
+                    f"{self.title}: {verb} takes side and no SNR was told; use codec.at_snr(…)"
+                )
+            given["side"] = Side.of_all(self.told_snr_db, rows)
+        answer = super()._asked(verb, **given)
+        if self.form is None or verb != "encode":
+            return answer
+        return in_form(self.form, answer, self.title)
 
     @functools.cached_property
     def network(self) -> nn.Module:
@@ -121,6 +160,15 @@ class Module(Codec):
         """The module's origin, and what it or the card beside its weights states."""
         drawn = {} if self.encodes else STANDARD | {"latent_mean": [0.0] * self.latent_size}
         return {"origin": self.origin, **drawn, **own_card(self.module, self.facts)}
+
+
+def sides_taken(network: nn.Module) -> frozenset[str]:
+    """Of ``encode`` and ``decode``, those that are told the channel (see `takes_side`)."""
+    return frozenset(
+        verb
+        for verb in ("encode", "decode")
+        if callable(method := getattr(network, verb, None)) and takes_side(method)
+    )
 
 
 def in_form(form: LatentForm, answer: Any, title: str) -> Any:

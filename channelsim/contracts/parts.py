@@ -136,6 +136,15 @@ class Codec(Part, ABC):
         """Training images on which its power is measured if its card states none; None: all."""
         return None
 
+    @property
+    def takes_side(self) -> frozenset[str]:
+        """Which of ``encode`` and ``decode`` are told the channel (`Side`); none by default."""
+        return frozenset()
+
+    def at_snr(self, snr_db: float) -> Codec:  # noqa: ARG002
+        """The same codec, told this SNR of every row; itself where it is told nothing."""
+        return self
+
     @final
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Mean [N, K] and, for a variational codec, standard deviation [N, K].
@@ -201,7 +210,7 @@ class Codec(Part, ABC):
         """Its name in errors."""
         return f"codec {self.kind}"
 
-    def _asked(self, verb: str, **given: Tensor) -> Any:
+    def _asked(self, verb: str, **given: Any) -> Any:
         network, label = self.network, f"{self.title}: {verb}"
         owner = self if own_code.is_foreign(type(self)) else network
         answer = own_code.asked(label, owner, getattr(network, verb), **given)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.goal import Wanted
 from channelsim.contracts.parts import Stage
+from channelsim.support import units
 
 
 class Stages(tuple[Stage, ...]):
@@ -42,6 +45,19 @@ class Stages(tuple[Stage, ...]):
         """Of the adversaries that want an image, the first active one, else the first."""
         wanting = (one for one in self.adversaries if isinstance(one.wants, Wanted))
         return min(wanting, key=lambda one: one.budget.off, default=None)
+
+    @property
+    def snr_db(self) -> float | None:
+        """The nominal SNR in dB: of all impairments that state an ``snr_db``, their noise added.
+
+        As in the ledger's column: of a gain |h| = 1, without impulses, quantisation or phase noise.
+        None where no stage states one.
+        """
+        stated = [one.column_values().get("snr_db", math.nan) for one in self.impairments]
+        values = [snr_db for snr_db in stated if not math.isnan(snr_db)]
+        if len(values) < 2:
+            return values[0] if values else None
+        return -units.db(math.fsum(1.0 / units.from_db(snr_db) for snr_db in values))
 
     def up_to(self, place: int) -> Stages:
         """The stages before a place."""

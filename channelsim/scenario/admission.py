@@ -20,11 +20,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from channelsim.codecs.latent_form import LatentForm
-from channelsim.codecs.module import Module, in_form
+from channelsim.codecs.module import Module, in_form, sides_taken
 from channelsim.contracts import answers, own_code
 from channelsim.contracts.own_code import OwnCodeError, asked, described
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.scales import declared
+from channelsim.contracts.side import Side
 from channelsim.scenario.catalog import gradient_free
 from channelsim.scenario.trials import ROWS, Again, Answer, Method, TrialImages
 from channelsim.support import units
@@ -36,6 +37,7 @@ _OWN_ROW = (
     " maximum over dimension 0)"
 )
 _FAR_DB = 3.0  # a power of a few images may differ so much from the mean; project's choice
+_TRIED_DB = (10.0, 0.0, 20.0, 5.0, 15.0)  # SNRs told to the rows of a trial; project's choice
 _BLACK, _WHITE = ROWS, ROWS + 1  # their places among the images tried
 
 
@@ -56,6 +58,10 @@ def wrap(
             " decode(latent [N, K])"
         )
     module.eval().requires_grad_(False)
+    try:
+        _ = sides_taken(module)
+    except InputError as error:
+        raise InputError(f"{name}.{error.message}") from None
     images = _beside(module, images)
     if callable(getattr(module, "encode", None)):
         form = _encoded_form(module, name, images[:ROWS])
@@ -106,6 +112,11 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
     """
     network = codec.network
     _still(network, name)
+    if not isinstance(codec, Module) and any(sides_taken(network)):
+        raise InputError(
+            f"{name} derives from channelsim.Codec, which is told nothing of the channel, and its"
+            " network takes side; give the torch module itself as the codec"
+        )
     images = _beside(network, given.images)
     if tuple(codec.image_shape) != tuple(images.shape[1:]):
         return []  # reported elsewhere, in one sentence for all codecs
@@ -116,7 +127,7 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
         def answer(places: Sequence[int]) -> Tensor:
             if not codec.encodes:
                 return codec.encode(images[list(places)])
-            found = _asked(network, name, "encode", images[list(places)])
+            found = _asked(network, name, "encode", images[list(places)], places)
             found = found if form is None else in_form(form, found, name)
             parts = found if isinstance(found, tuple) and len(found) == 2 else (found,)
             for part in parts:
@@ -129,7 +140,7 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
         def answer(places: Sequence[int]) -> Tensor:
             given = latents[list(places)]
             given = given if form is None else form.restored(given)
-            answer = _asked(network, name, "decode", given)
+            answer = _asked(network, name, "decode", given, places)
             found, ok = answers.flagged(answer, len(places), f"{name}.decode")
             _well_formed(f"{name}.decode", found, (len(places), *pictures_like))
             if ok is None:
@@ -345,19 +356,29 @@ def _still(network: nn.Module, name: str) -> None:
         )
 
 
-def _asked(network: nn.Module, name: str, verb: str, given: Tensor) -> Any:
+def _asked(
+    network: nn.Module, name: str, verb: str, given: Tensor, places: Sequence[int] = ()
+) -> Any:
+    """``places``: of the rows, which decide the SNRs that they are told."""
     function = getattr(network, verb, None)
     if not callable(function):
         raise InputError(f"{name} has no method {verb}; a codec needs encode and decode")
     what = "images" if verb == "encode" else "latents"
     label = f"{name}.{verb}"
+    told = {"side": _trial_side(given, places)} if verb in sides_taken(network) else {}
     try:
-        answer = asked(label, network, function, **{what: given})
+        answer = asked(label, network, function, **{what: given}, **told)
         return answers.read(verb, network, answer, label)
     except OwnCodeError as error:
         raise InputError(
             f"{error.message} (given float32 {what} of shape {list(given.shape)})"
         ) from error
+
+
+def _trial_side(given: Tensor, places: Sequence[int]) -> Side:
+    """Unequal SNRs in one block: a row must not depend on what the others are told."""
+    at = torch.tensor(list(places) or range(len(given)), device=given.device)
+    return Side.of(torch.tensor(_TRIED_DB, device=given.device)[at % len(_TRIED_DB)])
 
 
 def _beside(network: nn.Module, given: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from channelsim.channels.power import Power
-from channelsim.contracts.parts import Metric
+from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.stages import Stages
 from channelsim.link.link import Link
 from channelsim.receivers.receiver import Receiver
@@ -33,3 +33,11 @@ class Arm:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Stages(self.path))  # from Python, any sequence
+
+    @property
+    def codec(self) -> Codec:
+        """The receiver's codec, told the SNR of this arm where it takes side information.
+
+        The same object in all arms that are told the same.
+        """
+        return self.receiver.codec_on(self.path)

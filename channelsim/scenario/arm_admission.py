@@ -15,6 +15,7 @@ from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Codec, Metric, Stage
 from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.contracts.stages import Stages
 from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.admission import admit_attack_loss, require_gradient
 from channelsim.scenario.assembly import Built, Workshop, is_own
@@ -48,6 +49,7 @@ def own_parts(
     codec, images = receiver.codec, workshop.images
     if images is None or tuple(codec.image_shape) != tuple(images.images.shape[1:]):
         return
+    told = receiver.codec_on(Stages(stages))
 
     def heard(part: Any, admit: Callable[[], list[str]]) -> Callable[[], list[str]]:
         def tried() -> list[str]:
@@ -76,7 +78,7 @@ def own_parts(
                 detector,
                 functools.partial(
                     admit_detector,
-                    *(detector, type(detector).__name__, codec, images),
+                    *(detector, type(detector).__name__, told, images),
                     *(workshop.training, own.again),
                 ),
             ),
@@ -93,7 +95,7 @@ def own_parts(
                     stage,
                     functools.partial(
                         admit_stage,
-                        *(stage, type(stage).__name__, codec, stages[:index], images),
+                        *(stage, type(stage).__name__, told, stages[:index], images),
                         *(workshop.training, own.again),
                     ),
                 ),

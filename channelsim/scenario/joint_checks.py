@@ -35,12 +35,27 @@ class JointChecks:
     ) -> None:
         """Check the parts of one arm; faults are noted."""
         self._names(stages, choice)
+        if not self._told(name, receiver, stages, choice):
+            return
         self._goals(receiver.codec, stages, choice)
         for one in own_parts(self.workshop, name, receiver, stages):
             if self._first(one.question):
                 with self.components.reporting(one.at, one.inside, choice):
                     self.workshop.note(one.admit())
         self._threats(receiver.codec, link, stages, choice)
+
+    def _told(self, name: str, receiver: Receiver, stages: Stages, choice: Choice) -> bool:
+        """Whether the codec is told the SNR, where it takes that, and nothing where it does not."""
+        try:
+            receiver.codec_on(stages)
+        except InputError as error:
+            if self._first(("told", name, error.message)):
+                odd = not receiver.codec.takes_side
+                inside = ("assumed_snr_db",) if odd else ("codec",)
+                with self.components.reporting(("receivers", name), inside, choice):
+                    raise
+            return False
+        return True
 
     def _names(self, stages: Stages, choice: Choice) -> None:
         """Check the names of stages that a sweep puts in the place of others."""

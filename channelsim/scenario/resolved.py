@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from channelsim.adversaries.goals import loss_card
+from channelsim.codecs.module import Module
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.scenario.arm import Arm
@@ -96,7 +97,9 @@ class Resolver:
 
     def receiver(self, receiver: Any) -> dict[str, Any]:
         """A receiver with its codec and detector."""
-        plain = self.part(receiver, kind=False)
+        plain = dict(self.part(receiver, kind=False))
+        if plain.get("assumed_snr_db", 0.0) is None:  # a later key
+            del plain["assumed_snr_db"]
         return {
             **plain,
             "codec": self.part(receiver.codec),
@@ -123,6 +126,8 @@ class Resolver:
             found: dict[str, Any] = {"use": Use(*foreign.origin), **keys}
         else:
             found = ({"kind": part.kind} if kind else {}) | dict(fields)
+            if isinstance(part, Module):  # of a scenario, it is told by its arm
+                del found["told_snr_db"]
         if isinstance(part, Source):
             found = _files_known(found) | {"\0content": part.content()}
         if kind and isinstance(part, Codec):

@@ -55,6 +55,7 @@ def _receiver() -> dict[str, Any]:
             "detector": {"anyOf": [{"$ref": "#/$defs/detector"}, {"type": "null"}]},
             "latency_s": {"type": "number", "minimum": 0, "default": fields["latency_s"].default},
             "fallback": {"enum": ["mean", "black", "last"], "default": fields["fallback"].default},
+            "assumed_snr_db": {"type": ["number", "null"], "minimum": -300, "maximum": 300},
         },
         "required": ["codec"],
         "additionalProperties": False,

@@ -34,7 +34,7 @@ class Skeleton(BaseModel):
         default_factory=list, description="What the signal meets between the two, in order."
     )
     receivers: dict[str, Any] = Field(
-        min_length=1, description="Name → codec, detector, latency_s, fallback."
+        min_length=1, description="Name → codec, detector, latency_s, fallback, assumed_snr_db."
     )
     metrics: list[Any] = Field(
         default_factory=lambda: ["mse", "psnr", "ssim"],

@@ -47,7 +47,7 @@ class AttackFits:
 
     def _fit(self, arm: Arm, place: int, stage: Adversary, transmitter: Transmitter) -> Tensor:
         key = (
-            id(arm.receiver.codec),
+            id(arm.codec),
             arm.transmit,
             arm.power,
             arm.link.symbol_rate_hz,

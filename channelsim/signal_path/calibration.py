@@ -197,7 +197,7 @@ def _group_key(arm: Arm) -> tuple[Any, ...]:
         for stage in arm.path
     )
     return (
-        id(arm.receiver.codec),
+        id(arm.codec),
         arm.transmit,
         arm.power,
         stages,

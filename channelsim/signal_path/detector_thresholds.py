@@ -32,7 +32,7 @@ class Defences:
         if detector is None:
             return Defence(None, {}, fallback, last), float("nan")
         key = (
-            id(receiver.codec),
+            id(arm.codec),
             arm.transmit,
             arm.power,
             receiver.fallback,

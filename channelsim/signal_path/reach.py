@@ -67,7 +67,7 @@ def reach(scenario: Scenario, paths: Paths, tell: Tell | None = None) -> dict[st
                 continue
             path, wants = paths.paths[paths.of_arm[arm.number]], stage.wants
             assert wants is not None
-            key: tuple[Any, ...] = (id(arm.receiver.codec), metric.kind)
+            key: tuple[Any, ...] = (id(arm.codec), metric.kind)
             if wants.of == "codec":
                 key, seek = (*key, "shown"), partial(_shown, path, metric)
             elif wants.of == "all":

@@ -17,7 +17,7 @@ from channelsim.support.errors import InputError
 
 def prior(arm: Arm, device: torch.device) -> Latents:
     """The distribution from which an arm's codewords are drawn."""
-    codec = arm.receiver.codec
+    codec = arm.codec
     try:
         return Latents.of_card(codec.card, codec.latent_size, device)
     except ValueError as reason:
@@ -33,14 +33,23 @@ class Transmitters:
     def __init__(self, train: TrainingSplit) -> None:
         self._train = train
         self._known: dict[Any, Transmitter] = {}
+        self._powers: dict[Any, tuple[float, Tensor]] = {}
 
     def of(self, arm: Arm) -> Transmitter:
-        """One arm's; the same for arms that encode and scale alike."""
-        codec = arm.receiver.codec
+        """One arm's; the same for arms that encode and scale alike.
+
+        A codec whose encoder is told the SNR has a power at each: one pass over the training split,
+        or its ``calibration_images``, for every SNR told.
+        """
+        codec = arm.codec
         key = (id(codec), arm.transmit, arm.power)
         if key not in self._known:
             codec.network.to(self._train.device)
-            power, mean = self._codec_power(codec, arm.transmit, arm.power)
+            encoder = codec if "encode" in codec.takes_side else arm.receiver.codec
+            alike = (id(encoder), arm.transmit, arm.power)
+            if alike not in self._powers:
+                self._powers[alike] = self._codec_power(codec, arm.transmit, arm.power)
+            power, mean = self._powers[alike]
             self._known[key] = Transmitter(codec, arm.transmit, arm.power, power, mean)
         return self._known[key]
 

@@ -146,7 +146,7 @@ def by_name(entries: Iterable[tuple[str, int, Any]]) -> dict[str, Any]:
 def _named(scenario: Scenario) -> Iterator[tuple[str, int, Any]]:
     """Codecs, and all parts of the user's own, with the arms that use them."""
     for arm in scenario.arms:
-        yield f"receiver {arm.receiver_name}", arm.number, arm.receiver.codec
+        yield f"receiver {arm.receiver_name}", arm.number, arm.codec
         detector = arm.receiver.detector
         if detector is not None and id(detector) in scenario.files:
             yield f"detector of {arm.receiver_name}", arm.number, detector
@@ -164,6 +164,8 @@ class _Printer:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._made: dict[int, dict[str, Any]] = {}
+        # A codec that is told an SNR was made from the files of the same codec untold.
+        self._untold = {id(arm.codec): id(arm.receiver.codec) for arm in scenario.arms}
         self._images: Tensor | None = None
 
     def of(self, part: Any) -> dict[str, Any]:
@@ -183,9 +185,10 @@ class _Printer:
         if isinstance(part, Module):
             card = {fact: value for fact, value in part.card.items() if fact not in _MOMENTS}
             found |= {"card": card} if len(card) > 1 else {}  # it always tells the origin
-        if id(part) in self._scenario.origins:
-            folder = self._scenario.origins[id(part)].parent
-            files = self._scenario.files[id(part)]
+        made = self._untold.get(id(part), id(part))
+        if made in self._scenario.origins:
+            folder = self._scenario.origins[made].parent
+            files = self._scenario.files[made]
             found["folder"] = str(folder)
             found["files"] = {os.path.relpath(name, folder): sha for name, sha in files.items()}
         return found
@@ -222,7 +225,7 @@ class _Printer:
         if isinstance(part, Codec):
             return part
         met = (arm for arm in self._scenario.arms if any(part is one for one in arm.path))
-        return next(met, self._scenario.arms[0]).receiver.codec
+        return next(met, self._scenario.arms[0]).codec
 
     def _before(self, part: Stage) -> Stages:
         """The stages before one, in the first arm with it."""

@@ -176,6 +176,7 @@ def transmit(
     training: Tensor | None = None,
     transmit: str | None = None,
     symbol_rate_hz: float = 1e6,
+    assumed_snr_db: float | None = None,
 ) -> Transmission:
     """Send images [N, C, H, W], bytes or float32 in [0, 1], over a path to a receiver.
 
@@ -185,12 +186,15 @@ def transmit(
     fitted (a detector, a universal perturbation, the power of a codec that states none), default
     the images themselves. ``transmit``: ``mean`` or ``sample``, as in a scenario. Codewords follow
     each other without a gap, at ``symbol_rate_hz`` complex symbols a second, which matters to
-    channels that change over time.
+    channels that change over time. ``assumed_snr_db``: told to a codec that takes side information,
+    in place of the path's nominal SNR.
     """
     sent = checked(images)
     receiver: dict[str, Any] = {"codec": _made(codec, sent)}
     if detector is not None:
         receiver["detector"] = detector
+    if assumed_snr_db is not None:
+        receiver["assumed_snr_db"] = assumed_snr_db
     described: dict[str, Any] = {
         "title": "tensors",
         "seed": seed,

@@ -396,7 +396,7 @@ BAD: list[tuple[str, str, str]] = [
      ":11  receivers.plain.codec: weights gone.safetensors: there is no such file"),
     ("{codec: linear}", "{codex: linear}",
      ":11  receivers.plain.codex: unknown field for receiver (known: codec, detector,"
-     " latency_s, fallback). Did you mean codec?"),
+     " latency_s, fallback, assumed_snr_db). Did you mean codec?"),
     ("{codec: linear}", "linear",
      ":11  receivers.plain: must be a mapping {codec: …}, was given 'linear'"),
     ("  plain:", "  1:",
