@@ -146,7 +146,7 @@ class Collection:
     content is also in the test split are left out when training images are first asked for.
     ``whole``: all images in the order of the files, where they may be read at once. ``test_share``:
     the share of them chosen as the test split, where the files have none. ``notices``: notices to
-    the user about the files.
+    the user about the files. ``copies``: how many such training images the reader has left out.
     """
 
     name: str
@@ -155,6 +155,7 @@ class Collection:
     whole: Split | None = None
     test_share: float | None = None
     notices: tuple[str, ...] = ()
+    copies: int = 0
     _known: dict[Sent, Images] = field(default_factory=dict, repr=False, compare=False)
 
     @functools.cached_property
@@ -186,7 +187,7 @@ class Collection:
     @property
     def left_out(self) -> int:
         """The number of training images left out because they are test images too."""
-        return self._apart[1]
+        return self._apart[1] + self.copies
 
     def split(self, name: Sent) -> Split:
         """The split of that name, or all images."""

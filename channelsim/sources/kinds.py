@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from channelsim.contracts.parts import Count, Flag, InputFile, OpenFraction, part
 from channelsim.sources.arrivals import Arrivals, PoissonArrivals
@@ -18,6 +18,7 @@ from channelsim.sources.image_folder import image_folder
 from channelsim.sources.mnist5k import mnist5k_collection
 from channelsim.sources.npz import Layout, npz
 from channelsim.sources.source import ImageSource, Source
+from channelsim.support.problems import shown
 
 DataSet = Literal["mnist5k", "mnist", "fashion-mnist", "cifar10", "cifar10-subset", "celeba"]
 
@@ -62,6 +63,16 @@ class Dataset(ImageSource):
     size: Size | None = None
     arrivals: Arrivals = Field(default_factory=PoissonArrivals)
 
+    @field_validator("name", mode="before")
+    @classmethod
+    def _is_no_file(cls, name: Any) -> Any:
+        if isinstance(name, str) and ("/" in name or name.endswith(".npz")):
+            raise ValueError(
+                f"name is of a data set that the program knows, was given {shown(name)}; an archive"
+                " is {kind: npz, path: …}, a folder of pictures {kind: images, path: …}"
+            )
+        return name
+
     def check_keys(self) -> None:
         """Refuse ``size`` for data sets other than CelebA."""
         if self.size is not None and self.name != "celeba":
@@ -78,10 +89,11 @@ class Dataset(ImageSource):
 class ImageFolder(ImageSource):
     """Messages that carry the pictures of a folder (PNG, JPEG, PGM, …), sorted by path.
 
-    ``path``: the folder; each sub-folder is one class. ``size`` [H, W]: the largest centred
-    rectangle of that shape is cut out and resized (at most 1024 a side; one number means both);
-    without it all pictures must be of one size. ``grey``: one channel instead of three.
-    ``test_share``: about this share of the pictures is the test split, chosen by content.
+    ``path``: the folder; each sub-folder is one class, or the sub-folders are train and test (or
+    train and val) and theirs are the classes. ``size`` [H, W]: the largest centred rectangle of
+    that shape is cut out and resized (at most 1024 a side; one number means both); without it all
+    pictures must be of one size. ``grey``: one channel instead of three. ``test_share``: where the
+    folder has no splits, about this share of the pictures is the test split, chosen by content.
     ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset. The
     defaults are the project's.
     """
@@ -100,21 +112,31 @@ class ImageFolder(ImageSource):
         """The folder."""
         return image_folder(self.path, self.size, self.grey, self.test_share)
 
+    def remedy(self, wanted: tuple[int, int, int]) -> str:
+        """Any size, grey or in colour."""
+        colours, height, width = wanted
+        if colours not in (1, 3):
+            return ""
+        grey = f"grey: {str(colours == 1).lower()}, " if (colours == 1) != self.grey else ""
+        return f"give the source {grey}size: [{height}, {width}]"
+
 
 @part
 class Npz(ImageSource):
     """Messages that carry the images of a NumPy archive, in its order.
 
-    ``path``: an .npz file with train_images and test_images, or images alone (and labels); bytes,
-    or floats in [0, 1]. ``layout``: nhw, nhwc or nchw, needed where the shape fits two.
-    ``test_share``: of images alone, about this share is the test split, chosen by content.
-    ``split``: train, test, or all of them; ``count``, ``repeat``, ``arrivals``: as for dataset. The
-    defaults are the project's.
+    ``path``: an .npz file with train_images and test_images (MedMNIST's layout), x_train and x_test
+    (Keras'), or images alone, and their labels; bytes, or floats in [0, 1]. ``layout``: nhw, nhwc
+    or nchw, needed where the shape fits two. ``pad`` [H, W]: black pixels around smaller images up
+    to that size (at most 1024 a side; one number means both). ``test_share``: of images alone,
+    about this share is the test split, chosen by content. ``split``: train, test, or all of them;
+    ``count``, ``repeat``, ``arrivals``: as for dataset. The defaults are the project's.
     """
 
     kind: Literal["npz"] = "npz"
     path: InputFile
     layout: Layout | None = None
+    pad: Size | None = None
     test_share: OpenFraction = 0.2
     split: Sent = "test"
     count: Count | None = None
@@ -123,7 +145,14 @@ class Npz(ImageSource):
 
     def open(self) -> Collection:
         """The archive."""
-        return npz(self.path, self.layout, self.test_share)
+        return npz(self.path, self.layout, self.test_share, pad=self.pad)
+
+    def remedy(self, wanted: tuple[int, int, int]) -> str:
+        """A larger size."""
+        colours, height, width = self.image_shape
+        if wanted[0] != colours or wanted[1] < height or wanted[2] < width:
+            return ""
+        return f"give the source pad: [{wanted[1]}, {wanted[2]}] for black pixels around"
 
 
 @part

@@ -56,6 +56,10 @@ class Source(ABC):
         """Notices to the user about the images, before the run."""
         return ()
 
+    def remedy(self, wanted: tuple[int, int, int]) -> str:  # noqa: ARG002
+        """The keys with which images of the shape ``wanted`` are sent; empty where none do so."""
+        return ""
+
     def arrival_times(self, seed: int) -> seeds.Floats:
         """Arrival time of each message at the transmitter [s], float64 [messages], ascending."""
         return self.arrivals.times(self.messages, seed)

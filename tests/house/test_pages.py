@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCKS = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["tensors.md", "own_parts.md"])
+@pytest.mark.parametrize("page", ["tensors.md", "own_parts.md", "own_data.md"])
 def test_the_code_of_a_page_runs_from_top_to_bottom(page: str) -> None:
     blocks = BLOCKS.findall((DOCS / page).read_text(encoding="utf-8"))
     assert blocks
