@@ -88,10 +88,12 @@ if TYPE_CHECKING:
         MSE,
         MSSSIM,
         PSNR,
+        SNR,
         SSIM,
         DatasetFeatureDistance,
         LabelKept,
         RandomFeatureDistance,
+        SpectralError,
     )
     from channelsim.receivers import LatentDensity, Norm
     from channelsim.runs.merge import merge
@@ -99,7 +101,7 @@ if TYPE_CHECKING:
     from channelsim.scenario import Scenario
     from channelsim.simulation.event_plane import simulate
     from channelsim.support.errors import InputError
-    from channelsim.tensors import Transmission, attack, codec, images, transmit
+    from channelsim.tensors import Transmission, attack, codec, images, signals, transmit
 
 __version__ = "0.1.0"
 
@@ -110,6 +112,7 @@ __all__ = [
     "MSSSIM",
     "PGD",
     "PSNR",
+    "SNR",
     "SSIM",
     "Access",
     "Activity",
@@ -152,6 +155,7 @@ __all__ = [
     "Rows",
     "Run",
     "Scenario",
+    "SpectralError",
     "Stage",
     "State",
     "StepRule",
@@ -170,6 +174,7 @@ __all__ = [
     "metric",
     "part",
     "run",
+    "signals",
     "simulate",
     "stage",
     "transmit",
@@ -195,7 +200,8 @@ _HOMES = {
     ),
     "channelsim.contracts.rows": "Channel Knowledge Rows",
     "channelsim.metrics": (
-        "LPIPS MSE MSSSIM PSNR SSIM DatasetFeatureDistance LabelKept RandomFeatureDistance"
+        "LPIPS MSE MSSSIM PSNR SNR SSIM DatasetFeatureDistance LabelKept RandomFeatureDistance"
+        " SpectralError"
     ),
     "channelsim.receivers": "LatentDensity Norm",
     "channelsim.runs.merge": "merge",
@@ -203,7 +209,7 @@ _HOMES = {
     "channelsim.scenario": "Scenario",
     "channelsim.simulation.event_plane": "simulate",
     "channelsim.support.errors": "InputError",
-    "channelsim.tensors": "Transmission attack codec images transmit",
+    "channelsim.tensors": "Transmission attack codec images signals transmit",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -25,8 +25,9 @@ class Module(Codec):
     deviation), and ``decode(latent)``, returning images. A latent is [N, K], or [N, …] of any
     shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. The
     module is put into eval mode and its parameters stop requiring gradients, in place.
-    ``image_shape``: (C, H, W), default (1, 32, 32). ``latent_size``: K, required. ``form``: of its
-    latents, default K real values. ``origin``: its origin, for the record.
+    ``image_shape``: (C, H, W), or (C, L) of signals, default (1, 32, 32). ``latent_size``: K,
+    required. ``form``: of its latents, default K real values. ``origin``: its origin, for the
+    record.
 
     Its transmit power is measured on the source's training split: on as many images, drawn at
     random, as the module's attribute ``calibration_images`` says (default: all). It may state it
@@ -38,7 +39,7 @@ class Module(Codec):
 
     module: nn.Module
     # The contract has abstract properties of these names, which only a default can replace.
-    image_shape: tuple[Count, Count, Count] = (1, 32, 32)
+    image_shape: tuple[Count, Count, Count] | tuple[Count, Count] = (1, 32, 32)
     latent_size: Count = 0
     form: LatentForm | None = None
     origin: str = "python"

@@ -16,7 +16,7 @@ from channelsim.analysis.names import decibel_keys, number, short_names, stated
 from channelsim.contracts import records
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.run_header import RunHeader
-from channelsim.ledger.thumbnails import image_shape, pixels
+from channelsim.ledger.thumbnails import picture as picture_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,8 +229,8 @@ def _fate(ledger: Ledger, transmission: int | None) -> str:
 
 
 def _picture(ledger: Ledger, png: bytes | None) -> Picture | None:
-    """PNG → RGB in [0, 1], [H, W, 3]; None (a grey field) for a damaged one."""
-    shown = None if png is None else pixels(png, image_shape(ledger.header()))
+    """What was kept → RGB in [0, 1], [H, W, 3]; None (a grey field) for a damaged one."""
+    shown = None if png is None else picture_of(png, ledger.header())
     return None if shown is None else shown / 255.0
 
 

@@ -61,16 +61,16 @@ def npz(
     """
     called = name or file.name
     check_size(str(file), pad, "pad")
-    arrays = _arrays(file)
-    notices = _several_answers(file, arrays)
+    held = arrays(file, _USED)
+    notices = several_answers(file, held)
     for names in _LAYOUTS:
-        if names[0] in arrays and names[2] in arrays:
-            given = _given_splits(file, arrays, names, layout, pad)
+        if names[0] in held and names[2] in held:
+            given = _given_splits(file, held, names, layout, pad)
             return Collection(called, given.__getitem__, whole=_joined(**given), notices=notices)
-    if "images" not in arrays:
-        there = ", ".join(sorted(arrays)) or "nothing"
+    if "images" not in held:
+        there = ", ".join(sorted(held)) or "nothing"
         raise InputError(f"{file}: holds {there}; it must hold {_WANTED}")
-    whole = _held(file, arrays, "images", "labels", layout, pad)
+    whole = _held(file, held, "images", "labels", layout, pad)
     tested = np.array([is_test(one, test_share) for one in image_hashes(whole.images)], dtype=bool)
     if tested.all() or not tested.any():
         raise InputError(
@@ -106,7 +106,7 @@ def _given_splits(
     return {"train": train, "test": test}
 
 
-def _several_answers(file: Path, arrays: dict[str, Any]) -> tuple[str, ...]:
+def several_answers(file: Path, arrays: dict[str, Any]) -> tuple[str, ...]:
     """Take labels of several columns out, and name them."""
     labels = [name for name in ("train_labels", "y_train", "labels") if name in arrays]
     wide = [name for name in labels if arrays[name].ndim == 2 and arrays[name].shape[1] > 1]
@@ -131,8 +131,8 @@ def _joined(train: Held, test: Held) -> Held:
     return Held(torch.cat(images), np.concatenate([train.labels, test.labels]))
 
 
-def _arrays(file: Path) -> dict[str, Any]:
-    """The arrays in use; other members may be of any kind, and their values stay None."""
+def arrays(file: Path, used: set[str]) -> dict[str, Any]:
+    """The arrays ``used``; other members may be of any kind, and their values stay None."""
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; give the path of an .npz archive")
     try:
@@ -147,7 +147,7 @@ def _arrays(file: Path) -> dict[str, Any]:
             found = dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist())
             return {
                 **found,
-                **{name: _array(archive, name, size) for name in found if name in _USED},
+                **{name: _array(archive, name, size) for name in found if name in used},
             }
     except MemoryError:
         raise MachineError(
@@ -178,6 +178,26 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
         raise ValueError(f"its {name} of shape {list(shape)} is not all there")
     with archive.open(member) as opened:
         return np.lib.format.read_array(opened, allow_pickle=False)
+
+
+def single_array(file: Path, most_values: int | None = None) -> np.ndarray:
+    """The array of an ``.npy`` file, at most ``most_values``; `InputError` if it is damaged."""
+    try:
+        # Compare the header's size with the file before allocating memory.
+        with file.open("rb") as opened:
+            shape, dtype = array_header(opened, "array")
+            claimed = opened.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise ValueError("it is pickled, and pickles are never opened")
+        if claimed != file.stat().st_size:
+            raise ValueError(f"its array of shape {list(shape)} is not all there")
+        if most_values is not None and math.prod(shape) > most_values:
+            raise ValueError(
+                f"shape {list(shape)} has more than the {most_values:,} values allowed"
+            )
+        return np.asarray(np.load(file, allow_pickle=False))
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file}: not a plain .npy array ({error})") from None
 
 
 def array_header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
