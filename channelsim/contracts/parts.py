@@ -325,7 +325,7 @@ class Detector(Part, ABC):
 # --- metrics ------------------------------------------------------------------------------------
 
 
-# Metrics to use in the place of one that does not fit.
+# Metrics that fit: project's choice.
 _COMPARE = {"images": "mse, psnr or ssim", "signals": "mse, snr or spectral_error"}
 
 

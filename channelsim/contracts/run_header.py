@@ -112,6 +112,11 @@ class RunHeader:
         """Rate, unit and range of the signals; None of a run of images."""
         return Sampling.kept(self.values.get("sampling"))
 
+    @property
+    def noun(self) -> str:
+        """What a message carries: ``image`` or ``signal``."""
+        return "image" if self.sampling is None else "signal"
+
     # --- the scenario ---------------------------------------------------------------------------
 
     @property

@@ -25,7 +25,8 @@ Unit = Annotated[str, AfterValidator(_is_unit)]
 class Sampling:
     """Of signals [N, C, L]: ``rate_hz`` samples a second, ``unit`` of the values (may be empty).
 
-    ``low``, ``high``: least and largest value of the training split, in the unit.
+    ``low``, ``high``: between these are 99.8 % of the training split's values, in the unit;
+    pictures show this range.
     """
 
     rate_hz: float

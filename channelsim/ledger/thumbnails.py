@@ -43,18 +43,22 @@ def signal_shape(header: RunHeader) -> tuple[int, int] | None:
     return (channels, length) if sizes and channels * length <= _MOST_VALUES else None
 
 
-def picture(stored: Any, header: RunHeader) -> NDArray[np.uint8] | None:
-    """RGB [H, W, 3] of an image or signal as kept; None where it is damaged or another's."""
+def picture(stored: Any, header: RunHeader, source: Any = None) -> NDArray[np.uint8] | None:
+    """RGB [H, W, 3] of an image or signal as kept; None where it is damaged or another's.
+
+    ``source``: as kept; a signal is drawn over it.
+    """
     sampling = header.sampling
     if sampling is None:
         return pixels(stored, image_shape(header))
-    signal = signal_of(stored, signal_shape(header))
-    return None if signal is None else drawn(signal, sampling)
+    shape = signal_shape(header)
+    signal = signal_of(stored, shape)
+    return None if signal is None else drawn(signal, sampling, signal_of(source, shape))
 
 
-def shown(stored: Any, header: RunHeader) -> NDArray[np.uint8]:
+def shown(stored: Any, header: RunHeader, source: Any = None) -> NDArray[np.uint8]:
     """The same, and a grey tile for what cannot be shown."""
-    found = picture(stored, header)
+    found = picture(stored, header, source)
     return grey_tile(image_shape(header)) if found is None else found
 
 

@@ -11,8 +11,8 @@ from channelsim.contracts.sampling import Sampling
 
 Signal = NDArray[np.float32]
 
-_HEIGHT, _WIDEST = 48, 128  # pixels of a picture; project's choice
-_PAPER, _AXIS = 250, 205
+_HEIGHT, _WIDEST = 64, 256  # pixels of a picture; project's choice
+_PAPER, _AXIS, _BEHIND = 250, 220, (170, 170, 170)
 _INKS = ((38, 70, 131), (178, 76, 48), (64, 120, 64), (120, 80, 140))  # of channels, in turn
 
 
@@ -29,10 +29,11 @@ def signal_of(stored: Any, shape: tuple[int, int] | None) -> Signal | None:
     return found if np.isfinite(found).all() else None
 
 
-def drawn(signal: Signal, sampling: Sampling) -> NDArray[np.uint8]:
-    """A picture [H, W, 3]: from left to right in time, every column from least to largest value.
+def drawn(signal: Signal, sampling: Sampling, behind: Signal | None = None) -> NDArray[np.uint8]:
+    """A picture [H, W, 3] of a signal [C, L], from left to right in time.
 
-    Its height is the range of the training split; values beyond lie at the edge. The line is zero.
+    From top to bottom is the range of the training split, extended to zero, where a line is;
+    values beyond it lie at the edge. ``behind``: another signal, in grey behind this one.
     """
     wide = min(signal.shape[1], _WIDEST)
     picture = np.full((_HEIGHT, wide, 3), _PAPER, dtype=np.uint8)
@@ -44,10 +45,11 @@ def drawn(signal: Signal, sampling: Sampling) -> NDArray[np.uint8]:
 
     picture[rows(np.zeros(1))[0]] = _AXIS
     edges = np.arange(wide + 1) * signal.shape[1] // wide
-    for number, channel in enumerate(signal.astype(np.float64)):
-        for column in range(wide):
-            # From the value before, so that the line is not broken.
-            part = channel[max(0, edges[column] - 1) : edges[column + 1]]
-            top, bottom = rows(np.array([part.max(), part.min()]))
-            picture[top : bottom + 1, column] = _INKS[number % len(_INKS)]
+    for shown, inks in ((behind, (_BEHIND,)), (signal, _INKS)):
+        for number, channel in enumerate(() if shown is None else shown.astype(np.float64)):
+            for column in range(wide):
+                # From the value before, so that the line is not broken.
+                part = channel[max(0, edges[column] - 1) : edges[column + 1]]
+                top, bottom = rows(np.array([part.max(), part.min()]))
+                picture[top : bottom + 1, column] = inks[number % len(inks)]
     return picture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AllowInfNan, BeforeValidator, Field, Strict, field_validator
 
 from channelsim.contracts.parts import Count, Flag, InputFile, OpenFraction, Positive, part
@@ -214,8 +215,9 @@ class Signals(ImageSource):
 
     @functools.cached_property
     def sampling(self) -> Sampling:
-        """Rate, unit, and the range of the training split."""
-        low, high = (float(one) for one in self.collection.calibration.images.aminmax())
+        """Rate and unit, and the range of the training split's values."""
+        values = self.collection.calibration.images.numpy()
+        low, high = (float(one) for one in np.quantile(values, (0.001, 0.999)))
         return Sampling(rate_hz=self._read[1], unit=self.unit, low=low, high=high)
 
     @property

@@ -67,7 +67,11 @@ class Details:
             with self._model.reader.snapshot() as snapshot:
                 found = snapshot.images(transmission)
             header = self._model.info.header
-            known = {role: shown(stored, header) for role, stored in found.items()}
+            source = found.get("source")
+            known = {
+                role: shown(stored, header, None if role == "source" else source)
+                for role, stored in found.items()
+            }
             if row is not None and self._final(row):
                 self._thumbs[transmission] = known
                 _forget(self._thumbs, self._KEPT)
