@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+_LARGEST = 1e30
 _LONGEST = 16  # characters of a unit; project's choice
 
 
@@ -44,10 +44,13 @@ class Sampling:
         """From a header's entry; None where there is none, or it is damaged."""
         if not isinstance(stored, Mapping):
             return None
-        numbers = [stored.get(name) for name in ("rate_hz", "low", "high")]
-        if not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+        numbers: list[Any] = [stored.get(name) for name in ("rate_hz", "low", "high")]
+        # A ledger comes from anybody: numbers that a picture cannot show are none.
+        if not all(type(one) in (int, float) and abs(one) < _LARGEST for one in numbers):
+            return None
+        if not numbers[0] > 0 or numbers[1] > numbers[2]:
             return None
         unit = stored.get("unit")
         shown = unit if isinstance(unit, str) and len(unit) <= _LONGEST else ""
-        rate, low, high = (float(one) for one in numbers)  # type: ignore[arg-type]
+        rate, low, high = (float(one) for one in numbers)
         return cls(rate_hz=rate, unit=shown if shown.isprintable() else "", low=low, high=high)

@@ -41,7 +41,8 @@ def drawn(signal: Signal, sampling: Sampling, behind: Signal | None = None) -> N
     per_row = (high - low) / (_HEIGHT - 1) or 1.0
 
     def rows(values: NDArray[np.float64]) -> NDArray[np.int64]:
-        return np.rint((high - values) / per_row).clip(0, _HEIGHT - 1).astype(np.int64)
+        with np.errstate(over="ignore"):
+            return np.rint((high - values) / per_row).clip(0, _HEIGHT - 1).astype(np.int64)
 
     picture[rows(np.zeros(1))[0]] = _AXIS
     edges = np.arange(wide + 1) * signal.shape[1] // wide

@@ -17,7 +17,7 @@ RECORD = Path(__file__).parent / "ecg.npz"
 class Components(nn.Module):
     """``size``: K, of 256 samples."""
 
-    def __init__(self, size=24):
+    def __init__(self, size=48):
         super().__init__()
         seen = channelsim.signals(
             RECORD, samples=256, hop=16, rate_hz=360.0, scale=0.005, offset=1024.0, split="train"

@@ -20,7 +20,7 @@ SMALL = {"source.count": 3, "block_rows": 8}
 
 def test_there_is_an_example_of_every_kind_of_part() -> None:
     assert {path.stem for path in SCENARIOS} == {path.stem for path in CODE}
-    assert {"clipping", "momentum", "edges", "neighbours", "purifier", "sensing"} == {
+    assert {"clipping", "momentum", "edges", "neighbours", "purifier", "sensing", "ecg"} == {
         path.stem for path in SCENARIOS
     }
 

@@ -305,6 +305,24 @@ def test_the_ledger_keeps_signals_without_rounding(ran):
     assert np.array_equal(waveform.signal_of(stored, (1, L)), wanted)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"rate_hz": 0}, {"rate_hz": "x"}, {"low": 2.0, "high": 1.0}, {"high": 1e300}, {"low": None},
+     {"low": float("nan")}, {"rate_hz": True}],
+)  # fmt: skip
+def test_a_header_with_no_sense_in_it_shows_nothing_and_breaks_nothing(changed):
+    kept = of_range(low=-1.0, high=1.0).as_dict | changed
+    assert Sampling.kept(kept) is None
+    assert Sampling.kept(of_range(-1.0, 1.0).as_dict | {"unit": "m\x1b[31mV"}).unit == ""
+
+
+@pytest.mark.parametrize("values", [3e38, -3e38, 1e-45])
+def test_enormous_values_are_drawn_at_the_edge(values):
+    signal = np.full((1, L), values, np.float32)
+    for high in (0.0, 5e-324, 1.0, 1e29):
+        assert waveform.drawn(signal, of_range(0.0, high)).shape == (64, L, 3)
+
+
 @pytest.mark.parametrize("stored", [None, "text", b"", bytes(79), bytes(81), b"\xff" * 80])
 def test_what_is_no_signal_of_the_run_is_not_drawn(stored):
     assert waveform.signal_of(stored, (1, L)) is None

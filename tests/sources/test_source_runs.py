@@ -246,7 +246,7 @@ def test_the_data_root_reaches_the_source_and_survives_a_change(tmp_path, monkey
         ),
         ({"kind": "dataset", "size": [64, 64]}, "size is for name: celeba"),
         ({"kind": "prior", "data": {"kind": "npz", "path": "a.npz", "splt": 1}}, "splt: unknown"),
-        ({"kind": "picures"}, r"unknown kind 'picures' \(known: dataset, images, npz, prior"),
+        ({"kind": "picures"}, r"unknown kind 'picures' \(known: dataset, images, npz, signals, prior"),
     ],
 )
 def test_what_is_wrong_with_a_source_is_said_at_its_place(tmp_path, monkeypatch, source, said):
@@ -257,7 +257,7 @@ def test_what_is_wrong_with_a_source_is_said_at_its_place(tmp_path, monkeypatch,
 
 
 def test_every_source_is_listed_and_has_a_schema():
-    kinds = ("dataset", "images", "npz", "prior")
+    kinds = ("dataset", "images", "npz", "signals", "prior")
     assert [line.split()[0] for line in listing()["sources"] if line[0] != " "] == [*kinds]
     described = schema()["$defs"]["source"]["anyOf"][: len(kinds)]
     assert [one["properties"]["kind"]["const"] for one in described] == [*kinds]
