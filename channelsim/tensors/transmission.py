@@ -176,7 +176,7 @@ def transmit(
     transmit: str | None = None,
     symbol_rate_hz: float = 1e6,
 ) -> Transmission:
-    """Send images [N, C, H, W], bytes or float32 in [0, 1], over a path to a receiver.
+    """Send images [N, C, H, W], bytes or float32 in [0, 1], or signals [N, C, L], over a path.
 
     Row i is message i of a run with the same ``seed``: its draws, and the bits of its results, are
     those of a run over the same images. ``detector``: the receiver's. ``control``: whether matched
@@ -187,7 +187,15 @@ def transmit(
     channels that change over time.
     """
     sent = checked(images)
-    receiver: dict[str, Any] = {"codec": _made(codec, sent)}
+    made = _made(codec, sent)
+    if len(made.image_shape) != sent.dim() - 1:
+        form = "[N, C, H, W]" if len(made.image_shape) == 3 else "[N, C, L]"
+        wanted = ", ".join(["N", *map(str, made.image_shape)])
+        raise InputError(
+            f"images must be a tensor of shape {form}, for this codec [{wanted}], was given"
+            f" {list(sent.shape)}"
+        )
+    receiver: dict[str, Any] = {"codec": made}
     if detector is not None:
         receiver["detector"] = detector
     described: dict[str, Any] = {

@@ -246,7 +246,10 @@ def test_the_data_root_reaches_the_source_and_survives_a_change(tmp_path, monkey
         ),
         ({"kind": "dataset", "size": [64, 64]}, "size is for name: celeba"),
         ({"kind": "prior", "data": {"kind": "npz", "path": "a.npz", "splt": 1}}, "splt: unknown"),
-        ({"kind": "picures"}, r"unknown kind 'picures' \(known: dataset, images, npz, signals, prior"),
+        (
+            {"kind": "picures"},
+            r"unknown kind 'picures' \(known: dataset, images, npz, signals, prior",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_source_is_said_at_its_place(tmp_path, monkeypatch, source, said):
