@@ -89,10 +89,12 @@ if TYPE_CHECKING:
         MSE,
         MSSSIM,
         PSNR,
+        SNR,
         SSIM,
         DatasetFeatureDistance,
         LabelKept,
         RandomFeatureDistance,
+        SpectralError,
     )
     from channelsim.receivers import LatentDensity, Norm
     from channelsim.runs.merge import merge
@@ -100,7 +102,7 @@ if TYPE_CHECKING:
     from channelsim.scenario import Scenario
     from channelsim.simulation.event_plane import simulate
     from channelsim.support.errors import InputError
-    from channelsim.tensors import Transmission, attack, codec, images, transmit
+    from channelsim.tensors import Transmission, attack, codec, images, signals, transmit
 
 __version__ = "0.1.0"
 
@@ -111,6 +113,7 @@ __all__ = [
     "MSSSIM",
     "PGD",
     "PSNR",
+    "SNR",
     "SSIM",
     "Access",
     "Activity",
@@ -155,6 +158,7 @@ __all__ = [
     "Run",
     "Scenario",
     "Side",
+    "SpectralError",
     "Stage",
     "State",
     "StepRule",
@@ -173,6 +177,7 @@ __all__ = [
     "metric",
     "part",
     "run",
+    "signals",
     "simulate",
     "stage",
     "transmit",
@@ -199,7 +204,8 @@ _HOMES = {
     "channelsim.contracts.rows": "Channel Knowledge Rows",
     "channelsim.contracts.side": "Side",
     "channelsim.metrics": (
-        "LPIPS MSE MSSSIM PSNR SSIM DatasetFeatureDistance LabelKept RandomFeatureDistance"
+        "LPIPS MSE MSSSIM PSNR SNR SSIM DatasetFeatureDistance LabelKept RandomFeatureDistance"
+        " SpectralError"
     ),
     "channelsim.receivers": "LatentDensity Norm",
     "channelsim.runs.merge": "merge",
@@ -207,7 +213,7 @@ _HOMES = {
     "channelsim.scenario": "Scenario",
     "channelsim.simulation.event_plane": "simulate",
     "channelsim.support.errors": "InputError",
-    "channelsim.tensors": "Transmission attack codec images transmit",
+    "channelsim.tensors": "Transmission attack codec images signals transmit",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

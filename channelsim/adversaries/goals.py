@@ -75,7 +75,7 @@ def check_loss(adversary: Adversary, image_shape: tuple[int, ...]) -> None:
 def _unfit(metric: Metric, image_shape: tuple[int, ...]) -> str:
     """The reason a metric cannot measure images of this shape, without advice; empty if it can."""
     try:
-        metric.check_shape(image_shape)
+        metric.check_fit(image_shape)
     except InputError as error:
         return error.message.removeprefix(f"metric {metric.kind}: ").partition(";")[0]
     return ""
@@ -135,19 +135,20 @@ class SuccessCriterion:
 class TargetImage(Goal):
     """Show a target image: minimise D(g(z + δ), target) (targeted).
 
-    ``target``: all ``black`` or ``white``; ``inverse``, 1 − g(z), the reversed colours of the clean
+    ``target``: all ``black`` or ``white``; ``zero``, every value 0, of a signal a flat line (an
+    image's is black); ``inverse``, 1 − g(z), the reversed colours of the clean
     reconstruction (Lu & Chen 2023); ``random``, uniform pixels drawn per message; ``message``,
     another message of the run, drawn per message and never itself (though it may carry the same
     image, where the source repeats its images), ``of`` which the ``source`` image (project default)
     or the clean ``reconstruction`` is the target; ``file``, a picture or .npy array [H, W] or [C,
-    H, W] in [0, 1]. ``loss``: D, as in `Damage`. ``success``: see `SuccessCriterion`; without
-    one no message counts as a success.
+    H, W] in [0, 1], or a signal [L] in its unit. ``loss``: D, as in `Damage`. ``success``: see
+    `SuccessCriterion`; without one no message counts as a success.
     """
 
     sign: ClassVar[float] = -1.0
 
     kind: Literal["image"] = "image"
-    target: Literal["black", "white", "inverse", "random", "message", "file"]
+    target: Literal["black", "white", "inverse", "random", "message", "file", "zero"]
     loss: Loss = "mse"
     of: Literal["source", "reconstruction"] = "source"
     file: InputFile | None = None
@@ -194,7 +195,7 @@ class TargetImage(Goal):
     @property
     def wanted(self) -> Wanted:
         """The image to be seen."""
-        if self.target in ("black", "white", "file"):
+        if self.target in ("black", "white", "zero", "file"):
             return Wanted("all", (self.target, self._content))
         if self.of == "reconstruction":
             return Wanted("codec")
@@ -207,7 +208,12 @@ class TargetImage(Goal):
     def image(self, rows: Rows, knowledge: Knowledge) -> Tensor:
         """The target image of D, [N, C, H, W]."""
         like = knowledge.clean
-        if self.target == "black":
+        if like.dim() == 3 and self.target in ("black", "white", "inverse", "random"):
+            raise InputError(
+                f"target {self.target} is an image's, in [0, 1], and the codec shows signals of"
+                f" shape {list(like.shape[1:])}; use zero, message or file"
+            )
+        if self.target in ("black", "zero"):
             return torch.zeros_like(like)
         if self.target == "white":
             return torch.ones_like(like)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channelsim.sources.npz import array_header
+from channelsim.sources.npz import single_array
 from channelsim.sources.picture_file import (
     LARGEST_SIDE,
     opened_picture,
@@ -27,7 +26,8 @@ def read_image(path: Path) -> NDArray[np.float32]:
     """Pixels in [0, 1], float32, of shape [H, W] (grey) or [C, H, W].
 
     ``.npy``: floats in [0, 1], or bytes (divided by 255), as [H, W] or [C, H, W]; pickled objects
-    are refused. Pictures: grey of 8 or 16 bits, or RGB, the first frame; transparency is refused.
+    are refused; [L] is a signal, floats of any finite value. Pictures: grey of 8 or 16 bits, or
+    RGB, the first frame; transparency is refused.
     """
     suffix = path.suffix.lower()
     if suffix != ".npy" and suffix not in PICTURES:
@@ -38,7 +38,9 @@ def read_image(path: Path) -> NDArray[np.float32]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not there:
         raise InputError(f"{path}: no such file; give the path of a target image, {_ALLOWED}")
-    array = _read_array(path) if suffix == ".npy" else _read_picture(path)
+    array = single_array(path, _MOST_VALUES) if suffix == ".npy" else _read_picture(path)
+    if array.ndim == 1 and array.dtype.kind == "f" and array.size:
+        return _signal(path, array)
     if array.dtype == np.uint8:
         array = array / np.float32(255)
     elif array.dtype == np.uint16:
@@ -60,21 +62,12 @@ def read_image(path: Path) -> NDArray[np.float32]:
     return pixels
 
 
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        # Compare the header's size with the file before allocating memory.
-        with path.open("rb") as opened:
-            shape, dtype = array_header(opened, "array")
-            claimed = opened.tell() + math.prod(shape) * dtype.itemsize
-        if dtype.hasobject:
-            raise ValueError("it is pickled, and pickles are never opened")
-        if claimed != path.stat().st_size:
-            raise ValueError(f"its array of shape {list(shape)} is not all there")
-        if math.prod(shape) > _MOST_VALUES:
-            raise ValueError(f"shape {list(shape)} is no image of {LARGEST_SIDE} pixels a side")
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a plain .npy array ({error})") from None
+def _signal(path: Path, array: np.ndarray) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: has values that are NaN or infinite; replace them in the file")
+    return values
 
 
 def _read_picture(path: Path) -> np.ndarray:

@@ -153,5 +153,7 @@ class Substitute(_Substitution):
     ) -> tuple[Tensor, np.ndarray]:
         """The codeword of the target minus the held one."""
         assert knowledge.encode is not None
-        target = self.goal.image(rows, knowledge).clamp(0.0, 1.0)
+        target = self.goal.image(rows, knowledge)
+        if target.dim() == 4:  # an image; a signal has no bounds
+            target = target.clamp(0.0, 1.0)
         return self._in_place_of(signal, knowledge.encode(target))

@@ -142,6 +142,7 @@ _TARGETS = {
     "random": "its random image",
     "message": "another message's image",
     "file": "the image of its file",
+    "zero": "zero everywhere",
 }
 
 

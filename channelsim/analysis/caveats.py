@@ -99,7 +99,8 @@ def _about_mean_image(summary: Summary) -> list[Caveat]:
             )
             found.setdefault(where, []).append(receiver)
     what = (
-        f"worse for the user than always showing the data set's mean image ({metric} {blank:.4g})."
+        f"worse for the user than always showing the data set's mean {summary.noun} ({metric}"
+        f" {blank:.4g})."
     )
     return [Caveat(what, f"{', '.join(names)}{where}") for where, names in found.items()]
 

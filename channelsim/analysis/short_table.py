@@ -44,7 +44,8 @@ def table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
     receivers, hidden = _that_fit(summary.receivers, WIDTH - label)
     shown = [cells for name, cells in rows if name != _DELIVERED]
     digits = decimals([cells.get(name) for cells in shown for name in receivers])
-    title = f"{metric} against {_REFERENCES[against]}"
+    reference = _REFERENCES[against].replace("image", summary.noun)
+    title = f"{metric}{summary.unit_of(metric)} against {reference}"
     if hidden:
         title += f" ({hidden} more receiver{'s' * (hidden > 1)} not shown)"
     yield title
@@ -61,7 +62,8 @@ def table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
         yield line
     mean = summary.constant_image.get(metric) if against == "source" else None
     if mean is not None:
-        yield f"  {'mean image, always':<{label - 2}}{fixed(mean, digits):>{_width(receivers[0])}}"
+        blank = f"mean {summary.noun}, always"
+        yield f"  {blank:<{label - 2}}{fixed(mean, digits):>{_width(receivers[0])}}"
     yield ""
 
 

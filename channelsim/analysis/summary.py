@@ -25,6 +25,7 @@ from channelsim.analysis.timeline import Timeline, timelines
 from channelsim.analysis.undecoded import Undecoded, undecoded
 from channelsim.contracts.promises import of_header, weakened
 from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.sampling import Sampling
 from channelsim.contracts.scales import scale_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Summary:
     larger budget did less for the attack's own objective; ``envelopes``: of those curves.
     ``trunks``: the classifiers of metrics; ``powers``: of receivers with noticeably more or less
     power than their card's P. ``scales``: the header's entries for the user's own metrics, see
-    `scale_of`.
+    `scale_of`. ``sampling``: of signals; None of a run of images.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Summary:
     coverages: tuple[Coverage, ...] = field(default_factory=tuple)
     timelines: tuple[Timeline, ...] = field(default_factory=tuple)
     in_bits: bool = False
+    sampling: Sampling | None = None
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
@@ -85,6 +87,16 @@ class Summary:
     primary_metric: str = ""
     primary: PrimaryFamily | None = None
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> str:
+        """What a message carries: ``image`` or ``signal``."""
+        return "image" if self.sampling is None else "signal"
+
+    def unit_of(self, metric: str) -> str:
+        """The unit of a metric whose unit is the signal's, behind a space; else empty."""
+        unit = "" if self.sampling is None or metric != "mse" else self.sampling.unit
+        return f" [{unit}²]" if unit else ""
 
     @property
     def epsilon_in_db(self) -> bool:
@@ -184,6 +196,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         ),
         timelines=timelines(ledger, header, arms),
         in_bits=counts_bits(header.described_scenario),
+        sampling=header.sampling,
         resampled=unit.what,
         shared_paths=header.shared_paths,
         weakened=() if tried is None else tuple(weakened(tried)),

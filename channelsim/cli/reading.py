@@ -112,13 +112,14 @@ def _shown(value: Any) -> str:
 
 
 def _save(again: ReplayedAttempt, out: Path) -> None:
-    """The pictures side by side, four times their size."""
-    import torch
+    """The pictures together, four times their size."""
+    import numpy as np
     from PIL import Image
 
     try:
-        strip = torch.cat([image.detach().cpu() for image in again.images.values()], dim=2)
-        pixels = (strip.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        # Images side by side, signals one under another, as they are read.
+        across = 1 if again.sampling is None else 0
+        pixels = np.concatenate(list(again.pictures().values()), axis=across)
         picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
         picture = picture.resize((4 * picture.width, 4 * picture.height), Image.Resampling.NEAREST)
         picture.save(out)

@@ -29,14 +29,15 @@ class Linear(Codec):
       −diag(gains²)·z.
 
     ``latent_size``: K, at most C·H·W, default 16. ``gains``: K positive numbers, default all one.
-    ``image_shape``: (C, H, W), default (1, 32, 32). The defaults are the project's.
+    ``image_shape``: (C, H, W), or (C, L) of signals, which are taken as images of one row; default
+    (1, 32, 32). The defaults are the project's.
     """
 
     kind: ClassVar[str] = "linear"
 
     latent_size: Count = 16
     gains: tuple[Positive, ...] | None = None
-    image_shape: tuple[Count, Count, Count] = (1, 32, 32)
+    image_shape: tuple[Count, Count, Count] | tuple[Count, Count] = (1, 32, 32)
 
     @model_validator(mode="after")
     def _fits(self) -> Linear:
@@ -61,12 +62,12 @@ class Linear(Codec):
 
 
 class LinearNetwork(nn.Module):
-    """Encoder and decoder of `Linear`; ``basis``: float64 [C, H, W, K], orthonormal."""
+    """Encoder and decoder of `Linear`; ``basis``: [C, H, W, K] or [C, L, K], orthonormal."""
 
     def __init__(self, basis: Tensor, gains: tuple[float, ...]) -> None:
         super().__init__()
-        self.image_shape = basis.shape[:3]
-        columns = basis.flatten(0, 2)
+        self.image_shape = basis.shape[:-1]
+        columns = basis.flatten(0, -2)
         scale = torch.tensor(gains, dtype=torch.float64)
         self.analysis = RowProduct((columns / scale).float())
         self.synthesis = RowProduct((columns * scale).T.float())
@@ -81,8 +82,13 @@ class LinearNetwork(nn.Module):
         return cast(Tensor, self.synthesis(latent)).reshape(-1, *self.image_shape)
 
 
-def cosine_basis(image_shape: tuple[int, int, int], size: int) -> Tensor:
-    """The first ``size`` orthonormal cosine images in zigzag order, float64 [C, H, W, size]."""
+def cosine_basis(image_shape: tuple[int, ...], size: int) -> Tensor:
+    """The first ``size`` orthonormal cosine images in zigzag order, float64 [C, H, W, size].
+
+    Of signals (C, L): the lowest frequencies, float64 [C, L, size].
+    """
+    if len(image_shape) == 2:
+        return cosine_basis((image_shape[0], 1, image_shape[1]), size)[:, 0]
     colours, height, width = image_shape
     rows, columns = _cosines(height), _cosines(width)
     basis = torch.zeros(colours, height, width, size, dtype=torch.float64)

@@ -29,9 +29,9 @@ class Module(Codec):
     shape, or complex: it is flattened to real values on the wire, and restored for ``decode``. One
     without ``encode`` is a decoder alone, of standard normal codewords (``source: prior``). The
     module is put into eval mode and its parameters stop requiring gradients, in place.
-    ``image_shape``: (C, H, W), default (1, 32, 32). ``latent_size``: K, required. ``form``: of its
-    latents, default K real values. ``origin``: its origin, for the record. ``facts``: known facts
-    about it, from a card beside its weights.
+    ``image_shape``: (C, H, W), or (C, L) of signals, default (1, 32, 32). ``latent_size``: K,
+    required. ``form``: of its latents, default K real values. ``origin``: its origin, for the
+    record. ``facts``: known facts about it, from a card beside its weights.
 
     Its transmit power is measured on the source's training split: on as many images, drawn at
     random, as the module's attribute ``calibration_images`` says (default: all). It may state it
@@ -50,7 +50,7 @@ class Module(Codec):
 
     module: nn.Module
     # The contract has abstract properties of these names, which only a default can replace.
-    image_shape: tuple[Count, Count, Count] = (1, 32, 32)
+    image_shape: tuple[Count, Count, Count] | tuple[Count, Count] = (1, 32, 32)
     latent_size: Count = 0
     form: LatentForm | None = None
     origin: str = "python"

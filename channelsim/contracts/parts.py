@@ -105,10 +105,11 @@ class Part:
 class Codec(Part, ABC):
     """A transmitter's encoder and a receiver's decoder around one torch module.
 
-    encode: image [N, C, H, W], float32 in [0, 1] → latent [N, K] real values;
-    decode: latent [N, K] → image [N, C, H, W]. ``network.encode(x)`` returns the latent, or a pair
-    (mean, standard deviation) for a variational codec; ``network.decode(z)`` returns the image.
-    The network must be in eval mode, ask no parameter gradients, and never couple rows.
+    encode: image [N, C, H, W], float32 in [0, 1], or signal [N, C, L], float32 in its own unit →
+    latent [N, K] real values; decode: latent [N, K] → image, or signal. ``network.encode(x)``
+    returns the latent, or a pair (mean, standard deviation) for a variational codec;
+    ``network.decode(z)`` returns the image. The network must be in eval mode, ask no parameter
+    gradients, and never couple rows.
     """
 
     @property
@@ -118,8 +119,8 @@ class Codec(Part, ABC):
 
     @property
     @abstractmethod
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of the images that it takes, or (C, L) of the signals."""
 
     @property
     @abstractmethod
@@ -365,17 +366,23 @@ class Detector(Part, ABC):
 # --- metrics ------------------------------------------------------------------------------------
 
 
+# Metrics that fit: project's choice.
+_COMPARE = {"images": "mse, psnr or ssim", "signals": "mse, snr or spectral_error"}
+
+
 class Metric(Part, ABC):
     """A pure function of image and reference, one value per row, with a declared direction.
 
     ``perfect``: the value of an image against itself, None where that is not finite. ``limit``: the
     limit line of the AADDC (Lu & Chen's where they state one). ``to_additive`` / ``from_additive``:
-    the domain in which values may be averaged (PSNR: MSE).
+    the domain in which values may be averaged (PSNR: MSE). ``takes``: ``images`` or ``signals``
+    where it can compare nothing else; empty (default) for both.
     """
 
     higher_is_better: ClassVar[bool]
     perfect: ClassVar[float | None] = None
     limit: ClassVar[float | None] = None
+    takes: ClassVar[str] = ""
 
     @property
     def card(self) -> Mapping[str, Any]:
@@ -390,13 +397,26 @@ class Metric(Part, ABC):
         """Raise an `InputError` if images of shape (C, H, W) cannot be measured."""
 
     @final
+    def check_fit(self, image_shape: tuple[int, ...]) -> None:
+        """Raise an `InputError` if it cannot compare images (C, H, W), or signals (C, L)."""
+        there = "signals" if len(image_shape) == 2 else "images"
+        if self.takes and self.takes != there:
+            raise InputError(
+                f"metric {self.kind}: compares {self.takes}, and these are {there} of shape"
+                f" {list(image_shape)}; use {_COMPARE[there]}"
+            )
+        self.check_shape(image_shape)
+
+    @final
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
-        """Values [N] for images and references [N, C, H, W] in [0, 1]."""
+        """Values [N] for images and references [N, C, H, W] in [0, 1], or signals [N, C, L]."""
         if images.shape != references.shape:
             raise InputError(
                 f"metric {self.kind}: image {list(images.shape)} and reference"
                 f" {list(references.shape)} differ in shape"
             )
+        if self.takes:
+            self.check_fit(tuple(images.shape[1:]))
         label = f"metric {self.kind}: measure"
         found: Tensor = own_code.asked(
             label, self, self.measure, images=images, references=references

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from channelsim.contracts.keys import Keys
+from channelsim.contracts.sampling import Sampling
 from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.support.errors import InputError
 
@@ -110,6 +111,16 @@ class RunHeader:
         """Channels, height and width of every image; None where the header lacks them."""
         given = self.values.get("image_shape")
         return tuple(given) if isinstance(given, list | tuple) else None
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """Rate, unit and range of the signals; None of a run of images."""
+        return Sampling.kept(self.values.get("sampling"))
+
+    @property
+    def noun(self) -> str:
+        """What a message carries: ``image`` or ``signal``."""
+        return "image" if self.sampling is None else "signal"
 
     # --- the scenario ---------------------------------------------------------------------------
 

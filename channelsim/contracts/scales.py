@@ -152,6 +152,8 @@ _SHIPPED: Mapping[str, Scale] = {
         Scale(name="rfd", higher_is_better=False, perfect=0.0),
         Scale(name="lpips", higher_is_better=False, perfect=0.0, limit=0.15),
         Scale(name="label", higher_is_better=True, perfect=1.0),
+        Scale(name="snr", higher_is_better=True, form="decibels lost"),
+        Scale(name="spectral_error", higher_is_better=False, perfect=0.0),
     )
 }
 

@@ -127,7 +127,9 @@ def _constant(summary: Summary) -> str:
         f"{UNITS.get(metric, metric)} {value:.4g}"
         for metric, value in summary.constant_image.items()
     )
-    return f"sanity: a receiver that always shows the data set's mean image scores {scores}"
+    return (
+        f"sanity: a receiver that always shows the data set's mean {summary.noun} scores {scores}"
+    )
 
 
 # --- one receiver -------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ def _primary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Co
         quality = [point.metrics[metric].quality for point in points]
         digits = decimals([*source, *quality])
         cells = [spread_cell(interval, digits) for interval in source]
-        name = UNITS.get(metric, metric)
+        name = UNITS.get(metric, metric) + summary.unit_of(metric)
         if steady:
             styles = ["dim", *([""] * len(cells))]
             cells = [spread_cell(quality[0], digits), *cells]

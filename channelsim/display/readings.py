@@ -193,7 +193,7 @@ def _table(page: Page, summary: Summary, one: Comparison) -> None:
     metrics, cells = [], {receiver: list[str]() for receiver in one.receivers}
     for metric, psr in found:
         digits = decimals([c.source for c in one.table if c.metric == metric])
-        name = UNITS.get(metric, metric)
+        name = UNITS.get(metric, metric) + summary.unit_of(metric)
         metrics.append("" if name in metrics else name)
         for receiver in one.receivers:
             read = found[metric, psr].get(receiver)

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.contracts.run_header import RunHeader
+from channelsim.ledger.waveform import drawn, signal_of
 
 _GREY = 217  # project's choice: nearly white, as a picture never is
+_MOST_VALUES = 2**20  # of a signal
 _LARGEST_SIDE = 1024  # of a source's images, if the header lacks their size
 _BEGIN = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _COLOURS = {0: 1, 2: 3}  # PNG's colour type → channels
@@ -29,6 +31,35 @@ def image_shape(header: RunHeader) -> tuple[int, int, int] | None:
     channels, height, width = given
     sides = all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in (height, width))
     return (channels, height, width) if sides and channels in (1, 3) else None
+
+
+def signal_shape(header: RunHeader) -> tuple[int, int] | None:
+    """(C, L) of a run's signals; None where it sends images, or its header lacks it."""
+    given = header.values.get("image_shape")
+    if not isinstance(given, list) or len(given) != 2 or header.sampling is None:
+        return None
+    channels, length = given
+    sizes = all(type(size) is int and size > 0 for size in given)
+    return (channels, length) if sizes and channels * length <= _MOST_VALUES else None
+
+
+def picture(stored: Any, header: RunHeader, source: Any = None) -> NDArray[np.uint8] | None:
+    """RGB [H, W, 3] of an image or signal as kept; None where it is damaged or another's.
+
+    ``source``: as kept; a signal is drawn over it.
+    """
+    sampling = header.sampling
+    if sampling is None:
+        return pixels(stored, image_shape(header))
+    shape = signal_shape(header)
+    signal = signal_of(stored, shape)
+    return None if signal is None else drawn(signal, sampling, signal_of(source, shape))
+
+
+def shown(stored: Any, header: RunHeader, source: Any = None) -> NDArray[np.uint8]:
+    """The same, and a grey tile for what cannot be shown."""
+    found = picture(stored, header, source)
+    return grey_tile(image_shape(header)) if found is None else found
 
 
 def pixels(png: Any, shape: tuple[int, int, int] | None) -> NDArray[np.uint8] | None:

@@ -14,6 +14,8 @@ from channelsim.metrics.lpips import LPIPS
 from channelsim.metrics.ms_ssim import MSSSIM
 from channelsim.metrics.mse import MSE
 from channelsim.metrics.psnr import PSNR
+from channelsim.metrics.snr import SNR
+from channelsim.metrics.spectral_error import SpectralError
 from channelsim.metrics.ssim import SSIM
 
 METRICS: Mapping[str, type[Metric]] = {
@@ -27,6 +29,8 @@ METRICS: Mapping[str, type[Metric]] = {
         RandomFeatureDistance,
         LPIPS,
         LabelKept,
+        SNR,
+        SpectralError,
     )
 }
 
@@ -36,8 +40,10 @@ __all__ = [
     "MSE",
     "MSSSIM",
     "PSNR",
+    "SNR",
     "SSIM",
     "DatasetFeatureDistance",
     "LabelKept",
     "RandomFeatureDistance",
+    "SpectralError",
 ]

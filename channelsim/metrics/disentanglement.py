@@ -16,6 +16,7 @@ figures of codecs trained on such grids.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -90,7 +91,7 @@ def disentanglement(
     other codec's is that of its latent values in 20 bins (`binned_information`). The two are not
     comparable.
     """
-    made = made_factors(codec.image_shape) if made is None else made
+    made = made_factors(cast(tuple[int, int, int], codec.image_shape)) if made is None else made
     posteriors = [codec.posterior(block) for block in torch.split(made.images, _ROWS)]
     mean = torch.cat([block for block, _ in posteriors]).double()
     stds = [std for _, std in posteriors if std is not None]

@@ -80,6 +80,7 @@ class DatasetFeatureDistance(Metric):
     """
 
     kind: ClassVar[str] = "dfd"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = False
     perfect: ClassVar[float | None] = 0.0
 
@@ -130,6 +131,7 @@ class RandomFeatureDistance(Metric):
     """
 
     kind: ClassVar[str] = "rfd"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = False
     perfect: ClassVar[float | None] = 0.0
 
@@ -233,6 +235,7 @@ class LabelKept(Metric):
     """
 
     kind: ClassVar[str] = "label"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = True
     perfect: ClassVar[float | None] = 1.0
 

@@ -37,6 +37,7 @@ class LPIPS(Metric):
     """
 
     kind: ClassVar[str] = "lpips"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = False
     perfect: ClassVar[float | None] = 0.0
     limit: ClassVar[float | None] = 0.15

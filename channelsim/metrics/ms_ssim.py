@@ -35,6 +35,7 @@ class MSSSIM(Metric):
     """
 
     kind: ClassVar[str] = "ms_ssim"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = True
     perfect: ClassVar[float | None] = 1.0
 

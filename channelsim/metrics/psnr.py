@@ -23,6 +23,7 @@ class PSNR(Metric):
     """
 
     kind: ClassVar[str] = "psnr"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = True
     limit: ClassVar[float | None] = 34.0
 

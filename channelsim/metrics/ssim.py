@@ -56,6 +56,7 @@ class SSIM(Metric):
     """
 
     kind: ClassVar[str] = "ssim"
+    takes: ClassVar[str] = "images"
     higher_is_better: ClassVar[bool] = True
     perfect: ClassVar[float | None] = 1.0
     limit: ClassVar[float | None] = 0.4

@@ -31,7 +31,7 @@ __all__ = ["curves", "gallery"]
 
 # Okabe and Ito's colours, distinguishable with colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_UNITS = {"psnr": " [dB]"}
+_UNITS = {"psnr": " [dB]", "snr": " [dB]"}
 _MOST_ROWS = 9  # of panels: more would be unreadable
 DPI = 150
 

@@ -16,7 +16,8 @@ from channelsim.analysis.names import decibel_keys, number, short_names, stated
 from channelsim.contracts import records
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.run_header import RunHeader
-from channelsim.ledger.thumbnails import image_shape, pixels
+from channelsim.ledger.thumbnails import picture as picture_of
+from channelsim.ledger.thumbnails import signal_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,9 +93,22 @@ def gallery(ledger: Ledger, path: Path) -> bool:
         panel.tick_params(length=0)
         panel.set_ylabel(plain_text(block.receiver), fontsize=9)
         panel.spines[:].set_visible(False)
-    entitle(figure, ledger.header().title, fontsize=10)
+    entitle(figure, _title(ledger.header()), fontsize=10)
     figure.savefig(path, dpi=_DPI, format="png")
     return True
+
+
+def _title(header: RunHeader) -> str:
+    """The run's title; of signals, what a picture shows from left to right and top to bottom."""
+    sampling, shape = header.sampling, signal_shape(header)
+    if sampling is None or shape is None:
+        return header.title
+    low, high = min(sampling.low, 0.0), max(sampling.high, 0.0)
+    unit = f" {sampling.unit}" if sampling.unit else ""
+    return (
+        f"{header.title} ({shape[1] / sampling.rate_hz:.3g} s, {low:.3g} to"
+        f" {high:.3g}{unit}; in grey the source)"
+    )
 
 
 def entitle(figure: Figure, title: str, fontsize: int) -> None:
@@ -180,8 +194,15 @@ def _pictures(
 ) -> list[Picture | None]:
     """One role of a transmission of each arm, under the arms' heads."""
     query = "SELECT png FROM image WHERE transmission = ? AND role = ? ORDER BY attempt DESC"
-    stored = [ledger.rows(query, (of.get(arm.arm), role)) for arm in arms]
-    return [_picture(ledger, next(rows, (None,))[0]) for rows in stored]
+
+    def kept(arm: ArmRecord, role: str) -> bytes | None:
+        found: bytes | None = next(ledger.rows(query, (of.get(arm.arm), role)), (None,))[0]
+        return found
+
+    return [
+        _picture(ledger, kept(arm, role), None if role == "source" else kept(arm, "source"))
+        for arm in arms
+    ]
 
 
 def _thinned(arms: Sequence[ArmRecord]) -> list[ArmRecord]:
@@ -213,9 +234,9 @@ def _row(
             stored[arm.arm, role] = png  # the last attempt stays
     # Source and clean image are the same in all arms that have them.
     anywhere = {role: png for (_, role), png in reversed(list(stored.items()))}
-    shared = [anywhere.get("source"), anywhere.get("clean")]
-    received = [stored.get((arm.arm, "received")) for arm in arms]
-    return [_picture(ledger, png) for png in [*shared, *received]]
+    source = anywhere.get("source")
+    others = [anywhere.get("clean"), *(stored.get((arm.arm, "received")) for arm in arms)]
+    return [_picture(ledger, source), *(_picture(ledger, png, source) for png in others)]
 
 
 def _marks(ledger: Ledger, arms: Sequence[ArmRecord], message: int, keys: Keys) -> list[str]:
@@ -228,9 +249,12 @@ def _fate(ledger: Ledger, transmission: int | None) -> str:
     return _MARKS.get(next(ledger.rows(query, (transmission,)), ("",))[0], "")
 
 
-def _picture(ledger: Ledger, png: bytes | None) -> Picture | None:
-    """PNG → RGB in [0, 1], [H, W, 3]; None (a grey field) for a damaged one."""
-    shown = None if png is None else pixels(png, image_shape(ledger.header()))
+def _picture(ledger: Ledger, png: bytes | None, source: bytes | None = None) -> Picture | None:
+    """What was kept → RGB in [0, 1], [H, W, 3]; None (a grey field) for a damaged one.
+
+    A signal is drawn over its ``source``.
+    """
+    shown = None if png is None else picture_of(png, ledger.header(), source)
     return None if shown is None else shown / 255.0
 
 

@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from channelsim.analysis.closing import ending
 from channelsim.contracts.promises import TOLERANCE, keeps_bits
 from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.sampling import Sampling
 from channelsim.ledger import Ledger
 from channelsim.ledger.consent import Consent
 from channelsim.ledger.examination import examined
+from channelsim.ledger.waveform import drawn
 from channelsim.runs.recompute import Recomputation
+from channelsim.simulation.attempt_rows import as_bytes
 from channelsim.simulation.header import fingerprint, threads_of
 from channelsim.support.errors import InputError
 
@@ -49,7 +53,8 @@ class ReplayedAttempt:
     on it) or within 1e-4: ``unlike`` names the parts of the fingerprint that differ from the run's,
     or ``place in the block`` where that changes bits there.
     ``images``: source, clean, passive, received, each [C, H, W] in [0, 1], and attacked: the
-    encoder's input, where there is an input attack. ``latents``: sent, passive, received, each [K],
+    encoder's input, where there is an input attack; or signals [C, L], as ``sampling`` says.
+    ``latents``: sent, passive, received, each [K],
     as input of the receiver's decoder. ``notices``: about the ledger.
     """
 
@@ -63,6 +68,7 @@ class ReplayedAttempt:
     columns: tuple[Compared, ...]
     images: Mapping[str, Tensor]
     latents: Mapping[str, Tensor]
+    sampling: Sampling | None = None
     notices: tuple[str, ...] = ()
 
     @property
@@ -77,6 +83,17 @@ class ReplayedAttempt:
             else "where it ran, a row's bits depended on its place in a block"
         )
         return f"within {TOLERANCE:g} ({reason})"
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """The images by role as bytes [H, W, C]; signals drawn, over the source's."""
+        given = {role: image.detach().cpu() for role, image in self.images.items()}
+        if self.sampling is None:
+            return {role: as_bytes(image[None])[0] for role, image in given.items()}
+        source = given["source"].numpy()
+        return {
+            role: drawn(one.numpy(), self.sampling, None if role == "source" else source)
+            for role, one in given.items()
+        }
 
     @property
     def flips(self) -> tuple[Compared, ...]:
@@ -145,6 +162,7 @@ def _replayed(
         ),
         images={role: pictures[0] for role, pictures in images.items()},
         latents={role: latent[0] for role, latent in latents.items()},
+        sampling=header.sampling,
         notices=notices,
     )
 

@@ -45,8 +45,7 @@ def serve(
 
 def _answer(again: ReplayedAttempt) -> dict[str, Any]:
     images = {}
-    for role, image in again.images.items():
-        pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    for role, pixels in again.pictures().items():
         if pixels.shape[2] == 1:
             pixels = pixels.repeat(3, axis=2)
         pixels = np.ascontiguousarray(pixels[:, :, :3])

@@ -71,7 +71,7 @@ def wrap(
     try:
         return Module(
             module=module,
-            image_shape=(shape[0], shape[1], shape[2]),
+            image_shape=tuple(shape),  # type: ignore[arg-type]  # checked there
             latent_size=form.size,
             form=None if form == LatentForm((form.size,)) else form,
             origin=origin,
@@ -412,7 +412,7 @@ def _well_formed(label: str, given: Any, shape: tuple[int, ...]) -> None:
 
 def _range(name: str, pictures: Tensor) -> list[str]:
     low, high = float(pictures.min()), float(pictures.max())
-    if low >= -0.5 and high <= 1.5:
+    if pictures.dim() == 3 or (low >= -0.5 and high <= 1.5):
         return []
     return [
         f"{name}.decode returns values from {low:.2g} to {high:.2g}; images are in [0, 1], so PSNR"

@@ -140,7 +140,7 @@ class Workshop:
         """Refuse a metric that cannot measure the source's images here, not in the run."""
         if built.part is not None and self.source is not None:
             try:
-                built.part.check_shape(self.source.image_shape)
+                built.part.check_fit(self.source.image_shape)
             except InputError as error:
                 return _wrong(error.message)
         return built
@@ -330,7 +330,7 @@ class Workshop:
             if isinstance(part, Codec):
                 self.note(admission.admit(part, name, self.images, again))
             elif isinstance(part, Metric):
-                part.check_shape(tuple(self.images.images.shape[1:]))
+                part.check_fit(tuple(self.images.images.shape[1:]))
                 self.note(admission.admit_metric(part, name, self.images, again))
         except InputError as error:
             return _wrong(error.message, where)

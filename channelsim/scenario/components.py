@@ -32,8 +32,8 @@ class Components:
         self.sweep = sweep
         self.workshop = workshop
         self.problems = problems
-        source = workshop.source
-        self.image_shape = None if source is None else source.image_shape
+        self.source = workshop.source
+        self.image_shape = None if self.source is None else self.source.image_shape
         self._components: dict[Any, Any] = {}
 
     def transmit(self, choice: Choice) -> Any:
@@ -130,14 +130,15 @@ class Components:
             else:
                 keys[slot] = built.part
         codec = keys.get("codec")
-        if isinstance(codec, Codec) and self.image_shape is not None:
-            shape = tuple(codec.image_shape)
-            if shape != self.image_shape:
+        if isinstance(codec, Codec) and self.source is not None:
+            shape, sent = codec.image_shape, self.source.image_shape
+            if tuple(shape) != sent:
+                remedy = self.source.remedy(shape) or "choose another codec or source"
                 faults.append(
                     Fault(
                         ("codec",),
-                        f"takes images of shape {list(shape)}, but the source sends"
-                        f" {list(self.image_shape)}; choose another codec or source",
+                        f"takes images of shape {list(shape)}, but the source sends {list(sent)};"
+                        f" {remedy}",
                     )
                 )
         if (

@@ -23,7 +23,7 @@ from channelsim.scenario.overrides import Overrides
 from channelsim.scenario.path_rules import shared_path_notices
 from channelsim.scenario.resolved import Resolver
 from channelsim.scenario.scenario_keys import ScenarioKeys, labels_of, name_fault
-from channelsim.scenario.skeleton import Skeleton, read_skeleton
+from channelsim.scenario.skeleton import OF_SIGNALS, Skeleton, read_skeleton
 from channelsim.scenario.sweep import read_sweep
 from channelsim.scenario.waiting import default_block_rows
 from channelsim.scenario.written_out import digest, loadable
@@ -64,6 +64,9 @@ def load(
     workshop = Workshop(folder, data_root)
     source = None if "source" in broken else _one(workshop, "source", skeleton.source, problems)
     workshop.source = source
+    of_signals = source is not None and source.sampling is not None
+    if of_signals and "metrics" not in skeleton.model_fields_set:
+        skeleton = skeleton.model_copy(update={"metrics": [*OF_SIGNALS]})
     metrics = _metrics(skeleton, workshop, problems)
     _check_primary(skeleton, metrics, problems)
     _check_names(skeleton, broken, folder, problems)

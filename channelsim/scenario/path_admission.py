@@ -210,7 +210,8 @@ class Stand:
         codec, images, latents = self.codec, self.images, self.latents
 
         def entering(flat: Tensor) -> Tensor:
-            return codec.encode(flat.clamp(0.0, 1.0).view(-1, *codec.image_shape))
+            bounded = flat if len(codec.image_shape) == 2 else flat.clamp(0.0, 1.0)
+            return codec.encode(bounded.view(-1, *codec.image_shape))
 
         def pixels(flat: Tensor) -> Tensor:
             return codec.decode(entering(flat))

@@ -14,6 +14,8 @@ from channelsim.support.validation import faults_of
 
 LARGEST_BLOCK = 65_536  # rows; project's choice: beyond this a block only wastes memory
 
+OF_SIGNALS = ("mse", "snr", "spectral_error")  # metrics by default; project's choice
+
 
 class Skeleton(BaseModel):
     """A scenario: one source, one path, receivers to compare, and a sweep."""
@@ -39,7 +41,8 @@ class Skeleton(BaseModel):
     metrics: list[Any] = Field(
         default_factory=lambda: ["mse", "psnr", "ssim"],
         min_length=1,
-        description="What is measured of every image, against source, clean, passive and target.",
+        description="What is measured of every image, against source, clean, passive and target."
+        " Of signals the default is mse, snr, spectral_error.",
     )
     primary: Annotated[str, Strict()] | None = Field(
         None,

@@ -50,7 +50,7 @@ class Defences:
         defence, scores = self._known[key]
         return defence, threshold(scores, detector.false_alarm)
 
-    def _fallback(self, name: str, shape: tuple[int, int, int]) -> Tensor:
+    def _fallback(self, name: str, shape: tuple[int, ...]) -> Tensor:
         if name == "black":
             return torch.zeros(shape, device=self._train.device)
         return self._train.mean_image

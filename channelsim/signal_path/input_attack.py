@@ -1,6 +1,7 @@
 """Input attacks: adversaries before the encoder that change the image.
 
-Their budget is in pixels, and x + δ stays in [0, 1] for every δ within the budget. The encoder, the
+Their budget is in pixels, and x + δ stays in [0, 1] for every δ within the budget; a signal is
+bounded by the budget alone. The encoder, the
 transmitter's power mode, the path as they foresee it and the decoder all lie behind them.
 """
 
@@ -41,6 +42,7 @@ def attack_input(
     ``knowledge.decode`` takes a latent here, since the scale of a signal depends on its image.
     """
     flat = images.flatten(1)
+    bounded = images.dim() == 4
     attacked = control = flat
     delta = torch.zeros_like(flat)
     verdict: Column | None = None
@@ -54,11 +56,12 @@ def attack_input(
         reach = foresight.reach(flat, rows)
         known = _known(foresight, knowledge, attacked, reach, images, send)
         found = _attacked(foresight, attacked, reach, known)
-        added = _inside(attacked)(found.delta.to(flat.dtype))
-        attacked = (attacked + added).clamp(0.0, 1.0)
+        added = _inside(attacked, bounded)(found.delta.to(flat.dtype))
+        attacked = _clipped(attacked + added, bounded)
         delta = delta + added
         if setting.control:
-            control = _shadowed(control, matched_control(added, stage.budget.ball, rows, reach))
+            noise = matched_control(added, stage.budget.ball, rows, reach)
+            control = _shadowed(control, noise) if bounded else control + noise
         verdict = worse(verdict, found.verdict)
     seen = {"passive": images, "attacked": images, "control": images}
     if attacked is not flat:
@@ -104,7 +107,7 @@ def _known(
         power=foresight.setting.pixel_power,
         reach=reach,
         draws=foresight.stage.access.expectation,
-        inside=_inside(attacked),
+        inside=_inside(attacked, bounded=images.dim() == 4),
         some=some,
     )
     return aware(known, foresight, images, send)
@@ -117,7 +120,8 @@ def aware(known: Knowledge, foresight: Foresight, images: Tensor, send: Send) ->
         behind = foresight.behind(draw)
 
         def arriving(pixels: Tensor) -> Tensor:
-            scaled = send(pixels.clamp(0.0, 1.0).view_as(images), foresight.batch.message)
+            bounded = _clipped(pixels, bounded=images.dim() == 4)
+            scaled = send(bounded.view_as(images), foresight.batch.message)
             return scaled.undo(foresight.through(scaled.wire, behind))
 
         def shown(pixels: Tensor) -> Tensor:
@@ -133,9 +137,15 @@ def aware(known: Knowledge, foresight: Foresight, images: Tensor, send: Send) ->
     return seeing(None)
 
 
-def _inside(image: Tensor) -> Callable[[Tensor], Tensor]:
+def _inside(image: Tensor, bounded: bool) -> Callable[[Tensor], Tensor]:
     """δ → the part of δ that leaves an image in [0, 1]; never larger anywhere than δ."""
+    if not bounded:
+        return lambda delta: delta
     return lambda delta: torch.maximum(torch.minimum(delta, 1.0 - image), -image)
+
+
+def _clipped(pixels: Tensor, bounded: bool) -> Tensor:
+    return pixels.clamp(0.0, 1.0) if bounded else pixels
 
 
 def _shadowed(image: Tensor, noise: Tensor) -> Tensor:
@@ -145,7 +155,7 @@ def _shadowed(image: Tensor, noise: Tensor) -> Tensor:
     the energy is matched.
     """
     wanted = torch.linalg.vector_norm(noise, dim=1, keepdim=True)
-    inside = _inside(image)
+    inside = _inside(image, bounded=True)
     scale = torch.ones_like(wanted)
     for _ in range(_ROUNDS):
         norm = torch.linalg.vector_norm(inside(scale * noise), dim=1, keepdim=True)

@@ -97,7 +97,8 @@ class Received(Judged):
         decoded, accepted = self.decoded[role], self.accepted[role]
         if bool(accepted.all()):
             return decoded
-        return torch.where(accepted[:, None, None, None], decoded, fallback)
+        rows = accepted.view(-1, *[1] * (decoded.dim() - 1))
+        return torch.where(rows, decoded, fallback)
 
 
 def judge(

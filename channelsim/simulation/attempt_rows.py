@@ -11,6 +11,7 @@ from torch import Tensor
 
 from channelsim.contracts.keys import Keys
 from channelsim.contracts.records import AttemptsDone, Batch, ImageSaved, Outcome
+from channelsim.ledger.waveform import signal_bytes
 
 _SHARED_ROLES = {"source", "clean"}
 
@@ -32,16 +33,17 @@ def attempt_rows(batch: Batch, outcome: Outcome, keys: Keys) -> AttemptsDone:
 def thumbnails(
     batch: Batch, kept: Sequence[int], images: Mapping[str, Tensor], keys: Keys
 ) -> Iterator[ImageSaved]:
-    """The images [N, C, H, W] by role of the ``kept`` rows of a block."""
+    """The images [N, C, H, W], or signals [N, C, L], by role of the ``kept`` rows of a block."""
     if not kept:
         return
     message, chosen = batch.message[kept].tolist(), batch.keys(keys)
     for role, pictures in images.items():
-        pixels = as_bytes(pictures[kept])
+        coder = signal_bytes if pictures.dim() == 3 else png
+        pixels = pictures[kept].cpu().numpy() if pictures.dim() == 3 else as_bytes(pictures[kept])
         # Arms of one group share messages and encoder: one source, one clean decoding.
         shared: dict[int, bytes] = {}
         for row, number, picture in zip(kept, message, pixels, strict=True):
-            coded = shared.get(number) or png(picture)
+            coded = shared.get(number) or coder(picture)
             if role in _SHARED_ROLES:
                 shared[number] = coded
             yield ImageSaved(*keys.of_attempt(chosen[row]), role, coded)

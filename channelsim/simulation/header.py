@@ -123,6 +123,7 @@ def header(
         for stage in arm.path.adversaries
         if (card := loss_card(stage))
     )
+    sampling = scenario.source.sampling
     return RunHeader(
         {
             "title": scenario.title,
@@ -132,6 +133,7 @@ def header(
             "scenario_hash": scenario.hash,
             "count": scenario.source.messages,
             "image_shape": list(scenario.source.image_shape),
+            **({} if sampling is None else {"sampling": sampling.as_dict}),
             "max_attempts": max(arm.link.max_attempts for arm in scenario.arms),
             "metrics": [metric.kind for metric in scenario.metrics],
             "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},

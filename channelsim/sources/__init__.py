@@ -1,13 +1,13 @@
 """Sources of messages: the images they carry, and their times of arrival.
 
-Data sets (`mnist5k` is built in; others lie under a data root), image folders, NumPy archives, and
-codewords drawn from a codec's prior. No test image is ever in a training split: splits are compared
-by content.
+Data sets (`mnist5k` is built in; others lie under a data root), image folders, NumPy archives,
+sampled signals, and codewords drawn from a codec's prior. No test image is ever in a training
+split: splits are compared by content, and signals divided in time.
 """
 
 from channelsim.sources.arrivals import Arrivals, OnceArrivals, PeriodicArrivals, PoissonArrivals
 from channelsim.sources.collection import Collection, Images, as_float
-from channelsim.sources.kinds import SOURCES, Dataset, ImageFolder, Npz, Prior
+from channelsim.sources.kinds import SOURCES, Dataset, ImageFolder, Npz, Prior, Signals
 from channelsim.sources.mnist5k import (
     ImageSet,
     content_hashes,
@@ -42,6 +42,7 @@ __all__ = [
     "PeriodicArrivals",
     "PoissonArrivals",
     "Prior",
+    "Signals",
     "Source",
     "Tensors",
     "TrainingSet",

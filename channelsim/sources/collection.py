@@ -34,7 +34,10 @@ def as_float(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Images:
-    """``images``: [n, C, H, W], bytes or float32 in [0, 1]. ``labels``: int64 [n] or None."""
+    """``images``: [n, C, H, W], bytes or float32 in [0, 1], or signals [n, C, L], float32.
+
+    ``labels``: int64 [n] or None.
+    """
 
     images: Tensor
     labels: Tensor | None
@@ -62,7 +65,7 @@ class Split(Protocol):
     """One split. ``labels``: int64 [n], None where the data set has none."""
 
     labels: Ints | None
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
 
     def __len__(self) -> int:
         """The number of images."""
@@ -72,12 +75,11 @@ class Split(Protocol):
 
 
 class Held:
-    """A split whose images are in memory, [n, C, H, W], bytes or float32 in [0, 1]."""
+    """A split in memory: images [n, C, H, W], bytes or float32 in [0, 1], or signals [n, C, L]."""
 
     def __init__(self, images: Tensor, labels: Ints | None) -> None:
         self.images, self.labels = images, labels
-        colours, height, width = images.shape[1:]
-        self.image_shape = (colours, height, width)
+        self.image_shape: tuple[int, ...] = tuple(images.shape[1:])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,7 +109,7 @@ class Lazy:
     def __init__(
         self,
         count: int,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         labels: Ints | None,
         decode: Callable[[int], Pixels],
     ) -> None:
@@ -146,7 +148,7 @@ class Collection:
     content is also in the test split are left out when training images are first asked for.
     ``whole``: all images in the order of the files, where they may be read at once. ``test_share``:
     the share of them chosen as the test split, where the files have none. ``notices``: notices to
-    the user about the files.
+    the user about the files. ``copies``: how many such training images the reader has left out.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Collection:
     whole: Split | None = None
     test_share: float | None = None
     notices: tuple[str, ...] = ()
+    copies: int = 0
     _known: dict[Sent, Images] = field(default_factory=dict, repr=False, compare=False)
 
     @functools.cached_property
@@ -186,7 +189,7 @@ class Collection:
     @property
     def left_out(self) -> int:
         """The number of training images left out because they are test images too."""
-        return self._apart[1]
+        return self._apart[1] + self.copies
 
     def split(self, name: Sent) -> Split:
         """The split of that name, or all images."""

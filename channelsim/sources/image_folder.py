@@ -1,4 +1,4 @@
-"""A folder of pictures as a data set, split by content."""
+"""A folder of pictures as a data set, split by content or by its own sub-folders."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from channelsim.support.errors import InputError
 KEPT_BYTES = 512 * 2**20  # project's choice: larger folders (as pixels) are decoded on request
 _IGNORED = ("thumbs.db", "desktop.ini", "readme", "license", "licence", "copying")  # beginnings
 
+_ROLES = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "val": "val", "valid": "val", "validation": "val",
+}  # fmt: skip
+
 
 def image_folder(
     folder: Path,
@@ -26,20 +31,29 @@ def image_folder(
     """All pictures of a folder and its sub-folders, sorted by path.
 
     ``size`` [H, W], at most 1024 a side: see `read_picture`; without it all pictures must be of one
-    size. The hash of a picture's pixels as used (cropped, resized) decides whether it is a test
-    image: about ``test_share`` of them are, copies are never on both sides, and added pictures move
-    no others. Pictures of one person or scene may be on both sides. Labels: the position of the
-    first sub-folder in sorted order; none where the folder has no sub-folders. Hidden files,
-    read-me and licence files are ignored; other files that are not pictures, and links to folders,
-    are refused.
+    size. Labels: the position of the class among the names of all classes in sorted order; none
+    where there are no classes. Two trees are understood:
+
+    ``CLASS/*.png``: a first sub-folder is a class. The hash of a picture's pixels as used (cropped,
+    resized) decides whether it is a test image: about ``test_share`` of them are, copies are never
+    on both sides, and added pictures move no others. Pictures of one person or scene may be on both
+    sides.
+
+    ``train/CLASS/*.png`` and ``test/CLASS/*.png``: the splits are given. ``val`` is not used beside
+    ``test``, and is the test split where there is none. Training pictures that are test pictures
+    too are left out. ``training``, ``testing``, ``valid`` and ``validation`` are understood, in
+    small letters or large.
+
+    Hidden files, read-me and licence files are ignored; other files that are not pictures, and
+    links to folders, are refused.
     """
     check_size(str(folder), size)
-    files = _files(folder)
-    labels = _labels(folder, files)
+    files, splits, notices = _split_tree(folder, _files(folder))
+    labels = _labels(folder, files, splits)
     first = _read(files[0], size, grey)
     keep = first.nbytes * len(files) <= KEPT_BYTES
     kept = np.empty((len(files) if keep else 0, *first.shape), dtype=np.uint8)
-    tested = np.zeros(len(files), dtype=bool)
+    digests = []
     several = []  # pictures with more than one frame
     for number, file in enumerate(files):
         pixels = _read(file, size, grey)
@@ -51,33 +65,70 @@ def image_folder(
             )
         if frames(file) > 1:
             several.append(file)
-        tested[number] = is_test(hashlib.sha256(pixels.tobytes()).hexdigest(), test_share)
+        digests.append(hashlib.sha256(pixels.tobytes()).hexdigest())
         if keep:
             kept[number] = pixels
-    if tested.all() or not tested.any():
-        raise InputError(
-            f"{folder}: of {len(files)} pictures {int(tested.sum())} are test images at test_share"
-            f" {test_share:g}; change test_share or give more pictures"
-        )
+    if splits is None:
+        tested = np.array([is_test(digest, test_share) for digest in digests], dtype=bool)
+        if tested.all() or not tested.any():
+            raise InputError(
+                f"{folder}: of {len(files)} pictures {int(tested.sum())} are test images at"
+                f" test_share {test_share:g}; change test_share or give more pictures"
+            )
+    else:
+        tested = np.array([split == "test" for split in splits], dtype=bool)
+    known = {digest for digest, test in zip(digests, tested, strict=True) if test}
+    copies = np.array([digest in known for digest in digests], dtype=bool) & ~tested
     shape = (first.shape[0], first.shape[1], first.shape[2])
 
     def chosen(rows: Ints) -> Split:
-        own = None if labels is None else labels[rows]
+        own = labels[rows]
+        named = own if (own >= 0).all() else None
         if keep:
-            return Held(torch.from_numpy(kept[rows]), own)
-        return Lazy(len(rows), shape, own, lambda row: _read(files[rows[row]], size, grey))
+            return Held(torch.from_numpy(kept[rows]), named)
+        return Lazy(len(rows), shape, named, lambda row: _read(files[rows[row]], size, grey))
 
     def load(split: SplitName) -> Split:
-        return chosen(np.flatnonzero(tested if split == "test" else ~tested))
+        return chosen(np.flatnonzero(tested if split == "test" else ~tested & ~copies))
 
     return Collection(
         folder.resolve().name,
         load,
         disjoint=True,
         whole=chosen(np.arange(len(files))),
-        test_share=test_share,
-        notices=_notices(several),
+        test_share=test_share if splits is None else None,
+        notices=(*notices, *_notices(several)),
+        copies=int(copies.sum()),
     )
+
+
+def _split_tree(
+    folder: Path, files: list[Path]
+) -> tuple[list[Path], list[SplitName] | None, tuple[str, ...]]:
+    """The pictures in use, their splits where the folder is a tree of splits, and notices."""
+    inside = [file.relative_to(folder).parts for file in files]
+    tops = {parts[0] for parts in inside if len(parts) > 1}
+    roles = {name: _ROLES.get(name.lower()) for name in tops}
+    if not tops or None in roles.values() or any(len(parts) == 1 for parts in inside):
+        return files, None, ()
+    there = sorted(tops)
+    found = sorted(role for role in roles.values() if role is not None)
+    if "train" not in found or len(found) < 2 or len(set(found)) < len(found):
+        raise InputError(
+            f"{folder}: its sub-folders are {', '.join(there)}; a tree of splits has train and"
+            " test, or train and val (give all of them, or the path of a folder of classes)"
+        )
+    sent = "test" if "test" in found else "val"
+    splits: dict[str, SplitName] = {"train": "train", sent: "test"}
+    used = [
+        (file, splits[role])
+        for file, parts in zip(files, inside, strict=True)
+        if (role := str(roles[parts[0]])) in splits
+    ]
+    notices: tuple[str, ...] = ()
+    if sent == "val":
+        notices = (f"source: {folder.resolve().name} has no test folder; val is its test split",)
+    return [file for file, _ in used], [split for _, split in used], notices
 
 
 def _notices(several: list[Path]) -> tuple[str, ...]:
@@ -125,15 +176,19 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _labels(folder: Path, files: list[Path]) -> Ints | None:
-    inside = [file.relative_to(folder).parts for file in files]
-    if all(len(parts) == 1 for parts in inside):
-        return None
-    beside = next((parts[0] for parts in inside if len(parts) == 1), None)
-    if beside is not None:
-        raise InputError(
-            f"{folder / beside}: lies beside sub-folders, and a sub-folder is a class; put every"
-            " picture into one, or none"
-        )
-    classes = {name: number for number, name in enumerate(sorted({parts[0] for parts in inside}))}
-    return np.array([classes[parts[0]] for parts in inside], dtype=np.int64)
+def _labels(folder: Path, files: list[Path], splits: list[SplitName] | None) -> Ints:
+    """The class of every picture; −1 in a split, or a folder, without classes."""
+    depth = 0 if splits is None else 1  # of the folder of a class
+    inside = [file.relative_to(folder).parts[depth:] for file in files]
+    names = [parts[0] if len(parts) > 1 else "" for parts in inside]
+    of_split = ["test"] * len(files) if splits is None else splits
+    for split in set(of_split):
+        own = [number for number, one in enumerate(of_split) if one == split]
+        beside = next((files[number] for number in own if not names[number]), None)
+        if beside is not None and any(names[number] for number in own):
+            raise InputError(
+                f"{beside}: lies beside sub-folders, and a sub-folder is a class; put every"
+                " picture into one, or none"
+            )
+    classes = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
+    return np.array([classes.get(name, -1) for name in names], dtype=np.int64)

@@ -22,13 +22,18 @@ from channelsim.sources.collection import (
     image_hashes,
     is_test,
 )
-from channelsim.sources.picture_file import within_rounding
+from channelsim.sources.picture_file import check_size, within_rounding
 from channelsim.support.errors import InputError, MachineError
 
 Layout = Literal["nhw", "nhwc", "nchw"]
 _COLOURS = (1, 3)
-_WANTED = "train_images and test_images, or images (with train_labels, test_labels, or labels)"
-_USED = {"train_images", "test_images", "images", "train_labels", "test_labels", "labels"}
+# Images and labels to train on, and images and labels to test with.
+_LAYOUTS = (
+    ("train_images", "train_labels", "test_images", "test_labels"),  # MedMNIST's
+    ("x_train", "y_train", "x_test", "y_test"),  # Keras'
+)
+_WANTED = "train_images and test_images, x_train and x_test, or images alone"
+_USED = {"images", "labels", *(name for layout in _LAYOUTS for name in layout)}
 _MOST_PACKED = 1100  # deflate expands one byte to at most 1,032
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -37,33 +42,35 @@ _READ_HEADER = {
 
 
 def npz(
-    file: Path, layout: str | None = None, test_share: float = 0.2, name: str = ""
+    file: Path,
+    layout: str | None = None,
+    test_share: float = 0.2,
+    name: str = "",
+    pad: tuple[int, int] | None = None,
 ) -> Collection:
-    """A data set from arrays ``train_images`` and ``test_images``, or ``images`` alone.
+    """A data set from two splits in MedMNIST's or Keras' layout, or from ``images`` alone.
 
-    Images: bytes, or floats in [0, 1] up to rounding; [n, H, W] (nhw), [n, H, W, C] (nhwc) or [n,
-    C, H, W] (nchw) with C = 1 or 3. ``layout`` is required where the shape fits two of them. Labels
-    (integers, [n] or [n, 1]) are optional: ``train_labels``, ``test_labels`` or ``labels``.
-    ``images`` alone are split by content: about ``test_share`` of them are the test split.
+    Arrays: ``train_images`` and ``test_images`` (MedMNIST, whose ``val_images`` are not used),
+    ``x_train`` and ``x_test`` (Keras), or ``images``. Images: bytes, or floats in [0, 1] up to
+    rounding; [n, H, W] (nhw), [n, H, W, C] (nhwc) or [n, C, H, W] (nchw) with C = 1 or 3.
+    ``layout`` is required where the shape fits two of them. ``pad`` [H, W]: black pixels around,
+    up to that size. Labels (integers, [n] or [n, 1]) are optional: ``train_labels`` and
+    ``test_labels``, ``y_train`` and ``y_test``, or ``labels``; of several columns (several answers
+    for each image) they are not used, with a notice. ``images`` alone are split by content: about
+    ``test_share`` of them are the test split.
     """
     called = name or file.name
-    arrays = _arrays(file)
-    if "train_images" in arrays and "test_images" in arrays:
-        parts: dict[SplitName, Held] = {
-            split: _held(file, arrays, f"{split}_images", f"{split}_labels", layout)
-            for split in ("train", "test")
-        }
-        train, test = parts["train"].image_shape, parts["test"].image_shape
-        if train != test:
-            raise InputError(
-                f"{file}: train_images are of shape {list(train)} and test_images of {list(test)};"
-                " they must be equal"
-            )
-        return Collection(called, lambda split: parts[split], whole=_joined(**parts))
-    if "images" not in arrays:
-        there = ", ".join(sorted(arrays)) or "nothing"
+    check_size(str(file), pad, "pad")
+    held = arrays(file, _USED)
+    notices = several_answers(file, held)
+    for names in _LAYOUTS:
+        if names[0] in held and names[2] in held:
+            given = _given_splits(file, held, names, layout, pad)
+            return Collection(called, given.__getitem__, whole=_joined(**given), notices=notices)
+    if "images" not in held:
+        there = ", ".join(sorted(held)) or "nothing"
         raise InputError(f"{file}: holds {there}; it must hold {_WANTED}")
-    whole = _held(file, arrays, "images", "labels", layout)
+    whole = _held(file, held, "images", "labels", layout, pad)
     tested = np.array([is_test(one, test_share) for one in image_hashes(whole.images)], dtype=bool)
     if tested.all() or not tested.any():
         raise InputError(
@@ -76,7 +83,42 @@ def npz(
         labels = None if whole.labels is None else whole.labels[chosen]
         return Held(whole.images[torch.from_numpy(chosen)], labels)
 
-    return Collection(called, load, disjoint=True, whole=whole, test_share=test_share)
+    return Collection(
+        called, load, disjoint=True, whole=whole, test_share=test_share, notices=notices
+    )
+
+
+def _given_splits(
+    file: Path,
+    arrays: dict[str, Any],
+    names: tuple[str, str, str, str],
+    layout: str | None,
+    pad: tuple[int, int] | None,
+) -> dict[SplitName, Held]:
+    train_images, train_labels, test_images, test_labels = names
+    train = _held(file, arrays, train_images, train_labels, layout, pad)
+    test = _held(file, arrays, test_images, test_labels, layout, pad)
+    if train.image_shape != test.image_shape:
+        raise InputError(
+            f"{file}: {train_images} are of shape {list(train.image_shape)} and {test_images} of"
+            f" {list(test.image_shape)}; they must be equal"
+        )
+    return {"train": train, "test": test}
+
+
+def several_answers(file: Path, arrays: dict[str, Any]) -> tuple[str, ...]:
+    """Take labels of several columns out, and name them."""
+    labels = [name for name in ("train_labels", "y_train", "labels") if name in arrays]
+    wide = [name for name in labels if arrays[name].ndim == 2 and arrays[name].shape[1] > 1]
+    if not wide:
+        return ()
+    columns = arrays[wide[0]].shape[1]
+    for name in ("train_labels", "test_labels", "y_train", "y_test", "labels"):
+        arrays.pop(name, None)
+    return (
+        f"source: {wide[0]} of {file.name} has {columns} columns, several answers for each image;"
+        " labels are not used",
+    )
 
 
 def _joined(train: Held, test: Held) -> Held:
@@ -89,8 +131,8 @@ def _joined(train: Held, test: Held) -> Held:
     return Held(torch.cat(images), np.concatenate([train.labels, test.labels]))
 
 
-def _arrays(file: Path) -> dict[str, Any]:
-    """The arrays in use; other members may be of any kind, and their values stay None."""
+def arrays(file: Path, used: set[str]) -> dict[str, Any]:
+    """The arrays ``used``; other members may be of any kind, and their values stay None."""
     if not file.is_file():
         raise InputError(f"{file}: there is no such file; give the path of an .npz archive")
     try:
@@ -105,7 +147,7 @@ def _arrays(file: Path) -> dict[str, Any]:
             found = dict.fromkeys(name.removesuffix(".npy") for name in archive.namelist())
             return {
                 **found,
-                **{name: _array(archive, name, size) for name in found if name in _USED},
+                **{name: _array(archive, name, size) for name in found if name in used},
             }
     except MemoryError:
         raise MachineError(
@@ -138,6 +180,26 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
         return np.lib.format.read_array(opened, allow_pickle=False)
 
 
+def single_array(file: Path, most_values: int | None = None) -> np.ndarray:
+    """The array of an ``.npy`` file, at most ``most_values``; `InputError` if it is damaged."""
+    try:
+        # Compare the header's size with the file before allocating memory.
+        with file.open("rb") as opened:
+            shape, dtype = array_header(opened, "array")
+            claimed = opened.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise ValueError("it is pickled, and pickles are never opened")
+        if claimed != file.stat().st_size:
+            raise ValueError(f"its array of shape {list(shape)} is not all there")
+        if most_values is not None and math.prod(shape) > most_values:
+            raise ValueError(
+                f"shape {list(shape)} has more than the {most_values:,} values allowed"
+            )
+        return np.asarray(np.load(file, allow_pickle=False))
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file}: not a plain .npy array ({error})") from None
+
+
 def array_header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type claimed by the header of a NumPy array; ValueError if it is damaged."""
     try:
@@ -150,8 +212,15 @@ def array_header(opened: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtyp
     return shape, dtype
 
 
-def _held(file: Path, arrays: dict[str, Any], images: str, labels: str, layout: str | None) -> Held:
-    pixels = _pixels(file, images, arrays[images], layout)
+def _held(
+    file: Path,
+    arrays: dict[str, Any],
+    images: str,
+    labels: str,
+    layout: str | None,
+    pad: tuple[int, int] | None,
+) -> Held:
+    pixels = _padded(f"{file}: {images}", _pixels(file, images, arrays[images], layout), pad)
     given = arrays.get(labels)
     if given is None:
         return Held(pixels, None)
@@ -184,6 +253,21 @@ def _pixels(file: Path, name: str, given: np.ndarray, layout: str | None) -> Ten
                 " [0, 1] (divide by the largest value an image may have)"
             )
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _padded(place: str, images: Tensor, pad: tuple[int, int] | None) -> Tensor:
+    """Images in the middle of black ones of ``pad`` [H, W]."""
+    if pad is None:
+        return images
+    height, width = images.shape[2:]
+    below, beside = pad[0] - height, pad[1] - width
+    if below < 0 or beside < 0:
+        raise InputError(
+            f"{place} are {height} × {width} pixels, more than pad {list(pad)}; pad adds pixels"
+            " and takes none away (leave it out, or resize the images in the file)"
+        )
+    around = (beside // 2, beside - beside // 2, below // 2, below - below // 2)
+    return torch.nn.functional.pad(images, around)
 
 
 def _as_nchw(place: str, array: np.ndarray, layout: str | None) -> np.ndarray:

@@ -21,11 +21,11 @@ _ROUNDING = 1e-6  # project's choice: a few units in the last place of float32 a
 LARGEST_SIDE = 1024  # project's choice, in pixels: 12 MB an image as float32
 
 
-def check_size(place: str, size: tuple[int, int] | None) -> None:
-    """Refuse to resize to more than 1024 pixels a side."""
+def check_size(place: str, size: tuple[int, int] | None, key: str = "size") -> None:
+    """Refuse to make images of more than 1024 pixels a side."""
     if size is not None and not all(0 < side <= LARGEST_SIDE for side in size):
         raise InputError(
-            f"{place}: size {list(size)}; allowed: [H, W] of 1 to {LARGEST_SIDE} pixels a side"
+            f"{place}: {key} {list(size)}; allowed: [H, W] of 1 to {LARGEST_SIDE} pixels a side"
         )
 
 

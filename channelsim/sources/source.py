@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationInfo, model_validator
 
 from channelsim.contracts.records import Ints
+from channelsim.contracts.sampling import Sampling
 from channelsim.sources.arrivals import Arrivals
 from channelsim.sources.collection import Collection, Images, Sent, as_float
 from channelsim.support import seeds
@@ -30,8 +31,8 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of every image, or (C, L) of every signal."""
 
     @property
     @abstractmethod
@@ -55,6 +56,15 @@ class Source(ABC):
     def notices(self) -> tuple[str, ...]:
         """Notices to the user about the images, before the run."""
         return ()
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """Rate, unit and range of signals; None of images."""
+        return None
+
+    def remedy(self, wanted: tuple[int, ...]) -> str:  # noqa: ARG002
+        """The keys with which images of the shape ``wanted`` are sent; empty where none do so."""
+        return ""
 
     def arrival_times(self, seed: int) -> seeds.Floats:
         """Arrival time of each message at the transmitter [s], float64 [messages], ascending."""
@@ -120,8 +130,8 @@ class ImageSource(Source):
         return len(self.collection.split(self.split))
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of every image, or (C, L) of every signal."""
         return self.collection.split(self.split).image_shape
 
     @property

@@ -16,11 +16,19 @@ from channelsim.support.errors import InputError
 
 
 def checked(images: Any, name: str = "images") -> Tensor:
-    """Images [N, C, H, W] as a source takes them: bytes, or float32 in [0, 1]; or an error."""
-    if not isinstance(images, Tensor) or images.dim() != 4 or 0 in images.shape:
+    """Images [N, C, H, W] as a source takes them: bytes, or float32 in [0, 1]; or an error.
+
+    Signals [N, C, L] are floats of any finite value.
+    """
+    if not isinstance(images, Tensor) or images.dim() not in (3, 4) or 0 in images.shape:
         shape = list(images.shape) if hasattr(images, "shape") else type(images).__name__
-        raise InputError(f"{name} must be a tensor of shape [N, C, H, W], was given {shape}")
+        raise InputError(
+            f"{name} must be a tensor of shape [N, C, H, W], or [N, C, L] of signals, was given"
+            f" {shape}"
+        )
     images = images.detach()
+    if images.dim() == 3:
+        return _checked_signals(images, name)
     if images.dtype == torch.uint8:
         return images
     if not images.dtype.is_floating_point:
@@ -35,12 +43,22 @@ def checked(images: Any, name: str = "images") -> Tensor:
     return images
 
 
+def _checked_signals(signals: Tensor, name: str) -> Tensor:
+    if not signals.dtype.is_floating_point:
+        raise InputError(f"{name} [N, C, L] are signals, which must be floats, not {signals.dtype}")
+    found = signals.float()
+    if not bool(torch.isfinite(found).all()):
+        raise InputError(f"{name} have values that are NaN or infinite; replace them")
+    return found
+
+
 @part
 class Tensors(ImageSource):
     """Messages that carry the images of a tensor, in its order.
 
-    ``images`` [N, C, H, W], bytes or float32 in [0, 1]. ``training``: what powers and detectors are
-    calibrated on, default the images themselves. No scenario file can name it.
+    ``images`` [N, C, H, W], bytes or float32 in [0, 1], or signals [N, C, L]. ``training``: what
+    powers and detectors are calibrated on, default the images themselves. No scenario file can name
+    it.
     """
 
     kind: Literal["tensors"] = "tensors"

@@ -71,6 +71,7 @@ def training_set(
     grey: bool = False,
     test_share: float = 0.2,
     layout: str | None = None,
+    pad: tuple[int, int] | None = None,
     count: int | None = None,
 ) -> TrainingSet:
     """The training split of a data set together with its test split.
@@ -78,8 +79,8 @@ def training_set(
     ``name``: mnist5k, mnist, fashion-mnist, cifar10, cifar10-subset, celeba (under ``root``, see
     `data_root`), ``images`` (a folder ``path``) or ``npz`` (a file ``path``). ``size`` [H, W]: of
     celeba (default 64 × 64) and of an image folder. ``grey``: of an image folder. ``test_share``:
-    of an image folder, or an npz file without test images. ``layout`` (nhw, nhwc, nchw): of an npz
-    file. ``count``: at most so many training images, evenly spaced over the split.
+    of an image folder, or an npz file, without test images. ``layout`` (nhw, nhwc, nchw), ``pad``
+    [H, W]: of an npz file. ``count``: at most so many training images, evenly spaced.
     """
     known = [*TRAINING_SETS, "images", "npz"]
     if name not in known:
@@ -94,7 +95,7 @@ def training_set(
         raise InputError(f"data set {name}: takes no size; its images have their own")
     if path is not None:
         collection = (
-            npz(Path(path), layout, test_share)
+            npz(Path(path), layout, test_share, pad=pad)
             if name == "npz"
             else image_folder(Path(path), size, grey, test_share)
         )

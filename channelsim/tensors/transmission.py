@@ -132,14 +132,26 @@ def images(
     ``name``, ``split``: as for ``source: {kind: dataset}`` of a scenario; mnist5k needs no file.
     """
     keys = {"name": name, "split": split, **({} if count is None else {"count": count})}
+    return _sent_by({"kind": "dataset", **keys}, None if data_root is None else Path(data_root))
+
+
+def _sent_by(source: dict[str, Any], data_root: Path | None) -> Tensor:
     with naming_own_code():
-        built = Workshop(None, None if data_root is None else Path(data_root)).build(
-            "source", {"kind": "dataset", **keys}
-        )
+        built = Workshop(None, data_root).build("source", source)
     if built.part is None:
         raise InputError("; ".join(one.text for one in built.faults))
     found: Tensor = as_float(built.part.sent().images)
     return found
+
+
+def signals(path: Path | str, count: int | None = None, **keys: Any) -> Tensor:
+    """The first segments of a record, float32 in its unit, [count, C, L].
+
+    ``keys``: those of ``source: {kind: signals}`` of a scenario: ``samples``, ``rate_hz``, ``hop``,
+    ``scale``, ``offset``, ``split``, …
+    """
+    given = {"kind": "signals", "path": str(path), **keys}
+    return _sent_by(given | ({} if count is None else {"count": count}), None)
 
 
 def attack(
@@ -178,7 +190,7 @@ def transmit(
     symbol_rate_hz: float = 1e6,
     assumed_snr_db: float | None = None,
 ) -> Transmission:
-    """Send images [N, C, H, W], bytes or float32 in [0, 1], over a path to a receiver.
+    """Send images [N, C, H, W], bytes or float32 in [0, 1], or signals [N, C, L], over a path.
 
     Row i is message i of a run with the same ``seed``: its draws, and the bits of its results, are
     those of a run over the same images. ``detector``: the receiver's. ``control``: whether matched
@@ -190,7 +202,15 @@ def transmit(
     in place of the path's nominal SNR.
     """
     sent = checked(images)
-    receiver: dict[str, Any] = {"codec": _made(codec, sent)}
+    made = _made(codec, sent)
+    if len(made.image_shape) != sent.dim() - 1:
+        form = "[N, C, H, W]" if len(made.image_shape) == 3 else "[N, C, L]"
+        wanted = ", ".join(["N", *map(str, made.image_shape)])
+        raise InputError(
+            f"images must be a tensor of shape {form}, for this codec [{wanted}], was given"
+            f" {list(sent.shape)}"
+        )
+    receiver: dict[str, Any] = {"codec": made}
     if detector is not None:
         receiver["detector"] = detector
     if assumed_snr_db is not None:
@@ -259,7 +279,8 @@ def _piece(path: SignalPath, batch: Batch) -> Transmission:
     if controlled:
         accepted = arrival.judged.accepted["control"]
         found = path.decode(arrival.judged.latents["control"])
-        shown = torch.where(accepted[:, None, None, None], found, path.defence.fallback).cpu()
+        rows = accepted.view(-1, *[1] * (found.dim() - 1))
+        shown = torch.where(rows, found, path.defence.fallback).cpu()
     return Transmission(
         source=images["source"].cpu(),
         clean=images["clean"].cpu(),

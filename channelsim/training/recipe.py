@@ -64,7 +64,8 @@ class DataRecipe:
     ``name``: ``mnist5k`` (embedded), ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-subset``
     or ``celeba`` (under the data root), ``images`` (a folder) or ``npz`` (a file), both with
     ``path``. ``size`` [H, W]: of celeba and of a folder's images. ``grey``, ``test_share``: of a
-    folder. ``layout``: of an npz file. ``count``: only that many, evenly spaced.
+    folder. ``layout``, ``pad`` [H, W] (black pixels around): of an npz file. ``count``: only that
+    many, evenly spaced.
     """
 
     kind: ClassVar[str] = "data"
@@ -84,6 +85,7 @@ class DataRecipe:
     grey: Flag = False
     test_share: OpenFraction = 0.2
     layout: Literal["nhw", "nhwc", "nchw"] | None = None
+    pad: Size | None = None
     count: Count | None = None
 
     @model_validator(mode="after")
@@ -96,8 +98,13 @@ class DataRecipe:
             "grey": self.grey,
             "test_share": self.test_share != 0.2,
             "layout": self.layout is not None,
+            "pad": self.pad is not None,
         }
-        taken = {"celeba": ("size",), "images": ("size", "grey", "test_share"), "npz": ("layout",)}
+        taken = {
+            "celeba": ("size",),
+            "images": ("size", "grey", "test_share"),
+            "npz": ("layout", "pad"),
+        }
         for key in (key for key, is_given in given.items() if is_given):
             if key not in taken.get(self.name, ()):
                 takers = " and ".join(name for name, keys in taken.items() if key in keys)
@@ -114,6 +121,7 @@ class DataRecipe:
             grey=self.grey,
             test_share=self.test_share,
             layout=self.layout,
+            pad=self.pad,
             count=self.count,
         )
 

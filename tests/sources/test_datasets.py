@@ -466,6 +466,84 @@ def test_no_folder_an_empty_folder_and_hidden_files(tmp_path):
         image_folder.image_folder(tmp_path)
 
 
+def write_tree(base: Path, **splits: dict[str, int]) -> dict[str, np.ndarray]:
+    """``base/split/class/*.png``, 8 × 8 grey pictures, so many of each class; the pixels."""
+    pixels = {}
+    for split, classes in splits.items():
+        for name, count in classes.items():
+            made = RNG.integers(0, 256, (count, 8, 8), dtype=np.uint8)
+            pixels[f"{split}/{name}"] = made
+            (base / split / name).mkdir(parents=True)
+            for number, one in enumerate(made):
+                Image.fromarray(one).save(base / split / name / f"{number}.png")
+    return pixels
+
+
+def read_all(split: collection.Split) -> torch.Tensor:
+    return split.read(np.arange(len(split)))
+
+
+@pytest.mark.parametrize("most_bytes", [2**20, 100])  # kept, and decoded on request
+def test_a_tree_of_splits_keeps_them_and_numbers_classes_by_name(tmp_path, monkeypatch, most_bytes):
+    monkeypatch.setattr(image_folder, "KEPT_BYTES", most_bytes)
+    pixels = write_tree(
+        tmp_path / "pets", train={"dog": 3, "cat": 2}, test={"dog": 2}, val={"cat": 1, "eel": 1}
+    )
+    found = image_folder.image_folder(tmp_path / "pets", grey=True)
+    wanted = np.concatenate([pixels["train/cat"], pixels["train/dog"]])
+    assert torch.equal(read_all(found.train)[:, 0], torch.from_numpy(wanted))
+    assert torch.equal(read_all(found.test)[:, 0], torch.from_numpy(pixels["test/dog"]))
+    assert found.train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert found.test.labels.tolist() == [1, 1]
+    assert (found.test_share, found.notices) == (None, ())
+
+
+def test_a_training_picture_that_is_a_test_picture_too_is_left_out_and_counted(tmp_path):
+    pixels = write_tree(tmp_path / "pets", train={"cat": 3, "dog": 3}, test={"cat": 2})
+    Image.fromarray(pixels["test/cat"][0]).save(tmp_path / "pets/train/dog/copy.bmp")
+    found = image_folder.image_folder(tmp_path / "pets", grey=True)
+    assert (len(found.train), found.left_out) == (6, 1)
+    assert set(everything(found)[:8]) == set(collection.image_hashes(
+        torch.from_numpy(np.concatenate(list(pixels.values())))[:, None]
+    ))  # fmt: skip
+
+
+def test_val_is_the_test_split_where_there_is_no_test_folder_and_this_is_told(tmp_path):
+    pixels = write_tree(tmp_path / "pets", Train={"a": 2, "b": 2}, Validation={"b": 3})
+    found = image_folder.image_folder(tmp_path / "pets", grey=True)
+    assert torch.equal(read_all(found.test)[:, 0], torch.from_numpy(pixels["Validation/b"]))
+    assert found.notices == ("source: pets has no test folder; val is its test split",)
+
+
+def test_splits_may_have_no_classes_and_classes_may_have_the_name_of_a_split(tmp_path):
+    for split, count in (("train", 4), ("test", 2)):
+        (tmp_path / "plain" / split).mkdir(parents=True)
+        for number in range(count):
+            made = Image.fromarray(RNG.integers(0, 256, (8, 8), dtype=np.uint8))
+            made.save(tmp_path / "plain" / split / f"{number}.png")
+    plain = image_folder.image_folder(tmp_path / "plain", grey=True)
+    assert (len(plain.train), len(plain.test)) == (4, 2)
+    assert plain.train.labels is plain.test.labels is None
+    write_faces(tmp_path / "toys", people=2)
+    (tmp_path / "toys" / "s1").rename(tmp_path / "toys" / "train")
+    toys = image_folder.image_folder(tmp_path / "toys", grey=True)
+    assert set(toys.train.labels.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("there", [("train",), ("test", "val"), ("train", "Training", "test")])
+def test_half_a_tree_of_splits_is_refused(tmp_path, there):
+    write_tree(tmp_path / "pets", **{split: {"a": 3} for split in there})
+    with pytest.raises(InputError, match=r"a tree of splits has train and test, or train and val"):
+        image_folder.image_folder(tmp_path / "pets", grey=True)
+
+
+def test_a_picture_beside_the_classes_of_a_split_is_named(tmp_path):
+    write_tree(tmp_path / "pets", train={"a": 3}, test={"a": 3})
+    Image.new("L", (8, 8)).save(tmp_path / "pets/test/x.png")
+    with pytest.raises(InputError, match=r"x.png: lies beside sub-folders"):
+        image_folder.image_folder(tmp_path / "pets", grey=True)
+
+
 # --- npz ----------------------------------------------------------------------------------------
 
 
@@ -515,6 +593,59 @@ def test_images_alone_are_split_by_content(tmp_path):
     assert not train & test
 
 
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_medmnist_and_keras_archives_give_the_same_data_set(tmp_path, colours):
+    """Names and shapes as medmnist 3 and Keras write them: labels [n, 1], bytes, val beside."""
+    values = RNG.integers(0, 256, (9, 28, 28, *colours), dtype=np.uint8)
+    labels = np.arange(9, dtype=np.uint8)[:, None]
+    med = save(
+        tmp_path / "pathmnist.npz",
+        train_images=values[:5], val_images=values[5:6], test_images=values[6:],
+        train_labels=labels[:5], val_labels=labels[5:6], test_labels=labels[6:],
+    )  # fmt: skip
+    keras = save(
+        tmp_path / "mnist.npz",
+        x_train=values[:5], y_train=labels[:5, 0], x_test=values[6:], y_test=labels[6:, 0],
+    )  # fmt: skip
+    wanted = torch.from_numpy(values.reshape(9, 28, 28, -1)).permute(0, 3, 1, 2)
+    for file in (med, keras):
+        found = npz.npz(file)
+        assert torch.equal(read_all(found.train), wanted[:5])
+        assert torch.equal(read_all(found.test), wanted[6:])
+        assert found.train.labels.tolist() == [0, 1, 2, 3, 4]
+        assert found.test.labels.tolist() == [6, 7, 8]
+
+
+def test_padding_of_an_archive_is_that_of_mnist_and_takes_no_pixel_away(tmp_path):
+    pixels, _ = sources.mnist5k_pixels()
+    file = save(tmp_path / "mnist.npz", x_train=pixels[:30], x_test=pixels[30:40])
+    found = npz.npz(file, pad=(32, 32))
+    assert torch.equal(collection.as_float(read_all(found.test)), sources.padded(pixels[30:40]))
+    odd = npz.npz(file, pad=(28, 31))
+    assert torch.equal(read_all(odd.test)[..., 1:29], torch.from_numpy(pixels[30:40])[:, None])
+    with pytest.raises(InputError, match=r"x_train are 28 × 28 pixels, more than pad \[27, 40\]"):
+        npz.npz(file, pad=(27, 40))
+    with pytest.raises(InputError, match=r"pad \[32, 4000\]; allowed: .*1 to 1024"):
+        npz.npz(file, pad=(32, 4000))
+
+
+def test_several_answers_for_each_image_are_no_classes_and_this_is_told(tmp_path):
+    """ChestMNIST: fourteen findings, each there or not."""
+    values = RNG.integers(0, 256, (8, 8, 8), dtype=np.uint8)
+    findings = RNG.integers(0, 2, (8, 14))
+    file = save(
+        tmp_path / "chestmnist.npz",
+        train_images=values[:5], train_labels=findings[:5],
+        test_images=values[5:], test_labels=findings[5:],
+    )  # fmt: skip
+    found = npz.npz(file)
+    assert found.train.labels is found.test.labels is None
+    assert found.notices == (
+        "source: train_labels of chestmnist.npz has 14 columns, several answers for each image;"
+        " labels are not used",
+    )
+
+
 OBJECTS = np.array([{"a": 1}, None], dtype=object)
 
 
@@ -523,6 +654,17 @@ OBJECTS = np.array([{"a": 1}, None], dtype=object)
     [
         ({"images": OBJECTS}, "pickled, and pickles are never opened"),
         ({"pictures": np.zeros((4, 8, 8), np.uint8)}, "holds pictures; it must hold train_images"),
+        ({"x_train": OBJECTS, "x_test": OBJECTS}, "pickled, and pickles are never opened"),
+        ({"x_train": np.zeros((4, 8, 8), np.uint8)}, "holds x_train; it must hold .* x_test"),
+        ({"train_images": np.zeros((4, 8, 8, 8), np.uint8)}, "holds train_images; it must hold"),
+        (
+            {"x_train": np.zeros((4, 8, 8, 8), np.uint8), "x_test": np.zeros((4, 8, 8, 8))},
+            "x_train is of shape .*is no set of images",
+        ),
+        (
+            {"x_train": np.zeros((4, 8, 8), np.uint8), "x_test": np.zeros((4, 9, 9), np.uint8)},
+            r"x_train are of shape \[1, 8, 8\] and x_test of \[1, 9, 9\]; they must be equal",
+        ),
         ({"images": np.zeros((4, 3, 8, 3), np.uint8)}, "may be nhwc or nchw; say which"),
         ({"images": np.zeros((4, 8), np.uint8)}, "is no set of images"),
         ({"images": np.zeros((4, 8, 8), np.int32)}, "of type int32; allowed: uint8, or floats"),

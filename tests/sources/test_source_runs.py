@@ -22,7 +22,7 @@ from channelsim.scenario.listing import listing
 from channelsim.signal_path import Latents
 from channelsim.signal_path.calibration import calibrate
 from channelsim.simulation.event_plane import simulate
-from channelsim.sources import Npz
+from channelsim.sources import Npz, mnist5k
 from channelsim.support.errors import InputError
 
 RNG = np.random.default_rng(11)
@@ -102,6 +102,59 @@ def test_a_codec_of_another_shape_is_refused_in_one_sentence(tmp_path):
     ):
         Scenario.load(grey)
 
+
+@pytest.mark.parametrize(
+    ("source", "codec", "remedy"),
+    [
+        ({"kind": "npz", "path": "a.npz"}, [1, 32, 32], r"give the source pad: \[32, 32\] for"),
+        ({"kind": "npz", "path": "a.npz"}, [1, 16, 32], "choose another codec or source"),
+        ({"kind": "npz", "path": "a.npz"}, [3, 32, 32], "choose another codec or source"),
+        ({"kind": "images", "path": "p"}, [1, 32, 16], r"give the source grey: true, size: \[32, "),
+        ({"kind": "images", "path": "p"}, [3, 32, 16], r"give the source size: \[32, 16\]"),
+    ],
+)
+def test_keys_that_make_the_images_fit_the_codec_are_named(
+    tmp_path, monkeypatch, source, codec, remedy
+):
+    monkeypatch.chdir(tmp_path)
+    values = RNG.integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    np.savez("a.npz", x_train=values[:20], x_test=values[20:])
+    Path("p").mkdir()
+    for number, one in enumerate(values):
+        Image.fromarray(one).save(f"p/{number}.png")
+    codec = {"kind": "linear", "latent_size": 4, "image_shape": codec}
+    with pytest.raises(InputError, match=remedy):
+        Scenario.load(study(source, receivers={"plain": {"codec": codec}}))
+
+
+def test_the_digits_of_an_archive_arrive_with_the_bits_of_the_same_digits_of_mnist5k(tmp_path):
+    digits = {split: mnist5k(split) for split in ("train", "test")}
+    inside = {
+        split: (one.images[:, 0, 2:30, 2:30] * 255).round().byte().numpy()
+        for split, one in digits.items()
+    }
+    np.savez(
+        tmp_path / "mnist.npz",
+        x_train=inside["train"], y_train=digits["train"].labels.numpy(),
+        x_test=inside["test"], y_test=digits["test"].labels.numpy(),
+    )  # fmt: skip
+    archive = {"kind": "npz", "path": str(tmp_path / "mnist.npz"), "pad": 32, "count": 6}
+    shared = {
+        "receivers": {"plain": {"codec": "kld-vae"}},
+        "metrics": ["mse", "label"],
+        "path": [
+            {"kind": "pgd", "name": "m", "goal": {"kind": "image", "target": "black"},
+             "budget": {"norm": "linf", "epsilon": 0.5}, "steps": 2},
+            {"kind": "awgn", "snr_db": 10.0},
+        ],
+    }  # fmt: skip
+    ours = attempts(study(archive, **shared))
+    theirs = attempts(study({"kind": "dataset", "count": 6}, **shared))
+    for column in ("mse_source", "label_source", "delta_linf", "snr_measured_db"):
+        assert np.array_equal(ours[column], theirs[column]), column
+
+
+# --- data that changed ---
 
 # --- data that changed --------------------------------------------------------------------------
 
@@ -186,9 +239,17 @@ def test_the_data_root_reaches_the_source_and_survives_a_change(tmp_path, monkey
         ({"kind": "images", "path": "no"}, "source: .*no: there is no such folder"),
         ({"kind": "npz", "path": "a.npz", "count": 21}, "count 21 is more than the 20 images"),
         ({"kind": "npz", "path": "a.npz", "layout": "hwc"}, "source.layout: must be nhw, nhwc or"),
+        ({"kind": "dataset", "name": "./a.npz"}, r"an archive is \{kind: npz, path: …\}"),
+        (
+            {"kind": "npz", "path": "a.npz", "pad": 20},
+            r"are 32 × 32 pixels, more than pad",
+        ),
         ({"kind": "dataset", "size": [64, 64]}, "size is for name: celeba"),
         ({"kind": "prior", "data": {"kind": "npz", "path": "a.npz", "splt": 1}}, "splt: unknown"),
-        ({"kind": "picures"}, r"unknown kind 'picures' \(known: dataset, images, npz, prior"),
+        (
+            {"kind": "picures"},
+            r"unknown kind 'picures' \(known: dataset, images, npz, signals, prior",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_source_is_said_at_its_place(tmp_path, monkeypatch, source, said):
@@ -199,7 +260,7 @@ def test_what_is_wrong_with_a_source_is_said_at_its_place(tmp_path, monkeypatch,
 
 
 def test_every_source_is_listed_and_has_a_schema():
-    kinds = ("dataset", "images", "npz", "prior")
+    kinds = ("dataset", "images", "npz", "signals", "prior")
     assert [line.split()[0] for line in listing()["sources"] if line[0] != " "] == [*kinds]
     described = schema()["$defs"]["source"]["anyOf"][: len(kinds)]
     assert [one["properties"]["kind"]["const"] for one in described] == [*kinds]

@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 
-from channelsim import sources
+from channelsim import run, sources
 from channelsim.codecs import Trained
 from channelsim.codecs.trained import load_weights
 from channelsim.metrics.ssim import SSIM
@@ -104,6 +104,7 @@ MISTAKES = [
     ({"data": {"name": "mnist5k", "size": [64, 64]}}, "size is for celeba and images, not for mn"),
     ({"data": {"name": "mnist5k", "grey": True}}, "grey is for images, not for mnist5k"),
     ({"data": {"name": "npz"}}, "data npz needs a path"),
+    ({"data": {"name": "mnist5k", "pad": 32}}, "pad is for npz, not for mnist5k"),
     ({"data": {"name": "mnist", "path": "here"}}, "lies under the data root, no path"),
     ({"objective": {"kind": "swt", "mode": "marginal", "directions": 2}}, "is for mode sliced"),
 ]
@@ -540,6 +541,31 @@ def test_grey_and_colour_images_of_any_size_and_latents_of_any_length_train(
         assert codec.latent_size == size
         images = torch.from_numpy(pixels[140:]).float() / 255
         assert codec.decode(codec.encode(images)).shape == images.shape
+
+
+def test_a_codec_and_a_classifier_of_a_padded_archive_fit_its_study(tmp_path):
+    """What docs/own_data.md promises: from a MedMNIST archive to a run, all by its labels."""
+    values = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 3), dtype=np.uint8)
+    np.savez(
+        tmp_path / "med.npz",
+        train_images=values[:40], train_labels=np.arange(40, dtype=np.uint8)[:, None] % 4,
+        test_images=values[40:], test_labels=np.arange(20, dtype=np.uint8)[:, None] % 4,
+    )  # fmt: skip
+    data = {"name": "npz", "path": "med.npz", "pad": 32}
+    codec = {"codec": {"architecture": "pca", "latent_size": 6}, "data": data}
+    classes = {"classifier": {"architecture": "small-conv"}, "data": data, "epochs": 1}
+    for name, recipe in (("codec", codec), ("classes", classes)):
+        train(write(tmp_path, recipe, f"{name}.yaml"), tmp_path)
+    study = {
+        "source": {"kind": "npz", "path": str(tmp_path / "med.npz"), "pad": 32, "count": 3},
+        "receivers": {
+            "mine": {"codec": {"kind": "trained", "weights": str(tmp_path / "codec.safetensors")}}
+        },
+        "metrics": ["mse", {"kind": "label", "weights": str(tmp_path / "classes.safetensors")}],
+    }
+    table = run(study, out=tmp_path / "out").frame()
+    assert len(table) == 3
+    assert table["label_source"].isin([0.0, 1.0]).all()
 
 
 def test_images_whose_sides_do_not_fit_the_network_are_refused_in_one_sentence(tmp_path):

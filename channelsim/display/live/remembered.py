@@ -10,7 +10,7 @@ import numpy as np
 
 from channelsim.display.live.model import Model
 from channelsim.display.live.text_images import Pixels
-from channelsim.ledger.thumbnails import grey_tile, image_shape, pixels
+from channelsim.ledger.thumbnails import shown
 
 
 @dataclass
@@ -66,11 +66,12 @@ class Details:
             row = self.row(transmission)
             with self._model.reader.snapshot() as snapshot:
                 found = snapshot.images(transmission)
-            shape = image_shape(self._model.info.header)
-            known = {}
-            for role, png in found.items():
-                shown = pixels(png, shape)
-                known[role] = grey_tile(shape) if shown is None else shown
+            header = self._model.info.header
+            source = found.get("source")
+            known = {
+                role: shown(stored, header, None if role == "source" else source)
+                for role, stored in found.items()
+            }
             if row is not None and self._final(row):
                 self._thumbs[transmission] = known
                 _forget(self._thumbs, self._KEPT)

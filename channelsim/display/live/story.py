@@ -235,7 +235,7 @@ def _metrics(model: Model, row: Mapping[str, Any], width: int) -> list[Text]:
         cells = []
         for suffix in known:
             value = row.get(f"{metric}_{suffix}")
-            digits = 2 if metric == "psnr" else 4
+            digits = 2 if metric in ("psnr", "snr") else 4
             cells.append(f"{value:>10.{digits}f}" if is_number(value) else f"{'–':>10}")
         found.append(Text(f"{fit(metric, 9):<9}" + "".join(cells)))
     return found
