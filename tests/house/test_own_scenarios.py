@@ -13,7 +13,7 @@ from channelsim.runs.replay import replay
 from channelsim.support.errors import InputError
 
 OWN = Path(__file__).parents[2] / "scenarios" / "own"
-SCENARIOS = sorted(OWN.glob("*.yaml"))
+SCENARIOS = sorted(path for path in OWN.glob("*.yaml") if not path.stem.endswith(".card"))
 SCRIPTS = {"train_deepjscc"}  # run by hand
 CODE = sorted(path for path in OWN.glob("*.py") if path.stem not in SCRIPTS)
 LINES = {"deepjscc": 120}  # a network has its layers
