@@ -380,7 +380,7 @@ BAD: list[tuple[str, str, str]] = [
     ("count: 20", "arrivals: {rate_hz: 3}",
      ":2  source.arrivals: kind is missing (known: once, periodic, poisson)"),
     ("kind: dataset, ", "",
-     ":2  source: kind is missing (known: dataset, images, npz, signals, prior, or `use:` your own)"),
+     ":2  source: kind is missing (known: dataset, images, npz, signals, prior, or `use:` your"),
     ("source: {kind: dataset, count: 20}\n", "", ":1  source: missing; a scenario needs it"),
     ("target: black", "target: blakc",
      ":7  path[0].goal.target: must be black, white, inverse, random, message, file or zero,"
