@@ -48,7 +48,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
     from channelsim.adversaries import PGD, BitFlips, Noise, Replay, Substitute, Universal
-    from channelsim.adversaries.goals import Damage, TargetImage
+    from channelsim.adversaries.goals import AnyGoal, Damage, TargetImage
     from channelsim.adversaries.gradient_attack import GradientAttack
     from channelsim.adversaries.steps import State, StepRule, unit
     from channelsim.channels import (
@@ -118,6 +118,7 @@ __all__ = [
     "Access",
     "Activity",
     "Adversary",
+    "AnyGoal",
     "BitFlips",
     "Budget",
     "Channel",
@@ -186,7 +187,7 @@ __all__ = [
 
 _HOMES = {
     "channelsim.adversaries": "BitFlips Noise PGD Replay Substitute Universal",
-    "channelsim.adversaries.goals": "Damage TargetImage",
+    "channelsim.adversaries.goals": "AnyGoal Damage TargetImage",
     "channelsim.adversaries.gradient_attack": "GradientAttack",
     "channelsim.adversaries.steps": "State StepRule unit",
     "channelsim.channels": (

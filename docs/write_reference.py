@@ -88,7 +88,8 @@ def readme() -> str:
 def scenario_files() -> list[Path]:
     """The scenarios that come with the program, those with parts of one's own last."""
     folder = ROOT / "scenarios"
-    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("own/*.yaml"))]
+    files = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("own/*.yaml"))]
+    return [file for file in files if not file.stem.endswith(".card")]
 
 
 def comment(file: Path) -> str:

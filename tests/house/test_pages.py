@@ -71,7 +71,7 @@ def test_what_is_written_from_the_code_is_as_the_code_is() -> None:
 
 def test_readme_asks_what_every_scenario_asks() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    files = sorted((ROOT / "scenarios").rglob("*.yaml"))
+    files = script("write_reference").scenario_files()
     assert files
     for file in files:
         name = file.relative_to(ROOT).as_posix()
