@@ -83,6 +83,10 @@ def _do(module: str, work: str, log_folder: Path | None = None, **options: Any) 
     raise typer.Exit(guarded(body, log_folder))
 
 
+def _settings(given: list[str] | None, device: str | None) -> list[str]:
+    return [*(given or []), *([] if device is None else [f"device={device}"])]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"channelsim {__version__}")
@@ -177,18 +181,17 @@ def run(
         chosen += ["--verbose"] if live or quiet else []
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
-    settings = [*(set_ or []), *([f"device={device}"] if device is not None else [])]
     if live:
         _do(
             "running", "run_live", out,
-            scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
-            resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
+            scenario=scenario, settings=_settings(set_, device), seed=seed, out=out,
+            data_root=data_root, resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
         )  # fmt: skip
     _do(
         "running", "run", out,
-        scenario=scenario, settings=settings, seed=seed, out=out, data_root=data_root,
-        quiet=quiet, verbose=verbose, resume=resume, mixed=mixed, workers=workers or 0, part=part,
-        dask=dask, folder_file=folder_file,
+        scenario=scenario, settings=_settings(set_, device), seed=seed, out=out,
+        data_root=data_root, quiet=quiet, verbose=verbose, resume=resume, mixed=mixed,
+        workers=workers or 0, part=part, dask=dask, folder_file=folder_file,
     )  # fmt: skip
 
 
@@ -267,10 +270,9 @@ def check(
 
     [dim]Example:[/] channelsim check scenarios/black_target.yaml
     """
-    settings = [*(set_ or []), *([f"device={device}"] if device is not None else [])]
     _do(
         "checking", "check",
-        scenario=scenario, settings=settings, seed=seed, data_root=data_root,
+        scenario=scenario, settings=_settings(set_, device), seed=seed, data_root=data_root,
     )  # fmt: skip
 
 

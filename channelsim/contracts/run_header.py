@@ -235,8 +235,8 @@ class RunHeader:
 
     @property
     def computed_on(self) -> str:
-        """The device, ``cpu`` or ``cuda:N``; a run that does not say was computed on a CPU."""
-        return str(self.values.get("computed_on") or "cpu")
+        """The device, ``cpu`` or ``cuda:N``; ``auto`` of a run that does not say."""
+        return str(self.values.get("computed_on") or "auto")
 
     @property
     def ended_s(self) -> float | None:

@@ -30,11 +30,8 @@ def decisions(header: RunHeader, arms: Sequence[ArmRecord]) -> Iterator[Line]:
         yield "fitted", f"before the first message, on the training split: {names}"
     yield from threats(header)
     yield "primary", f"receivers are compared by {header.primary}"
-    if header.memory_s:
-        memory = ", ".join(f"{one:g} s" for one in header.memory_s)
-        yield "intervals", f"resample blocks of simulated time; the channel's memory is {memory}"
-    else:
-        yield "intervals", "resample messages; the channel has no memory beyond one"
+    if memory := ", ".join(f"{one:g} s" for one in header.memory_s):
+        yield "memory", f"the channel remembers for {memory}, so intervals resample time blocks"
     yield "blocks", f"{header.block_rows} rows are computed at once"
     yield from bits(header)
     facts = header.fingerprint

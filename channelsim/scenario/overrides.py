@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from channelsim.scenario.scenario_keys import ScenarioKeys, put
+from channelsim.scenario.sweep import identity
 from channelsim.support.problems import Origins, Problems, Where
 
 
@@ -87,19 +88,34 @@ class Overrides:
             self._unlink(set(sweep) - set(kept))
 
     def _unlink(self, pinned: set[Any]) -> None:
-        """Take pinned keys out of ``zip``; a single key is linked to nothing."""
+        """Take pinned keys out of ``zip``; what then repeats among the others is one point."""
         linked = self.data.get("zip")
         if not isinstance(linked, list):
             return
-        several = any(isinstance(one, list) for one in linked)
-        groups = [
-            [key for key in group if not (isinstance(key, str) and key in pinned)]
-            for group in (linked if several else [linked])
-            if isinstance(group, list)
-        ]
-        self.data["zip"] = [group for group in groups if len(group) > 1]
+        groups = linked if any(isinstance(one, list) for one in linked) else [linked]
+        if not all(isinstance(key, str) for group in groups for key in group):
+            return  # told where it is read
+        sweep, kept = self._swept(), []
+        for group in groups:
+            left = [key for key in group if key not in pinned]
+            if len(left) < len(group):
+                sweep |= _distinct({key: sweep.get(key) for key in left})
+            kept += [left] if len(left) > 1 else []
+        self.data |= {"zip": kept, "sweep": sweep}
 
     def _refuse(self, key: str, text: str) -> None:
         option = f"--set {key}"
         self._origins.replaced((option,), option)
         self._problems.add((option,), text)
+
+
+def _distinct(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of equal length without the positions that repeat an earlier one in all of them."""
+    lists = list(columns.values())
+    if not all(isinstance(one, list) for one in lists) or len({len(one) for one in lists}) != 1:
+        return {}
+    rows = {identity(list(row)): row for row in reversed(list(zip(*lists, strict=True)))}
+    return {
+        key: list(values)
+        for key, values in zip(columns, zip(*reversed(rows.values()), strict=True), strict=True)
+    }

@@ -12,12 +12,13 @@ from channelsim.adversaries.goals import loss_card
 from channelsim.codecs.module import Module
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.parts import Codec, Metric
+from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.arm import Arm
 from channelsim.scenario.assembly import Built, adapter
 from channelsim.scenario.skeleton import Skeleton
 from channelsim.scenario.sweep import Choice, Sweep, Swept
 from channelsim.scenario.written_out import Known, Use
-from channelsim.sources import Source
+from channelsim.sources import Npz, Source
 from channelsim.support.problems import Where
 
 
@@ -97,11 +98,8 @@ class Resolver:
 
     def receiver(self, receiver: Any) -> dict[str, Any]:
         """A receiver with its codec and detector."""
-        plain = dict(self.part(receiver, kind=False))
-        if plain.get("assumed_snr_db", 0.0) is None:  # a later key
-            del plain["assumed_snr_db"]
         return {
-            **plain,
+            **self.part(receiver, kind=False),
             "codec": self.part(receiver.codec),
             "detector": None if receiver.detector is None else self.part(receiver.detector),
         }
@@ -120,14 +118,13 @@ class Resolver:
                 else value
                 for name, value in adapter(cls).dump_python(part, warnings=False).items()
             }
+            fields = _without_later(part, fields)
         if foreign is not None and foreign.origin is not None:
             wrapped = any(isinstance(value, nn.Module) for value in fields.values())
             keys = foreign.given if wrapped or not fields else fields
             found: dict[str, Any] = {"use": Use(*foreign.origin), **keys}
         else:
             found = ({"kind": part.kind} if kind else {}) | dict(fields)
-            if isinstance(part, Module):  # of a scenario, it is told by its arm
-                del found["told_snr_db"]
         if isinstance(part, Source):
             found = _files_known(found) | {"\0content": part.content()}
         if kind and isinstance(part, Codec):
@@ -138,6 +135,29 @@ class Resolver:
             found["\0weights"] = card["sha256"]
         self._described[id(part)] = found
         return found
+
+
+# Keys that came after runs had been written: left out at their default, so that hashes stay as they
+# are and those runs can go on and be replayed.
+_LATER: Mapping[type, tuple[str, ...]] = {
+    Module: ("facts", "told_snr_db"),
+    Npz: ("pad",),
+    Receiver: ("assumed_snr_db",),
+}
+
+
+def _without_later(part: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A part's fields without later keys at their defaults, sources inside it alike."""
+    later = _LATER.get(type(part), ())
+    kept = {
+        name: value
+        for name, value in fields.items()
+        if name not in later or value not in (None, {})
+    }
+    for name, value in kept.items():
+        if isinstance(inner := getattr(part, name), Source):
+            kept[name] = _without_later(inner, value)
+    return kept
 
 
 # Entries of a codec's card that decide results; titles and measured quality do not.

@@ -153,17 +153,17 @@ def _twice(values: list[Any]) -> tuple[Any, int] | None:
     """The first value that repeats an earlier one, with its position."""
     keys: set[str] = set()
     for position, value in enumerate(values):
-        key = _identity(value)
+        key = identity(value)
         if key in keys:
             return value, position
         keys.add(key)
     return None
 
 
-def _identity(value: Any) -> str:
+def identity(value: Any) -> str:
     """Equal for equal values: 1 and 1.0 are."""
     if isinstance(value, list):
-        return f"[{', '.join(map(_identity, value))}]"
+        return f"[{', '.join(map(identity, value))}]"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return repr(float(value)) if number and abs(value) < 2**53 else repr(value)
 

@@ -44,7 +44,7 @@ class Task:
     @property
     def log(self) -> Path:
         """What the process says."""
-        return self.folder.with_name(f"{self.folder.name}.log")
+        return self.folder / "train.log"
 
     def command(self, data_root: Path | None) -> list[str]:
         """The command line of its process."""

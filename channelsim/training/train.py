@@ -129,6 +129,7 @@ def tasks_of(
         folder = default_folder(recipe)
         if out is not None:
             folder = out if len(recipes) == 1 else out / recipe.stem
+        folder = folder.absolute()
         found.append(Task(recipe, folder, seed))
         if seeds:
             trained = "classifier" not in read_document(recipe)[0]

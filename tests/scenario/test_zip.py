@@ -77,6 +77,11 @@ def test_setting_a_linked_key_pins_it_and_frees_the_other() -> None:
     assert "zip" not in pinned.resolved
 
 
+def test_values_that_were_told_apart_by_a_pinned_key_are_one_point() -> None:
+    pinned = Scenario.load(BASE, set={"awgn.snr_db": 5.0})
+    assert points(pinned) == [(0.0, 4), (0.0, 8), (0.5, 4), (0.5, 8)]
+
+
 def test_mistakes_get_one_sentence() -> None:
     assert "zip[1]: 'awgn.snr' is not swept" in refusal(zip=["mallory.budget.epsilon", "awgn.snr"])
     assert "awgn.snr_db has 3, mallory.budget.epsilon has 2" in refusal(

@@ -12,6 +12,7 @@ from helpers.small_runs import scenario
 
 import channelsim
 from channelsim.cli.app import answer
+from channelsim.contracts.run_header import RunHeader
 from channelsim.signal_path.rehearsal import TrainingCodewords
 from channelsim.support import device
 from channelsim.support.errors import InputError
@@ -62,6 +63,7 @@ def test_a_device_is_no_part_of_the_scenario_but_of_the_run(tmp_path: Path, no_g
 
 def test_replay_takes_the_device_of_the_run_where_there_is_one(no_gpu: None) -> None:
     assert device.there_or_auto("cpu") == "cpu"
+    assert RunHeader({}).computed_on == "auto"  # of a run that does not say
     assert device.there_or_auto("cuda:0") == "auto"  # recorded on another machine
     assert device.there_or_auto("a\x1bword") == "auto"
 
