@@ -185,7 +185,8 @@ def run(
         _do(
             "running", "run_live", out,
             scenario=scenario, settings=_settings(set_, device), seed=seed, out=out,
-            data_root=data_root, resume=resume, mixed=mixed, workers=workers or 0, part=part, dask=dask,
+            data_root=data_root, resume=resume, mixed=mixed, workers=workers or 0, part=part,
+            dask=dask,
         )  # fmt: skip
     _do(
         "running", "run", out,

@@ -367,7 +367,7 @@ def test_an_unknown_zoo_codec_lists_the_known_ones(monkeypatch, weights):
 
 def test_a_scenario_may_name_these_kinds():
     assert {kind: cls.kind for kind, cls in CODECS.items()} == {k: k for k in CODECS}
-    assert set(CODECS) == {"linear", "trained", "zoo"}
+    assert set(CODECS) == {"linear", "onnx", "trained", "zoo"}
 
 
 # --- the power of a module of one's own -----------------------------------------------------------
