@@ -47,7 +47,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
-    from channelsim.adversaries import PGD, BitFlips, Noise, Replay, Substitute, Universal
+    from channelsim.adversaries import (
+        PGD,
+        BitFlips,
+        Corners,
+        Directions,
+        Ensemble,
+        Falling,
+        Noise,
+        Replay,
+        Substitute,
+        Universal,
+    )
     from channelsim.adversaries.goals import Damage, TargetImage
     from channelsim.adversaries.gradient_attack import GradientAttack
     from channelsim.adversaries.steps import State, StepRule, unit
@@ -118,13 +129,17 @@ __all__ = [
     "Budget",
     "Channel",
     "Codec",
+    "Corners",
     "Count",
     "Damage",
     "DatasetFeatureDistance",
     "Decibels",
     "Detector",
+    "Directions",
+    "Ensemble",
     "Equaliser",
     "Fading",
+    "Falling",
     "Flag",
     "Fraction",
     "GilbertElliott",
@@ -177,7 +192,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "channelsim.adversaries": "BitFlips Noise PGD Replay Substitute Universal",
+    "channelsim.adversaries": (
+        "BitFlips Corners Directions Ensemble Falling Noise PGD Replay Substitute Universal"
+    ),
     "channelsim.adversaries.goals": "Damage TargetImage",
     "channelsim.adversaries.gradient_attack": "GradientAttack",
     "channelsim.adversaries.steps": "State StepRule unit",

@@ -8,6 +8,10 @@ from channelsim.adversaries.adversary_notices import adversary_notices
 from channelsim.adversaries.ascent import Ascent, ascend
 from channelsim.adversaries.bit_flips import BitFlips
 from channelsim.adversaries.control import matched_control
+from channelsim.adversaries.corners import Corners
+from channelsim.adversaries.directions import Directions
+from channelsim.adversaries.ensemble import Ensemble
+from channelsim.adversaries.falling import Falling
 from channelsim.adversaries.noise import Noise
 from channelsim.adversaries.pgd import PGD
 from channelsim.adversaries.substitute import Replay, Substitute
@@ -15,7 +19,19 @@ from channelsim.adversaries.universal import Universal
 from channelsim.contracts.adversary import Adversary
 
 ADVERSARIES: Mapping[str, type[Adversary]] = {
-    part.kind: part for part in (PGD, Noise, Universal, BitFlips, Replay, Substitute)
+    part.kind: part
+    for part in (
+        PGD,
+        Corners,
+        Directions,
+        Falling,
+        Ensemble,
+        Noise,
+        Universal,
+        BitFlips,
+        Replay,
+        Substitute,
+    )
 }
 
 __all__ = [
@@ -23,6 +39,10 @@ __all__ = [
     "PGD",
     "Ascent",
     "BitFlips",
+    "Corners",
+    "Directions",
+    "Ensemble",
+    "Falling",
     "Noise",
     "Replay",
     "Substitute",
