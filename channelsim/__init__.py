@@ -48,12 +48,14 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
     from channelsim.adversaries import (
+        APGD,
         PGD,
         BitFlips,
         Corners,
         Directions,
         Ensemble,
         Falling,
+        Momentum,
         Noise,
         Replay,
         Substitute,
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "APGD",
     "AWGN",
     "LPIPS",
     "MSE",
@@ -154,6 +157,7 @@ __all__ = [
     "Linear",
     "Metric",
     "Module",
+    "Momentum",
     "Noise",
     "NonNegative",
     "Norm",
@@ -193,7 +197,8 @@ __all__ = [
 
 _HOMES = {
     "channelsim.adversaries": (
-        "BitFlips Corners Directions Ensemble Falling Noise PGD Replay Substitute Universal"
+        "APGD BitFlips Corners Directions Ensemble Falling Momentum Noise PGD Replay Substitute"
+        " Universal"
     ),
     "channelsim.adversaries.goals": "Damage TargetImage",
     "channelsim.adversaries.gradient_attack": "GradientAttack",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from channelsim.adversaries.adversary_notices import adversary_notices
+from channelsim.adversaries.apgd import APGD
 from channelsim.adversaries.ascent import Ascent, ascend
 from channelsim.adversaries.bit_flips import BitFlips
 from channelsim.adversaries.control import matched_control
@@ -12,6 +13,7 @@ from channelsim.adversaries.corners import Corners
 from channelsim.adversaries.directions import Directions
 from channelsim.adversaries.ensemble import Ensemble
 from channelsim.adversaries.falling import Falling
+from channelsim.adversaries.momentum import Momentum
 from channelsim.adversaries.noise import Noise
 from channelsim.adversaries.pgd import PGD
 from channelsim.adversaries.substitute import Replay, Substitute
@@ -22,6 +24,8 @@ ADVERSARIES: Mapping[str, type[Adversary]] = {
     part.kind: part
     for part in (
         PGD,
+        Momentum,
+        APGD,
         Corners,
         Directions,
         Falling,
@@ -36,6 +40,7 @@ ADVERSARIES: Mapping[str, type[Adversary]] = {
 
 __all__ = [
     "ADVERSARIES",
+    "APGD",
     "PGD",
     "Ascent",
     "BitFlips",
@@ -43,6 +48,7 @@ __all__ = [
     "Directions",
     "Ensemble",
     "Falling",
+    "Momentum",
     "Noise",
     "Replay",
     "Substitute",

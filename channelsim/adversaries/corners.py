@@ -30,8 +30,8 @@ class Corners(WhiteBoxSearch):
     All 2^D corners are ranked by a quadratic model (`quadratic`), and the 16 best evaluated. From
     the best two, and then from random corners, it climbs: δ ← ε·sign ∇J while J grows, else the
     best of the five single flips that promise most. A row ends when random corners led ``agree`` ≥
-    1 times, default 4, to the best value known, or after ``gradients``; at last all neighbours of
-    the best are tried. Corners are evaluated once. Beyond D = 12 the model ranks 1,024 corners: the
+    1 times, default 4, to the best value known; at last all neighbours of the best are tried. It
+    ends in any case after ``gradients`` ≥ 1, default 250 (usual are about 100). Corners are evaluated once. Beyond D = 12 the model ranks 1,024 corners: the
     signs of random combinations of its leading directions. D is the number of values that it
     reaches.
 
@@ -42,6 +42,7 @@ class Corners(WhiteBoxSearch):
     kind: ClassVar[str] = "corners"
 
     agree: Count = 4
+    gradients: Count = 250
 
     @model_validator(mode="after")
     def _boxed(self) -> Corners:
@@ -51,6 +52,11 @@ class Corners(WhiteBoxSearch):
                 " directions, or ensemble, which takes every norm"
             )
         return self
+
+    @property
+    def most_gradients(self) -> int:
+        """As given."""
+        return self.gradients
 
     def search(self, row: SearchedRow) -> RowSearch:
         """See `corners`."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import model_validator
 
-from channelsim.adversaries.quadratic import quadratic
+from channelsim.adversaries.quadratic import WHOLE, quadratic
 from channelsim.adversaries.row_search import Answer, Question, RowSearch, SearchedRow
 from channelsim.adversaries.white_box_search import WhiteBoxSearch
 from channelsim.contracts.parts import part
@@ -45,6 +45,12 @@ class Directions(WhiteBoxSearch):
                 f" {self.budget.norm}; use corners, or ensemble, which takes every norm"
             )
         return self
+
+    @property
+    def most_gradients(self) -> int:
+        """Those of the model and of the race, ∇J(0), and two values at the end."""
+        steps = (2 * _LEADING + _RANDOM) * _FULL + sum(count * len(by) for count, by in _RACE)
+        return 1 + WHOLE + steps + 1
 
     def search(self, row: SearchedRow) -> RowSearch:
         """See `directions`."""

@@ -10,7 +10,7 @@ from channelsim.adversaries.falling import falling, start
 from channelsim.adversaries.goals import Damage
 from channelsim.adversaries.row_search import RowSearch, SearchedRow
 from channelsim.adversaries.white_box_search import WhiteBoxSearch
-from channelsim.contracts.parts import part
+from channelsim.contracts.parts import Count, part
 
 _STARTS = 3  # of an image goal
 _SAME = 2e-3  # of the way gained, between two ascents that agree
@@ -24,13 +24,20 @@ class Ensemble(WhiteBoxSearch):
     Damage: `Corners` for an L∞ budget, `Directions` for L2 and PSR; for losses other than the mean
     square error, whose optimum may lie inside, ten falling steps from there. An image as goal:
     `Falling` from δ = 0 and a random start, and from a second one where the two do not agree within
-    0.2 % of the way that the better one gained. All else as `WhiteBoxSearch` says; the choices are
-    the project's.
+    0.2 % of the way that the better one gained. ``gradients`` ≥ 1, default 250, ends a search of
+    corners. All else as `WhiteBoxSearch` says; the choices are the project's.
 
     It claims no more than to be the worst of these: what none of them finds stays hidden.
     """
 
     kind: ClassVar[str] = "ensemble"
+
+    gradients: Count = 250
+
+    @property
+    def most_gradients(self) -> int:
+        """As given."""
+        return self.gradients
 
     def search(self, row: SearchedRow) -> RowSearch:
         """The members that fit, in turn."""

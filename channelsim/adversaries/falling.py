@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -32,6 +33,11 @@ class Falling(WhiteBoxSearch):
     restarts: Count = 3
     last: OpenFraction = _LAST
 
+    @property
+    def most_gradients(self) -> int:
+        """Those of all restarts, ∇J(0), and the values at their ends."""
+        return 1 + math.ceil(self.restarts * (self.steps + 0.5))
+
     def search(self, row: SearchedRow) -> RowSearch:
         """See `falling`."""
         for number in range(self.restarts):
@@ -60,18 +66,20 @@ def falling(
             answer = yield Question(point[None], gradient=True)
             gradient = answer.gradients[0]
         share = first * (last / first) ** (number / max(1, steps - 1))
-        point = _within(row, point + share * row.radius * _move(row, gradient))
+        point = within(row, point + share * row.radius * steepest(row, gradient))
     yield Question(point[None])
 
 
-def _move(row: SearchedRow, gradient: Floats) -> Floats:
+def steepest(row: SearchedRow, gradient: Floats) -> Floats:
+    """The direction of steepest ascent in the budget's norm: sign ∇J, or ∇J/‖∇J‖₂."""
     if row.ball == "linf":
         return np.sign(gradient)
     length = np.sqrt(np.square(gradient).sum())
     return gradient / length if length > 0 else gradient
 
 
-def _within(row: SearchedRow, point: Floats) -> Floats:
+def within(row: SearchedRow, point: Floats) -> Floats:
+    """The nearest point of the row's budget."""
     if row.ball == "linf":
         return np.clip(point, -row.radius, row.radius)
     length = np.sqrt(np.square(point).sum())

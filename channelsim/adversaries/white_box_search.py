@@ -23,7 +23,7 @@ from channelsim.adversaries.row_search import (
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
 from channelsim.contracts.adversary import Adversary, Budget
-from channelsim.contracts.parts import Count, part
+from channelsim.contracts.parts import part
 from channelsim.contracts.rows import Knowledge, Rows
 
 
@@ -31,12 +31,12 @@ from channelsim.contracts.rows import Knowledge, Rows
 class WhiteBoxSearch(Adversary):
     """A search for the best point of the budget, row by row; the best point that it saw counts.
 
-    ``goal``: see `Damage` and `TargetImage`. ``budget``: see `Budget`. ``gradients`` ≥ 1: the most
-    gradients per codeword, default 250, a value of the loss alone counted as half a gradient
-    (measured: a forward pass takes half the time); most searches end long before. ``access``,
-    ``activity``: see `Access` and `Activity`. With ``access.expectation`` J is averaged over that
-    many imagined draws of the channel, for as many times the effort, and the best point is chosen
-    on them. The defaults are the project's.
+    ``goal``: see `Damage` and `TargetImage`. ``budget``: see `Budget`. ``access``, ``activity``:
+    see `Access` and `Activity`. With ``access.expectation`` J is averaged over that many imagined
+    draws of the channel, for as many times the effort, and the best point is chosen on them.
+
+    Effort is counted in gradients; a value of J alone counts as half a gradient (project's choice:
+    a forward pass was measured to take half the time).
 
     Verdicts per row as for `GradientAttack`, with every gradient computed in the place of the first
     of every restart.
@@ -48,13 +48,17 @@ class WhiteBoxSearch(Adversary):
     name: str = ""
     goal: AnyGoal
     budget: Budget
-    gradients: Count = 250
     access: Access = Access()
     activity: Activity = Activity()
 
     @abstractmethod
     def search(self, row: SearchedRow) -> RowSearch:
         """Author's method: the search of one row."""
+
+    @property
+    @abstractmethod
+    def most_gradients(self) -> int:
+        """The most gradients per codeword; a search that asks for more has ended."""
 
     @property
     def knows(self) -> Sequence[str]:
@@ -64,8 +68,8 @@ class WhiteBoxSearch(Adversary):
     @property
     def effort(self) -> Mapping[str, Any]:
         """Per codeword, at most, and per imagined draw if it averages over several."""
-        most = self.gradients * max(1, self.access.expectation)
-        return {"gradients": most, "a value counts as": 0.5, "may end earlier": True}
+        most = self.most_gradients * max(1, self.access.expectation)
+        return {"gradients": most, "a value counts as": 0.5}
 
     def brief(self) -> Adversary:
         """Two gradients of the same objective; all else is computed for each row by itself."""
@@ -90,7 +94,7 @@ class WhiteBoxSearch(Adversary):
                 self.search,
                 rows,
                 knowledge,
-                self.gradients,
+                self.most_gradients,
             )
 
     def perturb(
@@ -115,6 +119,11 @@ class _Brief(WhiteBoxSearch):
     """A gradient at δ = 0, and one at a random point."""
 
     kind: ClassVar[str] = "brief"
+
+    @property
+    def most_gradients(self) -> int:
+        """Two."""
+        return 2
 
     def search(self, row: SearchedRow) -> RowSearch:
         """One gradient."""
