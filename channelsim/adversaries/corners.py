@@ -31,9 +31,9 @@ class Corners(WhiteBoxSearch):
     the best two, and then from random corners, it climbs: δ ← ε·sign ∇J while J grows, else the
     best of the five single flips that promise most. A row ends when random corners led ``agree`` ≥
     1 times, default 4, to the best value known; at last all neighbours of the best are tried. It
-    ends in any case after ``gradients`` ≥ 1, default 250 (usual are about 100). Corners are evaluated once. Beyond D = 12 the model ranks 1,024 corners: the
-    signs of random combinations of its leading directions. D is the number of values that it
-    reaches.
+    ends in any case after ``gradients`` ≥ 1, default 250 (usual are about 100). Corners are
+    evaluated once. Beyond D = 12 the model ranks 1,024 corners: the signs of random combinations of
+    its leading directions. D is the number of values that it reaches.
 
     For an image as goal, whose optimum may lie inside the box, see `Falling`. All else as
     `WhiteBoxSearch` says.

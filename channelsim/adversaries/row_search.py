@@ -82,7 +82,7 @@ class SearchedRow:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """Best δ [N, K] and its J [N]; J(0) [N].
+    """Best δ [N, K], NaN where no J was finite, and its J [N]; J(0) [N].
 
     ``slope`` [N]: the largest ‖∇J‖₂ ÷ share of all gradients, where the share of one at δ is
     ‖δ‖/(√K·rms), kept within 0.001 … 1, and 1 at δ = 0. ``gradients`` and ``values`` [N]: how many
@@ -181,6 +181,9 @@ class _Searches:
             for row, answer in answers.items():
                 self._go_on(asked, row, partial(self._searches[row].send, answer))
         each = self._rows
+        for row, one in enumerate(each):
+            if one.best_value == -np.inf:
+                self._best[row] = np.nan
 
         def column(values: Sequence[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float64).to(self._like)
