@@ -80,7 +80,8 @@ def checkpoints(steps: int) -> set[int]:
     shares = [0.0, 0.22]
     while shares[-1] < 1:
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-    return {int(np.ceil(share * steps)) for share in shares[1:-1]}
+    # Rounded first: 0.57·100 is a little above 57 in double precision.
+    return {math.ceil(round(share * steps, 9)) for share in shares[1:-1]}
 
 
 def _on_the_surface(row: SearchedRow, number: int) -> Floats:

@@ -18,7 +18,8 @@ from channelsim.contracts.records import Floats
 # how many of the best go on, for how many steps, and by what share of a full step, falling.
 _LEADING, _RANDOM = 3, 4
 _FULL = 2
-_RACE = ((4, (np.inf,) * 4), (2, (2.0, 1.4, 1.0, 0.7, 0.5, 0.35)))
+_RACE = ((4, (2.0,) * 4), (2, (2.0, 1.4, 1.0, 0.7, 0.5, 0.35)))
+_MORE = 8  # random directions of a further race
 
 
 @part
@@ -27,9 +28,9 @@ class Directions(WhiteBoxSearch):
 
     It starts from ±v₁, ±v₂, ±v₃, the leading eigenvectors of the Hessian of J at δ = 0
     (`quadratic`), and four random directions. Each takes two full steps u ← ∇J/‖∇J‖₂, the power
-    iteration of a quadratic J; the best four take four more, and the best two six shorter ones u ←
-    u + s·∇J/‖∇J‖₂ with s from 2 to 0.35. A small perturbation does most damage along v₁; at a
-    larger one both signs, and others, may do more.
+    iteration of a quadratic J; the best four then take four shorter ones u ← u + 2·∇J/‖∇J‖₂,
+    scaled to the sphere again, and the best two six more, of 2 down to 0.35. A small perturbation
+    does most damage along v₁; at a larger one both signs, and others, may do more.
 
     For an image as goal, whose optimum may lie inside the ball, see `Falling`. All else as
     `WhiteBoxSearch` says.
@@ -61,8 +62,20 @@ def directions(row: SearchedRow) -> RowSearch:
     """Search the sphere of a row's budget; see `Directions`."""
     model = yield from quadratic(row)
     leading = model.vectors.T[:_LEADING]
-    random = np.array([row.normal("direction", one) for one in range(_RANDOM)])
-    points = _unit(np.concatenate([leading, -leading, random]))
+    yield from _race(row, np.concatenate([leading, -leading, _random(row, 0, _RANDOM)]))
+
+
+def more_directions(row: SearchedRow, number: int) -> RowSearch:
+    """A further race, the ``number``-th from 0, of eight other random directions alone."""
+    yield from _race(row, _random(row, _RANDOM + _MORE * number, _MORE))
+
+
+def _random(row: SearchedRow, first: int, count: int) -> Floats:
+    return np.array([row.normal("direction", first + one) for one in range(count)])
+
+
+def _race(row: SearchedRow, points: Floats) -> RowSearch:
+    points = _unit(points)
     points, values = yield from _stepped(row, points, (np.inf,) * _FULL)
     for count, lengths in _RACE:
         points = points[np.argsort(-values, kind="stable")[:count]]

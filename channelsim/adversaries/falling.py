@@ -12,26 +12,26 @@ from channelsim.adversaries.white_box_search import WhiteBoxSearch
 from channelsim.contracts.parts import Count, OpenFraction, part
 from channelsim.contracts.records import Floats
 
-_LAST = 1 / 50  # of the radius; project's choice
+_LAST = {"linf": 1 / 50, "l2": 1 / 20}  # of the radius; project's choices
 
 
 @part
 class Falling(WhiteBoxSearch):
-    """Ascents with falling steps: δ_{k+1} = Π(δ_k + α_k·move), α_k = radius·q^k, to 1/50 of it.
+    """Ascents with falling steps: δ_{k+1} = Π(δ_k + α_k·move), α_k = radius·q^k.
 
     The move is sign ∇J for an L∞ budget and ∇J/‖∇J‖₂ for another; α falls geometrically, so that
     the first steps cross the budget and the last ones settle where an image as goal has its
     optimum, inside. ``steps`` ≥ 1, default 20; ``restarts`` ≥ 1, default 3: the first from δ = 0,
     the others from points uniform in the budget. ``last``: the last step's share of the radius,
-    above 0 and below 1, default 1/50. All else as `WhiteBoxSearch` says; the defaults are the
-    project's.
+    above 0 and below 1, default 1/50 for an L∞ budget and 1/20 for another. All else as
+    `WhiteBoxSearch` says; the defaults are the project's.
     """
 
     kind: ClassVar[str] = "falling"
 
     steps: Count = 20
     restarts: Count = 3
-    last: OpenFraction = _LAST
+    last: OpenFraction | None = None
 
     @property
     def most_gradients(self) -> int:
@@ -41,7 +41,7 @@ class Falling(WhiteBoxSearch):
     def search(self, row: SearchedRow) -> RowSearch:
         """See `falling`."""
         for number in range(self.restarts):
-            yield from falling(row, start(row, number), self.steps, 1.0, self.last)
+            yield from falling(row, start(row, number), self.steps, last=self.last)
 
 
 def start(row: SearchedRow, number: int) -> Floats:
@@ -56,9 +56,15 @@ def start(row: SearchedRow, number: int) -> Floats:
 
 
 def falling(
-    row: SearchedRow, point: Floats, steps: int = 20, first: float = 1.0, last: float = _LAST
+    row: SearchedRow,
+    point: Floats,
+    steps: int = 20,
+    *,
+    first: float = 1.0,
+    last: float | None = None,
 ) -> RowSearch:
     """Climb from a point by steps from ``first`` to ``last``, shares of the radius."""
+    last = _LAST[row.ball] if last is None else last
     for number in range(steps):
         if number == 0 and not point.any():
             gradient = row.gradient

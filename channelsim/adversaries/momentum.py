@@ -36,9 +36,10 @@ class MomentumStep(StepRule):
 class Momentum(GradientAttack):
     """MI-FGSM: m ← μ·m + ∇J/‖∇J‖₁, δ ← Π(δ + α·sign m); for L2 and PSR budgets α·m/‖m‖₂.
 
-    ``decay`` μ ≥ 0, default 1 as in the source; α is by default the radius over ``steps``, as
-    there. The start is uniform unless given (project default: the source starts at zero, where a
-    damage loss has no gradient). All else as `GradientAttack` says.
+    ``decay`` μ ≥ 0, default 1 as in the source. The start is uniform unless given, and α then twice
+    the radius over ``steps``, so that the steps can cross the budget (project defaults); the source
+    starts at zero, where a damage loss has no gradient, and with ``start: zero`` α is by default
+    the radius over ``steps``, as there. All else as `GradientAttack` says.
 
     Source: Dong et al. 2018, eq. 6 to 8.
     """
@@ -54,4 +55,4 @@ class Momentum(GradientAttack):
 
     def usual_step_size(self, radius: Tensor) -> Tensor:
         """α [N] in latent units where none is given."""
-        return radius / self.steps
+        return (1.0 if self.starts == "zero" else 2.0) * radius / self.steps

@@ -8,6 +8,7 @@ row's result depends on the row alone, rows end when they like, and each counts 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ _BALLS = {
     "linf": Budget(norm="linf", epsilon=0.0),
     "l2": Budget(norm="l2", epsilon=0.0),
 }
+_KEPT = 16  # objectives of blocks; project's choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ class _Oracle:
         self._aim, self._radius, self._ball = aim, radius, _BALLS[ball]
         self._knowledge = knowledge
         self._shape = knowledge.shape if isinstance(aim, RowObjective) else None
+        self._parts: OrderedDict[bytes, Objective] = OrderedDict()
 
     def ask(self, rows: Ints, points: Floats, *, gradient: bool) -> tuple[Floats, Floats, Floats]:
         """Points [n, K] of rows [n] as projected, J [n] and ∇J [n, K]."""
@@ -288,16 +291,26 @@ class _Oracle:
                 index = rows[places]
                 yield places, value[index], None if slope is None else slope[index]
             return
-        assert isinstance(self._aim, RowObjective)
         full = self._shape.filled(np.arange(len(rows)))
         for part in self._shape.parts(len(full)):
             places, count = full[part], len(rows[part])
             try:
-                objective = self._aim.only(rows[places])
+                objective = self._only(rows[places])
                 value, slope = evaluated(objective, delta[places], gradient)
             except RowsError as error:
                 raise error.moved(rows[places].tolist(), len(self._radius)) from error
             yield places[:count], value[:count], None if slope is None else slope[:count]
+
+    def _only(self, rows: Ints) -> Objective:
+        """The objective of some rows; the last ones are kept, for imagined channels cost time."""
+        assert isinstance(self._aim, RowObjective)
+        key = rows.tobytes()
+        if key not in self._parts:
+            self._parts[key] = self._aim.only(rows)
+            if len(self._parts) > _KEPT:
+                self._parts.popitem(last=False)
+        self._parts.move_to_end(key)
+        return self._parts[key]
 
     def _inside(self, rows: Ints, delta: Tensor) -> Tensor:
         """The points, each as near as is allowed (pixels stay within [0, 1])."""

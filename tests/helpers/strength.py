@@ -8,7 +8,6 @@ and long searches for the rest; `best_known.json` keeps them, and they only rise
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from channelsim.adversaries.corners import every_corner
 from channelsim.adversaries.directions import directions
-from channelsim.adversaries.falling import falling, start
+from channelsim.adversaries.falling import start, steepest, within
 from channelsim.adversaries.goals import AnyGoal, Damage, TargetImage
 from channelsim.adversaries.live_blocks import LiveBlocks
 from channelsim.adversaries.objective import objective, usable
@@ -176,9 +175,18 @@ def _long_ascents(row: SearchedRow) -> RowSearch:
     yield from _ascents(row, first=1.0, last=0.002)
 
 
-def _ascents(row: SearchedRow, first: float, last: float) -> Iterator[Any]:
-    for number in range(_LONG_STARTS):
-        yield from falling(row, start(row, number), _LONG_STEPS, first, last)
+def _ascents(row: SearchedRow, first: float, last: float) -> RowSearch:
+    """Many long ascents with falling steps, side by side."""
+    points = np.array([start(row, number) for number in range(_LONG_STARTS)])
+    for share in np.geomspace(first, last, _LONG_STEPS):
+        answer = yield Question(points, gradient=True)
+        points = np.array(
+            [
+                within(row, point + share * row.radius * steepest(row, slope))
+                for point, slope in zip(points, answer.gradients, strict=True)
+            ]
+        )
+    yield Question(points)
 
 
 def share(value: Floats, passive: Floats, best: Floats) -> Floats:
