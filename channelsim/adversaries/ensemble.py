@@ -23,12 +23,12 @@ _REFINED, _FIRST = 10, 0.25  # steps of a refinement, and its first, in radii
 class Ensemble(WhiteBoxSearch):
     """The attack for claims about a defence: several searches, of which the worst counts.
 
-    Damage: `Corners` for an L∞ budget; for L2 and PSR `Directions`, and then races of eight random
-    directions each, until two races ended within 0.2 % of the best; for losses other than the mean
-    square error, whose optimum may lie inside, ten falling steps from there. An image as goal:
-    `Falling` from δ = 0 and a random start, and from a second one where the two do not agree within
-    0.2 % of the way that the better one gained. ``gradients`` ≥ 1, default 250, ends any search.
-    All else as `WhiteBoxSearch` says; the choices are the project's.
+    Damage: `Corners` for an L∞ budget; for L2 and PSR `Directions`, and then races
+    of eight random directions each, until two races ended within 0.2 % of the best; for losses
+    other than the mean square error, whose optimum may lie inside, ten falling steps from there. An
+    image as goal: `Falling` from δ = 0 and a random start, and from a second one where the two do
+    not agree within 0.2 % of the way that the better one gained. ``gradients`` ≥ 1, default 250,
+    ends any search. All else as `WhiteBoxSearch` says; the choices are the project's.
 
     It claims no more than to be the worst of these: what none of them finds stays hidden.
     """
