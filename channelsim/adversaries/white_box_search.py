@@ -69,7 +69,7 @@ class WhiteBoxSearch(Adversary):
     def effort(self) -> Mapping[str, Any]:
         """Per codeword, at most, and per imagined draw if it averages over several."""
         most = self.most_gradients * max(1, self.access.expectation)
-        return {"gradients": most, "a value counts as": 0.5}
+        return {"gradients": most, "of a gradient for a value alone": 0.5}
 
     def brief(self) -> Adversary:
         """Two gradients of the same objective; all else is computed for each row by itself."""
