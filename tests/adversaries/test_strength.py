@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from helpers.strength import POINTS, Ground, Point, best_known, share
@@ -9,6 +11,7 @@ from pydantic import TypeAdapter
 
 from channelsim.adversaries import ADVERSARIES
 from channelsim.contracts.adversary import Adversary
+from channelsim.support import arithmetic
 
 FEW = 3
 # Shares that hold on average for every codec of the file, and the gradients that they may take.
@@ -29,6 +32,13 @@ def attack(kind: str, point: Point) -> Adversary:
     fields = {"goal": point.goal, "budget": point.budget}
     made: Adversary = TypeAdapter(ADVERSARIES[kind]).validate_python(fields)
     return made
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other take longer than a few rows."""
+    with arithmetic.threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")
