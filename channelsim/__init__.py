@@ -47,7 +47,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
-    from channelsim.adversaries import PGD, BitFlips, Noise, Replay, Substitute, Universal
+    from channelsim.adversaries import (
+        APGD,
+        PGD,
+        BitFlips,
+        Corners,
+        Directions,
+        Ensemble,
+        Falling,
+        Momentum,
+        Noise,
+        Replay,
+        Substitute,
+        Universal,
+    )
     from channelsim.adversaries.goals import AnyGoal, Damage, TargetImage
     from channelsim.adversaries.gradient_attack import GradientAttack
     from channelsim.adversaries.steps import State, StepRule, unit
@@ -107,6 +120,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "APGD",
     "AWGN",
     "LPIPS",
     "MSE",
@@ -123,13 +137,17 @@ __all__ = [
     "Budget",
     "Channel",
     "Codec",
+    "Corners",
     "Count",
     "Damage",
     "DatasetFeatureDistance",
     "Decibels",
     "Detector",
+    "Directions",
+    "Ensemble",
     "Equaliser",
     "Fading",
+    "Falling",
     "Flag",
     "Fraction",
     "GilbertElliott",
@@ -144,6 +162,7 @@ __all__ = [
     "Linear",
     "Metric",
     "Module",
+    "Momentum",
     "Noise",
     "NonNegative",
     "Norm",
@@ -186,7 +205,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "channelsim.adversaries": "BitFlips Noise PGD Replay Substitute Universal",
+    "channelsim.adversaries": (
+        "APGD BitFlips Corners Directions Ensemble Falling Momentum Noise PGD Replay Substitute"
+        " Universal"
+    ),
     "channelsim.adversaries.goals": "AnyGoal Damage TargetImage",
     "channelsim.adversaries.gradient_attack": "GradientAttack",
     "channelsim.adversaries.steps": "State StepRule unit",

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from channelsim.adversaries.ascent import ascend
 from channelsim.adversaries.draws import in_ball, on_sphere
-from channelsim.adversaries.goals import AnyGoal, Loss
+from channelsim.adversaries.goals import AnyGoal
 from channelsim.adversaries.live_blocks import LiveBlocks, Objective
 from channelsim.adversaries.objective import objective, usable
+from channelsim.adversaries.rounding import FLAT, rounding
 from channelsim.adversaries.steps import StepRule
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
@@ -26,17 +27,6 @@ from channelsim.contracts.parts import Count, Flag, Positive, part
 from channelsim.contracts.rows import Knowledge, Rows
 
 _USUAL_STEP = 0.25  # of the radius
-
-# A first gradient is zero if moving by the signal's own rms changes the loss by less than this.
-_FLAT = 1e-6
-# Differences of the loss within float32 rounding: (relative, absolute). A feature distance D is a
-# squared one of unit vectors, whose rounding of 1e-6 counts as 2e-6·√D.
-_ROUNDING: Mapping[Loss, tuple[float, float]] = {
-    "mse": (1e-6, 1e-12),
-    "ssim": (1e-6, 1e-6),
-    "dfd": (1e-5, 1e-7),
-    "rfd": (1e-5, 1e-7),
-}
 
 
 @dataclass(slots=True)
@@ -163,10 +153,9 @@ class GradientAttack(Adversary):
             if unperturbed is None:
                 still = LiveBlocks(aim, len(signal), knowledge.shape)
                 unperturbed, _ = still.evaluate(torch.zeros_like(signal), gradient=False)
-        relative, absolute = _ROUNDING[self.goal.loss]
-        rounding = relative * unperturbed.abs() + absolute
         moved = (found.delta != 0).any(dim=1)
-        saturated = moved & (found.value - unperturbed <= rounding)
+        gained = found.value - unperturbed
+        saturated = moved & (gained <= rounding(self.goal.loss, unperturbed))
         verdict[saturated.cpu().numpy()] = records.SATURATED
         verdict[found.flat.cpu().numpy()] = records.ZERO_GRADIENT
         return found.delta, verdict
@@ -207,7 +196,7 @@ class GradientAttack(Adversary):
             )
             begun = torch.linalg.vector_norm(start, dim=1) / (width**0.5 * rms)
             share = torch.where(begun > 0, begun.clamp(1e-3, 1.0), torch.ones_like(begun))
-            flat = found.slope * rms <= _FLAT * share
+            flat = found.slope * rms <= FLAT * share
             if best is None:
                 unperturbed = found.start_value if self.starts == "zero" else None
                 best = _Found(found.delta, found.value, flat, unperturbed)

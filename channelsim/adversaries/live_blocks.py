@@ -46,12 +46,12 @@ class LiveBlocks:
     def evaluate(self, delta: Tensor, *, gradient: bool) -> tuple[Tensor, Tensor | None]:
         """The objective [N], and its gradient [N, K] if asked for; of rows that left: zeros."""
         if not self._blocks:
-            return _evaluated(self._objective, delta, gradient)
+            return evaluated(self._objective, delta, gradient)
         value: Tensor | None = None
         slopes = torch.zeros_like(delta) if gradient else None
         for rows, count, objective in self._blocks:
             try:
-                some, slope = _evaluated(objective, delta[rows], gradient)
+                some, slope = evaluated(objective, delta[rows], gradient)
             except RowsError as error:
                 raise error.moved(rows.tolist(), self._rows) from error
             if value is None:
@@ -79,7 +79,8 @@ class LiveBlocks:
         ]
 
 
-def _evaluated(objective: Objective, delta: Tensor, gradient: bool) -> tuple[Tensor, Tensor | None]:
+def evaluated(objective: Objective, delta: Tensor, gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """An objective of one block [N], and its gradient [N, K] if asked for; both detached."""
     if not gradient:
         with torch.no_grad(), trying():
             return objective(delta.detach()).detach(), None

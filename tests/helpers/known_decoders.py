@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.support.block_shape import BlockShape
 from channelsim.support.row_product import RowProduct
 
 Decode = Callable[[Tensor], Tensor]
@@ -72,8 +73,12 @@ def meet(
     messages: int = 1000,
     power: float = 1.0,
     seed: int = 7,
+    shape: BlockShape | None = None,
 ) -> Rows:
-    """The rows an adversary sees; ``source_of`` / ``clean_of`` paint the message number."""
+    """The rows an adversary sees; ``source_of`` / ``clean_of`` paint the message number.
+
+    ``shape``: of the blocks in which it may ask of some of them; None: only of all at once.
+    """
     n = len(signal)
     with torch.no_grad():
         clean = decode(signal)
@@ -88,15 +93,22 @@ def meet(
     }
     if epsilon is not None:
         columns["epsilon"] = epsilon
-    knowledge = Knowledge(
-        decode=decode,
-        source=clean if source is None else source,
-        clean=clean,
-        power=power,
-        source_of=painted,
-        clean_of=lambda number: 1.0 - painted(number),
-        messages=messages,
-    )
+    seen = clean if source is None else source
+
+    def known(some: np.ndarray) -> Knowledge:
+        return Knowledge(
+            decode=decode,
+            source=seen[some],
+            clean=clean[some],
+            power=power,
+            source_of=painted,
+            clean_of=lambda number: 1.0 - painted(number),
+            messages=messages,
+            some=None if shape is None else lambda rows: known(some[rows]),
+            shape=shape,
+        )
+
+    knowledge = known(np.arange(n))
     return Rows(
         name=adversary.label,
         seed=seed,
