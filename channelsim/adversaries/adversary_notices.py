@@ -8,6 +8,8 @@ from channelsim.adversaries.image_file import PICTURES
 from channelsim.adversaries.noise import Noise
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.goal import goal_of
+from channelsim.contracts.own_code import is_foreign
+from channelsim.contracts.parts import Stage
 from channelsim.contracts.stages import Stages
 from channelsim.sources.picture_file import frames
 
@@ -50,6 +52,11 @@ def _is_its_own_control(stage: Adversary) -> bool:
     return plain and stage.budget.norm != "linf" and not stage.access.before_encoder
 
 
+def _hidden_of_ones_own(stage: Stage) -> bool:
+    """Whether a stage of the user's own shows an adversary nothing without imagined draws."""
+    return is_foreign(type(stage)) and type(stage).foresee is Stage.foresee
+
+
 def _facts(path: Stages, span_s: tuple[float, float]) -> list[str]:
     found = []
     disturbed = bool(path.impairments)
@@ -66,6 +73,13 @@ def _facts(path: Stages, span_s: tuple[float, float]) -> list[str]:
             found.append(
                 f"{label}: expectation: {access.expectation} costs as many times the gradients and"
                 " changes nothing, for nothing on the path is left to chance"
+            )
+        unseen = [one.label for one in path.impairments if _hidden_of_ones_own(one)]
+        if unseen and not access.expectation and stage.climbs:
+            found.append(
+                f"{label}: plans as if {', '.join(unseen)} were absent, which draws random numbers;"
+                " access.expectation: 8 has it average over imagined draws, as a fair test of a"
+                " random defence needs"
             )
         if activity.period_s is not None and activity.duty_cycle == 1:
             found.append(f"{label}: period_s changes nothing while duty_cycle is 1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,9 @@ from channelsim.adversaries.draws import Ball
 from channelsim.adversaries.live_blocks import LiveBlocks, Objective
 from channelsim.adversaries.steps import State, StepRule
 from channelsim.contracts.adversary import Budget
+from channelsim.contracts.own_code import described
 from channelsim.support.block_shape import BlockShape
+from channelsim.support.errors import InputError
 
 _BALLS = {
     "linf": Budget(norm="linf", epsilon=0.0),
@@ -76,7 +78,7 @@ def ascend(
         return within if inside is None else inside(within)
 
     delta = project(start.detach(), radius)
-    state = rule.begin(delta)
+    state = _checked(rule, "begin", rule.begin(delta), len(delta))
     blocks = LiveBlocks(objective, len(delta), shape)
     live = torch.ones(len(delta), dtype=torch.bool, device=delta.device)
     gradients = torch.zeros(len(delta), dtype=torch.int64, device=delta.device)
@@ -96,7 +98,7 @@ def ascend(
         if slope is None:
             slope = torch.linalg.vector_norm(gradient, dim=1)
         past.add(delta, state, value)
-        moved, new_state = rule.move(gradient, step_size, state)
+        moved, new_state = _moved(rule, gradient, step_size, state)
         new = project(delta + moved, radius)
         for ago, back in past.recurring(new, new_state, live):
             if not keep_best:
@@ -113,6 +115,36 @@ def ascend(
     slope = torch.zeros_like(start_value) if slope is None else slope
     best = best + 0.0  # −0 becomes 0: the sign of a zero carries no information
     return Ascent(best, best_value, start_value, slope, gradients)
+
+
+def _moved(
+    rule: StepRule, gradient: Tensor, step_size: Tensor, state: State
+) -> tuple[Tensor, State]:
+    """A rule's answer; a user's own may have another form."""
+    answer = rule.move(gradient, step_size, state)
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        raise InputError(
+            f"{type(rule).__name__}.move must return (move [N, K], state), returned"
+            f" {described(answer)}"
+        )
+    moved, new_state = answer
+    if not isinstance(moved, Tensor) or moved.shape != gradient.shape:
+        raise InputError(
+            f"{type(rule).__name__}.move must return a move of shape {list(gradient.shape)},"
+            f" returned {described(moved)}"
+        )
+    return moved, _checked(rule, "move", new_state, len(gradient))
+
+
+def _checked(rule: StepRule, method: str, state: State, rows: int) -> State:
+    if isinstance(state, Mapping) and all(
+        isinstance(one, Tensor) and one.dim() > 0 and len(one) == rows for one in state.values()
+    ):
+        return state
+    raise InputError(
+        f"{type(rule).__name__}.{method} must return a state: a dictionary of tensors [N, …], one"
+        f" entry per row (here N = {rows})"
+    )
 
 
 def _better(

@@ -54,6 +54,7 @@ def caveats(summary: Summary) -> list[Caveat]:
         done = sum(point.n for point in summary.points)
         total = sum(point.expected for point in summary.points)
         found.append(Caveat(f"The run is unfinished: {done} of {total} transmissions are settled."))
+    found += map(Caveat, _about_resampling(summary))  # it weakens every sentence
     found += _about_mean_image(summary)
     about: dict[tuple[str, str], list[str]] = {}
     for receiver in summary.receivers:
@@ -69,7 +70,6 @@ def caveats(summary: Summary) -> list[Caveat]:
     turned = about_larger_budgets(summary.reversals, summary.envelopes, summary.primary_metric)
     found += [Caveat(text) for text in turned]
     found += map(Caveat, about_powers(summary.powers) + about_trunks(summary.trunks))
-    found += map(Caveat, _about_resampling(summary))
     found += [Caveat(f"{text[0].upper()}{text[1:]}.") for text in summary.weakened]
     for area in summary.areas:
         if areas.WRONG_SIDE in area.flags:

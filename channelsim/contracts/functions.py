@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -48,13 +49,20 @@ def stage(*, random: bool) -> Callable[[Callable[..., Tensor]], type[Stage]]:
     """A function (signal [N, K], rows) → signal [N, K], as a `Stage`.
 
     ``random``: whether it draws anything (``rows.normal``, ``rows.uniform``). An adversary foresees
-    a stage that does not, and imagines the draws of one that does.
+    a stage that does not. One that does it knows with ``access.expectation``, by imagined draws,
+    and otherwise plans as if it were absent.
     """
 
     def made(function: Callable[..., Tensor]) -> type[Stage]:
         def cross(self: Stage, signal: Tensor, rows: Rows) -> Tensor:
+            if not random:  # it is foreseen, so draws would give an adversary the real ones
+                rows = replace(rows, refusal=refusal)
             return function(signal, rows, **_keys(self, function))
 
+        refusal = (
+            f"{function.__name__} draws random numbers, and says that it does not; write"
+            " @stage(random=True)"
+        )
         body = {"cross": cross, "name": "", **({} if random else {"foresee": cross})}
         found: type[Stage] = _part(Stage, function, body, {"name": str})
         return found

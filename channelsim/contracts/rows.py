@@ -152,7 +152,8 @@ class Rows:
     channel. ``exact``: the columns in double precision, for times (`exactly`). ``mean``: the mean
     codeword on the wire, [K]; None where it was not measured. ``fitted``: the stage's fit from
     calibration, [N, …]. ``replayed``, ``allowance``: see `Batch`. ``lends``: whether columns and
-    draws are given out as copies, to code that may change them.
+    draws are given out as copies, to code that may change them. ``refusal``: the error for whoever
+    draws all the same, a stage that said that it does not.
     """
 
     name: str
@@ -173,6 +174,7 @@ class Rows:
     replayed: Ints | None = None
     exact: Mapping[str, Floats] = field(default_factory=dict)
     lends: bool = False
+    refusal: str = ""
     _drawn: dict[tuple[str, str, int, int], Tensor] = field(default_factory=dict, repr=False)
     _imagined: list[Rows] = field(default_factory=list, repr=False)
 
@@ -212,11 +214,13 @@ class Rows:
 
     def normal_at(self, slots: Ints, width: int, draw: str = "") -> Floats:
         """Standard normal draws that belong to slots of time, float64 [*slots.shape, width]."""
+        self._allow()
         key = seeds.stream_key(self.seed, self.name, draw)
         return seeds.at_slots(seeds.normals, key, slots, width)
 
     def uniform_at(self, slots: Ints, width: int, draw: str = "") -> Floats:
         """Uniform draws in (0, 1) that belong to slots of time, float64 [*slots.shape, width]."""
+        self._allow()
         key = seeds.stream_key(self.seed, self.name, draw)
         return seeds.at_slots(seeds.uniforms, key, slots, width)
 
@@ -238,7 +242,12 @@ class Rows:
             self._drawn[known] = make()
         return self._given(self._drawn[known])
 
+    def _allow(self) -> None:
+        if self.refusal:
+            raise InputError(self.refusal)
+
     def _draw(self, law: str, width: int, draw: str, index: int) -> Tensor:
+        self._allow()
         known = (law, draw, width, index)
         if known not in self._drawn:
             key = seeds.stream_key(self.seed, self.name, draw)

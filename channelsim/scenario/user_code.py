@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch import nn
+
 from channelsim.contracts.own_code import raised
 from channelsim.scenario import user_imports
 from channelsim.support import user_files
@@ -57,10 +59,7 @@ def construct(cls: type, arguments: dict[str, Any], beside: Sequence[str] = ()) 
 
     ``beside``: keys that are none of its arguments, for errors.
     """
-    try:
-        signature = inspect.signature(cls)
-    except (TypeError, ValueError):
-        signature = None
+    signature = _signature(cls)
     if signature is not None:
         try:
             signature.bind(**arguments)
@@ -76,12 +75,21 @@ def construct(cls: type, arguments: dict[str, Any], beside: Sequence[str] = ()) 
 
 def takes(cls: type, argument: str) -> bool:
     """Whether a class's constructor takes an argument of this name, or any."""
-    try:
-        parameters = inspect.signature(cls).parameters
-    except (TypeError, ValueError):
+    signature = _signature(cls)
+    if signature is None:
         return False
-    any_name = inspect.Parameter.VAR_KEYWORD
+    parameters, any_name = signature.parameters, inspect.Parameter.VAR_KEYWORD
     return argument in parameters or any(one.kind == any_name for one in parameters.values())
+
+
+def _signature(cls: type) -> inspect.Signature | None:
+    """A constructor's arguments; None where they are unknown."""
+    if cls.__init__ is nn.Module.__init__:  # type: ignore[misc]  # takes any, and refuses all
+        return inspect.Signature()
+    try:
+        return inspect.signature(cls)
+    except (TypeError, ValueError):
+        return None
 
 
 def module_name(file: Path) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import channelsim
 from channelsim import InputError, Scenario
 from channelsim.codecs import state_dict
+from channelsim.scenario import user_code
 
 CODE = """
 import torch
@@ -105,6 +106,19 @@ def ways_to_save() -> dict[str, Callable[[Path], Path]]:
         "compiled": pt(lambda state: {f"_orig_mod.{key}": one for key, one in state.items()}),
         "both": pt(lambda state: {"model": {f"module._orig_mod.{k}": v for k, v in state.items()}}),
     }
+
+
+class Bare(nn.Module):
+    """A network without a constructor of its own: torch's takes any argument, and refuses all."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return latent
+
+
+def test_a_class_without_a_constructor_takes_no_argument() -> None:
+    assert not user_code.takes(Bare, "weights")
+    with pytest.raises(InputError, match="Bare has no argument blok .takes no arguments"):
+        user_code.construct(Bare, {"blok": 3})
 
 
 @pytest.mark.parametrize("way", ways_to_save())

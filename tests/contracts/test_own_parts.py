@@ -754,3 +754,75 @@ def test_a_field_with_the_name_of_a_contracts_own_is_refused(tmp_path: Path, nam
                 "metrics": ["mse"],
             }
         )
+
+
+# --- what an author gets wrong most often -------------------------------------------------------
+
+
+def _stage(code: str) -> str:
+    return f"from channelsim import stage\n\n\n{code}"
+
+
+def test_a_stage_that_says_it_draws_nothing_may_not_draw(tmp_path):
+    """It is foreseen, so its draws would tell an adversary the real ones."""
+    code = _stage(
+        "@stage(random=False)\n"
+        "def hops(signal, rows):\n"
+        "    return signal * (rows.uniform(signal.shape[1], 'keep') < 0.5)\n"
+    )
+    file = study(tmp_path, code, path=[use("hops")])
+    assert "hops draws random numbers, and says that it does not; write @stage(random=True)" in (
+        refused(file)
+    )
+
+
+def test_who_is_blind_to_a_random_stage_of_ones_own_is_told(tmp_path):
+    code = _stage(
+        "@stage(random=True)\n"
+        "def hops(signal, rows):\n"
+        "    return signal * (rows.uniform(signal.shape[1], 'keep') < 0.9)\n"
+    )
+    pgd = {
+        "kind": "pgd", "name": "mallory", "goal": {"kind": "damage"},
+        "budget": {"norm": "linf", "epsilon": 0.5},
+    }  # fmt: skip
+    blind = "mallory: plans as if hops were absent, which draws random numbers"
+    file = study(tmp_path, code, path=[pgd, use("hops")])
+    assert any(blind in one for one in Scenario.load(file).notices)
+    seeing = {**pgd, "access": {"expectation": 2}}
+    file = study(tmp_path, code, path=[seeing, use("hops")])
+    assert not any(blind in one for one in Scenario.load(file).notices)
+
+
+@pytest.mark.parametrize(
+    ("begin", "move", "said"),
+    [
+        ("{}", "gradient.sign()", r"Mine.move must return (move [N, K], state), returned shape"),
+        ("{}", "(gradient[:, :1], state)", "Mine.move must return a move of shape"),
+        ("{'t': 0}", "(gradient, state)", "Mine.begin must return a state: a dictionary of tens"),
+        ("{}", "(gradient, {'t': 1})", "Mine.move must return a state: a dictionary of tensors"),
+    ],
+)
+def test_a_step_rule_of_another_form_is_named_by_its_method(tmp_path, begin, move, said):
+    code = (
+        "from channelsim import GradientAttack, StepRule, part\n\n\n"
+        "class Mine(StepRule):\n"
+        f"    def begin(self, start):\n        return {begin}\n\n"
+        f"    def move(self, gradient, step_size, state):\n        return {move}\n\n\n"
+        "@part\nclass Attack(GradientAttack):\n    kind = 'attack'\n\n"
+        "    @property\n    def rule(self):\n        return Mine()\n"
+    )
+    attack = use("Attack", goal={"kind": "damage"}, budget={"norm": "linf", "epsilon": 0.5})
+    assert said in refused(study(tmp_path, code, path=[attack]))
+
+
+def test_a_numpy_array_is_named_as_such(tmp_path):
+    code = (
+        "from channelsim import metric\n\n\n"
+        "@metric(higher_is_better=False)\n"
+        "def apart(images, references):\n"
+        "    return (images - references).abs().flatten(1).mean(1).numpy()\n"
+    )
+    file = study(tmp_path, code, metrics=["mse", use("apart")])
+    assert "returned a NumPy array of shape" in refused(file)
+    assert "return a torch tensor" in refused(file)
