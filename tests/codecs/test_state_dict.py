@@ -117,7 +117,7 @@ class Bare(nn.Module):
 
 def test_a_class_without_a_constructor_takes_no_argument() -> None:
     assert not user_code.takes(Bare, "weights")
-    with pytest.raises(InputError, match="Bare has no argument blok .takes no arguments"):
+    with pytest.raises(InputError, match=r"Bare has no argument blok .takes no arguments"):
         user_code.construct(Bare, {"blok": 3})
 
 
