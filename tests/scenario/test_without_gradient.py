@@ -15,8 +15,10 @@ import channelsim
 from channelsim import InputError, Scenario
 from channelsim.adversaries import ADVERSARIES
 from channelsim.contracts.records import Batch
+from channelsim.display.decisions import threats
 from channelsim.scenario.catalog import gradient_free
 from channelsim.signal_path.calibration import calibrate
+from channelsim.simulation.header import header
 from channelsim.sources import as_float
 
 CODE = """
@@ -192,10 +194,14 @@ def test_who_raises_it_is_told_and_bits_do_not_depend_on_blocks(tmp_path: Path) 
     file = linked(tmp_path, "Link", DAMAGE, {"kind": "awgn", "snr_db": 5})
     told = Scenario.load(file).notices
     assert any("mallory (kind: pgd) raises Link.attack_loss, and not" in one for one in told)
+    kept = header(Scenario.load(file), {})
+    assert kept.attack_losses == {"mine": ("mallory",)}
+    assert "mallory raises the attack_loss of mine's codec" in str(list(threats(kept)))
     whole = channelsim.run(file, out=tmp_path / "whole").frame()
     workers = channelsim.run(file, out=tmp_path / "workers", workers=1).frame()
     assert whole["delta_l2"].tolist() == workers["delta_l2"].tolist()
     assert whole["mse_source"].tolist() == workers["mse_source"].tolist()
+    assert "attack_losses" not in header(Scenario.load(attacked(tmp_path, "Means", PGD)), {})
 
 
 @pytest.mark.parametrize(
