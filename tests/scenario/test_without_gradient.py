@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.own_parts import study, use
+from helpers.own_parts import adversary, refused, study, use
 
 import channelsim
 from channelsim import InputError, Scenario
@@ -218,6 +218,16 @@ def test_a_loss_that_an_attack_cannot_follow_is_refused(
     with pytest.raises(InputError) as error:
         Scenario.load(linked(tmp_path, name, DAMAGE))
     assert said in error.value.message
+
+
+def test_it_serves_who_climbs_it_and_no_other_who_asks_for_gradients(tmp_path: Path) -> None:
+    code = BITS + adversary(
+        "Searching", "return torch.zeros_like(signal), ok(signal)", "goal: AnyGoal\neffort = EFFORT"
+    )
+    code = "from channelsim import AnyGoal\nEFFORT = {'gradients': 3}\n" + code
+    stage = use("Searching", goal={"kind": "damage"}, budget={"epsilon": 0.1})
+    said = refused(study(tmp_path, code, {"mine": {"codec": use("Link")}}, path=[stage]))
+    assert "Link.decode is not differentiable" in said
 
 
 def test_a_target_image_needs_the_decoders_gradient(tmp_path: Path) -> None:
