@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.goals import AnyGoal, Damage, distance
+from channelsim.contracts.adversary import Adversary
+from channelsim.contracts.goal import goal_of
+from channelsim.contracts.parts import Codec
 from channelsim.contracts.records import Ints
 from channelsim.contracts.rows import Knowledge, Rows
 
@@ -54,6 +57,12 @@ def objective(
     reference = usable(goal.image(rows, knowledge)).detach()
     own = climbed and isinstance(goal, Damage)
     return GoalObjective(goal, signal, reference, knowledge.views(), own)
+
+
+def raises_own_loss(adversary: Adversary, codec: Codec) -> bool:
+    """Whether an adversary raises the codec's ``attack_loss``, and not its goal's own loss."""
+    damaging = isinstance(goal_of(adversary), Damage)
+    return adversary.climbs and damaging and codec.has_attack_loss
 
 
 def usable(tensor: Tensor) -> Tensor:

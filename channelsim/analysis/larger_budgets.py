@@ -6,7 +6,8 @@ its target), on the same messages and the same draws, its search has failed ther
 paired, with Holm's correction over all neighbours of a run. It is made in open loop only: where
 receivers refuse and request repetitions, more power may rightly end in less damage. Beside it
 stands the envelope: per message the smaller or equal budget that served the objective best, and the
-user's quality there. Noise has no objective and is left out.
+user's quality there. Noise has no objective and is left out; so is an attack that raises a codec's
+own ``attack_loss``, which is not measured.
 """
 
 from __future__ import annotations
@@ -189,6 +190,9 @@ def _curves(arms: Curves, header: RunHeader, epsilon_key: str | None) -> list[_C
             continue
         image = aims[0].kind == "image"
         first = group[0][0]
+        raised = header.attack_losses.get(first.receiver, ())
+        if any(aim.kind == "damage" and aim.who in raised for aim in aims):
+            continue
         found.append(
             _Curve(
                 receiver=first.receiver,

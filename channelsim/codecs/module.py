@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from channelsim.codecs.drawn import drawn_for
 from channelsim.codecs.latent_form import LatentForm
 from channelsim.codecs.own_card import STANDARD, check, own_card
-from channelsim.contracts import answers, own_code
+from channelsim.contracts import own_code
 from channelsim.contracts.parts import Codec, Count, part
 from channelsim.contracts.side import Side, takes_side
 from channelsim.support.errors import InputError
@@ -83,15 +83,6 @@ class Module(Codec):
     def encodes(self) -> bool:
         """Whether the module has an encoder."""
         return callable(getattr(self.module, "encode", None))
-
-    @functools.cached_property
-    def tells_decoded(self) -> bool:
-        """Whether ``decode`` returns (images, ok)."""
-        held = (*self.network.parameters(), *self.network.buffers(), torch.zeros(()))[0]
-        zero = torch.zeros(2, self.latent_size, device=held.device)
-        told = self if self.told_snr_db is not None else self.at_snr(0.0)
-        with torch.no_grad():
-            return answers.is_flagged(told._asked("decode", latent=zero))
 
     @functools.cached_property
     def takes_side(self) -> frozenset[str]:

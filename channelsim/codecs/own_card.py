@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from channelsim.support.errors import InputError
 
@@ -28,7 +29,11 @@ def own_card(module: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:
     if own is not None and not isinstance(own, Mapping):
         raise InputError(f"{name}.card must be a mapping of facts, not a {type(own).__name__}")
     found = dict(facts)
-    for key, value in (own or {}).items():
+    for key, given in (own or {}).items():
+        try:
+            value = _without_arrays(given)
+        except RecursionError:
+            raise InputError(f"{name}.card[{key!r}] is nested too deeply; flatten it") from None
         _agree(f"{name}.card[{key!r}]", found.get(key), value)
         found[key] = value
     attributes = {key: getattr(module, key, None) for key in _STATED}
@@ -74,8 +79,8 @@ def check(name: str, card: Mapping[str, Any], size: int, *, drawn: bool = False)
         json.dumps(dict(card), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
-            f"the card of {name} must hold words, finite numbers, lists and mappings ({error});"
-            " tensors as .tolist()"
+            f"the card of {name} must hold words, finite numbers, lists, tensors and mappings"
+            f" ({error})"
         ) from None
 
 
@@ -90,6 +95,15 @@ def _agree(place: str, there: Any, value: Any) -> None:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 40 else f"{text[:39]}…"
+
+
+def _without_arrays(value: Any) -> Any:
+    """A fact with its tensors and arrays as lists, as a card beside the weights has them."""
+    if isinstance(value, Mapping):
+        return {key: _without_arrays(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_arrays(one) for one in value]
+    return value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -181,10 +182,17 @@ class Codec(Part, ABC):
         self._answered("decode", image, (len(latent), *self.image_shape))
         return image, ok
 
-    @property
+    @functools.cached_property
     def tells_decoded(self) -> bool:
-        """Whether its decoder says of which rows it succeeded."""
-        return False
+        """Whether its decoder says of which rows it succeeded: it returns (images, ok)."""
+        if not own_code.is_foreign(type(self.network)):
+            return False
+        held = (*self.network.parameters(), *self.network.buffers(), torch.zeros(()))[0]
+        ramp = torch.linspace(0.0, 1.0, math.prod(self.image_shape), device=held.device)
+        images = torch.stack([ramp, ramp.flip(0)]).view(2, *self.image_shape)
+        told = self.at_snr(0.0)
+        with torch.no_grad():  # of codewords that are sent: a decoder may refuse others
+            return answers.is_flagged(told._asked("decode", latent=told.posterior(images)[0]))
 
     @property
     def encodes(self) -> bool:

@@ -47,8 +47,9 @@ class Knowledge:
     ``overhear``: ``decode`` without knowledge of a codeword's amplitude; None: the amplitude is
     known. ``messages``: the run's number of messages. ``some``: the knowledge of some of the rows,
     by number (`only`), and ``shape``: the blocks of rows of which it is asked; both None
-    where it is asked of all rows alone. ``loss``, ``overheard_loss``: like ``decode`` and
-    ``overhear``, signal → the codec's own ``attack_loss`` [N]; None for a codec without one.
+    where it is asked of all rows alone. ``loss``: like ``decode``, signal → the codec's own
+    ``attack_loss`` [N] of it and of the codeword sent; ``overheard_loss``: the same like
+    ``overhear``, of the signal and of the one taken for sent; None for a codec without one.
     """
 
     decode: Callable[[Tensor], Tensor]
@@ -69,7 +70,7 @@ class Knowledge:
     some: Callable[[Ints], Knowledge] | None = None
     shape: BlockShape | None = None
     loss: Callable[[Tensor], Tensor] | None = None
-    overheard_loss: Callable[[Tensor], Tensor] | None = None
+    overheard_loss: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def only(self, rows: Ints) -> Knowledge:
         """The knowledge of some of its rows."""

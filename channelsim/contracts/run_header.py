@@ -190,6 +190,14 @@ class RunHeader:
         """Cards of the adversaries' losses, by adversary."""
         return self._mapping("loss_cards")
 
+    @property
+    def attack_losses(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the adversaries that raise the codec's own ``attack_loss``, by receiver."""
+        found = self._mapping("attack_losses")
+        if not all(isinstance(names, list) for names in found.values()):
+            raise HeaderError(f"attack_losses of its header is {found!r:.40}")
+        return {receiver: tuple(map(str, names)) for receiver, names in found.items()}
+
     # --- known before the first message ---------------------------------------------------------
 
     @property

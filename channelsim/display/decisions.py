@@ -57,6 +57,9 @@ def threats(header: RunHeader) -> Iterator[Line]:
     """What every adversary knows and may do."""
     for name, threat in header.threats.items():
         yield "threat", f"{name}: {'; '.join(f'{key}: {_phrase(threat[key])}' for key in threat)}"
+    for receiver, names in header.attack_losses.items():
+        who = f"{_phrase(names)} raise{'s' if len(names) == 1 else ''}"
+        yield "threat", f"{who} the attack_loss of {receiver}'s codec, and not the goal's own loss"
 
 
 def bits(header: RunHeader) -> Iterator[Line]:

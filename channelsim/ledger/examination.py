@@ -31,7 +31,10 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "total": int,
 }
 # Sections that only some runs have.
-_SECTIONS = ("parts", "scales", "own_stages", "threats", "reach", "metric_cards", "loss_cards")
+_SECTIONS = (
+    *("parts", "scales", "own_stages", "threats", "reach"),
+    *("metric_cards", "loss_cards", "attack_losses"),
+)
 _FATES = (records.DELIVERED, records.LOST, records.REJECTED)
 
 

@@ -146,8 +146,8 @@ def admit(codec: Codec, name: str, given: TrialImages, again: Again | None = Non
             if ok is None:
                 return found
             # Beside the pixels, so that a row's flag is tested as they are.
-            flags = ok.to(found).view(-1, 1, 1, 1).expand(*found.shape[:3], 1)
-            return torch.cat([found, flags], dim=3)
+            each = ok.to(found).view(-1, *[1] * (found.dim() - 1))
+            return torch.cat([found, each.expand(*found.shape[:-1], 1)], dim=-1)
 
         return answer
 
@@ -196,7 +196,7 @@ def _power(codec: Codec, name: str, latents: Tensor) -> list[str]:
     """A notice where a codec states a power far from that of some ordinary images."""
     stated = codec.card.get("transmit_power")
     found = float(latents.double().square().mean())
-    if stated is None or not found > 0:
+    if stated is None or not found > 0 or not codec.encodes:  # draws have the power they have
         return []
     off_db = abs(units.db(found / stated))
     if off_db <= _FAR_DB:

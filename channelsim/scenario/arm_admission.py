@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from channelsim.adversaries.goals import Damage
+from channelsim.adversaries.objective import raises_own_loss
 from channelsim.contracts.adversary import Adversary
-from channelsim.contracts.goal import goal_of
 from channelsim.contracts.parts import Codec, Metric, Stage
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.contracts.stages import Stages
@@ -62,10 +61,10 @@ def own_parts(
     for stage in filter(_follows, stages) if id(codec) in workshop.foreign or not steep else ():
         before = isinstance(stage, Adversary) and stage.access.before_encoder
         who = class_name(codec), f"{stage.label} (kind: {stage.kind})"
-        raises = codec.has_attack_loss and isinstance(goal_of(stage), Damage)
+        raises = isinstance(stage, Adversary) and raises_own_loss(stage, codec)
         admit = functools.partial(require_gradient, codec, *who, images.images if before else None)
         if raises:
-            admit = functools.partial(admit_attack_loss, codec, *who, images, before=before)
+            admit = functools.partial(admit_attack_loss, told, *who, images, before=before)
         yield Own(("receivers", name), ("codec",), ("gradient", id(codec), raises, before), admit)
     detector = receiver.detector
     own = workshop.foreign.get(id(detector))

@@ -42,23 +42,32 @@ class Foresight:
         if self.stage.access.place != "over_the_air":
             return signal, reach, self.knows(reach, knowledge)
         signal = self._heard(signal)
-        if "codeword" in self.stage.knows:
-            known = _unheard(knowledge)
-            clean = self.knows(reach, known).decode(signal).detach()
-        else:  # knowledge that it does not declare is withheld
-            clean = torch.full_like(knowledge.clean, torch.nan)
-        return signal, reach, self.knows(reach, self._masked(knowledge, clean))
+        heard = None
+        clean = torch.full_like(knowledge.clean, torch.nan)
+        if "codeword" in self.stage.knows:  # knowledge that it does not declare is withheld
+            heard = self.through(signal, self.behind(None)).detach()
+            clean = _unheard(knowledge, heard).decode(heard).detach()
+        return signal, reach, self.knows(reach, self._masked(knowledge, heard, clean))
 
-    def _masked(self, knowledge: Knowledge, clean: Tensor) -> Knowledge:
-        """The knowledge of one that takes ``clean`` for the images, and sees no amplitude."""
+    def _masked(self, knowledge: Knowledge, heard: Tensor | None, clean: Tensor) -> Knowledge:
+        """The knowledge of one that takes ``clean`` for the images, and sees no amplitude.
+
+        ``heard``: the signal that it takes for the one sent, at the end of the wire; None: it is
+        told none.
+        """
+
+        def some(rows: Ints) -> Knowledge:
+            part = None if heard is None else heard[rows]
+            return self.only(rows)._masked(knowledge.only(rows), part, clean[rows])
+
         return replace(
-            _unheard(knowledge),
+            _unheard(knowledge, heard),
             clean=clean,
             source=clean,
             source_of=self._of_others(knowledge.source_of),
             clean_of=self._of_others(knowledge.clean_of),
             sent_of=knowledge.sent_of and self._of_others(knowledge.sent_of),
-            some=lambda rows: self.only(rows)._masked(knowledge.only(rows), clean[rows]),
+            some=some,
         )
 
     def only(self, rows: Ints) -> Foresight:
@@ -185,12 +194,18 @@ class Foresight:
         return own.gains(rows, symbol_count(len(self.setting.mean)))
 
 
-def _unheard(knowledge: Knowledge) -> Knowledge:
-    """The same without knowledge of a codeword's amplitude."""
+def _unheard(knowledge: Knowledge, heard: Tensor | None) -> Knowledge:
+    """The same without knowledge of a codeword's amplitude, nor of more of it than was heard."""
+    of_two = knowledge.overheard_loss
+
+    def loss(wire: Tensor) -> Tensor:
+        assert of_two is not None
+        return wire.sum(dim=1) * torch.nan if heard is None else of_two(wire, heard)
+
     return replace(
         knowledge,
         decode=knowledge.overhear or knowledge.decode,
-        loss=knowledge.overheard_loss or knowledge.loss,
+        loss=None if of_two is None else loss,
     )
 
 

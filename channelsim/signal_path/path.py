@@ -189,12 +189,16 @@ class SignalPath:
     def _on_the_wire(self, knowledge: Knowledge, sent: Scaled) -> Knowledge:
         """What is known at the end of the wire: ``decode`` takes a wire signal."""
         decode, guessed = self._codec.decode, self.transmitter.guessed
+
+        def overheard_loss(wire: Tensor, heard: Tensor) -> Tensor:
+            return self._codec.attack_loss(guessed(wire), guessed(heard))
+
         return replace(
             knowledge,
             decode=lambda wire: decode(sent.undo(wire)),
             overhear=lambda wire: decode(guessed(wire)),
             loss=after(sent.undo, knowledge.loss),
-            overheard_loss=after(guessed, knowledge.loss),
+            overheard_loss=None if knowledge.loss is None else overheard_loss,
             some=lambda rows: self._on_the_wire(knowledge.only(rows), sent.only(rows)),
         )
 

@@ -14,6 +14,7 @@ import torch
 
 import channelsim
 from channelsim.adversaries.goals import loss_card
+from channelsim.adversaries.objective import raises_own_loss
 from channelsim.channels import memories_s
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import is_foreign
@@ -123,6 +124,13 @@ def header(
         for stage in arm.path.adversaries
         if (card := loss_card(stage))
     )
+    raised: dict[str, list[str]] = {}
+    for arm in scenario.arms:
+        for stage in arm.path.adversaries:
+            own = raised.setdefault(arm.receiver_name, [])
+            if stage.label not in own and raises_own_loss(stage, arm.receiver.codec):
+                own.append(stage.label)
+    raised = {receiver: names for receiver, names in raised.items() if names}
     sampling = scenario.source.sampling
     return RunHeader(
         {
@@ -139,6 +147,8 @@ def header(
             "metric_cards": {m.kind: dict(m.card) for m in scenario.metrics if m.card},
             "scales": own_scales(scenario.metrics),  # declared by the user's own metrics
             "loss_cards": losses,  # of the networks in the adversaries' losses
+            # Left out where no adversary raises a codec's own loss, as ledgers were before.
+            **({"attack_losses": raised} if raised else {}),
             "control": scenario.control,
             "judged": any(map(judged, scenario.arms)),
             # Left out where no decoder says whether it succeeded, as ledgers were before.

@@ -25,6 +25,27 @@ _ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")
 _LONGEST_CARD = 1_000_000  # bytes; a card is about a page
 
 
+class _CardLoader(yaml.SafeLoader):
+    """Without aliases, of which a few lines stand for billions of values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, if it is written out."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem="an alias; write the value out",
+                problem_mark=self.peek_event().start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+class _CardDumper(yaml.SafeDumper):
+    """Writes what `_CardLoader` reads."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  PyYAML's signature
+        """A value that comes twice is written twice."""
+        return True
+
+
 @dataclass(frozen=True)
 class WeightFile:
     """A weights file as read: header facts without the card, tensors, card, SHA-256 (hex)."""
@@ -93,8 +114,13 @@ def add_remarks(path: Path, remarks: Mapping[str, Any]) -> None:
 
 
 def _write_card(path: Path, facts: Mapping[str, Any]) -> None:
-    text = yaml.safe_dump(
-        dict(facts), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    text = yaml.dump(
+        dict(facts),
+        Dumper=_CardDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=None,
     )
     _replace(card_path(path), text.encode())
 
@@ -185,7 +211,7 @@ def read_card(path: Path, sha256: str) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        facts = yaml.safe_load(read_text(file, _LONGEST_CARD, f"card {file}")) or {}
+        facts = yaml.load(read_text(file, _LONGEST_CARD, f"card {file}"), _CardLoader) or {}
     except (ValueError, RecursionError, yaml.YAMLError) as reason:
         said = " ".join(str(reason).split())[:200]
         raise InputError(f"card {file}: not readable YAML ({said})") from reason

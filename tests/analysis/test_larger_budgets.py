@@ -109,6 +109,16 @@ def test_noise_has_no_objective_to_fail(tmp_path: Path):
     assert found.reversals == ()
 
 
+def test_a_codecs_own_loss_is_not_measured_and_so_not_judged(tmp_path: Path):
+    def turned(raised: dict[str, Any]) -> int:
+        folder = tmp_path / next(iter(raised))
+        folder.mkdir()
+        return len(run_of(folder, {0.5: 0.4, 1.0: 0.2}, attack_losses=raised).reversals)
+
+    assert turned({"kld": ["mallory"]}) == 0
+    assert turned({"other": ["mallory"]}) == 1
+
+
 def test_an_unfinished_run_is_not_judged_by_what_is_missing(tmp_path: Path):
     with created(tmp_path, sweep(["kld"], [0.5, 1.0]), N, ["mse"], **path()) as ledger:
         add_arm(ledger, 0, mse_clean=0.4 + NOISE)

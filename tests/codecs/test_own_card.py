@@ -11,6 +11,7 @@ import yaml
 
 import channelsim
 from channelsim import InputError, Scenario
+from channelsim.support import weight_files
 
 CODE = """
 import torch
@@ -97,13 +98,36 @@ def test_what_it_states_twice_must_be_the_same(tmp_path: Path) -> None:
         ('card = {"transmit_power": -1.0, "latent_mean": [0.0] * 16}', "a number above 0, not -1"),
         ('card = {"transmit_power": True, "latent_mean": [0.0] * 16}', "above 0, not True"),
         ('card = {"transmit_power": 1.0, "latent_mean": [0.0]}', "must be 16 numbers"),
-        ('card = {"data": torch.zeros(2)}', "must hold words, finite numbers"),
+        ('card = {"data": {1, 2}}', "must hold words, finite numbers"),
+        ('card = {"data": []}; card["data"].append(card)', "is nested too deeply"),
         ('card = {"psnr": float("nan")}', "must hold words, finite numbers"),
     ],
 )
 def test_a_card_that_cannot_be_used_is_told(own: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
         study(tmp_path, own)
+
+
+@pytest.mark.parametrize("given", ["torch.full((16,), 0.25)", "(torch.zeros(16) + 0.25).numpy()"])
+def test_numbers_in_an_array_are_those_of_a_list(given: str, tmp_path: Path) -> None:
+    own = f'card = {{"latent_mean": {given}, "transmit_power": 0.5}}'
+    for beside in (POWER, None):
+        card = study(tmp_path, own, beside).arms[0].receiver.codec.card
+        assert card["latent_mean"] == [0.25] * 16
+    with pytest.raises(InputError, match="elsewhere its card says"):
+        study(tmp_path, own.replace("0.25", "0.5"), POWER)
+
+
+def test_a_small_card_stands_for_no_large_one(tmp_path: Path) -> None:
+    study(tmp_path, beside=POWER)
+    nested = "".join(f"b{i}: &b{i} [*b{i - 1}, *b{i - 1}]\n" for i in range(1, 40))
+    (tmp_path / "net.card.yaml").write_text(f"b0: &b0 [1]\n{nested}")
+    with pytest.raises(InputError, match="an alias; write the value out"):
+        Scenario.load(tmp_path / "study.yaml")
+    twice = [1.0, 2.0]
+    file = tmp_path / "w.safetensors"
+    weight_files.write(file, {}, {}, {}, {"one": twice, "other": twice})
+    assert weight_files.read(file).card["other"] == twice
 
 
 def test_a_card_beside_other_weights_is_refused(tmp_path: Path) -> None:

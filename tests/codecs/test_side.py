@@ -72,6 +72,13 @@ class Sided(Means):
     def decode(self, latent, side=8):
         return F.interpolate(latent.reshape(len(latent), 1, side, side), scale_factor=4)
 
+class Losing(Louder):
+    def encode(self, images, side):
+        return super().encode(images, side)
+
+    def attack_loss(self, z, sent):
+        return (z - sent).square().sum(1)
+
 class Derived(Codec):
     kind: ClassVar[str] = "derived"
     image_shape = (1, 32, 32)
@@ -359,6 +366,13 @@ def test_a_codec_that_takes_side_in_a_wrong_way_is_refused(
     name: str, sentence: str, tmp_path: Path
 ) -> None:
     assert sentence in refused(study(tmp_path, CODE, {"mine": {"codec": use(name)}}))
+
+
+def test_a_loss_of_its_own_is_raised_of_a_codec_that_is_told(tmp_path: Path) -> None:
+    damaging = {**PGD_10, "goal": {"kind": "damage"}}
+    file = study(tmp_path, CODE, {"mine": {"codec": use("Losing")}}, path=[damaging, AWGN_10])
+    rows = channelsim.run(file, out=tmp_path / "run").frame()
+    assert set(rows["verdict"]) == {"ok"}
 
 
 @pytest.mark.parametrize("given", ["loud", 1e6, True])

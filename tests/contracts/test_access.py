@@ -234,13 +234,22 @@ class _Curious(Noise):
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, np.ndarray]:
-        type(self).seen = torch.stack([knowledge.clean.mean(), knowledge.source.mean()])
+        assert knowledge.loss is not None
+        lost = knowledge.loss(signal).mean()
+        type(self).seen = torch.stack([knowledge.clean.mean(), knowledge.source.mean(), lost])
         return knowledge.clean.flatten(1)[:, : signal.shape[1]], np.full(len(signal), "ok")
 
 
 def test_what_it_says_it_does_not_know_is_of_no_use_over_the_air():
     decode, signal = LinearDecoder(SINGULAR), latents(4, 8)
-    signals, log = crossed([_Curious(budget=Budget(norm="l2", epsilon=0.5))], signal, decode)
+
+    def loss(wire: Tensor, sent: Tensor = signal) -> Tensor:
+        return (wire * sent).sum(1)
+
+    known = dataclasses.replace(knowing(decode, signal), loss=loss, overheard_loss=loss)
+    setting = on_a_wire([_Curious(budget=Budget(norm="l2", epsilon=0.5))], 8)
+    wires = dict.fromkeys(("passive", "attacked", "control"), signal)
+    signals, _, log = cross(setting, wires, batch(4), known)
     assert _Curious.seen is not None
     assert torch.isnan(_Curious.seen).all()
     assert torch.equal(signals["attacked"], signal)

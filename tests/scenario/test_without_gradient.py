@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from helpers.own_parts import study, use
+import torch
+from helpers.own_parts import adversary, refused, study, use
 
 import channelsim
 from channelsim import InputError, Scenario
 from channelsim.adversaries import ADVERSARIES
+from channelsim.contracts.records import Batch
+from channelsim.display.decisions import threats
 from channelsim.scenario.catalog import gradient_free
+from channelsim.signal_path.calibration import calibrate
+from channelsim.simulation.header import header
+from channelsim.sources import as_float
 
 CODE = """
 class Digital(Means):
@@ -133,9 +141,7 @@ def linked(folder: Path, name: str, *path: Any, **more: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", ["Link", "Wide"])
-@pytest.mark.parametrize(
-    "access", [{}, {"place": "over_the_air", "listen_symbols": 8}, {"expectation": 2}]
-)
+@pytest.mark.parametrize("access", [{}, {"expectation": 2}])
 def test_its_own_loss_is_raised_where_its_images_have_no_slope(
     name: str, access: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -144,9 +150,28 @@ def test_its_own_loss_is_raised_where_its_images_have_no_slope(
     run = channelsim.run(linked(tmp_path, name, *path), out=tmp_path / "run")
     rows = run.frame()
     assert (rows["verdict"] == "ok").all()
-    shown = {"place", "listen_symbols"} <= access.keys()
-    share = (64 - 16) / 64 if shown else 1.0  # eight complex symbols were only heard
-    assert rows["mse_clean"].to_numpy() == pytest.approx(share)
+    assert rows["mse_clean"].to_numpy() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["Link", "Wide"])
+def test_over_the_air_it_is_raised_against_what_was_heard_and_the_mean(
+    name: str, tmp_path: Path
+) -> None:
+    def added(access: dict[str, Any], change: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        file = linked(tmp_path, name, DAMAGE | {"access": access})
+        (path,) = calibrate(Scenario.load(file)).paths
+        images = as_float(path.images)
+        if change:  # of the values behind the first sixteen
+            images = torch.cat([images[:, :, :8], 1 - images[:, :, 8:]], dim=2)
+        sent = dataclasses.replace(path, images=images)
+        return sent.transmit(Batch.planned(np.arange(16)))[2]["injected"], sent.setting.mean
+
+    air = {"place": "over_the_air", "listen_symbols": 8}
+    delta, mean = added(air, change=False)
+    assert not delta[:, :16].any()
+    assert torch.equal(delta[:, 16:], (-1.5 * mean.sign())[16:].expand(16, -1))
+    assert torch.equal(added(air, change=True)[0], delta)  # they were not heard
+    assert not torch.equal(added({}, change=True)[0], added({}, change=False)[0])
 
 
 @pytest.mark.parametrize(
@@ -169,10 +194,14 @@ def test_who_raises_it_is_told_and_bits_do_not_depend_on_blocks(tmp_path: Path) 
     file = linked(tmp_path, "Link", DAMAGE, {"kind": "awgn", "snr_db": 5})
     told = Scenario.load(file).notices
     assert any("mallory (kind: pgd) raises Link.attack_loss, and not" in one for one in told)
+    kept = header(Scenario.load(file), {})
+    assert kept.attack_losses == {"mine": ("mallory",)}
+    assert "mallory raises the attack_loss of mine's codec" in str(list(threats(kept)))
     whole = channelsim.run(file, out=tmp_path / "whole").frame()
     workers = channelsim.run(file, out=tmp_path / "workers", workers=1).frame()
     assert whole["delta_l2"].tolist() == workers["delta_l2"].tolist()
     assert whole["mse_source"].tolist() == workers["mse_source"].tolist()
+    assert "attack_losses" not in header(Scenario.load(attacked(tmp_path, "Means", PGD)), {})
 
 
 @pytest.mark.parametrize(
@@ -189,6 +218,16 @@ def test_a_loss_that_an_attack_cannot_follow_is_refused(
     with pytest.raises(InputError) as error:
         Scenario.load(linked(tmp_path, name, DAMAGE))
     assert said in error.value.message
+
+
+def test_it_serves_who_climbs_it_and_no_other_who_asks_for_gradients(tmp_path: Path) -> None:
+    code = BITS + adversary(
+        "Searching", "return torch.zeros_like(signal), ok(signal)", "goal: AnyGoal\neffort = EFFORT"
+    )
+    code = "from channelsim import AnyGoal\nEFFORT = {'gradients': 3}\n" + code
+    stage = use("Searching", goal={"kind": "damage"}, budget={"epsilon": 0.1})
+    said = refused(study(tmp_path, code, {"mine": {"codec": use("Link")}}, path=[stage]))
+    assert "Link.decode is not differentiable" in said
 
 
 def test_a_target_image_needs_the_decoders_gradient(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.own_parts import study, use
 
@@ -16,6 +17,9 @@ from channelsim.ledger import Ledger
 from channelsim.runs.replay import replay
 
 CODE = """
+import channelsim
+
+
 class Parity(nn.Module):
     '''Sixty-three signs, and their product: a codeword that breaks it cannot be decoded.'''
 
@@ -49,6 +53,30 @@ class Counting(Parity):
     def decode(self, latents):
         images, ok = super().decode(latents)
         return images, ok & (len(ok) % 2 == 0) & (torch.arange(len(ok)) > 0)
+
+
+class Strict(Parity):
+    def decode(self, latents):
+        if not latents.abs().sum(1).all():
+            raise ValueError("no codeword")
+        return super().decode(latents)
+
+
+class Derived(channelsim.Codec):
+    kind: ClassVar[str] = "derived"
+    image_shape = (1, 32, 32)
+    latent_size = 64
+    network = Parity().eval()
+
+
+class Beat(nn.Module):
+    '''Segments of a signal as they are, which it decodes where they are high.'''
+
+    def encode(self, signals):
+        return signals.flatten(1)
+
+    def decode(self, latents):
+        return latents.unsqueeze(1), latents.mean(1) > 0
 """
 AWGN = {"kind": "awgn", "snr_db": 5}
 
@@ -59,7 +87,7 @@ def parity(folder: Path, name: str = "Parity", **changes: Any) -> Path:
     return study(folder, CODE, **changes)
 
 
-@pytest.mark.parametrize("name", ["Parity", "Square"])
+@pytest.mark.parametrize("name", ["Parity", "Square", "Strict", "Derived"])
 def test_what_the_decoder_says_is_in_the_ledger(name: str, tmp_path: Path) -> None:
     run = channelsim.run(parity(tmp_path, name), out=tmp_path / "run")
     rows = run.frame()
@@ -73,11 +101,27 @@ def test_what_the_decoder_says_is_in_the_ledger(name: str, tmp_path: Path) -> No
         told = [one for one in warnings(summarise(ledger)) if "decoding failed" in one]
     share = f"{100 * failed.mean():.1f}"
     assert told == [
-        f"mine: decoding failed in {share} % of the codewords that arrived; what was shown instead"
+        f"mine: decoding failed in {share} % of the attempts that arrived; what was shown instead"
         " counts in all means."
     ]
     workers = channelsim.run(parity(tmp_path, name), out=tmp_path / "workers", workers=1).frame()
     assert workers["decoded"].equals(rows["decoded"])
+
+
+def test_what_is_sent_again_is_not_said_to_be_shown(tmp_path: Path) -> None:
+    link = {"max_attempts": 2, "loss": 0.5}
+    channelsim.run(parity(tmp_path, link=link), out=tmp_path / "run")
+    with Ledger.open(tmp_path / "run" / "ledger.sqlite") as ledger:
+        (told,) = [one for one in warnings(summarise(ledger)) if "decoding failed" in one]
+    assert told.endswith("% of the attempts that arrived.")
+
+
+def test_a_decoder_of_signals_says_it_too(tmp_path: Path) -> None:
+    np.save(tmp_path / "wave.npy", np.sin(np.arange(400.0)))
+    source = {"kind": "signals", "path": "wave.npy", "rate_hz": 100.0, "samples": 10}
+    receivers = {"mine": {"codec": use("Beat")}}
+    run = channelsim.run(parity(tmp_path, source=source, receivers=receivers), out=tmp_path / "run")
+    assert set(run.frame()["decoded"]) == {0, 1}
 
 
 def test_it_is_replayed_as_any_column(tmp_path: Path) -> None:
