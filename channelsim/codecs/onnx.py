@@ -165,6 +165,7 @@ class Onnx(Codec):
     """
 
     kind: ClassVar[str] = "onnx"
+    brought: ClassVar[bool] = True
 
     decoder: InputFile
     encoder: InputFile | None = None

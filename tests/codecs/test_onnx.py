@@ -154,6 +154,26 @@ def test_a_card_beside_the_decoder_states_its_power(tmp_path: Path) -> None:
         Scenario.load(study(tmp_path, BOTH))
 
 
+def test_its_card_is_read_told_and_kept_as_that_of_a_module(tmp_path: Path) -> None:
+    encoder(tmp_path)
+    decoder(tmp_path)
+    card = {"title": "Mine", "data": {"name": "mnist", "split": "test"}}
+    (tmp_path / "dec.card.yaml").write_text(yaml.safe_dump(card))
+    scenario = Scenario.load(study(tmp_path, BOTH))
+    assert any("onnx was trained on images that are sent" in said for said in scenario.notices)
+    kept = channelsim.run(scenario, out=tmp_path / "run").header()["parts"]["receiver mine"]["card"]
+    assert card.items() <= kept.items()
+
+
+def test_one_made_in_python_is_tried_as_well(tmp_path: Path) -> None:
+    strange(tmp_path, "random")
+    decoder(tmp_path)
+    codec = channelsim.Onnx(encoder=tmp_path / "enc.onnx", decoder=tmp_path / "dec.onnx")
+    given = yaml.safe_load(study(tmp_path, BOTH).read_text())
+    with pytest.raises(InputError, match="encode answers differently when asked twice"):
+        Scenario.load({**given, "receivers": {"mine": {"codec": codec}}})
+
+
 # --- files of strangers -------------------------------------------------------------------------
 
 
