@@ -17,6 +17,8 @@ from channelsim.support import units
 
 NOTICEABLE_DB = 0.5  # project's choice: splits of one data set differ by a tenth of that
 _LOOK_THROUGH = ("dfd", "label")
+# Data sets that are parts of others; any other name is of itself alone.
+_PARTS_OF = {"mnist5k": "mnist", "cifar10-subset": "cifar10"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +101,15 @@ def powers(
 
 
 def same_kind(one: str, other: str) -> bool:
-    """Whether two names are of one data set, whatever its size and split (mnist5k is of mnist)."""
+    """Whether two names are of one data set, whatever its split (mnist5k is of mnist)."""
     return _kind_of(one) == _kind_of(other)
 
 
 def _kind_of(name: str) -> str:
-    """``mnist5k (test)`` → ``mnist``: the data set without size and split."""
+    """``mnist5k (test)`` → ``mnist``: the data set that these images are of, without the split."""
     described = re.search(r"calibrated on (.*)\)", name)
     bare = (described.group(1) if described else name).partition(" (")[0].strip().lower()
-    return re.sub(r"[-_]?\d+k?$", "", bare)
+    return _PARTS_OF.get(bare, bare)
 
 
 # --- in words -----------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Module(Codec):
     """
 
     kind: ClassVar[str] = "module"
+    brought: ClassVar[bool] = True
 
     module: nn.Module
     # The contract has abstract properties of these names, which only a default can replace.

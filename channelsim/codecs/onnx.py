@@ -30,6 +30,15 @@ _FLOAT = "tensor(float)"
 _QUIET = 4  # onnxruntime's level for fatal messages only; what fails is raised as well
 
 
+def runtime_version() -> str | None:
+    """The version of onnxruntime, which decides bits; None where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    return str(onnxruntime.__version__)
+
+
 class _Model(nn.Module):
     """One file as a map from one tensor to some: rows one by one, on one thread.
 
@@ -165,6 +174,7 @@ class Onnx(Codec):
     """
 
     kind: ClassVar[str] = "onnx"
+    brought: ClassVar[bool] = True
 
     decoder: InputFile
     encoder: InputFile | None = None

@@ -110,8 +110,11 @@ class Codec(Part, ABC):
     latent [N, K] real values; decode: latent [N, K] → image, or signal. ``network.encode(x)``
     returns the latent, or a pair (mean, standard deviation) for a variational codec;
     ``network.decode(z)`` returns the image. The network must be in eval mode, ask no parameter
-    gradients, and never couple rows.
+    gradients, and never couple rows. ``brought``: whether the user brings the network, so that it
+    is tried before a run, and what its card states is kept in the header.
     """
+
+    brought: ClassVar[bool] = False
 
     @property
     @abstractmethod

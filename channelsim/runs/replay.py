@@ -27,7 +27,7 @@ from channelsim.ledger.examination import examined
 from channelsim.ledger.waveform import drawn
 from channelsim.runs.recompute import Recomputation
 from channelsim.simulation.attempt_rows import as_bytes
-from channelsim.simulation.header import fingerprint, threads_of
+from channelsim.simulation.header import computes_onnx, fingerprint, threads_of
 from channelsim.support.errors import InputError
 
 _PLACE = "place in the block"
@@ -138,7 +138,12 @@ def _replayed(
         outcome, images, latents = again.transmit(number, [stored["attempt"]])
         there = header.fingerprint
         matter = there.get("threads") is not None
-        here = fingerprint(again.scenario.block_rows, again.paths.device, threads_matter=matter)
+        here = fingerprint(
+            again.scenario.block_rows,
+            again.paths.device,
+            threads_matter=matter,
+            onnx=computes_onnx(again.scenario),
+        )
     unlike = [name for name in here if here[name] != there.get(name)]
     if not unlike and not keeps_bits(header):
         unlike.append(_PLACE)

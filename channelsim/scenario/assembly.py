@@ -14,8 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from channelsim.codecs import Onnx, state_dict, zoo_names
-from channelsim.codecs.module import Module
+from channelsim.codecs import state_dict, zoo_names
 from channelsim.codecs.state_dict import StateDict
 from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.parts import Codec, Metric
@@ -132,8 +131,8 @@ class Workshop:
         if slot != "codec":
             return built
         opened = _opened(built)
-        if isinstance(opened.part, Onnx):  # whose files are the user's
-            return self._tried(opened.part, "onnx", None, ())
+        if opened.part is not None and opened.part.brought:
+            return self._kept(self._tried(opened.part, opened.part.kind, None, ()))
         return opened
 
     def _fitting(self, built: Built) -> Built:
@@ -317,7 +316,6 @@ class Workshop:
             wrapped = admission.wrap(module, name, self.images.images, origin, facts)
         except InputError as error:
             return _wrong(error.message)
-        self.note(training_data_notices(wrapped, name, self.source))
         return self._tried(wrapped, name, again, ("use",) if again is not None else ())
 
     def _tried(
@@ -328,6 +326,7 @@ class Workshop:
             return Built(part)
         try:
             if isinstance(part, Codec):
+                self.note(training_data_notices(part, name, self.source))
                 self.note(admission.admit(part, name, self.images, again))
             elif isinstance(part, Metric):
                 part.check_fit(tuple(self.images.images.shape[1:]))
@@ -338,8 +337,8 @@ class Workshop:
 
 
 def is_own(part: Any) -> bool:
-    """Whether a part's code, or that of a codec's torch module, is not this package's."""
-    return is_foreign(type(part)) or isinstance(part, Module)
+    """Whether a part's code, or a codec's network, is not this package's."""
+    return is_foreign(type(part)) or (isinstance(part, Codec) and part.brought)
 
 
 def validated(

@@ -16,6 +16,7 @@ import channelsim
 from channelsim.adversaries.goals import loss_card
 from channelsim.adversaries.objective import raises_own_loss
 from channelsim.channels import memories_s
+from channelsim.codecs.onnx import Onnx, runtime_version
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import is_foreign
 from channelsim.contracts.promises import Tried
@@ -29,13 +30,16 @@ from channelsim.support import arithmetic
 from channelsim.support.device import described
 
 
-def fingerprint(block_rows: int, device: torch.device, *, threads_matter: bool) -> dict[str, Any]:
+def fingerprint(
+    block_rows: int, device: torch.device, *, threads_matter: bool, onnx: bool = False
+) -> dict[str, Any]:
     """The facts that must be equal for a bit-for-bit replay.
 
     ``device``: what computes. ``threads_matter``: whether the self-test found that the number of
-    threads changes bits.
+    threads changes bits. ``onnx``: whether onnxruntime computes a codec, see `computes_onnx`.
     """
     return {
+        **({"onnxruntime": runtime_version()} if onnx else {}),
         "torch": torch.__version__,
         "instruction_set": arithmetic.instruction_set(),
         "arithmetic": arithmetic.signature(),
@@ -44,6 +48,11 @@ def fingerprint(block_rows: int, device: torch.device, *, threads_matter: bool) 
         "block_rows": block_rows,
         "threads": torch.get_num_threads() if threads_matter else None,
     }
+
+
+def computes_onnx(scenario: Scenario) -> bool:
+    """Whether a codec of the scenario is computed by onnxruntime."""
+    return any(isinstance(arm.receiver.codec, Onnx) for arm in scenario.arms)
 
 
 @contextmanager
@@ -158,7 +167,10 @@ def header(
             "receivers": list(scenario.receivers),
             "block_rows": scenario.block_rows,
             "fingerprint": fingerprint(
-                scenario.block_rows, device, threads_matter=tried is None or tried.thread.differ > 0
+                scenario.block_rows,
+                device,
+                threads_matter=tried is None or tried.thread.differ > 0,
+                onnx=computes_onnx(scenario),
             ),
             "computed_on": str(device),
             "promises": tried and tried.as_dict,

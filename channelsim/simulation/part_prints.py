@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from channelsim.codecs.module import Module
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.own_code import asked
 from channelsim.contracts.parts import Codec, Detector, Metric, Stage
@@ -182,7 +181,7 @@ class _Printer:
         with torch.no_grad(), arithmetic.threads(1), on_the_cpu(codec):
             asking = self._questions(part, codec)
             found["answers"] = {verb: _figures(ask) for verb, ask in asking.items()}
-        if isinstance(part, Module):
+        if isinstance(part, Codec) and part.brought:
             card = {fact: value for fact, value in part.card.items() if fact not in _MOMENTS}
             found |= {"card": card} if len(card) > 1 else {}  # it always tells the origin
         made = self._untold.get(id(part), id(part))

@@ -186,7 +186,12 @@ def _differences(brief: Brief) -> list[str]:
     threads_matter = brief.fingerprint.get("threads") is not None
     there = {**brief.fingerprint, **brief.versions}
     device = chosen(brief.device)
-    own = fingerprint(brief.block_rows, device, threads_matter=threads_matter)
+    own = fingerprint(
+        brief.block_rows,
+        device,
+        threads_matter=threads_matter,
+        onnx="onnxruntime" in brief.fingerprint,
+    )
     here = {**own, **versions()}
     return [
         f"{name}: {here.get(name)}, not {value}"

@@ -34,6 +34,16 @@ _LAYOUTS = (
 )
 _WANTED = "train_images and test_images, x_train and x_test, or images alone"
 _USED = {"images", "labels", *(name for layout in _LAYOUTS for name in layout)}
+# Arrays, and the arrays of their labels.
+_LABELLED = {
+    "train_images": "train_labels",
+    "train_signals": "train_labels",
+    "x_train": "y_train",
+    "images": "labels",
+    "test_images": "test_labels",
+    "test_signals": "test_labels",
+    "x_test": "y_test",
+}
 _MOST_PACKED = 1100  # deflate expands one byte to at most 1,032
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -107,13 +117,24 @@ def _given_splits(
 
 
 def several_answers(file: Path, arrays: dict[str, Any]) -> tuple[str, ...]:
-    """Take labels of several columns out, and name them."""
-    labels = [name for name in ("train_labels", "y_train", "labels") if name in arrays]
-    wide = [name for name in labels if arrays[name].ndim == 2 and arrays[name].shape[1] > 1]
+    """Take labels of several columns out, and name them.
+
+    Such labels are [n, columns] of n images or signals; labels of any other shape stay, and those
+    that are no class labels are refused where they are read.
+    """
+    wide = [
+        labels
+        for items, labels in _LABELLED.items()
+        if arrays.get(items) is not None
+        and arrays.get(labels) is not None
+        and arrays[labels].ndim == 2
+        and arrays[labels].shape[:1] == arrays[items].shape[:1]
+        and arrays[labels].shape[1] > 1
+    ]
     if not wide:
         return ()
     columns = arrays[wide[0]].shape[1]
-    for name in ("train_labels", "test_labels", "y_train", "y_test", "labels"):
+    for name in _LABELLED.values():
         arrays.pop(name, None)
     return (
         f"source: {wide[0]} of {file.name} has {columns} columns, several answers for each image;"

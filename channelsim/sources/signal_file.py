@@ -74,7 +74,8 @@ def _stored(file: Path, suffix: str, array: str | None) -> dict[str, Any]:
     if suffix == ".npz":
         there = list(arrays(file, set()))
         if array is None and _SPLITS[0] in there and _SPLITS[2] in there:
-            return arrays(file, set(_SPLITS))
+            found = arrays(file, set(_SPLITS))
+            return {name: found[name] for name in _SPLITS if name in found}
         chosen = array or (there[0] if len(there) == 1 else None)
         if chosen is None or chosen not in there:
             near = "" if chosen is None else did_you_mean(chosen, there)
@@ -206,7 +207,7 @@ def _given(file: Path, found: dict[str, Any], scale: float, offset: float) -> Co
 def _labels(file: Path, name: str, given: np.ndarray | None, count: int) -> Ints | None:
     if given is None:
         return None
-    if given.size != count or given.dtype.kind not in "iu":
+    if given.shape not in ((count,), (count, 1)) or given.dtype.kind not in "iu":
         raise InputError(f"{file}: {name} must be {count} integers, one for each segment")
     return given.reshape(count).astype(np.int64)
 

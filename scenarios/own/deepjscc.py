@@ -4,13 +4,11 @@ A convolutional encoder maps pixels straight to channel symbols, each codeword a
 decoder maps noisy symbols back: no bits in between, so quality falls with the SNR and not off a
 cliff. After Bourtsoulatze, Burth Kurka and Gündüz (IEEE Trans. Cogn. Commun. Netw. 5(3), 2019); the
 sibling's gains follow Xu et al. (IEEE Trans. Circuits Syst. Video Technol. 32(4), 2022). Sizes are
-this file's own. `train_deepjscc.py` made the weights; their cards lie beside them.
+this file's own. `train_deepjscc.py` made the weights; their cards lie beside them. A scenario names
+them with `weights:`.
 """
 
-from pathlib import Path
-
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
@@ -18,12 +16,12 @@ _WIDTHS, _VALUES = (32, 64, 64, 64), 8  # channels of the layers; channels of a 
 
 
 class DeepJSCC(nn.Module):
-    """Images [N, 3, 32, 32] → latents [N, 512], ‖z‖² = 512 each, and back. ``weights``: a file."""
+    """Images [N, 3, 32, 32] → latents [N, 512], ‖z‖² = 512 each, and back."""
 
     calibration_images = 500
     takes_snr = False
 
-    def __init__(self, weights="deepjscc.safetensors"):
+    def __init__(self):
         super().__init__()
         a, b, c, d = _WIDTHS
         self.down = nn.ModuleList(
@@ -46,8 +44,6 @@ class DeepJSCC(nn.Module):
         self.picture = nn.ConvTranspose2d(a, 3, 5, stride=2, padding=2, output_padding=1)
         self.bends = nn.ModuleList(nn.PReLU(n) for n in (*_WIDTHS, d, c, b, a))
         self.gains = nn.ModuleList(Gains(n) for n in (*_WIDTHS, d, c, b, a) if self.takes_snr)
-        if weights is not None:
-            self.load_state_dict(load_file(Path(__file__).parent / weights))
 
     def encode(self, images):
         """Each codeword has mean square 1."""
@@ -79,9 +75,6 @@ class ToldDeepJSCC(DeepJSCC):
     """The same, told the SNR at both ends: it weighs its features by it."""
 
     takes_snr = True
-
-    def __init__(self, weights="told_deepjscc.safetensors"):
-        super().__init__(weights)
 
     def encode(self, images, side):
         """``side.snr_db`` [N]."""

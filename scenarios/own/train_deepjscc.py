@@ -41,7 +41,7 @@ def train(name, images, epochs, bfloat16=False, start=None):
     cls, (low, high) = CODECS[name]
     torch.manual_seed(SEED)
     draws = torch.Generator().manual_seed(SEED)
-    codec = cls(weights=None)
+    codec = cls()
     for gains in codec.gains:  # which all begin as 1
         torch.nn.init.zeros_(gains.outer.weight)
         torch.nn.init.zeros_(gains.outer.bias)
@@ -113,6 +113,7 @@ def card(name, codec, images, test, given, seconds, sha256):
         "sha256": sha256,
         "data": {
             "name": DATA,
+            "split": "train",
             "train_images": len(images),
             "test_images": len(test),
             "train_sha256": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
@@ -138,7 +139,6 @@ def card(name, codec, images, test, given, seconds, sha256):
             "weights": "float16",
         },
         "latent_size": latent.shape[1],
-        "transmit_power": round(float(latent.square().mean()), 4),
         "papr_db": round(float((10 * (symbols.amax(1) / symbols.mean(1)).log10()).mean()), 2),
         "psnr_db": {snr: quality(codec, test, snr) for snr in SNRS_DB},
     }
@@ -166,7 +166,8 @@ def main():
         file = given.out / f"{name}.safetensors"
         file.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
-        stored = CODECS[name][0](file.absolute())
+        stored = CODECS[name][0]()
+        stored.load_state_dict(load_file(file))
         facts = card(name, stored, images, test, given, seconds, sha256)
         text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
         file.with_name(f"{name}.card.yaml").write_text(text, encoding="utf-8")

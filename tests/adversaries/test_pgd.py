@@ -606,7 +606,7 @@ def test_bad_target_files_are_refused_when_the_scenario_is_read(tmp_path: Path):
     np.save(tmp_path / "loud.npy", np.full((4, 4), 255.0))
     np.save(tmp_path / "nan.npy", np.full((4, 4), np.nan))
     np.save(tmp_path / "wide.npy", np.zeros((4, 4), dtype=np.int64))
-    np.save(tmp_path / "flat.npy", np.zeros(16))
+    np.save(tmp_path / "deep.npy", np.zeros((1, 1, 4, 4)))
     np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     (tmp_path / "empty.npy").write_bytes(b"")
@@ -616,7 +616,7 @@ def test_bad_target_files_are_refused_when_the_scenario_is_read(tmp_path: Path):
         ("loud.npy", "values run from 255 to 255; allowed: 0 to 1"),
         ("nan.npy", "values run from nan to nan"),
         ("wide.npy", "values are of type int64; allowed: floats"),
-        ("flat.npy", r"shape \[16\] is no image"),
+        ("deep.npy", r"shape \[1, 1, 4, 4\] is no image"),
         ("pickle.npy", "not a plain .npy array"),
         ("torn.png", "not a readable picture"),
         ("empty.npy", "not a plain .npy array"),
@@ -627,6 +627,13 @@ def test_bad_target_files_are_refused_when_the_scenario_is_read(tmp_path: Path):
         goal = {"kind": "image", "target": "file", "file": str(tmp_path / name)}
         with pytest.raises(ValidationError, match=f"{name}: .*{words}"):
             pgd(goal=goal)
+
+
+def test_a_target_file_of_one_dimension_is_a_signal_and_no_image(tmp_path: Path):
+    np.save(tmp_path / "flat.npy", np.zeros(256))
+    goal = {"kind": "image", "target": "file", "file": str(tmp_path / "flat.npy")}
+    with pytest.raises(InputError, match=r"has shape \[256\], the codec shows \[1, 16, 16\]"):
+        target_of(goal, latents(3, 6), convolutional())
 
 
 # --- configuration ------------------------------------------------------------------------------

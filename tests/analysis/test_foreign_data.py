@@ -11,12 +11,26 @@ from helpers.known_ledger import add_arm, created, sweep
 
 import channelsim
 from channelsim.analysis.caveats import warnings
-from channelsim.analysis.foreign_data import trunks
+from channelsim.analysis.foreign_data import same_kind, trunks
 from channelsim.analysis.summary import summarise
 from channelsim.contracts.run_header import RunHeader
 
 POWER = "another mean power than the P"
 TRUNK = "look through"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("mnist5k (test)", "mnist", True),
+        ("cifar10", "cifar10-subset (train)", True),
+        ("cifar10", "cifar100", False),
+        ("mnist", "fashion-mnist", False),
+        ("scans2", "scans3", False),
+    ],
+)
+def test_data_sets_are_told_apart_by_their_names(one: str, other: str, same: bool) -> None:
+    assert same_kind(one, other) is same_kind(other, one) is same
 
 
 def checkered(path: Path) -> Path:

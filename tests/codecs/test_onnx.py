@@ -13,9 +13,14 @@ import yaml
 
 import channelsim
 from channelsim import InputError, Scenario
+from channelsim.runs.replay import replay
+from channelsim.runs.resume import changes_between
+from channelsim.signal_path.calibration import calibrate
+from channelsim.simulation.header import header
+from channelsim.simulation.worker import Brief, prepare
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import helper, numpy_helper  # noqa: E402
 
@@ -152,6 +157,53 @@ def test_a_card_beside_the_decoder_states_its_power(tmp_path: Path) -> None:
     (tmp_path / "dec.card.yaml").write_text(yaml.safe_dump(card | {"latent_mean": [0.0]}))
     with pytest.raises(InputError, match="latent_mean must be 16 numbers"):
         Scenario.load(study(tmp_path, BOTH))
+
+
+def test_its_card_is_read_told_and_kept_as_that_of_a_module(tmp_path: Path) -> None:
+    encoder(tmp_path)
+    decoder(tmp_path)
+    card = {"title": "Mine", "data": {"name": "mnist", "split": "test"}}
+    (tmp_path / "dec.card.yaml").write_text(yaml.safe_dump(card))
+    scenario = Scenario.load(study(tmp_path, BOTH))
+    assert any("onnx was trained on images that are sent" in said for said in scenario.notices)
+    kept = channelsim.run(scenario, out=tmp_path / "run").header()["parts"]["receiver mine"]["card"]
+    assert card.items() <= kept.items()
+
+
+def test_one_made_in_python_is_tried_as_well(tmp_path: Path) -> None:
+    strange(tmp_path, "random")
+    decoder(tmp_path)
+    codec = channelsim.Onnx(encoder=tmp_path / "enc.onnx", decoder=tmp_path / "dec.onnx")
+    given = yaml.safe_load(study(tmp_path, BOTH).read_text())
+    with pytest.raises(InputError, match="encode answers differently when asked twice"):
+        Scenario.load({**given, "receivers": {"mine": {"codec": codec}}})
+
+
+def test_bits_are_promised_for_one_version_of_onnxruntime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder(tmp_path)
+    decoder(tmp_path)
+    file = study(tmp_path, BOTH)
+    run = channelsim.run(file, out=tmp_path / "run")
+    assert replay(run.folder, 0).exact
+    scenario = Scenario.load(file)
+    paths = calibrate(scenario)
+    began = header(scenario, paths.report)
+    brief = Brief.of(scenario, began, paths)
+    assert not changes_between(began, header(scenario, paths.report))
+    monkeypatch.setattr(onnxruntime, "__version__", "99.1")
+    assert replay(run.folder, 0).unlike == ("onnxruntime",)
+    changed = changes_between(began, header(scenario, paths.report))  # asked by resume and merge
+    assert changed.startswith("fingerprint.onnxruntime (")
+    with pytest.raises(InputError, match=r"onnxruntime: 99\.1, not "):
+        prepare(brief)
+
+
+def test_other_codecs_know_no_onnxruntime(tmp_path: Path) -> None:
+    linear = {"mine": {"codec": {"kind": "linear", "latent_size": 8}}}
+    run = channelsim.run(study(tmp_path, {}, receivers=linear), out=tmp_path / "run")
+    assert "onnxruntime" not in run.header()["fingerprint"]
 
 
 # --- files of strangers -------------------------------------------------------------------------

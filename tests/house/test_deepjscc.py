@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 import channelsim
+from channelsim.scenario import Scenario
 
 OWN = Path(__file__).parents[2] / "scenarios" / "own"
 NAMES = ["deepjscc", "told_deepjscc"]
@@ -39,12 +41,35 @@ def card(name: str) -> dict[str, Any]:
     return found
 
 
+def trained(name: str, trainer: Any) -> Any:
+    codec = trainer.CODECS[name][0]().eval()
+    codec.load_state_dict(load_file(OWN / f"{name}.safetensors"))
+    return codec
+
+
+def test_the_cards_are_read_with_the_weights() -> None:
+    scenario = Scenario.load(OWN / "deepjscc.yaml")
+    for arm in scenario.arms:
+        said = card("deepjscc" if arm.receiver_name == "at-10-db" else "told_deepjscc")
+        assert arm.receiver.codec.card["sha256"] == said["sha256"]
+        assert arm.receiver.codec.card["data"] == said["data"]
+    told = [note for note in scenario.notices if "was trained on cifar10-subset" in note]
+    assert len(told) == 2  # and tiles of photographs are sent
+
+
+@pytest.mark.skipif(not SUBSET.is_file(), reason="needs cifar10_subset.npz under CHANNELSIM_DATA")
+def test_images_that_the_codec_was_trained_on_are_told() -> None:
+    source = {"kind": "dataset", "name": "cifar10-subset", "split": "train", "count": 8}
+    notices = Scenario.load(OWN / "deepjscc.yaml", {"source": source}).notices
+    assert any("DeepJSCC was trained on images that are sent" in notice for notice in notices)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_is_of_its_weights(name: str, trainer: Any) -> None:
     weights, said = OWN / f"{name}.safetensors", card(name)
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == said["sha256"]
     assert weights.stat().st_size < 1_500_000
-    codec = trainer.CODECS[name][0]().eval()
+    codec = trained(name, trainer)
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     side = [channelsim.Side.of(torch.linspace(0, 20, 8))] * codec.takes_snr
     with torch.no_grad():
@@ -56,7 +81,7 @@ def test_a_card_is_of_its_weights(name: str, trainer: Any) -> None:
 @pytest.mark.skipif(not SUBSET.is_file(), reason="needs cifar10_subset.npz under CHANNELSIM_DATA")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_states_what_is_measured(name: str, trainer: Any) -> None:
-    said, codec = card(name), trainer.CODECS[name][0]().eval()
+    said, codec = card(name), trained(name, trainer)
     test = channelsim.images("cifar10-subset", split="test")
     assert hashlib.sha256(test.numpy().tobytes()).hexdigest() == said["data"]["test_sha256"]
     for snr_db in (0, 20):
@@ -101,5 +126,5 @@ def test_training_learns_and_is_the_same_again(trainer: Any) -> None:
     again, _ = trainer.train("told_deepjscc", images, 2)
     state, other = codec.state_dict(), again.state_dict()
     assert all(torch.equal(state[name], other[name]) for name in state)
-    untrained = trainer.CODECS["told_deepjscc"][0](weights=None)
+    untrained = trainer.CODECS["told_deepjscc"][0]()
     assert trainer.quality(codec, images, 10) > trainer.quality(untrained, images, 10) + 0.1

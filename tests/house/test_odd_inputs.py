@@ -73,11 +73,18 @@ def test_labels_in_a_column_are_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(column, plain)
 
 
-@pytest.mark.parametrize("shape", [(40, 2), (1, 40), (40, 1, 1), (20, 2)])
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1, 1), (20, 2), (39,), ()])
 def test_labels_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.savez(tmp_path / "a.npz", images=drawn(), labels=np.zeros(shape, int))
     with pytest.raises(InputError, match=r"allowed: integers of shape \[40\] or \[40, 1\]"):
         npz(tmp_path / "a.npz")
+
+
+def test_several_labels_of_each_image_are_left_out_and_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=drawn(), labels=np.zeros((40, 2), int))
+    found = npz(tmp_path / "a.npz")
+    assert found.test.labels is None
+    assert ["labels of a.npz has 2 columns" in notice for notice in found.notices] == [True]
 
 
 @pytest.mark.parametrize("value", [1.0000001, -1e-8, 1 + 9e-7])

@@ -119,6 +119,28 @@ def test_segments_that_a_file_holds_are_sent_as_they_are_with_their_labels(tmp_p
         _ = Signals(path=tmp_path / "s.npz", rate_hz=RATE, samples=5)
 
 
+@pytest.mark.parametrize("other", ["labels", "y_train", "record", "rate_hz", "x_train"])
+def test_further_arrays_beside_segments_are_not_read(tmp_path: Path, other: str) -> None:
+    given = np.random.default_rng(1).normal(size=(9, 1, L)).astype(np.float32)
+    further = {other: np.zeros((6, 2), int)}
+    np.savez(
+        tmp_path / "s.npz", train_signals=given[:6], test_signals=given[6:],
+        train_labels=np.arange(6), test_labels=np.arange(3), **further,
+    )  # fmt: skip
+    source = Signals(path=tmp_path / "s.npz", rate_hz=RATE)
+    assert torch.equal(source.load("test").images, torch.from_numpy(given[6:]))
+    assert source.load("test").labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (3, 2), (6, 1, 1)])
+def test_labels_of_segments_are_one_for_each(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    given = np.zeros((6, 1, L), np.float32)
+    labels = np.zeros(shape, int)
+    np.savez(tmp_path / "s.npz", train_signals=given, test_signals=given, train_labels=labels)
+    with pytest.raises(InputError, match="train_labels must be 6 integers, one for each segment"):
+        _ = Signals(path=tmp_path / "s.npz", rate_hz=RATE)
+
+
 def junk(file: Path, data: bytes) -> Path:
     file.write_bytes(data)
     return file
