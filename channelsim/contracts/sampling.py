@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+MOST_CHANNELS = 64  # project's choice: more are samples in the place of channels
+MOST_VALUES = 2**20  # of one signal: channels × samples; project's choice
 _LARGEST = 1e30
 _LONGEST = 16  # characters of a unit; project's choice
 

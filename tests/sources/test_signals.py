@@ -14,11 +14,12 @@ from PIL import Image
 from scipy.io import wavfile
 
 import channelsim
-from channelsim.contracts.sampling import Sampling
+from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.sampling import MOST_CHANNELS, MOST_VALUES, Sampling
 from channelsim.display.live.model import Model
 from channelsim.display.live.reader import Reader
 from channelsim.display.live.remembered import Details
-from channelsim.ledger import Ledger, waveform
+from channelsim.ledger import Ledger, thumbnails, waveform
 from channelsim.report.curve_charts import gallery
 from channelsim.runs.replay import replay
 from channelsim.scenario import Scenario
@@ -314,6 +315,18 @@ def test_a_header_with_no_sense_in_it_shows_nothing_and_breaks_nothing(changed):
     kept = of_range(low=-1.0, high=1.0).as_dict | changed
     assert Sampling.kept(kept) is None
     assert Sampling.kept(of_range(-1.0, 1.0).as_dict | {"unit": "m\x1b[31mV"}).unit == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [([MOST_CHANNELS, 4], True), ([MOST_CHANNELS + 1, 4], False), ([2**18, 4], False),
+     ([1, MOST_VALUES], True), ([1, MOST_VALUES + 1], False)],
+)  # fmt: skip
+def test_a_header_cannot_ask_for_more_channels_or_values_than_a_source_may_send(shape, drawn):
+    sampling = of_range(-1.0, 1.0).as_dict
+    header = RunHeader({"image_shape": shape, "sampling": sampling})
+    stored = bytes(4 * shape[0] * shape[1])
+    assert (thumbnails.picture(stored, header) is not None) == drawn
 
 
 @pytest.mark.parametrize("values", [3e38, -3e38, 1e-45])
