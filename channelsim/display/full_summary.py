@@ -85,7 +85,7 @@ def _scope(summary: Summary) -> str:
     text = f"{summary.count} message{'' if summary.count == 1 else 's'}"
     images = max((point.images for point in summary.points), default=0)
     if 0 < images < max(point.n for point in summary.points):
-        text += f" of {images} different images"
+        text += f" of {images} different {summary.noun}s"
     text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
     cells = max((point.cells for point in summary.points), default=0)
     if summary.resampled.in_time and cells:
@@ -99,7 +99,8 @@ def _of_power(summary: Summary) -> list[str]:
     found = []
     if _weakened(summary):
         found.append(
-            "PSR dB: as injected, against the codeword or, before the encoder, against the image;"
+            "PSR dB: as injected, against the codeword or, before the encoder, against the"
+            f" {summary.noun};"
             " readings at equal PSR go by it. At receiver: what of it arrives, against the"
             " codeword, through own paths, fading and equaliser; of lost attempts nothing does."
         )

@@ -134,7 +134,7 @@ def _named(summary: Summary, receiver: str) -> str:
     if (family := summary.primary) is None:
         return receiver
     if receiver in family.hopeless():
-        return f"{receiver} (no better than a mean image)"
+        return f"{receiver} (no better than a mean {summary.noun})"
     other = family.worse_everywhere().get(receiver)
     return receiver if other is None else f"{receiver} (serves the user worse than {other})"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,20 @@ import pytest
 import torch
 from helpers.known_ledger import assert_equal_ledgers
 from PIL import Image
+from rich.console import Console
 from scipy.io import wavfile
 
 import channelsim
+from channelsim.analysis import short_table
 from channelsim.contracts.run_header import RunHeader
 from channelsim.contracts.sampling import MOST_CHANNELS, MOST_VALUES, Sampling
+from channelsim.display.full_summary import print_summary
+from channelsim.display.live.frames import Frames
 from channelsim.display.live.model import Model
 from channelsim.display.live.reader import Reader
 from channelsim.display.live.remembered import Details
+from channelsim.display.live.screens import help_screen
+from channelsim.display.live.style import Theme
 from channelsim.ledger import Ledger, thumbnails, waveform
 from channelsim.report.curve_charts import gallery
 from channelsim.runs.replay import replay
@@ -205,6 +212,69 @@ def test_the_summary_speaks_of_signals_and_their_unit(ran):
     assert "mse [mV²] against the source" in text
     assert "mean signal, always" in text
     assert "m wants zero everywhere" in text
+
+
+def told(folder: Path, stages: list[dict[str, Any]]) -> str:
+    """All that summaries and live view say of a run in which signals are sent repeatedly."""
+    goal = {"kind": "image", "target": "message"}
+    linear = {"kind": "linear", "image_shape": [1, L]}
+    given = study(
+        record(folder) | {"count": 24, "repeat": True},
+        path=[pgd(goal=goal), *stages, {"kind": "awgn", "snr_db": 15.0}],
+        receivers={f"k{size}": {"codec": linear | {"latent_size": size}} for size in (4, 12)},
+        sweep={"awgn.snr_db": [-40, 15]}, images=0,
+    )  # fmt: skip
+    run = channelsim.run(given, out=folder / f"run{len(stages)}")
+    summary, text = run.summary(), io.StringIO()
+    page = Console(file=text, width=300)
+    page.print(str(summary))
+    print_summary(page, summary)
+    for against in short_table.AGAINST:
+        page.print(*short_table.table(summary, "mse", against))
+    frames = Frames(Theme(colour=False))
+    model = Model(Reader(run.folder / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    model.select_first()
+    frames.show(model)
+    for lines in (frames.keys(100, 1), frames.detail(60, 30), frames.warnings(300, 9)):
+        page.print(*lines)
+    page.print(help_screen(owned=False, noun=frames.noun)._text)
+    return " ".join(text.getvalue().split())
+
+
+def test_no_sentence_about_a_run_of_signals_speaks_of_images(tmp_path):
+    fading = {"kind": "fading", "coherence_s": 0.004}
+    said = f"{told(tmp_path, [])} {told(tmp_path, [fading])}"
+    for phrase in (
+        "24 messages of 10 different signals",
+        "With only 10 signals the intervals are too narrow",
+        "none is surely better than always showing the mean signal",
+        "worse for the user than always showing the data set's mean signal",
+        "worse for the user so far than always showing the data set's mean signal",
+        "m wants another message's signal",
+        "before the encoder, against the signal",
+        "Signals are sent repeatedly",
+        "the undisturbed signal",
+        "the signal after the channel alone",
+        "i signals",
+        "i recompute its signals",
+        "press i to recompute its signals",
+        "against the source signal",
+    ):
+        assert phrase in said
+    assert "image" not in said.lower()
+
+
+def test_no_error_about_signals_speaks_of_images(tmp_path):
+    source = record(tmp_path)
+    with pytest.raises(InputError, match="more than the 10 signals of the test split"):
+        Scenario.load(study(source | {"count": 11}))
+    with pytest.raises(InputError, match=r"takes images of shape .*, but the source sends"):
+        Scenario.load(study(source, receivers={"plain": {"codec": "kld-vae"}}))
+    long = {"kind": "linear", "latent_size": 4, "image_shape": [1, 2 * L]}
+    with pytest.raises(InputError, match=r"takes signals of shape .*, but the source sends"):
+        Scenario.load(study(source, receivers={"plain": {"codec": long}}))
 
 
 def test_an_attack_flattens_the_signal_and_does_more_than_equal_noise(ran):

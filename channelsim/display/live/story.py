@@ -191,7 +191,7 @@ def _unseen(details: Details, model: Model) -> str:
         return ""
     others = details.siblings(selected)
     missing = any("received" not in details.images(other) for other in others)
-    return ", other receivers' images" if missing else ""
+    return f", other receivers' {model.info.header.noun}s" if missing else ""
 
 
 def latent_lines(change: np.ndarray, sent: np.ndarray, width: int, by: str = "") -> list[Text]:
