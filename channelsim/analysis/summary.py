@@ -95,6 +95,10 @@ class Summary:
         unit = "" if self.sampling is None or metric != "mse" else self.sampling.unit
         return f" [{unit}²]" if unit else ""
 
+    def column_unit_of(self, metric: str) -> str:
+        """The same, or `` [dB]`` of a metric whose values are decibels."""
+        return " [dB]" if scale_of(metric, self.scales).decibels else self.unit_of(metric)
+
     @property
     def epsilon_in_db(self) -> bool:
         """Whether the swept budget is in dB."""

@@ -22,7 +22,6 @@ from channelsim.analysis.written import decimals
 from channelsim.contracts import records
 from channelsim.display.columns import (
     NONE,
-    UNITS,
     decimal_cell,
     percent_cell,
     range_cell,
@@ -125,7 +124,7 @@ def _weakened(summary: Summary) -> bool:
 
 def _constant(summary: Summary) -> str:
     scores = ", ".join(
-        f"{UNITS.get(metric, metric)} {value:.4g}"
+        f"{metric}{summary.column_unit_of(metric)} {value:.4g}"
         for metric, value in summary.constant_image.items()
     )
     return (
@@ -190,7 +189,7 @@ def _primary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Co
         quality = [point.metrics[metric].quality for point in points]
         digits = decimals([*source, *quality])
         cells = [spread_cell(interval, digits) for interval in source]
-        name = UNITS.get(metric, metric) + summary.unit_of(metric)
+        name = f"{metric}{summary.column_unit_of(metric)}"
         if steady:
             styles = ["dim", *([""] * len(cells))]
             cells = [spread_cell(quality[0], digits), *cells]
