@@ -330,12 +330,31 @@ def test_targets_of_images_are_refused_by_name(tmp_path, target):
         Scenario.load(study(record(tmp_path), path=[pgd(goal=goal)]))
 
 
-def test_a_signal_of_a_file_may_be_the_target(tmp_path):
-    np.save(tmp_path / "wanted.npy", np.full(L, -2.5))
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_signal_of_a_file_may_be_the_target(tmp_path, channels):
+    wanted = np.linspace(-2.5, 3.0, channels * L, dtype=np.float32).reshape(channels, L)
+    np.save(tmp_path / "wanted.npy", wanted if channels > 1 else wanted[0])
     goal = {"kind": "image", "target": "file", "file": str(tmp_path / "wanted.npy")}
-    given = study(record(tmp_path), path=[pgd(goal=goal)], metrics=["mse"])
-    table = channelsim.run(given, out=tmp_path / "run").frame()
+    given = study(record(tmp_path, channels), channels, path=[pgd(goal=goal)], metrics=["mse"])
+    run = channelsim.run(given, out=tmp_path / "run")
+    table = run.frame()
     assert (table["mse_target"] < table["passive_mse_target"]).all()
+    sent = wave(channels=channels)[:, 800 : 800 + L]  # the codec shows nearly what was sent
+    assert table["passive_mse_target"][0] == pytest.approx(((sent - wanted) ** 2).mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [(np.zeros((2, L), np.uint8), "uint8 of shape .* is no signal; allowed: a .npy file with flo"),
+     (np.zeros((1, L, 1)), "is no signal"), (np.full((2, L), np.nan), "values that are NaN or inf"),
+     (np.full(L, -np.inf), "values that are NaN"), (np.full((2, L), 1e300), "NaN or infinite"),
+     (np.zeros((L, 2)), r"signal has shape \[20, 2\], .*; give a signal of shape \[2, 20\]")],
+)  # fmt: skip
+def test_what_is_no_signal_of_the_codec_is_no_target(tmp_path, array, said):
+    np.save(tmp_path / "wanted.npy", array)
+    goal = {"kind": "image", "target": "file", "file": str(tmp_path / "wanted.npy")}
+    with pytest.raises(InputError, match=rf"wanted\.npy: .*{said}"):
+        Scenario.load(study(record(tmp_path, 2), 2, path=[pgd(goal=goal)], metrics=["mse"]))
 
 
 @pytest.mark.parametrize("metric", ["psnr", "ssim", "ms_ssim", "dfd", "rfd", "label"])
