@@ -374,6 +374,12 @@ def test_a_codec_of_another_length_is_refused(tmp_path):
         Scenario.load(given)
 
 
+def test_codewords_of_a_prior_have_no_signals_to_be_calibrated_with(tmp_path):
+    source = {"kind": "prior", "count": 4, "data": record(tmp_path)}
+    with pytest.raises(InputError, match=r"source\.data: unknown kind 'signals' \(known: data"):
+        Scenario.load(study(source))
+
+
 def test_interrupted_replayed_and_computed_by_workers_it_is_the_same_to_the_bit(tmp_path):
     given = study(record(tmp_path), sweep={"m.budget.epsilon": [-20, -10]})
     whole = channelsim.run(given, out=tmp_path / "whole")
