@@ -18,11 +18,12 @@ from pydantic import (
 )
 from torch import Tensor
 
-from channelsim.adversaries.image_file import read_image
+from channelsim.adversaries.image_file import as_image, as_signal, may_be_signal, read_target
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.goal import Goal, Wanted, goal_of
 from channelsim.contracts.parts import Flag, InputFile, Metric, NonNegative, part
 from channelsim.contracts.rows import Knowledge, Rows
+from channelsim.contracts.sampling import noun_of
 from channelsim.metrics import MSE, SSIM, DatasetFeatureDistance, RandomFeatureDistance
 from channelsim.support.errors import InputError
 
@@ -141,8 +142,8 @@ class TargetImage(Goal):
     another message of the run, drawn per message and never itself (though it may carry the same
     image, where the source repeats its images), ``of`` which the ``source`` image (project default)
     or the clean ``reconstruction`` is the target; ``file``, a picture or .npy array [H, W] or [C,
-    H, W] in [0, 1], or a signal [L] in its unit. ``loss``: D, as in `Damage`. ``success``: see
-    `SuccessCriterion`; without one no message counts as a success.
+    H, W] in [0, 1], or of a signal floats [L] or [C, L] in its unit. ``loss``: D, as in `Damage`.
+    ``success``: see `SuccessCriterion`; without one no message counts as a success.
     """
 
     sign: ClassVar[float] = -1.0
@@ -174,23 +175,26 @@ class TargetImage(Goal):
             raise ValueError(f"of is for target: message, but target is {self.target}")
         if self.file is not None:
             try:
-                _ = self.pixels
+                if not may_be_signal(self._stored):  # else the codec decides what it must be
+                    as_image(self.file, self._stored)
             except InputError as error:
                 raise ValueError(error.message) from None
         return self
 
     @cached_property
-    def pixels(self) -> np.ndarray:
-        """The file's pixels, float32 [H, W] or [C, H, W]."""
+    def _stored(self) -> np.ndarray:
+        """The file's array."""
         assert self.file is not None
-        return read_image(self.file)
+        return read_target(self.file)
 
     @cached_property
     def _content(self) -> str | None:
-        """SHA-256 of the file's pixels and shape; None without a file."""
+        """SHA-256 of the file's array, its type and shape; None without a file."""
         if self.file is None:
             return None
-        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+        stored = self._stored
+        form = f"{stored.dtype.str} {stored.shape}"
+        return hashlib.sha256(form.encode() + stored.tobytes()).hexdigest()
 
     @property
     def wanted(self) -> Wanted:
@@ -229,16 +233,19 @@ class TargetImage(Goal):
         return self._from_file(like)
 
     def _from_file(self, like: Tensor) -> Tensor:
-        wanted, found = tuple(like.shape[1:]), self.pixels.shape
+        assert self.file is not None
+        wanted, noun = tuple(like.shape[1:]), noun_of(like.shape[1:])
+        values = (as_signal if noun == "signal" else as_image)(self.file, self._stored)
+        found = values.shape
         fits = found == wanted or (found == wanted[1:] and wanted[0] == 1)
         if not fits:
             grey = f" or {list(wanted[1:])}" if wanted[0] == 1 else ""
+            article = "a" if noun == "signal" else "an"
             raise InputError(
-                f"{self.file}: the target image has shape {list(found)}, the codec shows"
-                f" {list(wanted)}; give an image of shape {list(wanted)}{grey}"
+                f"{self.file}: the target {noun} has shape {list(found)}, the codec shows"
+                f" {list(wanted)}; give {article} {noun} of shape {list(wanted)}{grey}"
             )
-        pixels = torch.from_numpy(self.pixels).to(like).view(1, *wanted)
-        return pixels.expand_as(like)
+        return torch.from_numpy(values).to(like).view(1, *wanted).expand_as(like)
 
 
 def _per_message(rows: Rows) -> Rows:

@@ -1,4 +1,4 @@
-"""A picture or an array from a file, as pixels in [0, 1]."""
+"""A picture or an array from a file: pixels in [0, 1], or a signal in its unit."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ _MOST_VALUES = 3 * LARGEST_SIDE**2
 _ALLOWED = f"allowed: .npy, {', '.join(PICTURES)}"
 
 
-def read_image(path: Path) -> NDArray[np.float32]:
-    """Pixels in [0, 1], float32, of shape [H, W] (grey) or [C, H, W].
+def read_target(path: Path) -> np.ndarray:
+    """The file as it is, for `as_image` or `as_signal`: who sees it knows what it must be.
 
-    ``.npy``: floats in [0, 1], or bytes (divided by 255), as [H, W] or [C, H, W]; pickled objects
-    are refused; [L] is a signal, floats of any finite value. Pictures: grey of 8 or 16 bits, or
-    RGB, the first frame; transparency is refused.
+    ``.npy``: numbers; pickled objects are refused. Pictures: grey of 8 or 16 bits, or RGB, the
+    first frame, as [H, W] or [C, H, W]; transparency is refused.
     """
     suffix = path.suffix.lower()
     if suffix != ".npy" and suffix not in PICTURES:
@@ -38,9 +37,19 @@ def read_image(path: Path) -> NDArray[np.float32]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not there:
         raise InputError(f"{path}: no such file; give the path of a target image, {_ALLOWED}")
-    array = single_array(path, _MOST_VALUES) if suffix == ".npy" else _read_picture(path)
-    if array.ndim == 1 and array.dtype.kind == "f" and array.size:
-        return _signal(path, array)
+    return single_array(path, _MOST_VALUES) if suffix == ".npy" else _read_picture(path)
+
+
+def may_be_signal(array: np.ndarray) -> bool:
+    """Whether an array could be a signal: floats [L] or [C, L]."""
+    return array.dtype.kind == "f" and array.ndim in (1, 2) and array.size > 0
+
+
+def as_image(path: Path, array: np.ndarray) -> NDArray[np.float32]:
+    """Pixels in [0, 1], float32, of shape [H, W] (grey) or [C, H, W].
+
+    ``array``: of `read_target`, floats in [0, 1], or bytes (divided by 255).
+    """
     if array.dtype == np.uint8:
         array = array / np.float32(255)
     elif array.dtype == np.uint16:
@@ -62,7 +71,16 @@ def read_image(path: Path) -> NDArray[np.float32]:
     return pixels
 
 
-def _signal(path: Path, array: np.ndarray) -> NDArray[np.float32]:
+def as_signal(path: Path, array: np.ndarray) -> NDArray[np.float32]:
+    """A signal in its unit, float32, of shape [L] or [C, L].
+
+    ``array``: of `read_target`, floats of any finite value.
+    """
+    if not may_be_signal(array):
+        raise InputError(
+            f"{path}: {array.dtype} of shape {list(array.shape)} is no signal; allowed: a .npy file"
+            " with floats in the signal's unit, [L] or [C, L]"
+        )
     with np.errstate(over="ignore"):
         values = array.astype(np.float32)
     if not np.isfinite(values).all():

@@ -28,7 +28,8 @@ class Aim:
     ``kind``: ``image``, ``damage``, ``noise``, or ``none`` where no adversary with a budget is on.
     ``who``: the adversary's name. ``target``: the image in words (``the black image``). ``loss``: D
     of its goal, the name of a metric. ``reference``: of damage, ``clean`` or ``source``.
-    ``success``: the goal's criterion; empty without one.
+    ``success``: the goal's criterion; empty without one. ``noun``: what is shown, ``image`` or
+    ``signal``.
     """
 
     kind: Literal["image", "damage", "noise", "none"] = "none"
@@ -37,6 +38,7 @@ class Aim:
     loss: str = _NOT_OF_A_METRIC
     reference: str = "clean"
     success: Mapping[str, Any] = field(default_factory=dict)
+    noun: str = "image"
 
     def metric(self, metrics: Sequence[str], otherwise: str | None) -> str | None:
         """The metric of distances to the target: the loss if it was measured."""
@@ -45,22 +47,23 @@ class Aim:
         return self.loss if self.loss in metrics else otherwise
 
 
-def aim_of(scenario: Any, swept: Mapping[str, Any]) -> Aim:
-    """The aim at one point of the sweep, from the header's ``scenario`` (resolved)."""
+def aim_of(scenario: Any, swept: Mapping[str, Any], noun: str = "image") -> Aim:
+    """The aim at one point of the sweep, from the header's ``scenario`` (resolved) and ``noun``."""
     active = [stage for stage in stages_at(scenario, swept) if _on(stage)]
     wanting = next((stage for stage in active if _wants_an_image(stage)), None)
     if wanting is not None:
-        return _of_image(wanting)
+        return _of_image(wanting, noun)
     spoiling = next((stage for stage in active if not _is_noise(stage)), None)
     if spoiling is None:
         who = _who(active[0]) if active else ""
-        return Aim(kind="noise", who=who) if active else Aim()
+        return Aim(kind="noise", who=who, noun=noun) if active else Aim(noun=noun)
     goal = _goal(spoiling)
     return Aim(
         kind="damage",
         who=_who(spoiling),
         loss=str(goal.get("loss", _NOT_OF_A_METRIC)),
         reference=str(goal.get("reference", "clean")),
+        noun=noun,
     )
 
 
@@ -136,25 +139,27 @@ def _is_noise(stage: Mapping[str, Any]) -> bool:
 
 
 _TARGETS = {
-    "black": "the black image",
-    "white": "the white image",
-    "inverse": "the inverse image",
-    "random": "its random image",
-    "message": "another message's image",
-    "file": "the image of its file",
+    "black": "the black {noun}",
+    "white": "the white {noun}",
+    "inverse": "the inverse {noun}",
+    "random": "its random {noun}",
+    "message": "another message's {noun}",
+    "file": "the {noun} of its file",
     "zero": "zero everywhere",
 }
 
 
-def _of_image(stage: Mapping[str, Any]) -> Aim:
+def _of_image(stage: Mapping[str, Any], noun: str) -> Aim:
     goal = _goal(stage)
     if goal.get("kind") != "image":
-        return Aim(kind="image", who=_who(stage), target="the recorded message's image")
+        target = f"the recorded message's {noun}"
+        return Aim(kind="image", who=_who(stage), target=target, noun=noun)
     success = goal.get("success")
     return Aim(
         kind="image",
         who=_who(stage),
-        target=_TARGETS.get(str(goal.get("target")), "its target"),
+        target=_TARGETS.get(str(goal.get("target")), "its target").format(noun=noun),
         loss=str(goal.get("loss", _NOT_OF_A_METRIC)),
         success=success if isinstance(success, Mapping) else {},
+        noun=noun,
     )

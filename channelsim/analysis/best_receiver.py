@@ -110,7 +110,7 @@ def _at_points(
     reasons = []
     for one in open_points[:_MOST]:
         where = ":" if len(found) == 1 else f"{_where(summary, one.points)}, where"
-        reasons.append(f"{where} {_why_nobody(family, one)}")
+        reasons.append(f"{where} {_why_nobody(family, one, summary.noun)}")
     if more := sum(len(one.points) for one in open_points[_MOST:]):
         reasons.append(f" at {more} more point{'' if more == 1 else 's'}")
     decided = sum(len(one.points) for one in found if one.best is not None)
@@ -123,12 +123,12 @@ def _at_points(
     return listed
 
 
-def _why_nobody(family: PrimaryFamily, one: Standing) -> str:
+def _why_nobody(family: PrimaryFamily, one: Standing, noun: str) -> str:
     if one.first is not None:
         return f"{one.first} is surely best at equal ε, but not surely at equal PSR"
     if not one.useful:
         nearest = f" ({one.unbeaten[0]} comes nearest)" if len(one.unbeaten) == 1 else ""
-        return f"none is surely better than always showing the mean image{nearest}"
+        return f"none is surely better than always showing the mean {noun}{nearest}"
     if 1 < len(one.unbeaten) < len(family.receivers):
         return f"{_listed(one.unbeaten)} lead without a significant difference"
     if len(one.unbeaten) > 1:

@@ -106,13 +106,13 @@ def _about_mean_image(summary: Summary) -> list[Caveat]:
 
 
 def _about_resampling(summary: Summary) -> list[str]:
-    unit = summary.resampled
+    unit, noun = summary.resampled, summary.noun
     short = {point.cells for point in summary.points if 0 < point.cells < FEW}
     repeated = any(point.n > point.images for point in summary.points)
     if not unit.in_time:
         if not short:
             return []
-        few = f"{max(short)} {'image' if repeated else 'message'}" + "s" * (max(short) > 1)
+        few = f"{max(short)} {noun if repeated else 'message'}" + "s" * (max(short) > 1)
         return [f"With only {few} the intervals are too narrow to lean on; use {FEW} or more."]
     found = []
     if max(short, default=0) == 1:
@@ -133,8 +133,8 @@ def _about_resampling(summary: Summary) -> list[str]:
         )
     if unit.given_images and repeated:
         found.append(
-            "Images are sent repeatedly, and resampling time takes them as given: intervals speak"
-            " of these images, not of others."
+            f"{noun.capitalize()}s are sent repeatedly, and resampling time takes them as given:"
+            f" intervals speak of these {noun}s, not of others."
         )
     return found
 
@@ -148,7 +148,7 @@ def _about_idling(summary: Summary, points: Sequence[Point]) -> list[_Said]:
 
 def _about_noise(summary: Summary, points: Sequence[Point]) -> list[_Said]:
     found = []
-    for doubtful, text in doubts(points, summary.in_bits):
+    for doubtful, text in doubts(points, summary.in_bits, summary.noun):
         if doubtful:
             found.append((places(summary, doubtful), f"{text}."))
     spoiling = [point for point in points if point.aim.kind not in ("image", "noise")]

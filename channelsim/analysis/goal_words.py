@@ -90,7 +90,7 @@ def approach_in_words(
         phrases.append(f"{spread(found.noise, digits)} with {same}")
     phrases.append(f"{spread(found.attack, digits)} with the attack")
     text = f"{point.aim.who} wants {found.target}: mean {name} to it {', '.join(phrases)}"
-    text += f"; {_judged(found)}.{_way(found)}"
+    text += f"; {_judged(found, point.aim.noun)}.{_way(found)}"
     if point.rejected_share:
         text += (
             f" {fixed(100 * point.rejected_share, 1)} % of the messages were refused; what stood in"
@@ -99,7 +99,7 @@ def approach_in_words(
     return text + _met(point.success)
 
 
-def _judged(found: Approach) -> str:
+def _judged(found: Approach, noun: str) -> str:
     gone = ""
     if found.approach_db is not None:
         beside = "" if found.noise_db is None else f", noise {fixed(found.noise_db.value, 1)} dB"
@@ -114,7 +114,7 @@ def _judged(found: Approach) -> str:
     if found.got_nearer is None:
         return f"whether it got nearer may be chance{gone}"
     if not found.got_nearer:
-        return f"it drove the image away from its target{gone}"
+        return f"it drove the {noun} away from its target{gone}"
     if found.noise is None:
         return f"it got nearer{gone}; there is no control"
     by = {
@@ -170,7 +170,7 @@ def success_side_by_side(found: SideBySide, where: str) -> str:
 # --- doubts -------------------------------------------------------------------------------------
 
 
-def doubts(points: Sequence[Point], in_bits: bool) -> Iterator[tuple[list[Point], str]]:
+def doubts(points: Sequence[Point], in_bits: bool, noun: str) -> Iterator[tuple[list[Point], str]]:
     """Points of one receiver, with a reason to doubt the apparent effect of their attacks."""
     noise = "as many random flips" if in_bits else "matched noise"
     damaging = [point for point in points if point.aim.kind not in ("noise", "image")]
@@ -185,7 +185,7 @@ def doubts(points: Sequence[Point], in_bits: bool) -> Iterator[tuple[list[Point]
     aimed = [(point, point.approach) for point in points if point.approach is not None]
     yield (
         [point for point, near in aimed if near.got_nearer is False],
-        "the attack drove the image away from its target",
+        f"the attack drove the {noun} away from its target",
     )
     yield (
         [p for p, near in aimed if near.got_nearer is None and _bounded(near)],

@@ -44,7 +44,7 @@ class Resampled:
 
     ``kind``: ``image``, ``time block`` (of ``length_s`` [s]) or ``run`` (of ``run`` consecutive
     messages, or images). ``given_images``: whether images are sent repeatedly but not resampled, so
-    that intervals cover these alone.
+    that intervals cover these alone. ``noun``: what a message carries, ``image`` or ``signal``.
     """
 
     kind: Literal["image", "time block", "run"] = "image"
@@ -52,6 +52,7 @@ class Resampled:
     run: int = 1
     of_images: bool = False
     given_images: bool = False
+    noun: str = "image"
 
     @property
     def in_time(self) -> bool:
@@ -64,10 +65,9 @@ class Resampled:
             return f"{number:,} time block{'' if number == 1 else 's'} of {self.length_s:g} s"
         many = "" if number == 1 else "s"
         if self.kind == "run":
-            return (
-                f"{number:,} run{many} of {self.run:,} {'images' if self.of_images else 'messages'}"
-            )
-        return f"{number:,} image{many}"
+            carried = self.noun if self.of_images else "message"
+            return f"{number:,} run{many} of {self.run:,} {carried}s"
+        return f"{number:,} {self.noun}{many}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,7 +103,7 @@ def by_image(header: RunHeader) -> Unit:
     """Single images as units: right if the channel has no memory, and for all plain means."""
     count = header.count
     images = min(count, header.calibration.images or count)
-    return Unit(images=images, seed=header.seed)
+    return Unit(images=images, seed=header.seed, what=Resampled(noun=header.noun))
 
 
 def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Unit:
@@ -132,7 +132,7 @@ def unit_of(ledger: Ledger, header: RunHeader, arms: Sequence[ArmRecord]) -> Uni
     total = alone.images if of_images else count
     run = max(chosen.many, math.ceil(total / intervals.CELLS))
     given = alone.images < count and not of_images
-    what = Resampled(kind="run", run=run, of_images=of_images, given_images=given)
+    what = replace(alone.what, kind="run", run=run, of_images=of_images, given_images=given)
     return replace(alone, what=what, starts=np.arange(0, total, run, dtype=np.int64))
 
 
@@ -197,6 +197,7 @@ def _in_time_blocks(
             break
     if len(firsts) == count:
         return alone
-    what = Resampled(kind="time block", length_s=many * memory_s, given_images=alone.images < count)
+    given = alone.images < count
+    what = replace(alone.what, kind="time block", length_s=many * memory_s, given_images=given)
     starts = np.array(sorted(firsts.values()), dtype=np.int64)
     return replace(alone, what=what, starts=starts)

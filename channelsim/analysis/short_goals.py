@@ -84,9 +84,9 @@ def _nearer(point: Point, noise: str) -> str:
     near = point.approach
     unit = f"approach ({noise}'s)" if near is not None and near.noise is not None else "approach"
     if near is None or near.got_nearer is None:
-        return f"; whether the image came nearer to it may be chance; {unit}"
+        return f"; whether the {point.aim.noun} came nearer to it may be chance; {unit}"
     if not near.got_nearer:
-        return f" and drove the image away from it; {unit}"
+        return f" and drove the {point.aim.noun} away from it; {unit}"
     if near.noise is None:
         return f" and came nearer to it; {unit}"
     how = {

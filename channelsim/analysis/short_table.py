@@ -26,8 +26,8 @@ _PSR_DB = -10.0  # the power at which receivers are compared
 _DELIVERED = "  delivered there, %"
 _REFERENCES = {
     "source": "the source",
-    "clean": "the undisturbed image",
-    "passive": "the image after the channel alone",
+    "clean": "the undisturbed {noun}",
+    "passive": "the {noun} after the channel alone",
     "target": "the adversary's target",
 }
 
@@ -44,7 +44,7 @@ def table(summary: Summary, metric: str, against: Against) -> Iterator[str]:
     receivers, hidden = _that_fit(summary.receivers, WIDTH - label)
     shown = [cells for name, cells in rows if name != _DELIVERED]
     digits = decimals([cells.get(name) for cells in shown for name in receivers])
-    reference = _REFERENCES[against].replace("image", summary.noun)
+    reference = _REFERENCES[against].format(noun=summary.noun)
     title = f"{metric}{summary.unit_of(metric)} against {reference}"
     if hidden:
         title += f" ({hidden} more receiver{'s' * (hidden > 1)} not shown)"

@@ -54,7 +54,8 @@ class Summary:
     larger budget did less for the attack's own objective; ``envelopes``: of those curves.
     ``trunks``: the classifiers of metrics; ``powers``: of receivers with noticeably more or less
     power than their card's P. ``scales``: the header's entries for the user's own metrics, see
-    `scale_of`. ``sampling``: of signals; None of a run of images.
+    `scale_of`. ``sampling``: of signals; None of a run of images. ``noun``: what a
+    message carries, ``image`` or ``signal``.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Summary:
     timelines: tuple[Timeline, ...] = field(default_factory=tuple)
     in_bits: bool = False
     sampling: Sampling | None = None
+    noun: str = "image"
     resampled: Resampled = field(default_factory=Resampled)
     shared_paths: tuple[tuple[str, ...], ...] = ()
     weakened: tuple[str, ...] = ()
@@ -88,15 +90,14 @@ class Summary:
     primary: PrimaryFamily | None = None
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    @property
-    def noun(self) -> str:
-        """What a message carries: ``image`` or ``signal``."""
-        return "image" if self.sampling is None else "signal"
-
     def unit_of(self, metric: str) -> str:
         """The unit of a metric whose unit is the signal's, behind a space; else empty."""
         unit = "" if self.sampling is None or metric != "mse" else self.sampling.unit
         return f" [{unit}²]" if unit else ""
+
+    def column_unit_of(self, metric: str) -> str:
+        """The same, or `` [dB]`` of a metric whose values are decibels."""
+        return " [dB]" if scale_of(metric, self.scales).decibels else self.unit_of(metric)
 
     @property
     def epsilon_in_db(self) -> bool:
@@ -150,7 +151,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
     points, curves, columns, judged = [], {}, [], []
     metric, mean_image = header.primary, _mean_image(header)
     for arm in arms:
-        aim = aim_of(header.described_scenario, arm.swept)
+        aim = aim_of(header.described_scenario, arm.swept, header.noun)
         towards = aim.metric(header.metrics, header.damage_metric)
         cells = read_arm(ledger, header, arm.arm, unit, towards)
         points.append(read_point(arm, cells, header, resampler, aim, towards))
@@ -197,6 +198,7 @@ def summarise(ledger: Ledger, clip: bool = False) -> Summary:
         timelines=timelines(ledger, header, arms),
         in_bits=counts_bits(header.described_scenario),
         sampling=header.sampling,
+        noun=header.noun,
         resampled=unit.what,
         shared_paths=header.shared_paths,
         weakened=() if tried is None else tuple(weakened(tried)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from channelsim.contracts.keys import Keys
-from channelsim.contracts.sampling import Sampling
+from channelsim.contracts.sampling import Sampling, noun_of
 from channelsim.contracts.scales import Scale, damage_metric, scale_of
 from channelsim.support.errors import InputError
 
@@ -120,7 +120,7 @@ class RunHeader:
     @property
     def noun(self) -> str:
         """What a message carries: ``image`` or ``signal``."""
-        return "image" if self.sampling is None else "signal"
+        return noun_of(self.image_shape)
 
     # --- the scenario ---------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+MOST_CHANNELS = 64  # project's choice: more are samples in the place of channels
+MOST_VALUES = 2**20  # of one signal: channels × samples; project's choice
 _LARGEST = 1e30
 _LONGEST = 16  # characters of a unit; project's choice
 
@@ -54,3 +56,8 @@ class Sampling:
         shown = unit if isinstance(unit, str) and len(unit) <= _LONGEST else ""
         rate, low, high = (float(one) for one in numbers)
         return cls(rate_hz=rate, unit=shown if shown.isprintable() else "", low=low, high=high)
+
+
+def noun_of(shape: Sequence[int] | None) -> str:
+    """What has this shape, in sentences: ``signal`` for (C, L), else ``image``."""
+    return "signal" if shape is not None and len(shape) == 2 else "image"

@@ -14,7 +14,6 @@ from channelsim.analysis.written import spread
 from channelsim.display.page import Column
 
 NONE = "–"
-UNITS = {"psnr": "psnr [dB]", "snr": "snr [dB]"}
 
 
 def spread_cell(interval: Interval | None, digits: int) -> str:

@@ -22,7 +22,6 @@ from channelsim.analysis.written import decimals
 from channelsim.contracts import records
 from channelsim.display.columns import (
     NONE,
-    UNITS,
     decimal_cell,
     percent_cell,
     range_cell,
@@ -85,7 +84,7 @@ def _scope(summary: Summary) -> str:
     text = f"{summary.count} message{'' if summary.count == 1 else 's'}"
     images = max((point.images for point in summary.points), default=0)
     if 0 < images < max(point.n for point in summary.points):
-        text += f" of {images} different images"
+        text += f" of {images} different {summary.noun}s"
     text += f" × {arms} arm{'' if arms == 1 else 's'}, seed {summary.seed}"
     cells = max((point.cells for point in summary.points), default=0)
     if summary.resampled.in_time and cells:
@@ -99,7 +98,8 @@ def _of_power(summary: Summary) -> list[str]:
     found = []
     if _weakened(summary):
         found.append(
-            "PSR dB: as injected, against the codeword or, before the encoder, against the image;"
+            "PSR dB: as injected, against the codeword or, before the encoder, against the"
+            f" {summary.noun};"
             " readings at equal PSR go by it. At receiver: what of it arrives, against the"
             " codeword, through own paths, fading and equaliser; of lost attempts nothing does."
         )
@@ -124,7 +124,7 @@ def _weakened(summary: Summary) -> bool:
 
 def _constant(summary: Summary) -> str:
     scores = ", ".join(
-        f"{UNITS.get(metric, metric)} {value:.4g}"
+        f"{metric}{summary.column_unit_of(metric)} {value:.4g}"
         for metric, value in summary.constant_image.items()
     )
     return (
@@ -189,7 +189,7 @@ def _primary(summary: Summary, points: Sequence[Point], steady: bool) -> list[Co
         quality = [point.metrics[metric].quality for point in points]
         digits = decimals([*source, *quality])
         cells = [spread_cell(interval, digits) for interval in source]
-        name = UNITS.get(metric, metric) + summary.unit_of(metric)
+        name = f"{metric}{summary.column_unit_of(metric)}"
         if steady:
             styles = ["dim", *([""] * len(cells))]
             cells = [spread_cell(quality[0], digits), *cells]

@@ -20,7 +20,7 @@ from channelsim.analysis.places import place
 from channelsim.analysis.summary import Summary
 from channelsim.analysis.written import decimals
 from channelsim.contracts.scales import scale_of
-from channelsim.display.columns import NONE, UNITS, spread_cell, value_cell
+from channelsim.display.columns import NONE, spread_cell, value_cell
 from channelsim.display.page import Column, Page
 from channelsim.support import units
 
@@ -193,7 +193,7 @@ def _table(page: Page, summary: Summary, one: Comparison) -> None:
     metrics, cells = [], {receiver: list[str]() for receiver in one.receivers}
     for metric, psr in found:
         digits = decimals([c.source for c in one.table if c.metric == metric])
-        name = UNITS.get(metric, metric) + summary.unit_of(metric)
+        name = f"{metric}{summary.column_unit_of(metric)}"
         metrics.append("" if name in metrics else name)
         for receiver in one.receivers:
             read = found[metric, psr].get(receiver)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.sampling import MOST_CHANNELS, MOST_VALUES
 from channelsim.ledger.waveform import drawn, signal_of
 
 _GREY = 217  # project's choice: nearly white, as a picture never is
-_MOST_VALUES = 2**20  # of a signal
 _LARGEST_SIDE = 1024  # of a source's images, if the header lacks their size
 _BEGIN = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _COLOURS = {0: 1, 2: 3}  # PNG's colour type → channels
@@ -39,8 +39,11 @@ def signal_shape(header: RunHeader) -> tuple[int, int] | None:
     if not isinstance(given, list) or len(given) != 2 or header.sampling is None:
         return None
     channels, length = given
-    sizes = all(type(size) is int and size > 0 for size in given)
-    return (channels, length) if sizes and channels * length <= _MOST_VALUES else None
+    if not all(type(size) is int and size > 0 for size in given):
+        return None
+    # Each channel is drawn by itself, so a header of many would keep a reader waiting.
+    fits = channels <= MOST_CHANNELS and channels * length <= MOST_VALUES
+    return (channels, length) if fits else None
 
 
 def picture(stored: Any, header: RunHeader, source: Any = None) -> NDArray[np.uint8] | None:

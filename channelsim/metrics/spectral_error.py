@@ -61,12 +61,14 @@ def _spectrum(signals: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=8)
 def _transform(length: int, device: torch.device) -> tuple[RowProduct, Tensor]:
     """Cosines and sines as one product a row: a row's bits shall not depend on its place."""
-    time = torch.arange(length, dtype=torch.float64)
-    frequency = torch.arange(length // 2 + 1, dtype=torch.float64)
-    angle = 2 * math.pi * torch.outer(time, frequency).remainder(length) / length
-    weights = torch.full((len(frequency),), 2.0)
-    weights[0] = 1.0
-    if length % 2 == 0:
-        weights[-1] = 1.0
-    product = RowProduct(torch.cat([angle.cos(), angle.sin()], dim=1).float())
-    return product.to(device), weights.to(device)
+    # The first caller may be inside inference_mode; the matrices must serve gradients too.
+    with torch.inference_mode(False), torch.no_grad():
+        time = torch.arange(length, dtype=torch.float64)
+        frequency = torch.arange(length // 2 + 1, dtype=torch.float64)
+        angle = 2 * math.pi * torch.outer(time, frequency).remainder(length) / length
+        weights = torch.full((len(frequency),), 2.0)
+        weights[0] = 1.0
+        if length % 2 == 0:
+            weights[-1] = 1.0
+        product = RowProduct(torch.cat([angle.cos(), angle.sin()], dim=1).float())
+        return product.to(device), weights.to(device)

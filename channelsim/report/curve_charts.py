@@ -31,7 +31,6 @@ __all__ = ["curves", "gallery"]
 
 # Okabe and Ito's colours, distinguishable with colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_UNITS = {"psnr": " [dB]", "snr": " [dB]"}
 _MOST_ROWS = 9  # of panels: more would be unreadable
 DPI = 150
 
@@ -134,7 +133,7 @@ def _named(summary: Summary, receiver: str) -> str:
     if (family := summary.primary) is None:
         return receiver
     if receiver in family.hopeless():
-        return f"{receiver} (no better than a mean image)"
+        return f"{receiver} (no better than a mean {summary.noun})"
     other = family.worse_everywhere().get(receiver)
     return receiver if other is None else f"{receiver} (serves the user worse than {other})"
 
@@ -216,7 +215,8 @@ def _panel(
         panel.set_xticks(range(len(every)), words, rotation=20 if long else 0)
         panel.set_xlim(-0.5, len(every) - 0.5)
     reference = "the source" if kind == "source" else _CHANGE
-    panel.set_ylabel(f"{metric.upper()} against {reference}{_UNITS.get(metric, '')}", fontsize=8)
+    unit = summary.column_unit_of(metric)
+    panel.set_ylabel(f"{metric.upper()} against {reference}{unit}", fontsize=8)
     if kind == "clean" and summary.epsilon_key is not None:
         _limit_line(panel, scale_of(metric, summary.scales))
     tidy(panel)
@@ -242,7 +242,8 @@ def _psr_panel(
     shown = [top - 20, top - 15, top - 10, top - 5, top]
     panel.set_xticks([0.0, *(10 ** (db / 20) for db in shown)], ["off", *map(str, shown)])
     panel.set_xlabel("PSR [dB], linear in amplitude", fontsize=9)
-    panel.set_ylabel(f"{metric.upper()} against {_CHANGE}{_UNITS.get(metric, '')}", fontsize=8)
+    unit = summary.column_unit_of(metric)
+    panel.set_ylabel(f"{metric.upper()} against {_CHANGE}{unit}", fontsize=8)
     _limit_line(panel, scale_of(metric, summary.scales))
     tidy(panel)
 

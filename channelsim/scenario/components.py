@@ -8,6 +8,7 @@ from typing import Any
 
 from channelsim.channels.power import Power
 from channelsim.contracts.parts import Codec, Stage
+from channelsim.contracts.sampling import noun_of
 from channelsim.link.link import Link
 from channelsim.receivers.receiver import Receiver
 from channelsim.scenario.assembly import Built, Workshop, validated
@@ -137,20 +138,17 @@ class Components:
                 faults.append(
                     Fault(
                         ("codec",),
-                        f"takes images of shape {list(shape)}, but the source sends {list(sent)};"
-                        f" {remedy}",
+                        f"takes {noun_of(shape)}s of shape {list(shape)}, but the source sends"
+                        f" {list(sent)}; {remedy}",
                     )
                 )
-        if (
-            isinstance(codec, Codec)
-            and not codec.encodes
-            and isinstance(self.workshop.source, ImageSource)
-        ):
+        source = self.workshop.source
+        if isinstance(codec, Codec) and not codec.encodes and isinstance(source, ImageSource):
             faults.append(
                 Fault(
                     ("codec",),
-                    "has no encoder, but the source sends images; draw its codewords with source:"
-                    " {kind: prior, count: …}",
+                    f"has no encoder, but the source sends {source.noun}s; draw its codewords with"
+                    " source: {kind: prior, count: …}",
                 )
             )
         built = _keyed(Receiver, keys, self.workshop)

@@ -61,7 +61,7 @@ class Defences:
         received = []
         for first, chunk in self._train.chunks():
             rows = np.arange(first, first + len(chunk))
-            with located(range(first, first + len(chunk))):
+            with located(range(first, first + len(chunk)), chunk):
                 received.append(self._received(arm, transmitter, rows, chunk))
         return torch.cat(received)
 

@@ -24,6 +24,7 @@ from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.parts import Metric
 from channelsim.contracts.records import DECODED, Batch, Ints, Outcome
 from channelsim.contracts.rows import Knowledge, Rows, after
+from channelsim.contracts.sampling import noun_of
 from channelsim.metrics.memory import remembering
 from channelsim.signal_path.arrival import Arrival
 from channelsim.signal_path.blocks import BlockCodec
@@ -328,7 +329,8 @@ class SignalPath:
         elif self.latents is not None:
             found = f"message {one}"
         else:
-            found = f"message {one} (image {self.index[one]} of the source)"
+            noun = noun_of(self.transmitter.codec.image_shape)
+            found = f"message {one} ({noun} {self.index[one]} of the source)"
         return f"{who}, {found}" if who else found
 
     def _encoded(self, images: Tensor, message: Ints) -> tuple[Tensor, Scaled]:

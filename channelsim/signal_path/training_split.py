@@ -13,6 +13,7 @@ from torch import Tensor
 from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.parts import Codec, Metric
 from channelsim.contracts.records import Ints
+from channelsim.contracts.sampling import noun_of
 from channelsim.sources import Source, as_float
 from channelsim.support import seeds
 from channelsim.support.errors import InputError
@@ -21,15 +22,18 @@ _CHUNK = 500  # rows encoded at a time
 
 
 @contextmanager
-def located(numbers: Sequence[int], split: str = "the training split") -> Iterator[None]:
-    """Inside, an error about rows of some images names these."""
+def located(
+    numbers: Sequence[int], images: Tensor, split: str = "the training split"
+) -> Iterator[None]:
+    """Inside, an error about rows of some images (or signals) names these by their numbers."""
     try:
         yield
     except RowsError as error:
         if not error.rows:
             raise
         low, high = numbers[min(error.rows)], numbers[max(error.rows)]
-        which = f"image {low}" if low == high else f"images {low} to {high}"
+        noun = noun_of(images.shape[1:])
+        which = f"{noun} {low}" if low == high else f"{noun}s {low} to {high}"
         raise InputError(f"{error.message}: {which} of {split}") from error
 
 
@@ -85,7 +89,7 @@ class TrainingSplit:
             numbers = np.sort(self._shuffled("power", len(self))[:count])
         for some in np.split(numbers, range(_CHUNK, len(numbers), _CHUNK)):
             chunk = self.images[torch.from_numpy(some).to(self.device)]
-            with located(some.tolist()):
+            with located(some.tolist(), chunk):
                 mean, std = codec.posterior(as_float(chunk))
             means.append(mean)
             if std is not None:
@@ -121,7 +125,7 @@ class TrainingSplit:
             values: list[Tensor] = []
             for chunk in torch.split(images[torch.from_numpy(rows)], _CHUNK):
                 begun = _CHUNK * len(values)
-                with located(range(begun, begun + len(chunk)), "those sent"):
+                with located(range(begun, begun + len(chunk)), chunk, "those sent"):
                     values.append(metric(self.mean_image.expand_as(chunk), as_float(chunk)))
             additive = metric.to_additive(torch.cat(values).double().cpu().numpy())
             mean = np.average(additive, weights=times, keepdims=True)

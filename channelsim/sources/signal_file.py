@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from channelsim.contracts.records import Ints
+from channelsim.contracts.sampling import MOST_CHANNELS, MOST_VALUES
 from channelsim.sources.collection import Collection, Held, SplitName
 from channelsim.sources.npz import arrays, several_answers, single_array
 from channelsim.support.errors import InputError, MachineError, did_you_mean
@@ -20,8 +21,6 @@ from channelsim.support.errors import InputError, MachineError, did_you_mean
 Record = NDArray[np.float64]
 
 SUFFIXES = (".wav", ".npy", ".npz")
-MOST_CHANNELS = 64  # project's choice: more are samples in the place of channels
-MOST_VALUES = 2**20  # of one segment: channels × samples; project's choice
 _MOST_ALL = 2**29  # of all segments, 2 GiB as float32; project's choice
 _SPLITS = ("train_signals", "train_labels", "test_signals", "test_labels")
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationInfo, model_validator
 
 from channelsim.contracts.records import Ints
-from channelsim.contracts.sampling import Sampling
+from channelsim.contracts.sampling import Sampling, noun_of
 from channelsim.sources.arrivals import Arrivals
 from channelsim.sources.collection import Collection, Images, Sent, as_float
 from channelsim.support import seeds
@@ -62,6 +62,11 @@ class Source(ABC):
         """Rate, unit and range of signals; None of images."""
         return None
 
+    @property
+    def noun(self) -> str:
+        """What a message carries, in sentences: ``image`` or ``signal``."""
+        return noun_of(self.image_shape)
+
     def remedy(self, wanted: tuple[int, ...]) -> str:  # noqa: ARG002
         """The keys with which images of the shape ``wanted`` are sent; empty where none do so."""
         return ""
@@ -99,10 +104,10 @@ class ImageSource(Source):
         size = len(self.collection.split(self.split))
         if self.count is not None and self.count > size and not self.repeat:
             more = self.collection.whole if self.split != "all" else None
-            other = "" if more is None else f", split: all (of {len(more)} images)"
+            other = "" if more is None else f", split: all (of {len(more)} {self.noun}s)"
             raise ValueError(
-                f"count {self.count} is more than the {size} images of the {self.split} split of"
-                f" {self.collection.name}; allowed are 1 to {size}{other}, or set repeat: true"
+                f"count {self.count} is more than the {size} {self.noun}s of the {self.split} split"
+                f" of {self.collection.name}; allowed are 1 to {size}{other}, or set repeat: true"
             )
         return self
 
@@ -146,13 +151,13 @@ class ImageSource(Source):
         found = list(collection.notices)
         if self.split == "all":
             found.append(
-                "source: split: all also sends the images on which powers and detectors are"
+                f"source: split: all also sends the {self.noun}s on which powers and detectors are"
                 " calibrated"
             )
         elif collection.test_share is not None and collection.whole is not None:
             found.append(
-                f"source: of the {len(collection.whole):,} images of {collection.name} only the"
-                f" {self.length:,} of its {self.split} split are sent (test_share"
+                f"source: of the {len(collection.whole):,} {self.noun}s of {collection.name} only"
+                f" the {self.length:,} of its {self.split} split are sent (test_share"
                 f" {collection.test_share:g}, chosen by content); split: all sends every one"
             )
         return tuple(found)

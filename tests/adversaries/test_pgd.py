@@ -603,8 +603,8 @@ def test_a_target_file_that_does_not_fit_is_named_with_its_shape(tmp_path: Path)
 
 
 def test_bad_target_files_are_refused_when_the_scenario_is_read(tmp_path: Path):
-    np.save(tmp_path / "loud.npy", np.full((4, 4), 255.0))
-    np.save(tmp_path / "nan.npy", np.full((4, 4), np.nan))
+    np.save(tmp_path / "loud.npy", np.full((1, 4, 4), 255.0))
+    np.save(tmp_path / "nan.npy", np.full((1, 4, 4), np.nan))
     np.save(tmp_path / "wide.npy", np.zeros((4, 4), dtype=np.int64))
     np.save(tmp_path / "deep.npy", np.zeros((1, 1, 4, 4)))
     np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -633,6 +633,14 @@ def test_a_target_file_of_one_dimension_is_a_signal_and_no_image(tmp_path: Path)
     np.save(tmp_path / "flat.npy", np.zeros(256))
     goal = {"kind": "image", "target": "file", "file": str(tmp_path / "flat.npy")}
     with pytest.raises(InputError, match=r"has shape \[256\], the codec shows \[1, 16, 16\]"):
+        target_of(goal, latents(3, 6), convolutional())
+
+
+@pytest.mark.parametrize(("value", "words"), [(255.0, "255 to 255"), (np.nan, "nan to nan")])
+def test_floats_without_channels_are_refused_where_the_codec_shows_images(tmp_path, value, words):
+    np.save(tmp_path / "t.npy", np.full((16, 16), value))  # of a codec of signals, 16 channels
+    goal = {"kind": "image", "target": "file", "file": str(tmp_path / "t.npy")}
+    with pytest.raises(InputError, match=rf"t\.npy: values run from {words}; allowed: 0 to 1"):
         target_of(goal, latents(3, 6), convolutional())
 
 

@@ -603,6 +603,22 @@ def test_the_frame_of_a_known_run(tmp_path: Path) -> None:
     )
 
 
+def test_a_metric_of_ones_own_in_decibels_has_the_digits_of_psnr(tmp_path: Path) -> None:
+    metrics, form = ["psnr", "loudness"], {"higher_is_better": True, "averaged_as": "decibels lost"}
+    scales = {"loudness": form | {"perfect": None, "limit": None, "factor": 1.0}}
+    with created(tmp_path, sweep(["r"], [0.5]), 3, metrics, scales=scales) as ledger:
+        add_arm(ledger, 0, psnr_source=12.3456, loudness_source=23.4567)
+    model = Model(Reader(tmp_path / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    model.select_first()
+    worst = plain(text_tables.transmissions_table(model, 90, Theme()).rows)
+    detail = plain(detail_lines(model, Details(model), 76, 30, Theme()))
+    for shown, digits in ((worst, 1), (detail, 2)):
+        for value in (12.3456, 23.4567):
+            assert re.search(rf" {value:.{digits}f}\b", shown)
+
+
 def test_why_it_was_the_worst_can_be_read_at_a_glance(tmp_path: Path) -> None:
     model = known(tmp_path)
     model.select_first()

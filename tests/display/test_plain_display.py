@@ -22,6 +22,7 @@ from channelsim.analysis.written import spread
 from channelsim.contracts.records import ArmRecord, Finished, Noted, Ticked
 from channelsim.display.page import Column, pack
 from channelsim.display.progress_line import PlainDisplay, QuietDisplay, print_summary
+from channelsim.report.curve_charts import figure_of
 
 CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
@@ -552,3 +553,31 @@ def test_what_is_read_below_the_weakest_attack_is_called_a_straight_line(
     assert "at equal PSR" in text
     assert ("Nobody attacked so weakly: below 0.0 dB" in text) is told
     assert ("Nobody attacked so weakly" in text) is told
+
+
+OWN_DECIBELS = {
+    "loudness": {
+        "higher_is_better": True, "perfect": None, "limit": None,
+        "averaged_as": "decibels lost", "factor": 1.0,
+    }
+}  # fmt: skip
+
+
+def test_a_metric_of_ones_own_in_decibels_has_its_unit_in_every_table(tmp_path: Path):
+    with created(
+        tmp_path, sweep(["kld"], [0.5, 1.0]), 30, ["loudness", "mse"], scales=OWN_DECIBELS,
+        calibration={"constant_image": {"loudness": 3.0}},
+    ) as ledger:  # fmt: skip
+        for arm in range(2):
+            add_arm(ledger, arm, loudness_source=np.linspace(9.0, 11.0, 30) - arm)
+        summary = summarise(ledger)
+    console = plain_console(200)
+    print_summary(console, summary)
+    (constant,) = [line for line in text_of(console).splitlines() if "sanity" in line]
+    assert summary.column_unit_of("loudness") == " [dB]"
+    assert "loudness [dB] 3" in constant
+    assert "loudness [dB]" in text_of(console).replace(constant, "")
+    assert "mse [dB]" not in text_of(console)
+    labels = [axes.get_ylabel() for axes in figure_of(summary).axes]
+    assert "LOUDNESS against the source [dB]" in labels
+    assert "MSE against the source" in labels

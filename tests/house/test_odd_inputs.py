@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 import channelsim
-from channelsim.adversaries.image_file import read_image
+from channelsim.adversaries.image_file import as_image, read_target
 from channelsim.display.progress_line import print_summary
 from channelsim.ledger import Ledger
 from channelsim.scenario import Scenario
@@ -100,7 +100,7 @@ def test_what_rounding_carried_beyond_the_range_is_put_back(
     assert float(read.max()) <= 1
     assert float(read[3, 0, 4, 5]) == np.clip(value, 0, 1)
     np.save(tmp_path / "a.npy", images[3])
-    assert read_image(tmp_path / "a.npy").max() <= 1
+    assert as_image(tmp_path, read_target(tmp_path / "a.npy")).max() <= 1
 
 
 @pytest.mark.parametrize("value", [1.00001, -0.001, 255.0, 1e300, np.nan])
@@ -220,7 +220,8 @@ def test_of_a_target_with_several_frames_the_first_is_wanted_and_it_is_said(
     scenario = Scenario.load(SCENARIO | {"path": [mallory]})
     assert "mallory: the target" in told(scenario)
     assert "holds 3 frames; the first is wanted" in told(scenario)
-    np.testing.assert_allclose(read_image(tmp_path / "t.tiff"), drawn(3)[0] / 255, atol=1e-6)
+    first = as_image(tmp_path, read_target(tmp_path / "t.tiff"))
+    np.testing.assert_allclose(first, drawn(3)[0] / 255, atol=1e-6)
 
 
 # --- budgets ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from helpers.known_ledger import add_arm, created, started, sweep
 from helpers.patience import PATIENCE_S
 
 import channelsim
-from channelsim.adversaries.image_file import read_image
+from channelsim.adversaries.image_file import read_target
 from channelsim.cli.app import answer
 from channelsim.contracts.records import ImageSaved, Noted
 from channelsim.display.live.model import Model
@@ -574,7 +574,7 @@ def npy(shape: str, data: bytes = b"", kind: str = "<f4") -> bytes:
 def test_an_array_that_lies_about_itself_costs_no_memory(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "target.npy").write_bytes(data)
     with pytest.raises(InputError, match=r"target\.npy: not a plain \.npy array"):
-        read_image(tmp_path / "target.npy")
+        read_target(tmp_path / "target.npy")
 
 
 @pytest.mark.parametrize("size", [(1025, 4), (20_000, 20_000), (60_000, 60_000)])
@@ -583,7 +583,7 @@ def test_an_enormous_target_is_refused_before_it_is_decoded(
 ) -> None:
     (tmp_path / "target.png").write_bytes(png(*size, rows=bytes(100)))
     with pytest.raises(InputError, match="not a readable picture"):
-        read_image(tmp_path / "target.png")
+        read_target(tmp_path / "target.png")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_their_gradients_are_those_of_finite_differences(metric):
     assert float(rise) == pytest.approx(2 * float((slope * step).sum()), rel=2e-2)
 
 
+def test_spectral_error_first_used_in_inference_mode_serves_gradients_afterwards():
+    found, wanted = random((2, 1, 23), 9), random((2, 1, 23), 10)  # a length of no other test
+    with torch.inference_mode():
+        value = SpectralError()(found, wanted)
+    found.requires_grad_()
+    again = SpectralError()(found, wanted)
+    (slope,) = torch.autograd.grad(again.sum(), found)
+    assert torch.equal(again, value)
+    assert slope.abs().min() > 0
+
+
 def test_metrics_of_images_refuse_signals_and_the_other_way_round():
     signals, images = random(), torch.rand(3, 1, 32, 32)
     for kind, metric in METRICS.items():

@@ -133,16 +133,16 @@ def test_an_error_names_the_message_in_whichever_block_it_is(monkeypatch: Any) -
 def test_an_error_inside_an_attack_names_the_messages_of_its_block(monkeypatch: Any) -> None:
     path = replace(path_of({"path": [climbing(), NOISE]}), shape=BlockShape(32))
     codec, calls = type(path.transmitter.codec), 0
-    decode = codec.decode
+    decoded = codec.decoded
 
     def failing(self: Any, latent: Any) -> Any:
         nonlocal calls
         calls += latent.requires_grad
         if calls == 2:  # the second block's first gradient
             raise RowsError.about("the decoder failed", [3], len(latent))
-        return decode(self, latent)
+        return decoded(self, latent)
 
-    monkeypatch.setattr(codec, "decode", failing)
+    monkeypatch.setattr(codec, "decoded", failing)
     with pytest.raises(InputError, match=r"the decoder failed: receiver plain, message 7 \("):
         path.transmit(rows(150))  # row 35, of message 7
 

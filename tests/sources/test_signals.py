@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,21 @@ import pytest
 import torch
 from helpers.known_ledger import assert_equal_ledgers
 from PIL import Image
+from rich.console import Console
 from scipy.io import wavfile
 
 import channelsim
-from channelsim.contracts.sampling import Sampling
+from channelsim.analysis import short_table
+from channelsim.contracts.run_header import RunHeader
+from channelsim.contracts.sampling import MOST_CHANNELS, MOST_VALUES, Sampling
+from channelsim.display.full_summary import print_summary
+from channelsim.display.live.frames import Frames
 from channelsim.display.live.model import Model
 from channelsim.display.live.reader import Reader
 from channelsim.display.live.remembered import Details
-from channelsim.ledger import Ledger, waveform
+from channelsim.display.live.screens import help_screen
+from channelsim.display.live.style import Theme
+from channelsim.ledger import Ledger, thumbnails, waveform
 from channelsim.report.curve_charts import gallery
 from channelsim.runs.replay import replay
 from channelsim.scenario import Scenario
@@ -228,6 +236,69 @@ def test_the_summary_speaks_of_signals_and_their_unit(ran):
     assert "m wants zero everywhere" in text
 
 
+def told(folder: Path, stages: list[dict[str, Any]]) -> str:
+    """All that summaries and live view say of a run in which signals are sent repeatedly."""
+    goal = {"kind": "image", "target": "message"}
+    linear = {"kind": "linear", "image_shape": [1, L]}
+    given = study(
+        record(folder) | {"count": 24, "repeat": True},
+        path=[pgd(goal=goal), *stages, {"kind": "awgn", "snr_db": 15.0}],
+        receivers={f"k{size}": {"codec": linear | {"latent_size": size}} for size in (4, 12)},
+        sweep={"awgn.snr_db": [-40, 15]}, images=0,
+    )  # fmt: skip
+    run = channelsim.run(given, out=folder / f"run{len(stages)}")
+    summary, text = run.summary(), io.StringIO()
+    page = Console(file=text, width=300)
+    page.print(str(summary))
+    print_summary(page, summary)
+    for against in short_table.AGAINST:
+        page.print(*short_table.table(summary, "mse", against))
+    frames = Frames(Theme(colour=False))
+    model = Model(Reader(run.folder / "ledger.sqlite"))
+    while model.tick(1.0):
+        pass
+    model.select_first()
+    frames.show(model)
+    for lines in (frames.keys(100, 1), frames.detail(60, 30), frames.warnings(300, 9)):
+        page.print(*lines)
+    page.print(help_screen(owned=False, noun=frames.noun)._text)
+    return " ".join(text.getvalue().split())
+
+
+def test_no_sentence_about_a_run_of_signals_speaks_of_images(tmp_path):
+    fading = {"kind": "fading", "coherence_s": 0.004}
+    said = f"{told(tmp_path, [])} {told(tmp_path, [fading])}"
+    for phrase in (
+        "24 messages of 10 different signals",
+        "With only 10 signals the intervals are too narrow",
+        "none is surely better than always showing the mean signal",
+        "worse for the user than always showing the data set's mean signal",
+        "worse for the user so far than always showing the data set's mean signal",
+        "m wants another message's signal",
+        "before the encoder, against the signal",
+        "Signals are sent repeatedly",
+        "the undisturbed signal",
+        "the signal after the channel alone",
+        "i signals",
+        "i recompute its signals",
+        "press i to recompute its signals",
+        "against the source signal",
+    ):
+        assert phrase in said
+    assert "image" not in said.lower()
+
+
+def test_no_error_about_signals_speaks_of_images(tmp_path):
+    source = record(tmp_path)
+    with pytest.raises(InputError, match="more than the 10 signals of the test split"):
+        Scenario.load(study(source | {"count": 11}))
+    with pytest.raises(InputError, match=r"takes images of shape .*, but the source sends"):
+        Scenario.load(study(source, receivers={"plain": {"codec": "kld-vae"}}))
+    long = {"kind": "linear", "latent_size": 4, "image_shape": [1, 2 * L]}
+    with pytest.raises(InputError, match=r"takes signals of shape .*, but the source sends"):
+        Scenario.load(study(source, receivers={"plain": {"codec": long}}))
+
+
 def test_an_attack_flattens_the_signal_and_does_more_than_equal_noise(ran):
     table = ran.frame()
     assert (table["verdict"] == "ok").all()
@@ -281,12 +352,31 @@ def test_targets_of_images_are_refused_by_name(tmp_path, target):
         Scenario.load(study(record(tmp_path), path=[pgd(goal=goal)]))
 
 
-def test_a_signal_of_a_file_may_be_the_target(tmp_path):
-    np.save(tmp_path / "wanted.npy", np.full(L, -2.5))
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_signal_of_a_file_may_be_the_target(tmp_path, channels):
+    wanted = np.linspace(-2.5, 3.0, channels * L, dtype=np.float32).reshape(channels, L)
+    np.save(tmp_path / "wanted.npy", wanted if channels > 1 else wanted[0])
     goal = {"kind": "image", "target": "file", "file": str(tmp_path / "wanted.npy")}
-    given = study(record(tmp_path), path=[pgd(goal=goal)], metrics=["mse"])
-    table = channelsim.run(given, out=tmp_path / "run").frame()
+    given = study(record(tmp_path, channels), channels, path=[pgd(goal=goal)], metrics=["mse"])
+    run = channelsim.run(given, out=tmp_path / "run")
+    table = run.frame()
     assert (table["mse_target"] < table["passive_mse_target"]).all()
+    sent = wave(channels=channels)[:, 800 : 800 + L]  # the codec shows nearly what was sent
+    assert table["passive_mse_target"][0] == pytest.approx(((sent - wanted) ** 2).mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [(np.zeros((2, L), np.uint8), "uint8 of shape .* is no signal; allowed: a .npy file with flo"),
+     (np.zeros((1, L, 1)), "is no signal"), (np.full((2, L), np.nan), "values that are NaN or inf"),
+     (np.full(L, -np.inf), "values that are NaN"), (np.full((2, L), 1e300), "NaN or infinite"),
+     (np.zeros((L, 2)), r"signal has shape \[20, 2\], .*; give a signal of shape \[2, 20\]")],
+)  # fmt: skip
+def test_what_is_no_signal_of_the_codec_is_no_target(tmp_path, array, said):
+    np.save(tmp_path / "wanted.npy", array)
+    goal = {"kind": "image", "target": "file", "file": str(tmp_path / "wanted.npy")}
+    with pytest.raises(InputError, match=rf"wanted\.npy: .*{said}"):
+        Scenario.load(study(record(tmp_path, 2), 2, path=[pgd(goal=goal)], metrics=["mse"]))
 
 
 @pytest.mark.parametrize("metric", ["psnr", "ssim", "ms_ssim", "dfd", "rfd", "label"])
@@ -304,6 +394,12 @@ def test_a_codec_of_another_length_is_refused(tmp_path):
     given["receivers"] = {"plain": {"codec": "kld-vae"}}
     with pytest.raises(InputError, match=r"\[1, 32, 32\], but the source sends \[1, 20\]"):
         Scenario.load(given)
+
+
+def test_codewords_of_a_prior_have_no_signals_to_be_calibrated_with(tmp_path):
+    source = {"kind": "prior", "count": 4, "data": record(tmp_path)}
+    with pytest.raises(InputError, match=r"source\.data: unknown kind 'signals' \(known: data"):
+        Scenario.load(study(source))
 
 
 def test_interrupted_replayed_and_computed_by_workers_it_is_the_same_to_the_bit(tmp_path):
@@ -336,6 +432,18 @@ def test_a_header_with_no_sense_in_it_shows_nothing_and_breaks_nothing(changed):
     kept = of_range(low=-1.0, high=1.0).as_dict | changed
     assert Sampling.kept(kept) is None
     assert Sampling.kept(of_range(-1.0, 1.0).as_dict | {"unit": "m\x1b[31mV"}).unit == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [([MOST_CHANNELS, 4], True), ([MOST_CHANNELS + 1, 4], False), ([2**18, 4], False),
+     ([1, MOST_VALUES], True), ([1, MOST_VALUES + 1], False)],
+)  # fmt: skip
+def test_a_header_cannot_ask_for_more_channels_or_values_than_a_source_may_send(shape, drawn):
+    sampling = of_range(-1.0, 1.0).as_dict
+    header = RunHeader({"image_shape": shape, "sampling": sampling})
+    stored = bytes(4 * shape[0] * shape[1])
+    assert (thumbnails.picture(stored, header) is not None) == drawn
 
 
 @pytest.mark.parametrize("values", [3e38, -3e38, 1e-45])

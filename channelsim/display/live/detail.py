@@ -90,13 +90,14 @@ def _seen(details: Details, transmission: int, receiver: str) -> str:
 
 
 def _no_pictures(model: Model, details: Details, width: int) -> list[Text]:
+    noun = model.info.header.noun
     replay = details.replays.get(model.selected) if model.selected is not None else None
     if replay is not None and replay.pending:
-        text, style = "recomputing its images …", ACCENT
+        text, style = f"recomputing its {noun}s …", ACCENT
     elif replay is not None and replay.error:
         text, style = f"cannot be recomputed: {replay.error}", BAD
     else:
-        text, style = "press i to recompute its images (no thumbnail in the ledger)", DIM
+        text, style = f"press i to recompute its {noun}s (no thumbnail in the ledger)", DIM
     return wrapped(text, width, style)
 
 

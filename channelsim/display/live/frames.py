@@ -201,10 +201,16 @@ class Frames:
         """The warnings."""
         return text_tables.warning_lines(self.model, width, height) if self.model else []
 
+    @property
+    def noun(self) -> str:
+        """What a message of the run carries; while there is no run, ``image``."""
+        return "image" if self.model is None else self.model.info.header.noun
+
     def keys(self, width: int, _height: int) -> list[Text]:
         """The most useful keys, as many as fit."""
         state = self.model.state if self.model else RUNNING
-        keys = [("q", "leave"), ("?", "help"), ("w", "worst"), ("n", "newest"), ("i", "images")]
+        carried = f"{self.noun}s"
+        keys = [("q", "leave"), ("?", "help"), ("w", "worst"), ("n", "newest"), ("i", carried)]
         if self.owned and state == RUNNING:
             keys.insert(1, ("ctrl+c", "stop the run"))
         more = [("f", "filter"), ("s", "sort"), ("m", "metric"), ("r", "replay")]

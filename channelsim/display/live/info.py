@@ -104,7 +104,7 @@ class RunInfo:
     @cached_property
     def aims(self) -> tuple[Aim, ...]:
         """The goals of every arm's adversaries."""
-        return tuple(aim_of(self.scenario, arm.swept) for arm in self.arms)
+        return tuple(aim_of(self.scenario, arm.swept, self.header.noun) for arm in self.arms)
 
     def gauge_of(self, arm: int) -> str | None:
         """The metric that judges an arm's attack: of damage, or of distance to its target."""

@@ -25,7 +25,7 @@ HELP = """\
 [b]Find out why[/b]
   w  worst transmissions     n  newest transmissions
   ↑ ↓  choose one            enter  look at it closely (in the table: its arm)
-  i  recompute its images and its change in the latent
+  i  recompute its {noun}s and its change in the latent
   r  the command that replays it outside of this view
 
 [b]Arrange[/b]
@@ -41,8 +41,8 @@ HELP = """\
   ?  this help   q  leave
 
 [b]What is shown[/b]
-Estimates are means against the source image, ± half of a 95 % t-interval
-over messages (the summary of a finished run resamples images instead, or
+Estimates are means against the source {noun}, ± half of a 95 % t-interval
+over messages (the summary of a finished run resamples {noun}s instead, or
 time blocks: a channel that remembers makes ± too narrow, shown as ±>);
 PSNR is averaged as MSE. ◀ marks the worst cell of a column. Of a
 transmission: what the codec did without any wire, channel and adversary
@@ -206,9 +206,9 @@ class FilterScreen(Window):
         return text
 
 
-def help_screen(owned: bool) -> TextScreen:
-    """The keys and the figures; ``owned``: the view started the run."""
-    text = HELP.replace("{quit}", LEAVING_OWN if owned else LEAVING)
+def help_screen(owned: bool, noun: str) -> TextScreen:
+    """The keys and the figures; ``owned``: the view started the run. ``noun``: of its messages."""
+    text = HELP.replace("{noun}", noun).replace("{quit}", LEAVING_OWN if owned else LEAVING)
     return TextScreen("Help", Text.from_markup(text))
 
 

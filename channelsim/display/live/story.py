@@ -191,7 +191,7 @@ def _unseen(details: Details, model: Model) -> str:
         return ""
     others = details.siblings(selected)
     missing = any("received" not in details.images(other) for other in others)
-    return ", other receivers' images" if missing else ""
+    return f", other receivers' {model.info.header.noun}s" if missing else ""
 
 
 def latent_lines(change: np.ndarray, sent: np.ndarray, width: int, by: str = "") -> list[Text]:
@@ -231,11 +231,11 @@ def _metrics(model: Model, row: Mapping[str, Any], width: int) -> list[Text]:
     ]
     known = known[: max(1, (width - 10) // 10)]
     found = [Text(f"{'against':<9}" + "".join(f"{suffix:>10}" for suffix in known), style=DIM)]
-    for metric in model.info.metrics:
+    for metric, scale in zip(model.info.metrics, model.figures.scales, strict=True):
         cells = []
         for suffix in known:
             value = row.get(f"{metric}_{suffix}")
-            digits = 2 if metric in ("psnr", "snr") else 4
+            digits = 2 if scale.decibels else 4
             cells.append(f"{value:>10.{digits}f}" if is_number(value) else f"{'–':>10}")
         found.append(Text(f"{fit(metric, 9):<9}" + "".join(cells)))
     return found

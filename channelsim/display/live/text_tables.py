@@ -211,8 +211,9 @@ def transmissions_table(model: Model, width: int, theme: Theme) -> TextTable:
     optional = []
     order = [model.figures.gauge, model.metric, *info.metrics]
     for metric in dict.fromkeys(name for name in order if name):
-        values = rows[:, 7 + info.metrics.index(metric)]
-        digits = 1 if metric in ("psnr", "snr") else 3
+        at = info.metrics.index(metric)
+        values = rows[:, 7 + at]
+        digits = 1 if model.figures.scales[at].decibels else 3
         optional.append(_Column(metric, [Text(figure(value, digits)) for value in values]))
     optional.append(
         _Column("message", [Text(str(info.keys.of_transmission(key)[1])) for key in keys])

@@ -359,7 +359,7 @@ class LiveApp(App[str]):
 
     def action_help(self) -> None:
         """Explain the keys and the figures."""
-        self.push_screen(help_screen(self._owned))
+        self.push_screen(help_screen(self._owned, self.frames.noun))
 
     def action_leave(self) -> None:
         """Close the view; in a window above it, close that."""

@@ -71,7 +71,7 @@ def _like_the_mean_image(figures: Figures) -> Iterator[Warned]:
     for receiver, arms in _by_receiver(info, np.flatnonzero(useless_arms(figures))):
         yield Warned(
             f"{receiver}{_places(info, arms)}: worse for the user so far than always showing the"
-            f" data set's mean image ({info.primary_metric} {blank:.4g})",
+            f" data set's mean {info.header.noun} ({info.primary_metric} {blank:.4g})",
             arms,
         )
 
