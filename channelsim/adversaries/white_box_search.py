@@ -44,6 +44,7 @@ class WhiteBoxSearch(Adversary):
 
     columns: ClassVar[Mapping[str, str]] = {"epsilon": "budget.epsilon"}
     takes_blocks = True
+    climbs = True
 
     name: str = ""
     goal: AnyGoal
@@ -85,7 +86,7 @@ class WhiteBoxSearch(Adversary):
         """What the searches of all rows found, and at what effort."""
         with torch.inference_mode(False):  # inference-mode tensors carry no gradients
             signal, radius = usable(signal), usable(radius)
-            aim = objective(self.goal, signal, rows, knowledge)
+            aim = objective(self.goal, signal, rows, knowledge, climbed=True)
             return search_rows(
                 aim,
                 signal,

@@ -27,6 +27,7 @@ from channelsim.simulation.worker import Brief
 from channelsim.support.errors import MachineError
 
 _DEPTH = 2  # jobs of a worker: one that it computes, one that waits beside it
+_GONE_S = 10.0
 _DEATHS = 3  # of the workers that compute one job, or prepare, before the run gives up
 
 
@@ -75,6 +76,8 @@ class LocalWorkers:
         for one in self._workers:
             one.executor.shutdown(wait=False, cancel_futures=True)
             one.process.kill()
+        for one in self._workers:  # what was killed is soon gone
+            one.process.join(_GONE_S)
 
     @property
     def at_once(self) -> int:

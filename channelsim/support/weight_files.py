@@ -211,7 +211,11 @@ def read_card(path: Path, sha256: str) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        facts = yaml.load(read_text(file, _LONGEST_CARD, f"card {file}"), _CardLoader) or {}
+        loader = _CardLoader(read_text(file, _LONGEST_CARD, f"card {file}"))
+        try:
+            facts = loader.get_single_data() or {}
+        finally:
+            loader.dispose()
     except (ValueError, RecursionError, yaml.YAMLError) as reason:
         said = " ".join(str(reason).split())[:200]
         raise InputError(f"card {file}: not readable YAML ({said})") from reason

@@ -354,7 +354,7 @@ def test_a_decoder_without_gradient_is_refused_only_where_one_is_followed(folder
         (use("Window", kind="linear"), "codec.kind: kind and use exclude each other"),
         (
             use("Window", scael=2),
-            "codec: Window has no argument scael (takes scale). Did you mean s",
+            "codec: Window has no argument scael (takes scale; beside them weig",
         ),
     ],
 )

@@ -58,7 +58,9 @@ def attacked(folder: Path, name: str, *path: Any) -> Path:
 
 def test_every_adversary_says_whether_it_follows_a_gradient() -> None:
     assert gradient_free() == ["noise", "bit_flips", "replay", "substitute"]
-    assert {kind for kind, cls in ADVERSARIES.items() if cls.climbs} == {"pgd", "universal"}
+    climbing = {kind for kind, cls in ADVERSARIES.items() if cls.climbs}
+    assert climbing == set(ADVERSARIES) - set(gradient_free())
+    assert {"pgd", "universal", "ensemble"} <= climbing
 
 
 @pytest.mark.parametrize(
