@@ -167,11 +167,9 @@ def require_numbers(label: str, values: Tensor) -> None:
 
 
 def described(value: Any) -> str:
-    """``shape [8, 64]`` of a tensor, else the type."""
-    if isinstance(value, Tensor):
+    """``shape [8, 64]`` of a tensor or an array, else the type."""
+    if isinstance(value, Tensor | np.ndarray):
         return f"shape {list(value.shape)}"
-    if isinstance(value, np.ndarray):
-        return f"a NumPy array of shape {list(value.shape)}; return a torch tensor"
     return f"a {type(value).__name__}"
 
 

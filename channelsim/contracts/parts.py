@@ -244,6 +244,11 @@ def _expect(codec: Codec, verb: str, what: str, given: Tensor, shape: tuple[int,
 
 
 def _expect_answer(label: str, given: Any, shape: tuple[int, ...]) -> None:
+    if isinstance(given, np.ndarray):
+        raise InputError(
+            f"{label} must return a torch tensor of shape {list(shape)}, returned a NumPy array of"
+            f" {own_code.described(given)}"
+        )
     if not isinstance(given, Tensor) or tuple(given.shape) != shape:
         raise InputError(
             f"{label} must return shape {list(shape)}, returned {own_code.described(given)}"

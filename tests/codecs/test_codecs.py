@@ -398,6 +398,7 @@ def calibrated(**stated: Any) -> tuple[float, int]:
         {"source": {"kind": "dataset", "count": 4}, "metrics": ["mse"], "path": [],
          "receivers": {"mine": {"codec": codec}}}
     )  # fmt: skip
+    assert not codec.tells_decoded  # which a few images tell
     module.encoded = 0
     path = calibrate(scenario).paths[0]
     return path.transmitter.codec_power, module.encoded

@@ -824,5 +824,5 @@ def test_a_numpy_array_is_named_as_such(tmp_path):
         "    return (images - references).abs().flatten(1).mean(1).numpy()\n"
     )
     file = study(tmp_path, code, metrics=["mse", use("apart")])
+    assert "must return a torch tensor of shape" in refused(file)
     assert "returned a NumPy array of shape" in refused(file)
-    assert "return a torch tensor" in refused(file)
