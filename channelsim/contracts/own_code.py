@@ -173,6 +173,17 @@ def described(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def require_shape(label: str, given: Any, shape: tuple[int, ...]) -> None:
+    """Refuse an answer that is no tensor of this shape."""
+    if isinstance(given, np.ndarray):
+        raise InputError(
+            f"{label} must return a torch tensor of shape {list(shape)}, returned a NumPy array of"
+            f" {described(given)}"
+        )
+    if not isinstance(given, Tensor) or tuple(given.shape) != shape:
+        raise InputError(f"{label} must return shape {list(shape)}, returned {described(given)}")
+
+
 def raised(error: BaseException) -> str:
     """An exception in one sentence: its message, and the line of the user's file that raised it."""
     text = " ".join(str(error).split())[:300]

@@ -214,7 +214,7 @@ class Codec(Part, ABC):
         For attacks to raise; differentiable with respect to ``latent``.
         """
         found: Tensor = self._asked("attack_loss", latent=latent, sent=sent)
-        _expect_answer(f"{self.title}: attack_loss", found, (len(latent),))
+        own_code.require_shape(f"{self.title}: attack_loss", found, (len(latent),))
         return found
 
     @property
@@ -229,7 +229,7 @@ class Codec(Part, ABC):
         return answers.read(verb, network, answer, label)
 
     def _answered(self, verb: str, given: Any, shape: tuple[int, ...]) -> None:
-        _expect_answer(f"{self.title}: {verb}", given, shape)
+        own_code.require_shape(f"{self.title}: {verb}", given, shape)
         # An attack may try any point and handles non-finite values itself.
         if not given.requires_grad:
             own_code.require_finite(f"{self.title}: {verb}", given)
@@ -240,18 +240,6 @@ def _expect(codec: Codec, verb: str, what: str, given: Tensor, shape: tuple[int,
         raise InputError(
             f"{codec.title}: {verb} takes {what} of shape {list(shape)},"
             f" was given {own_code.described(given)}"
-        )
-
-
-def _expect_answer(label: str, given: Any, shape: tuple[int, ...]) -> None:
-    if isinstance(given, np.ndarray):
-        raise InputError(
-            f"{label} must return a torch tensor of shape {list(shape)}, returned a NumPy array of"
-            f" {own_code.described(given)}"
-        )
-    if not isinstance(given, Tensor) or tuple(given.shape) != shape:
-        raise InputError(
-            f"{label} must return shape {list(shape)}, returned {own_code.described(given)}"
         )
 
 
@@ -280,7 +268,7 @@ class Stage(Part, ABC):
         """Pass the signal through; shape and finiteness are checked here."""
         label = f"stage {self.label}: cross"
         out: Tensor = own_code.asked(label, self, self.cross, signal=signal, rows=rows)
-        _expect_answer(label, out, tuple(signal.shape))
+        own_code.require_shape(label, out, tuple(signal.shape))
         own_code.require_finite(label, out)
         return out
 
@@ -289,7 +277,7 @@ class Stage(Part, ABC):
         """`foresee`, with its answer checked."""
         label = f"stage {self.label}: foresee"
         out: Tensor = own_code.asked(label, self, self.foresee, signal=signal, rows=rows)
-        _expect_answer(label, out, tuple(signal.shape))
+        own_code.require_shape(label, out, tuple(signal.shape))
         return out
 
     @abstractmethod
@@ -374,7 +362,7 @@ class Detector(Part, ABC):
         """`score`, with its answer checked; never NaN."""
         label = f"detector {self.kind}: score"
         found: Tensor = own_code.asked(label, self, self.score, latents=latents, state=state)
-        _expect_answer(label, found, (len(latents),))
+        own_code.require_shape(label, found, (len(latents),))
         own_code.require_numbers(label, found)
         return found
 
@@ -437,7 +425,7 @@ class Metric(Part, ABC):
         found: Tensor = own_code.asked(
             label, self, self.measure, images=images, references=references
         )
-        _expect_answer(label, found, (len(images),))
+        own_code.require_shape(label, found, (len(images),))
         if own_code.is_foreign(type(self)) and not found.requires_grad:
             # Images with NaN were never shown: they have no value.
             given = torch.isfinite(images.flatten(1).sum(1) + references.flatten(1).sum(1))

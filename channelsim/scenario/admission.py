@@ -393,8 +393,7 @@ def _mean(answer: Any) -> Any:
 
 
 def _shaped(label: str, given: Any, shape: tuple[int, ...]) -> None:
-    if not isinstance(given, Tensor) or tuple(given.shape) != shape:
-        raise InputError(f"{label} must return shape {list(shape)}, returned {described(given)}")
+    own_code.require_shape(label, given, shape)
     if given.dtype != torch.float32:
         fix = "convert with .float()"
         if given.dtype.is_complex:  # .float() would drop the imaginary part
