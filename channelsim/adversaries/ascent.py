@@ -9,18 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from channelsim.adversaries.draws import Ball
+from channelsim.adversaries.draws import BALLS, Ball
 from channelsim.adversaries.live_blocks import LiveBlocks, Objective
 from channelsim.adversaries.steps import State, StepRule
-from channelsim.contracts.adversary import Budget
 from channelsim.contracts.own_code import described
 from channelsim.support.block_shape import BlockShape
 from channelsim.support.errors import InputError
 
-_BALLS = {
-    "linf": Budget(norm="linf", epsilon=0.0),
-    "l2": Budget(norm="l2", epsilon=0.0),
-}
 # Earlier iterates that a new one is compared with, and their numbers; project's choices.
 _REMEMBERED, _NUMBERS = 16, 2**24
 
@@ -71,7 +66,7 @@ def ascend(
 
     Works under ``no_grad``; computes no parameter gradients. Source: Lu & Chen 2023, eq. 6.
     """
-    into_ball = _BALLS[ball].project
+    into_ball = BALLS[ball].project
 
     def project(delta: Tensor, radius: Tensor) -> Tensor:
         within = into_ball(delta, radius)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from channelsim.contracts.adversary import Budget
 from channelsim.contracts.rows import Rows
 from channelsim.support.rowwise import power
 
 Ball = Literal["linf", "l2"]
+# Which project onto a ball; its radius is given with δ.
+BALLS: Mapping[Ball, Budget] = {
+    "linf": Budget(norm="linf", epsilon=0.0),
+    "l2": Budget(norm="l2", epsilon=0.0),
+}
 
 
 def on_sphere(rows: Rows, radius: Tensor, width: int, draw: str, index: int = 0) -> Tensor:

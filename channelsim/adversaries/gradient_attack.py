@@ -18,8 +18,8 @@ from channelsim.adversaries.draws import in_ball, on_sphere
 from channelsim.adversaries.goals import AnyGoal
 from channelsim.adversaries.live_blocks import LiveBlocks, Objective
 from channelsim.adversaries.objective import objective, usable
-from channelsim.adversaries.rounding import FLAT, rounding
 from channelsim.adversaries.steps import StepRule
+from channelsim.adversaries.verdicts import FLAT, verdicts
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
 from channelsim.contracts.adversary import Adversary, Budget
@@ -141,9 +141,8 @@ class GradientAttack(Adversary):
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, np.ndarray]:
         """Attack all rows at once; at most restarts·(steps + 1) + 1 forward passes."""
-        verdict = np.full(len(signal), records.OK, dtype=object)
         if not bool((radius > 0).any()):
-            return torch.zeros_like(signal), verdict
+            return torch.zeros_like(signal), np.full(len(signal), records.OK, dtype=object)
         with torch.inference_mode(False):  # inference-mode tensors carry no gradients
             signal, radius = usable(signal), usable(radius)
             aim = objective(self.goal, signal, rows, knowledge, climbed=True)
@@ -153,12 +152,8 @@ class GradientAttack(Adversary):
             if unperturbed is None:
                 still = LiveBlocks(aim, len(signal), knowledge.shape)
                 unperturbed, _ = still.evaluate(torch.zeros_like(signal), gradient=False)
-        moved = (found.delta != 0).any(dim=1)
-        gained = found.value - unperturbed
-        saturated = moved & (gained <= rounding(self.goal.loss, unperturbed))
-        verdict[saturated.cpu().numpy()] = records.SATURATED
-        verdict[found.flat.cpu().numpy()] = records.ZERO_GRADIENT
-        return found.delta, verdict
+        flat = found.flat.cpu().numpy()
+        return found.delta, verdicts(aim, found.delta, found.value, unperturbed, flat)
 
     def _search(
         self,

@@ -33,6 +33,11 @@ class GoalObjective:
     views: Sequence[Knowledge]
     own: bool = False
 
+    @property
+    def raises_own(self) -> bool:
+        """Whether J is the codec's own loss."""
+        return self.own and all(view.loss is not None for view in self.views)
+
     def __call__(self, delta: Tensor) -> Tensor:
         """J of all rows."""
         found = [self._of(view, self.signal + view.carry(delta)) for view in self.views]

@@ -17,17 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from channelsim.adversaries.draws import Ball
+from channelsim.adversaries.draws import BALLS, Ball
 from channelsim.adversaries.live_blocks import Objective, RowObjective, evaluated
-from channelsim.contracts.adversary import Budget
 from channelsim.contracts.own_code import RowsError
 from channelsim.contracts.records import Floats, Ints
 from channelsim.contracts.rows import Knowledge, Rows
 
-_BALLS = {
-    "linf": Budget(norm="linf", epsilon=0.0),
-    "l2": Budget(norm="l2", epsilon=0.0),
-}
 _KEPT = 16  # objectives of blocks; project's choice
 
 
@@ -59,9 +54,9 @@ class SearchedRow:
 
     ``radius`` of the ``ball``. ``value`` and ``gradient`` [D]: J and ∇J at δ = 0. ``best`` [D] and
     ``best_value``: the best point answered so far, at first 0; ``since``: the best value since
-    `restart`. ``gradients`` and ``values``: how
-    many of each it was given, ∇J(0) included; a gradient comes with its value. ``uniform(draw,
-    index)``, ``normal(draw, index)``: [D], random numbers of its message.
+    `restart`. ``gradients`` and ``values``: how many of each it was given, ∇J(0) included; a
+    gradient comes with its value. ``uniform(draw, index)``, ``normal(draw, index)``: [D], random
+    numbers of its message.
     """
 
     size: int
@@ -99,25 +94,13 @@ class Searched:
     values: Ints
 
 
-def search_rows(
-    aim: Objective,
-    signal: Tensor,
-    radius: Tensor,
-    ball: Ball,
-    search: Callable[[SearchedRow], RowSearch],
-    rows: Rows,
-    knowledge: Knowledge,
-    most: float = math.inf,
-) -> Searched:
-    """Let every row [N, K] search for itself in its ball of ``radius`` [N], and keep its best.
+class RowSearches:
+    """A search for every row [N, K] of ``signal``, in its ball of ``radius`` [N].
 
     ``most``: gradients of a row, a value counted as half a gradient; a search that asks for more
     has ended.
     """
-    return _Searches(aim, signal, radius, ball, search, rows, knowledge, most).ended()
 
-
-class _Searches:
     def __init__(
         self,
         aim: Objective,
@@ -127,7 +110,7 @@ class _Searches:
         search: Callable[[SearchedRow], RowSearch],
         rows: Rows,
         knowledge: Knowledge,
-        most: float,
+        most: float = math.inf,
     ) -> None:
         self._most = most
         self._oracle = _Oracle(aim, radius, ball, knowledge)
@@ -255,7 +238,7 @@ class _Oracle:
     """J and ∇J at any points of any rows."""
 
     def __init__(self, aim: Objective, radius: Tensor, ball: Ball, knowledge: Knowledge) -> None:
-        self._aim, self._radius, self._ball = aim, radius, _BALLS[ball]
+        self._aim, self._radius, self._ball = aim, radius, BALLS[ball]
         self._knowledge = knowledge
         self._shape = knowledge.shape if isinstance(aim, RowObjective) else None
         self._parts: OrderedDict[bytes, Objective] = OrderedDict()

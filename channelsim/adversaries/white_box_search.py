@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from channelsim.adversaries.goals import AnyGoal
-from channelsim.adversaries.objective import objective, usable
-from channelsim.adversaries.rounding import FLAT, rounding
+from channelsim.adversaries.objective import GoalObjective, objective, usable
 from channelsim.adversaries.row_search import (
     Question,
     RowSearch,
+    RowSearches,
     Searched,
     SearchedRow,
-    search_rows,
 )
+from channelsim.adversaries.verdicts import FLAT, verdicts
 from channelsim.contracts import records
 from channelsim.contracts.access import Access, Activity
 from channelsim.contracts.adversary import Adversary, Budget
@@ -82,37 +82,25 @@ class WhiteBoxSearch(Adversary):
             activity=self.activity,
         )
 
-    def found(self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge) -> Searched:
+    def searched(
+        self, aim: GoalObjective, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
+    ) -> Searched:
         """What the searches of all rows found, and at what effort."""
-        with torch.inference_mode(False):  # inference-mode tensors carry no gradients
-            signal, radius = usable(signal), usable(radius)
-            aim = objective(self.goal, signal, rows, knowledge, climbed=True)
-            return search_rows(
-                aim,
-                signal,
-                radius.to(signal),
-                self.budget.ball,
-                self.search,
-                rows,
-                knowledge,
-                self.most_gradients,
-            )
+        ball, most = self.budget.ball, self.most_gradients
+        return RowSearches(aim, signal, radius, ball, self.search, rows, knowledge, most).ended()
 
     def perturb(
         self, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
     ) -> tuple[Tensor, np.ndarray]:
         """The best δ that each row's search saw."""
-        verdict = np.full(len(signal), records.OK, dtype=object)
         if not bool((radius > 0).any()):
-            return torch.zeros_like(signal), verdict
-        found = self.found(signal, radius, rows, knowledge)
-        moved = (found.delta != 0).any(dim=1)
-        saturated = moved & (
-            found.value - found.unperturbed <= rounding(self.goal.loss, found.unperturbed)
-        )
-        verdict[saturated.cpu().numpy()] = records.SATURATED
-        verdict[found.slope * knowledge.power**0.5 <= FLAT] = records.ZERO_GRADIENT
-        return found.delta, verdict
+            return torch.zeros_like(signal), np.full(len(signal), records.OK, dtype=object)
+        with torch.inference_mode(False):  # inference-mode tensors carry no gradients
+            signal, radius = usable(signal), usable(radius)
+            aim = objective(self.goal, signal, rows, knowledge, climbed=True)
+            found = self.searched(aim, signal, radius.to(signal), rows, knowledge)
+        flat = found.slope * knowledge.power**0.5 <= FLAT
+        return found.delta, verdicts(aim, found.delta, found.value, found.unperturbed, flat)
 
 
 @part

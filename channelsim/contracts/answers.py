@@ -19,7 +19,7 @@ from torch import Tensor, distributions, nn
 
 from channelsim.support.errors import InputError, did_you_mean
 
-FIELD = {"encode": "latent_field", "decode": "image_field"}
+ATTRIBUTE = {"encode": "latent_field", "decode": "image_field"}
 _MEANS, _DEVIATIONS = ("mean", "mu"), ("std", "stddev", "sigma")
 _DEEPEST = 4  # fields in fields; project's choice
 
@@ -30,17 +30,17 @@ def read(verb: str, module: nn.Module, answer: Any, label: str) -> Any:
     ``verb``: encode or decode; the answer to any other comes back as it is, and so does one that is
     a tensor already or has no fields. ``label``: the method's name in errors.
     """
-    if isinstance(answer, Tensor) or verb not in FIELD:
+    if isinstance(answer, Tensor) or verb not in ATTRIBUTE:
         return answer
     if verb == "decode" and is_flagged(answer):
         return read(verb, module, answer[0], label), answer[1]
-    wanted = getattr(module, FIELD[verb], None)
+    wanted = getattr(module, ATTRIBUTE[verb], None)
     if wanted is None:
         return _only(verb, answer, label, 0)
     if isinstance(wanted, tuple | list):
         if len(wanted) != 2 or verb != "encode":
             two = ", or two: mean and standard deviation" if verb == "encode" else ""
-            raise InputError(f"{label}: {FIELD[verb]} must name one field{two}, not {wanted!r}")
+            raise InputError(f"{label}: {ATTRIBUTE[verb]} must name one field{two}, not {wanted!r}")
         mean, deviation = (_named(verb, answer, one, label) for one in wanted)
         return mean, deviation
     return _only(verb, _named(verb, answer, wanted, label), label, 0)
@@ -88,10 +88,10 @@ def _only(verb: str, answer: Any, label: str, depth: int) -> Any:
     if not fields:
         return answer  # whoever asked says what is wanted
     first, second = (json.dumps(name) for name in list(fields)[:2])
-    what, line = "image", f"{FIELD[verb]} = {first}"
+    what, line = "image", f"{ATTRIBUTE[verb]} = {first}"
     if verb == "encode":
         what = "latent"
-        line += f", or for mean and standard deviation {FIELD[verb]} = ({first}, {second})"
+        line += f", or for mean and standard deviation {ATTRIBUTE[verb]} = ({first}, {second})"
     raise InputError(
         f"{label} returned a {type(answer).__name__} with {_listed(fields)}; say in the class of"
         f" the module which is the {what}: {line}"
@@ -164,7 +164,7 @@ def _named(verb: str, answer: Any, wanted: Any, label: str) -> Any:
     """The field of this name: a key, an attribute or a place; dots lead into fields of fields."""
     if isinstance(wanted, bool) or not isinstance(wanted, str | int):
         raise InputError(
-            f"{label}: {FIELD[verb]} must be a field's name, or its place, not {wanted!r}"
+            f"{label}: {ATTRIBUTE[verb]} must be a field's name, or its place, not {wanted!r}"
         )
     found = answer
     for step in wanted.split(".") if isinstance(wanted, str) else (wanted,):
@@ -183,8 +183,8 @@ def _step(verb: str, answer: Any, step: Any, wanted: Any, label: str) -> Any:
         fields = fields_of(answer)
         near = did_you_mean(str(step), list(map(str, fields)))
         raise InputError(
-            f"{label} returned a {type(answer).__name__} without {FIELD[verb]} {wanted!r} (it has"
-            f" {_listed(fields) or 'no field with tensors'}).{near}"
+            f"{label} returned a {type(answer).__name__} without {ATTRIBUTE[verb]} {wanted!r} (it"
+            f" has {_listed(fields) or 'no field with tensors'}).{near}"
         ) from None
 
 

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.known_decoders import LinearDecoder, convolutional, image_damage, latents, meet
+from helpers.known_decoders import (
+    LinearDecoder,
+    convolutional,
+    image_damage,
+    latents,
+    meet,
+    searched,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -148,7 +155,7 @@ def test_a_loss_of_structure_is_searched_inside_the_box_as_well() -> None:
     corners = made("corners", "linf", 0.8, goal)
     ensemble = made("ensemble", "linf", 0.8, goal)
     values = [
-        attack.found(signal, torch.full((8,), 0.8), rows, rows.knowledge).value
+        searched(attack, signal, torch.full((8,), 0.8), rows, rows.knowledge).value
         for attack in (corners, ensemble)
         for rows in [met(attack, signal, decode)]
     ]
@@ -228,7 +235,7 @@ def test_effort_is_what_the_decoder_was_asked_and_at_most_what_is_declared(
         counting = Counting(convolutional(6))
         assert rows.knowledge is not None
         rows.knowledge = replace(rows.knowledge, decode=counting)
-        result = attack.found(signal, torch.full((1,), 0.8), rows, rows.knowledge)
+        result = searched(attack, signal, torch.full((1,), 0.8), rows, rows.knowledge)
         assert result.gradients.tolist() == [counting.gradients]
         assert result.values.tolist() == [counting.values]
         assert counting.gradients + counting.values / 2 <= attack.effort["gradients"]
@@ -239,7 +246,7 @@ def test_an_allowance_of_gradients_is_kept() -> None:
     for most in (1, 20, 60):
         attack = made("corners", "linf", 0.8, gradients=most)
         rows = met(attack, signal, decode)
-        result = attack.found(signal, torch.full((8,), 0.8), rows, rows.knowledge)
+        result = searched(attack, signal, torch.full((8,), 0.8), rows, rows.knowledge)
         assert (result.gradients + result.values / 2 <= most).all()
 
 
@@ -405,7 +412,7 @@ def test_apgd_is_the_algorithm_of_its_authors() -> None:
     decode, signal = convolutional(6), latents(6, 6)
     attack = made("apgd", "linf", 0.7, BLACK, steps=30)
     rows = met(attack, signal, decode)
-    result = attack.found(signal, torch.full((6,), 0.7), rows, rows.knowledge)
+    result = searched(attack, signal, torch.full((6,), 0.7), rows, rows.knowledge)
     uniform = 2 * rows.uniform(6, "start", 0) - 1
     start = 0.7 * uniform / uniform.abs().amax(dim=1, keepdim=True)
     for row in range(6):

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from channelsim.adversaries.objective import objective, usable
+from channelsim.adversaries.row_search import Searched
+from channelsim.adversaries.white_box_search import WhiteBoxSearch
 from channelsim.contracts.adversary import Adversary
 from channelsim.contracts.rows import Knowledge, Rows
 from channelsim.support.block_shape import BlockShape
@@ -124,3 +127,13 @@ def image_damage(decode: Decode, signal: Tensor, delta: Tensor) -> Tensor:
     """‖g(z + δ) − g(z)‖², summed over pixels, per row."""
     with torch.no_grad():
         return (decode(signal + delta) - decode(signal)).double().square().flatten(1).sum(1)
+
+
+def searched(
+    attack: WhiteBoxSearch, signal: Tensor, radius: Tensor, rows: Rows, knowledge: Knowledge
+) -> Searched:
+    """What a search found of every row, and at what effort."""
+    with torch.inference_mode(False):
+        signal = usable(signal)
+        aim = objective(attack.goal, signal, rows, knowledge, climbed=True)
+        return attack.searched(aim, signal, usable(radius).to(signal), rows, knowledge)

@@ -25,9 +25,9 @@ from channelsim.adversaries.objective import objective, usable
 from channelsim.adversaries.row_search import (
     Question,
     RowSearch,
+    RowSearches,
     Searched,
     SearchedRow,
-    search_rows,
 )
 from channelsim.adversaries.white_box_search import WhiteBoxSearch
 from channelsim.contracts.adversary import Adversary, Budget
@@ -37,6 +37,7 @@ from channelsim.scenario import Scenario
 from channelsim.signal_path import SignalPath
 from channelsim.signal_path.calibration import calibrate
 from channelsim.support.block_shape import BlockShape
+from helpers.known_decoders import searched
 
 FIRST, MOST = 500, 64
 BEST_KNOWN = Path(__file__).parents[1] / "adversaries" / "best_known.json"
@@ -112,7 +113,7 @@ class Ground:
             radius = attack.budget.radius(
                 rows["epsilon"], self._knowledge.power, self.signal.shape[1]
             )
-            found = attack.found(self.signal, radius, rows, self._knowledge)
+            found = searched(attack, self.signal, radius, rows, self._knowledge)
             return found.value.double().numpy(), found.gradients + found.values / 2
         delta = attack.attack(self.signal, rows).delta
         effort: Any = attack.effort
@@ -124,7 +125,7 @@ class Ground:
         aim = objective(point.goal, self.signal, self._any_rows(), self._knowledge)
         epsilon = torch.full((self.count,), point.epsilon, dtype=torch.float64)
         radius = point.budget.radius(epsilon, self._knowledge.power, self.signal.shape[1])
-        return search_rows(
+        return RowSearches(
             aim,
             self.signal,
             radius.float(),
@@ -132,7 +133,7 @@ class Ground:
             search,
             self._any_rows(),
             self._knowledge,
-        )
+        ).ended()
 
     def long(self, point: Point) -> Floats:
         """J [N] by exact enumeration of corners, or by a long search."""
