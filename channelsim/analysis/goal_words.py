@@ -176,7 +176,8 @@ def doubts(points: Sequence[Point], in_bits: bool, noun: str) -> Iterator[tuple[
     damaging = [point for point in points if point.aim.kind not in ("noise", "image")]
     yield (
         [point for point in damaging if point.verdict == records.BEATEN_BY_NOISE],
-        f"beaten by noise; {noise} did at least as much damage",
+        f"beaten by noise; {noise} did on average at least as much damage to what the channel alone"
+        " leaves",
     )
     yield (
         [p for p in damaging if undecided(p.gain_db) and p.verdict != records.BEATEN_BY_NOISE],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from channelsim.analysis.gain import ROUNDING_DB
 from channelsim.analysis.goal_words import attacked
 from channelsim.analysis.intervals import Interval
 from channelsim.analysis.names import fixed
@@ -72,9 +73,9 @@ def _result(summary: Summary, point: Point) -> str:
         return ""
     if math.isnan(point.gain_db.low):
         return f"{{who}} {{does}} damage, on too few messages to compare with {noise}; gain"
-    if point.gain_db.low > 0:
+    if point.gain_db.low > ROUNDING_DB:
         return f"{{who}} {{does}} more damage than {noise}, against the channel alone; gain"
-    if point.gain_db.high < 0:
+    if point.gain_db.high < -ROUNDING_DB:
         return f"{{who}} {{does}} less damage than {noise}, against the channel alone; gain"
     same = f"not do significantly more or less damage than {noise}"
     return f"{{who}} {{does}} {same}, against the channel alone; gain"

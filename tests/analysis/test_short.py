@@ -114,6 +114,17 @@ def test_equal_noise_stands_below_the_point_that_the_gain_is_of(tmp_path: Path) 
     )
 
 
+def test_a_gain_of_mere_rounding_is_neither_more_damage_nor_less(tmp_path: Path) -> None:
+    """And the warning beside it says of what it speaks: two sentences must not contradict."""
+    (arm,) = over({}, ["kld"])
+    noise = around(0.04, 1)
+    text = shortened(
+        tmp_path, [arm], lambda _: {"mse_passive": noise * (1 + 1e-8), "control_mse_passive": noise}
+    ).replace("\n  ", " ")
+    assert "not do significantly more or less damage than equal noise" in text
+    assert "matched noise did on average at least as much damage to what the channel alone" in text
+
+
 def test_too_few_messages_are_not_said_to_make_no_difference(tmp_path: Path) -> None:
     # One of the messages was attacked: a gain without an interval proves nothing either way.
     (arm,) = over({}, ["kld"])
